@@ -1,0 +1,35 @@
+/*
+ * base_private.h -- what the files of base share, and the seams at which their tests hand in the time.
+ */
+#ifndef FR_BASE_PRIVATE_H
+#define FR_BASE_PRIVATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HUGE_PAGE = 2 << 20 };
+
+/* Says what was asked for and ends the process with 70 (alloc.h says why). */
+__attribute__((noreturn)) void base_out_of_memory(const char *what, size_t size);
+
+/* Zeroed memory of the system, aligned to `align`, a power of two and at least a page. `protection` as for mmap. */
+void *base_map(size_t size, size_t align, int protection);
+void base_unmap(void *at, size_t size);
+
+/* The shortest decimal that reads back as the same double; whole numbers below 2^63 without an exponent;
+ * "NaN", "+Inf", "-Inf". Into room of at least 32 bytes; returns room. */
+enum { REAL_TEXT_ROOM = 32 };
+char *base_real_text(double value, char *room);
+
+/* log.c: may a line of this event be written at this time? Then *ret_suppressed says how many were not. */
+enum { LOG_LINES_PER_SECOND = 10 };
+bool log_admits(const char *event, uint64_t now_ns, uint64_t *ret_suppressed);
+
+/* utf8.c: length of the well-formed sequence at `at`, which has `len` >= 1 bytes; 0 if there is none. */
+size_t utf8_sequence(const unsigned char *at, size_t len);
+
+/* life.c: fr_pulse_all as of `now_ns` on the clock of fr_mono_ns. */
+bool life_pulses_at(uint64_t now_ns, const char **ret_stuck);
+
+#endif

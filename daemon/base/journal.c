@@ -1,0 +1,276 @@
+/*
+ * journal.c -- operations one after another in chunks of 32-bit words; nothing is ever moved.
+ *
+ *     star   [kind, table] [center] [by] [n] [other] * n
+ *     add    [kind, table] [row] [column] [by]
+ *     put    [kind, table] [row] [column] [length] [bytes, padded to whole words]
+ *     delete [kind, table] [row] [column]
+ *     clear  [kind, table] [row]
+ *     key    [kind] [key length] [value length] [key, padded] [value, padded]
+ *
+ * An operation lies whole within a chunk, so that reading borrows. One that is longer than a chunk gets its own.
+ */
+#include "freshet/journal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "freshet/alloc.h"
+
+enum { CHUNK_WORDS = 65536 - 8, CHUNKS_KEPT = 64 };
+
+struct chunk {
+    struct chunk *after;
+    size_t len, cap; /* words */
+    uint32_t words[];
+};
+
+struct journal {
+    struct chunk *first, *last;
+    struct chunk *spare; /* emptied ones of the usual size */
+    size_t spares;
+    size_t closed_bytes; /* of all chunks but the last */
+};
+
+struct journal *journal_new(void)
+{
+    return fr_zalloc(1, sizeof(struct journal));
+}
+
+static void free_chunks(struct chunk *chunk)
+{
+    while (chunk) {
+        struct chunk *after = chunk->after;
+        free(chunk);
+        chunk = after;
+    }
+}
+
+void journal_free(struct journal *journal)
+{
+    if (!journal)
+        return;
+    free_chunks(journal->first);
+    free_chunks(journal->spare);
+    free(journal);
+}
+
+void journal_reset(struct journal *journal)
+{
+    while (journal->first) {
+        struct chunk *chunk = journal->first;
+        journal->first = chunk->after;
+        if (chunk->cap == CHUNK_WORDS && journal->spares < CHUNKS_KEPT) {
+            chunk->after = journal->spare;
+            journal->spare = chunk;
+            journal->spares++;
+        } else {
+            free(chunk);
+        }
+    }
+    journal->last = NULL;
+    journal->closed_bytes = 0;
+}
+
+size_t journal_bytes(const struct journal *journal)
+{
+    return journal->last ? journal->closed_bytes + journal->last->len * sizeof(uint32_t) : 0;
+}
+
+bool journal_empty(const struct journal *journal)
+{
+    return !journal->first;
+}
+
+static struct chunk *take_chunk(struct journal *journal, size_t words)
+{
+    struct chunk *chunk = journal->spare;
+
+    if (words <= CHUNK_WORDS && chunk) {
+        journal->spare = chunk->after;
+        journal->spares--;
+    } else {
+        size_t cap = words <= CHUNK_WORDS ? CHUNK_WORDS : words;
+        chunk = fr_alloc(sizeof(*chunk) + cap * sizeof(uint32_t));
+        chunk->cap = cap;
+    }
+    chunk->after = NULL;
+    chunk->len = 0;
+    return chunk;
+}
+
+/* Room for an operation of `words` words. */
+static uint32_t *append(struct journal *journal, size_t words)
+{
+    struct chunk *last = journal->last;
+
+    if (!last || last->cap - last->len < words) {
+        struct chunk *chunk = take_chunk(journal, words);
+        if (last) {
+            journal->closed_bytes += last->cap * sizeof(uint32_t);
+            last->after = chunk;
+        } else {
+            journal->first = chunk;
+        }
+        journal->last = last = chunk;
+    }
+    uint32_t *at = last->words + last->len;
+    last->len += words;
+    return at;
+}
+
+static size_t words_of(size_t bytes)
+{
+    return (bytes + sizeof(uint32_t) - 1) / sizeof(uint32_t);
+}
+
+static void copy_bytes(uint32_t *to, const void *bytes, size_t len)
+{
+    if (!len)
+        return;
+    to[words_of(len) - 1] = 0; /* the padding */
+    memcpy(to, bytes, len);
+}
+
+static uint32_t head(enum journal_op_kind kind, enum journal_table table)
+{
+    return (uint32_t)kind | (uint32_t)table << 8;
+}
+
+static bool sums(enum journal_table table)
+{
+    assert(table > 0 && table < TABLES);
+    return table == TABLE_PAIRS;
+}
+
+void journal_star(struct journal *journal, enum journal_table table, uint32_t center, const uint32_t *others,
+                  size_t others_len, int32_t by)
+{
+    assert(sums(table) && others_len < UINT32_MAX);
+    if (!others_len)
+        return;
+    uint32_t *at = append(journal, 4 + others_len);
+    at[0] = head(JOURNAL_STAR, table);
+    at[1] = center;
+    at[2] = (uint32_t)by;
+    at[3] = (uint32_t)others_len;
+    memcpy(at + 4, others, others_len * sizeof(*others));
+}
+
+void journal_add(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column, int32_t by)
+{
+    assert(sums(table));
+    uint32_t *at = append(journal, 4);
+    at[0] = head(JOURNAL_ADD, table);
+    at[1] = row;
+    at[2] = column;
+    at[3] = (uint32_t)by;
+}
+
+void journal_put(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column, const void *bytes,
+                 size_t len)
+{
+    assert(!sums(table) && len < UINT32_MAX);
+    uint32_t *at = append(journal, 4 + words_of(len));
+    at[0] = head(JOURNAL_PUT, table);
+    at[1] = row;
+    at[2] = column;
+    at[3] = (uint32_t)len;
+    copy_bytes(at + 4, bytes, len);
+}
+
+void journal_delete(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column)
+{
+    assert(!sums(table));
+    uint32_t *at = append(journal, 3);
+    at[0] = head(JOURNAL_DELETE, table);
+    at[1] = row;
+    at[2] = column;
+}
+
+void journal_clear(struct journal *journal, enum journal_table table, uint32_t row)
+{
+    assert(table > 0 && table < TABLES);
+    uint32_t *at = append(journal, 2);
+    at[0] = head(JOURNAL_CLEAR, table);
+    at[1] = row;
+}
+
+static void append_key(struct journal *journal, enum journal_op_kind kind, struct fr_bytes key, struct fr_bytes value)
+{
+    assert(key.len > 0 && key.len < UINT32_MAX && value.len < UINT32_MAX);
+    uint32_t *at = append(journal, 3 + words_of(key.len) + words_of(value.len));
+    at[0] = (uint32_t)kind;
+    at[1] = (uint32_t)key.len;
+    at[2] = (uint32_t)value.len;
+    copy_bytes(at + 3, key.at, key.len);
+    copy_bytes(at + 3 + words_of(key.len), value.at, value.len);
+}
+
+void journal_key_put(struct journal *journal, struct fr_bytes key, struct fr_bytes value)
+{
+    append_key(journal, JOURNAL_KEY_PUT, key, value);
+}
+
+void journal_key_delete(struct journal *journal, struct fr_bytes key)
+{
+    append_key(journal, JOURNAL_KEY_DELETE, key, (struct fr_bytes){NULL, 0});
+}
+
+void journal_begin(const struct journal *journal, struct journal_cursor *ret_cursor)
+{
+    *ret_cursor = (struct journal_cursor){journal->first, 0};
+}
+
+bool journal_next(struct journal_cursor *cursor, struct journal_op *ret_op)
+{
+    const struct chunk *chunk = cursor->chunk;
+
+    if (chunk && cursor->at == chunk->len) { /* a chunk is never empty */
+        cursor->chunk = chunk = chunk->after;
+        cursor->at = 0;
+    }
+    if (!chunk)
+        return false;
+    const uint32_t *at = chunk->words + cursor->at;
+    struct journal_op op = {.kind = (enum journal_op_kind)(at[0] & 0xff), .table = (enum journal_table)(at[0] >> 8),
+                            .row = at[1]};
+    size_t words = 0;
+    switch (op.kind) {
+    case JOURNAL_STAR:
+        op.by = (int32_t)at[2];
+        op.others_len = at[3];
+        op.others = at + 4;
+        words = 4 + op.others_len;
+        break;
+    case JOURNAL_ADD:
+        op.column = at[2];
+        op.by = (int32_t)at[3];
+        words = 4;
+        break;
+    case JOURNAL_PUT:
+        op.column = at[2];
+        op.bytes = (struct fr_bytes){(const char *)(at + 4), at[3]};
+        words = 4 + words_of(op.bytes.len);
+        break;
+    case JOURNAL_DELETE:
+        op.column = at[2];
+        words = 3;
+        break;
+    case JOURNAL_CLEAR:
+        words = 2;
+        break;
+    case JOURNAL_KEY_PUT:
+    case JOURNAL_KEY_DELETE:
+        op.row = 0;
+        op.key = (struct fr_bytes){(const char *)(at + 3), at[1]};
+        op.bytes = (struct fr_bytes){(const char *)(at + 3 + words_of(op.key.len)), at[2]};
+        words = 3 + words_of(op.key.len) + words_of(op.bytes.len);
+        break;
+    }
+    assert(words > 0);
+    cursor->at += words;
+    *ret_op = op;
+    return true;
+}

@@ -1,0 +1,128 @@
+/*
+ * life.c -- the daemon's state, its loops' pulses, and its threads.
+ */
+#include "freshet/life.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "freshet/alloc.h"
+#include "freshet/clock.h"
+
+static _Atomic int state_now = FR_STARTING;
+
+void fr_state_set(enum fr_state state)
+{
+    atomic_store(&state_now, (int)state);
+}
+
+enum fr_state fr_state_now(void)
+{
+    return (enum fr_state)atomic_load(&state_now);
+}
+
+const char *fr_state_name(enum fr_state state)
+{
+    static const char *const names[] = {"starting", "running", "draining"};
+
+    return names[state];
+}
+
+/* ---- pulses: a fixed table, so that looking needs no lock ---- */
+
+struct fr_pulse {
+    _Atomic(const char *) name; /* NULL: free */
+    _Atomic uint64_t beaten_ns;
+};
+
+static struct fr_pulse pulses[FR_PULSES_MAX];
+
+struct fr_pulse *fr_pulse_start(const char *name)
+{
+    for (int i = 0; i < FR_PULSES_MAX; i++) {
+        const char *none = NULL;
+        if (atomic_load(&pulses[i].name))
+            continue;
+        atomic_store(&pulses[i].beaten_ns, fr_mono_ns());
+        if (atomic_compare_exchange_strong(&pulses[i].name, &none, name))
+            return &pulses[i];
+    }
+    assert(!"more than FR_PULSES_MAX loops");
+    return NULL;
+}
+
+void fr_pulse_beat(struct fr_pulse *pulse)
+{
+    atomic_store_explicit(&pulse->beaten_ns, fr_mono_ns(), memory_order_relaxed);
+}
+
+void fr_pulse_stop(struct fr_pulse *pulse)
+{
+    atomic_store(&pulse->name, NULL);
+}
+
+bool fr_pulse_all(const char **ret_stuck)
+{
+    uint64_t now = fr_mono_ns();
+
+    for (int i = 0; i < FR_PULSES_MAX; i++) {
+        const char *name = atomic_load(&pulses[i].name);
+        uint64_t beaten = atomic_load(&pulses[i].beaten_ns);
+        if (name && now > beaten && now - beaten > (uint64_t)FR_PULSE_LIMIT_MS * 1000000U) {
+            *ret_stuck = name;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- threads ---- */
+
+struct fr_thread {
+    pthread_t thread;
+    char name[16]; /* the kernel keeps 15 bytes */
+    void (*run)(void *arg);
+    void *arg;
+};
+
+static void *begin(void *arg)
+{
+    struct fr_thread *thread = arg;
+
+    pthread_setname_np(pthread_self(), thread->name);
+    thread->run(thread->arg);
+    return NULL;
+}
+
+struct fr_thread *fr_thread_start(const char *name, void (*run)(void *arg), void *arg)
+{
+    struct fr_thread *thread = fr_zalloc(1, sizeof(*thread));
+    sigset_t all, before;
+
+    snprintf(thread->name, sizeof(thread->name), "%s", name);
+    thread->run = run;
+    thread->arg = arg;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int refused = pthread_create(&thread->thread, NULL, begin, thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (refused) {
+        fprintf(stderr, "freshet: cannot start thread '%s': %s\n", name, strerror(refused));
+        _exit(70);
+    }
+    return thread;
+}
+
+void fr_thread_join(struct fr_thread *thread)
+{
+    if (!thread)
+        return;
+    pthread_join(thread->thread, NULL);
+    free(thread);
+}

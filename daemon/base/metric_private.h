@@ -1,0 +1,41 @@
+/*
+ * metric_private.h -- what metric.c keeps and metric_text.c writes.
+ */
+#ifndef FR_METRIC_PRIVATE_H
+#define FR_METRIC_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "freshet/metric.h"
+
+enum { METRIC_LABELS_MAX = 5, METRIC_BUCKETS_MAX = 20 };
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_FRESHNESS };
+
+struct metric_family {
+    enum metric_type type;
+    const char *name, *labels, *help;
+};
+extern const struct metric_family metric_families[FR_METRICS];
+
+struct metric_buckets {
+    size_t len;
+    double bound[METRIC_BUCKETS_MAX];
+};
+/* The upper bounds of a family's buckets; +Inf is not among them. */
+const struct metric_buckets *metric_buckets_of(enum metric_type type);
+
+struct fr_series {
+    enum fr_metric family;
+    char *label[METRIC_LABELS_MAX];
+    _Atomic uint64_t whole; /* counters: exact; histograms: observations */
+    _Atomic uint64_t real;  /* bits of a double: gauges, counters that are set, a histogram's sum */
+    _Atomic uint64_t *bucket; /* histograms: len + 1, not cumulative */
+    struct fr_series *next;   /* of the family, in order of making */
+};
+
+/* The first series of the family; every unlabelled family has one. */
+struct fr_series *metric_first(enum fr_metric family);
+double metric_real(const struct fr_series *series);
+void metric_collect(void); /* runs every collector */
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * config_finish.c -- what concerns several keys: the defaults of parity, the types of events, [kafka], the shape of the
+ * state; and then the options struct of each module.
+ *
+ * Shape. A key shapes the state when a number already stored would mean something else under another value of it: how
+ * long a half-life is, how far apart two items were paired, how wide a dedup bucket is. Keys that only decide which
+ * records come in from now on (feed.max_future_ms, engine.users_max ...), or how a question is answered (sar.similarity
+ * ...), do not: they may change from one start to the next. The shape is one "key=value" line for each key of the first
+ * kind and for each weight, sorted bytewise.
+ */
+#include "config.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "freshet/alloc.h"
+
+/* ---- feed.start ------------------------------------------------------------------------------------------------ */
+
+static int digits(const char **at, int count)
+{
+    int value = 0;
+
+    for (int i = 0; i < count; i++, ++*at) {
+        if (**at < '0' || **at > '9')
+            return -1;
+        value = value * 10 + (**at - '0');
+    }
+    return value;
+}
+
+/* Exactly "YYYY-MM-DD" at *at. */
+static bool read_date(const char **at, struct tm *tm)
+{
+    int year = digits(at, 4), month, day;
+
+    if (year < 0 || *(*at)++ != '-' || (month = digits(at, 2)) < 1 || month > 12)
+        return false;
+    if (*(*at)++ != '-' || (day = digits(at, 2)) < 1)
+        return false;
+    *tm = (struct tm){.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day};
+    timegm(tm); /* turns the 31st of June into another day */
+    return tm->tm_mday == day;
+}
+
+/* "HH:MM:SS", then maybe ".mmm", then "Z" or "+HH:MM". */
+static bool read_clock(const char **at, struct tm *tm, int64_t *ret_ms)
+{
+    int sign, hours, minutes, scale = 100;
+
+    *ret_ms = 0;
+    if ((tm->tm_hour = digits(at, 2)) < 0 || tm->tm_hour > 23 || *(*at)++ != ':')
+        return false;
+    if ((tm->tm_min = digits(at, 2)) < 0 || tm->tm_min > 59 || *(*at)++ != ':')
+        return false;
+    if ((tm->tm_sec = digits(at, 2)) < 0 || tm->tm_sec > 59)
+        return false;
+    if (**at == '.')
+        for (++*at; **at >= '0' && **at <= '9'; ++*at, scale /= 10)
+            *ret_ms += (**at - '0') * scale;
+    if (**at == 'Z' || **at == 'z')
+        return *++*at == 0;
+    if (**at != '+' && **at != '-')
+        return false;
+    sign = *(*at)++ == '+' ? -1 : 1;
+    if ((hours = digits(at, 2)) < 0 || hours > 23 || *(*at)++ != ':' || (minutes = digits(at, 2)) < 0 || minutes > 59)
+        return false;
+    *ret_ms += sign * (hours * 60 + minutes) * 60000LL;
+    return **at == 0;
+}
+
+bool config_start(const char *text, enum feed_start *ret_start, when_ms *ret_time)
+{
+    bool unix_ms = *text && !text[strspn(text, "0123456789")] && strlen(text) <= 14;
+    int64_t ms = 0;
+    struct tm tm;
+
+    *ret_time = 0;
+    *ret_start = strcmp(text, "earliest") == 0 ? FEED_EARLIEST : strcmp(text, "latest") == 0 ? FEED_LATEST : FEED_TIME;
+    if (*ret_start != FEED_TIME)
+        return true;
+    if (unix_ms) {
+        *ret_time = strtoll(text, NULL, 10);
+    } else {
+        if (!read_date(&text, &tm))
+            return false;
+        if (*text && ((*text != 'T' && *text != 't' && *text != ' ') || (text++, !read_clock(&text, &tm, &ms))))
+            return false;
+        *ret_time = (when_ms)timegm(&tm) * 1000 + ms;
+    }
+    return *ret_time >= 0 && *ret_time <= EVENT_WHEN_MAX;
+}
+
+/* ---- what concerns several keys -------------------------------------------------------------------------------- */
+
+static void apply_parity(struct config *cfg)
+{
+    for (int id = 0; id < CONFIG_KEYS; id++) {
+        const char *standard = config_parity(id);
+
+        if (!standard || cfg->origin[id])
+            continue;
+        config_put(cfg, config_keys[id].section, config_keys[id].name, standard, "default");
+        free(cfg->origin[id]);
+        cfg->origin[id] = NULL;
+        cfg->parity_default[id] = true;
+    }
+}
+
+static void mark_use_value(struct config *cfg)
+{
+    const char *at = cfg->weights.use_value;
+    const char *origin = cfg->origin[CONFIG_weights_use_value];
+
+    for (;;) {
+        size_t len, i = 0;
+
+        at += strspn(at, ", ");
+        len = strcspn(at, ", ");
+        if (len == 0)
+            break;
+        while (i < cfg->types_len && (strlen(cfg->types[i].type) != len || memcmp(cfg->types[i].type, at, len) != 0))
+            i++;
+        if (i < cfg->types_len)
+            cfg->types[i].use_value = true;
+        else
+            config_problem(cfg,
+                           "%s: weights.use_value names the type '%.*s', which has no weight; say weights.%.*s = 1",
+                           origin ? origin : "default", (int)len, at, (int)len, at);
+        at += len;
+    }
+    for (size_t i = 0; i < cfg->types_len; i++)
+        cfg->type_names[i] = cfg->types[i].type;
+    cfg->type_names[cfg->types_len] = "other";
+}
+
+static void check_together(struct config *cfg)
+{
+    enum { SAR_PRODUCT };
+
+    if (cfg->sar.normalize && cfg->sar.mode == SAR_PRODUCT)
+        config_problem(cfg, "%s: sar.normalize = yes needs sar.mode = parity", cfg->origin[CONFIG_sar_normalize]);
+    if (cfg->sar.half_life_days > 0 && llround(cfg->sar.half_life_days * 86400000) < 1)
+        config_problem(cfg, "%s: sar.half_life_days is less than a millisecond; 0 means no decay",
+                       cfg->origin[CONFIG_sar_half_life_days]);
+    if (cfg->recommend.k > cfg->limits.max_k)
+        config_problem(cfg, "recommend.k = %lld is more than limits.max_k = %lld", (long long)cfg->recommend.k,
+                       (long long)cfg->limits.max_k);
+    if (strcmp(cfg->feed.topic, cfg->feed.dead_letter_topic) == 0)
+        config_problem(cfg, "feed.topic and feed.dead_letter_topic are both '%s'; a dead letter would be read again",
+                       cfg->feed.topic);
+}
+
+static void check_model(struct config *cfg, const char *models)
+{
+    const char *name = cfg->recommend.default_model, *origin = cfg->origin[CONFIG_recommend_default_model];
+    size_t len = strlen(name);
+
+    for (const char *at = models; *at; at += strspn(at, " ")) {
+        size_t model_len = strcspn(at, " ");
+
+        if (model_len == len && memcmp(at, name, len) == 0)
+            return;
+        at += model_len;
+    }
+    config_problem(cfg, "%s: recommend.default_model = '%.80s' is not one of: %s", origin ? origin : "default", name,
+                   models);
+}
+
+/* librdkafka has two names for it. */
+static bool names_brokers(const char *kafka_key)
+{
+    return strcmp(kafka_key, "bootstrap.servers") == 0 || strcmp(kafka_key, "metadata.broker.list") == 0;
+}
+
+static void check_kafka(struct config *cfg, const struct config_host *host)
+{
+    const char *brokers = NULL;
+
+    for (size_t i = 0; i < cfg->kafka_len; i++) {
+        char room[400];
+        const char *problem =
+            host->kafka_problem ? host->kafka_problem(cfg->kafka_key[i], cfg->kafka_value[i], room, sizeof room) : NULL;
+
+        if (problem)
+            config_problem(cfg, "%s: kafka.%.80s %s", cfg->kafka_origin[i], cfg->kafka_key[i], problem);
+        if (names_brokers(cfg->kafka_key[i]))
+            brokers = cfg->kafka_origin[i];
+    }
+    if (host->own_broker && brokers)
+        config_problem(cfg, "%s: kafka.bootstrap.servers cannot be set with --dev, which brings a broker of its own",
+                       brokers);
+    else if (!host->own_broker && !brokers)
+        config_problem(cfg, "kafka.bootstrap.servers is not set; for a broker to try things with there is --dev");
+}
+
+/* ---- the shape ------------------------------------------------------------------------------------------------- */
+
+enum { SHAPE_LINES_MAX = CONFIG_KEYS + CONFIG_TYPES_MAX };
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char *take_line(struct fr_writer *line)
+{
+    char *text = fr_strndup(line->at, line->len);
+
+    fr_writer_reset(line);
+    return text;
+}
+
+/* use_value in the order of the alphabet: the order and the spaces somebody wrote it with change nothing. */
+static void put_use_value(const struct config *cfg, struct fr_writer *line)
+{
+    const char *names[CONFIG_TYPES_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < cfg->types_len; i++)
+        if (cfg->types[i].use_value)
+            names[len++] = cfg->types[i].type;
+    qsort(names, len, sizeof *names, by_text);
+    for (size_t i = 0; i < len; i++)
+        fr_put_text(line, "%s%s", i ? "," : "", names[i]);
+}
+
+static void write_shape(struct config *cfg)
+{
+    char *lines[SHAPE_LINES_MAX];
+    struct fr_writer line;
+    size_t len = 0;
+
+    fr_writer_init(&line, 0);
+    for (int id = 0; id < CONFIG_KEYS; id++) {
+        if (!(config_keys[id].flags & CONFIG_SHAPES))
+            continue;
+        fr_put_text(&line, "%s.%s=", config_keys[id].section, config_keys[id].name);
+        if (id == CONFIG_weights_use_value)
+            put_use_value(cfg, &line);
+        else
+            config_value_text(cfg, id, &line);
+        lines[len++] = take_line(&line);
+    }
+    for (size_t i = 0; i < cfg->types_len; i++) {
+        fr_put_text(&line, "weights.%s=", cfg->types[i].type);
+        config_real_text(cfg->types[i].weight, &line);
+        lines[len++] = take_line(&line);
+    }
+    qsort(lines, len, sizeof *lines, by_text);
+    for (size_t i = 0; i < len; i++) {
+        fr_put_text(&cfg->shape, "%s\n", lines[i]);
+        free(lines[i]);
+    }
+    fr_put_u8(&cfg->shape, 0);
+    fr_writer_release(&line);
+}
+
+void config_finish(struct config *cfg, const struct config_host *host)
+{
+    enum { SAR_PARITY = 1 };
+
+    if (cfg->sar.mode == SAR_PARITY)
+        apply_parity(cfg);
+    mark_use_value(cfg);
+    check_together(cfg);
+    if (host->models)
+        check_model(cfg, host->models);
+    check_kafka(cfg, host);
+    write_shape(cfg);
+}
+
+/* ---- the options of each module -------------------------------------------------------------------------------- */
+
+void config_engine_options(const struct config *cfg, struct engine_options *ret_options)
+{
+    *ret_options = (struct engine_options){
+        .history_max = (uint32_t)cfg->engine.history_max,
+        .users_max = (uint32_t)cfg->engine.users_max,
+        .items_max = (uint32_t)cfg->engine.items_max,
+        .user_postings = cfg->engine.user_postings,
+        .normalize = cfg->sar.normalize,
+        .dedup_window = cfg->feed.dedup_window_ms,
+        .dedup_max = (uint32_t)cfg->feed.dedup_max,
+        .uncommitted_mb_max = (uint32_t)cfg->engine.uncommitted_mb,
+        .outbox_mb_max = (uint32_t)cfg->engine.outbox_mb,
+        .checkpoint_interval = cfg->store.checkpoint_interval_ms,
+        .wal_sync_interval = cfg->store.wal_sync_interval_ms,
+        .similar_work_max = (uint64_t)cfg->limits.similar_work,
+        .evaluate_every = (uint32_t)cfg->engine.evaluate_every,
+        .types = cfg->type_names,
+        .types_len = cfg->types_len + 1,
+        .sar = {.parity = cfg->sar.mode != 0,
+                .similarity = (enum sar_similarity)cfg->sar.similarity,
+                .half_life = llround(cfg->sar.half_life_days * 86400000),
+                .threshold = (uint32_t)cfg->sar.threshold,
+                .window = (uint32_t)cfg->sar.window,
+                .score_last = (uint32_t)cfg->sar.score_last,
+                .neighbours_max = (uint32_t)cfg->sar.neighbours_max,
+                .recency = cfg->sar.recency},
+        .default_model = cfg->recommend.default_model,
+        .shape = cfg->shape.at,
+    };
+}
+
+void config_feed_options(const struct config *cfg, struct feed_options *ret_options)
+{
+    *ret_options = (struct feed_options){
+        .topic = cfg->feed.topic,
+        .dead_letter_topic = cfg->feed.dead_letter_topic,
+        .format = (enum feed_format)cfg->feed.format,
+        .on_gap_skip = cfg->feed.on_gap != 0,
+        .max_future = cfg->feed.max_future_ms,
+        .weights = cfg->types,
+        .weights_len = cfg->types_len,
+        .kafka_keys = (const char *const *)cfg->kafka_key,
+        .kafka_values = (const char *const *)cfg->kafka_value,
+        .kafka_len = cfg->kafka_len,
+    };
+    config_start(cfg->feed.start, &ret_options->start, &ret_options->start_time);
+}
+
+void config_serve_options(const struct config *cfg, struct serve_options *ret_options)
+{
+    *ret_options = (struct serve_options){
+        .listen = cfg->serve.listen,
+        .admin_listen = cfg->admin.grpc_listen,
+        .threads = (int)cfg->serve.threads,
+        .default_k = (uint32_t)cfg->recommend.k,
+        .max_k = (uint32_t)cfg->limits.max_k,
+        .max_seeds = (uint32_t)cfg->limits.max_seeds,
+        .max_filter_items = (uint32_t)cfg->limits.max_filter_items,
+        .max_message_bytes = (uint32_t)cfg->limits.max_message_bytes,
+        .max_waiting = (uint32_t)cfg->limits.max_waiting,
+        .max_concurrent_streams = (uint32_t)cfg->limits.max_concurrent_streams,
+        .drain_grace = cfg->serve.drain_grace_ms,
+        .default_model = cfg->recommend.default_model,
+    };
+}
+
+const char *config_brokers(const struct config *cfg)
+{
+    for (size_t i = 0; i < cfg->kafka_len; i++)
+        if (names_brokers(cfg->kafka_key[i]))
+            return cfg->kafka_value[i];
+    return "";
+}

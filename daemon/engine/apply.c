@@ -1,0 +1,335 @@
+/*
+ * apply.c -- one batch of events into the state, in log order.
+ *
+ * Per event, always in this order (algorithms.md 1.7): drop repeats, resolve ids, evaluate a sample, let every model learn
+ * with the history before the event, then update the history and who holds what; evict what no longer fits and let
+ * the models take it back.
+ *
+ * Random memory is what an event costs, so a chunk of events goes through passes that only fetch: ids, history headers,
+ * histories, row headers, cells; the last pass applies. A fetch of the wrong thing (an earlier event of the chunk has changed
+ * the history) costs time, never truth.
+ *
+ * Thread: engine.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "engine_private.h"
+
+enum { CHUNK = 16, PAIR_STAGES = 2 };
+
+struct resolved {
+    uint64_t user_hash, item_hash;
+    uint32_t user, item; /* DICT_NONE: new when looked up */
+};
+
+static struct touch touch_of(const struct engine *engine, uint32_t user, uint32_t item, const struct event *event)
+{
+    return (struct touch){
+        .user = user,
+        .item = item,
+        .sequence = histories_next_sequence(engine->histories, user),
+        .fresh = true,
+        .when = event->when,
+        .weight = event->weight,
+        .history = histories_view(engine->histories, user),
+    };
+}
+
+static void fetch(struct engine *engine, const struct event *events, struct resolved *resolved, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (events[i].kind != EVENT_APPLY)
+            continue;
+        resolved[i].user_hash = dict_hash(events[i].user);
+        resolved[i].item_hash = dict_hash(events[i].item);
+        dict_prefetch(engine->users, resolved[i].user_hash);
+        dict_prefetch(engine->items, resolved[i].item_hash);
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (events[i].kind != EVENT_APPLY)
+            continue;
+        resolved[i].user = dict_find(engine->users, events[i].user, resolved[i].user_hash);
+        resolved[i].item = dict_find(engine->items, events[i].item, resolved[i].item_hash);
+        if (resolved[i].user != DICT_NONE)
+            histories_prefetch(engine->histories, resolved[i].user, 0);
+    }
+    for (size_t i = 0; i < len; i++)
+        if (events[i].kind == EVENT_APPLY && resolved[i].user != DICT_NONE)
+            histories_prefetch(engine->histories, resolved[i].user, 1);
+    for (int stage = 0; stage < PAIR_STAGES; stage++)
+        for (size_t i = 0; i < len; i++) {
+            if (events[i].kind != EVENT_APPLY || resolved[i].user == DICT_NONE || resolved[i].item == DICT_NONE)
+                continue;
+            struct touch touch = touch_of(engine, resolved[i].user, resolved[i].item, &events[i]);
+            for (size_t m = 0; m < engine->learners_len; m++)
+                if (engine->learners[m].ops->prepare)
+                    engine->learners[m].ops->prepare(engine->learners[m].model, &touch, stage);
+        }
+}
+
+void apply_make_room(struct engine *engine, uint32_t users, uint32_t items)
+{
+    histories_extend(engine->histories, users);
+    fr_array_grow(&engine->item_users, items);
+    fr_array_grow(&engine->item_first_seen, items);
+    fr_array_grow(&engine->page_peak, items / POPULAR_PAGE + 1);
+    if (engine->postings)
+        rows_extend(engine->postings, items);
+    for (size_t m = 0; m < engine->learners_len; m++)
+        engine->learners[m].ops->extend(engine->learners[m].model, items);
+}
+
+/* Handles are made in log order. Room is made first, so that a reader never meets a handle that has none. */
+static uint32_t resolve_user(struct engine *engine, struct fr_bytes id, uint64_t hash)
+{
+    uint32_t user = dict_find(engine->users, id, hash);
+
+    if (user != DICT_NONE || dict_len(engine->users) == engine->options.users_max)
+        return user;
+    histories_extend(engine->histories, dict_len(engine->users) + 1);
+    user = dict_add(engine->users, id, hash);
+    if (user != DICT_NONE)
+        journal_put(engine->journal, TABLE_USERS, user, 0, id.at, id.len);
+    return user;
+}
+
+static uint32_t resolve_item(struct engine *engine, struct fr_bytes id, uint64_t hash)
+{
+    uint32_t item = dict_find(engine->items, id, hash);
+
+    if (item != DICT_NONE || dict_len(engine->items) == engine->options.items_max)
+        return item;
+    apply_make_room(engine, dict_len(engine->users), dict_len(engine->items) + 1);
+    item = dict_add(engine->items, id, hash);
+    if (item != DICT_NONE)
+        journal_put(engine->journal, TABLE_ITEMS, item, 0, id.at, id.len);
+    return item;
+}
+
+void apply_item_held(struct engine *engine, uint32_t item, int by)
+{
+    _Atomic uint32_t *users = fr_array_at(&engine->item_users, item);
+    _Atomic uint32_t *peak = fr_array_at(&engine->page_peak, item / POPULAR_PAGE);
+    uint32_t before = atomic_load_explicit(users, memory_order_relaxed), after = before + (uint32_t)by;
+
+    assert(by > 0 || before > 0);
+    if (after > atomic_load_explicit(peak, memory_order_relaxed))
+        atomic_store_explicit(peak, after, memory_order_release); /* first: the peak may never be below */
+    atomic_store_explicit(users, after, memory_order_release);
+    if ((before == 0) != (after == 0))
+        atomic_store_explicit(&engine->items_held, engine->items_held + (after ? 1U : -1U), memory_order_release);
+}
+
+static void save_slot(struct engine *engine, uint32_t user, uint32_t at)
+{
+    char room[HISTORY_SLOT_BYTES];
+    size_t len;
+    uint32_t item = histories_view(engine->histories, user).item[at];
+
+    histories_slot_bytes(engine->histories, user, at, room, &len);
+    journal_put(engine->journal, TABLE_HISTORY, user, item, room, len);
+}
+
+static void save_head(struct engine *engine, uint32_t user)
+{
+    char room[HISTORY_HEAD_BYTES];
+    size_t len;
+
+    histories_head_bytes(engine->histories, user, room, &len);
+    journal_put(engine->journal, TABLE_HISTORY, user, COLUMN_HEAD, room, len);
+}
+
+/* The item in slot `at` leaves the user's history; everything counted for it is taken back. */
+static void leave(struct engine *engine, uint32_t user, uint32_t at)
+{
+    struct history before = histories_view(engine->histories, user);
+    struct touch touch = {
+        .user = user,
+        .item = before.item[at],
+        .sequence = before.sequence[at],
+        .when = stamp_last(before.stamp[at]),
+    };
+
+    histories_drop(engine->histories, user, at);
+    journal_delete(engine->journal, TABLE_HISTORY, user, touch.item);
+    apply_item_held(engine, touch.item, -1);
+    if (engine->postings)
+        rows_add(engine->postings, touch.item, user, -1);
+    touch.history = histories_view(engine->histories, user);
+    for (size_t m = 0; m < engine->learners_len; m++)
+        engine->learners[m].ops->forget(engine->learners[m].model, &touch);
+}
+
+static void see_item(struct engine *engine, uint32_t item, when_ms when)
+{
+    _Atomic int64_t *first = fr_array_at(&engine->item_first_seen, item);
+    int64_t known = atomic_load_explicit(first, memory_order_relaxed);
+
+    if (known && known - 1 <= when)
+        return;
+    atomic_store_explicit(first, when + 1, memory_order_release);
+    unsigned char bytes[8];
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (unsigned char)((uint64_t)when >> (8 * i));
+    journal_put(engine->journal, TABLE_ITEMS, item, 1, bytes, sizeof(bytes));
+}
+
+static void learn(struct engine *engine, uint32_t user, uint32_t item, const struct event *event)
+{
+    uint32_t at = histories_find(engine->histories, user, item);
+    struct touch touch = touch_of(engine, user, item, event);
+
+    touch.fresh = at == UINT32_MAX;
+    if (!touch.fresh)
+        touch.sequence = touch.history.sequence[at];
+    if (engine->evaluator && touch.fresh)
+        evaluate(engine->evaluator, event->user, event->item);
+    for (size_t m = 0; m < engine->learners_len; m++)
+        engine->learners[m].ops->learn(engine->learners[m].model, &touch);
+    at = histories_touch(engine->histories, user, at, item, event->when, event->weight);
+    save_slot(engine, user, at);
+    if (touch.fresh) {
+        apply_item_held(engine, item, 1);
+        if (engine->postings)
+            rows_add(engine->postings, item, user, 1);
+    }
+    see_item(engine, item, event->when);
+    if (engine->options.history_max && histories_view(engine->histories, user).len > engine->options.history_max) {
+        leave(engine, user, histories_oldest(engine->histories, user));
+        fr_count(engine->evicted_series, 1);
+    }
+    save_head(engine, user);
+    if (engine->extremes)
+        extremes_update(engine->extremes, user);
+}
+
+/* A record whose ids would exceed users_max or items_max. Nothing of it has been applied. */
+static void refuse(struct engine *engine, const struct event *event, bool user)
+{
+    struct event rejected = *event;
+    struct reject reject = {
+        .reason = "capacity",
+        .message = user ? FR_BYTES("user_id is new and engine.users_max users are known")
+                        : FR_BYTES("item_id is new and engine.items_max items are known"),
+    };
+
+    if (event->reject) {
+        reject.key = event->reject->key;
+        reject.value = event->reject->value;
+        reject.has_key = event->reject->has_key;
+        reject.has_value = event->reject->has_value;
+    }
+    rejected.reject = &reject;
+    outbox_add(engine, &rejected);
+}
+
+static void apply_event(struct engine *engine, const struct event *event, const struct resolved *resolved)
+{
+    if (engine->dedup && (event->repeat_high || event->repeat_low) && event->logged >= 0 &&
+        dedup_seen(engine->dedup, event->partition, event->repeat_high, event->repeat_low, event->logged,
+                   engine->journal)) {
+        fr_count(engine->duplicate_series, 1);
+        return;
+    }
+    uint32_t user = resolved->user, item = resolved->item;
+    if (user == DICT_NONE)
+        user = resolve_user(engine, event->user, resolved->user_hash);
+    if (user == DICT_NONE) {
+        refuse(engine, event, true);
+        return;
+    }
+    if (item == DICT_NONE)
+        item = resolve_item(engine, event->item, resolved->item_hash);
+    if (item == DICT_NONE) {
+        refuse(engine, event, false);
+        return;
+    }
+    if (event->when > atomic_load_explicit(&engine->now, memory_order_relaxed))
+        atomic_store_explicit(&engine->now, event->when, memory_order_release);
+    learn(engine, user, item, event);
+    engine->type_counts[event->type < engine->options.types_len ? event->type : engine->options.types_len - 1]++;
+}
+
+/* Steps past the record; false if it has been applied before (the broker gave it twice). */
+static bool advance(struct engine *engine, const struct event *event)
+{
+    struct partition *partition = partition_at(engine, event->partition);
+    int64_t next = event->kind == EVENT_POSITION ? event->offset : event->offset + 1;
+
+    if (partition->position >= next)
+        return false;
+    partition->position = next;
+    partition->moved = partition->unsaved = true;
+    if (event->kind != EVENT_POSITION && event->logged > partition->newest)
+        partition->newest = event->logged;
+    return event->kind != EVENT_POSITION;
+}
+
+static void count_batch(struct engine *engine, const struct event_batch *batch)
+{
+    uint64_t applied = 0;
+    when_ms wall = fr_wall_ms();
+
+    for (size_t t = 0; t < engine->options.types_len; t++) {
+        if (engine->type_counts[t])
+            fr_count(engine->type_series[t], engine->type_counts[t]);
+        applied += engine->type_counts[t];
+        engine->type_counts[t] = 0;
+    }
+    atomic_fetch_add_explicit(&engine->events, applied, memory_order_relaxed);
+    atomic_store_explicit(&engine->changed, wall, memory_order_relaxed);
+    if (applied && !atomic_load_explicit(&engine->uncommitted_since, memory_order_relaxed))
+        atomic_store_explicit(&engine->uncommitted_since, wall, memory_order_relaxed);
+    for (uint32_t i = 0; i < batch->len; i++)
+        if (batch->events[i].kind == EVENT_APPLY && batch->events[i].logged >= 0)
+            fr_observe(engine->visible_series,
+                       wall > batch->events[i].logged ? (double)(wall - batch->events[i].logged) / 1000 : 0);
+}
+
+void apply_batch(struct engine *engine, struct event_batch *batch)
+{
+    struct resolved resolved[CHUNK];
+
+    for (uint32_t begin = 0; begin < batch->len; begin += CHUNK) {
+        uint32_t len = batch->len - begin < CHUNK ? batch->len - begin : CHUNK;
+        const struct event *events = batch->events + begin;
+
+        fetch(engine, events, resolved, len);
+        for (uint32_t i = 0; i < len; i++) {
+            if (!advance(engine, &events[i]))
+                continue;
+            if (events[i].kind == EVENT_APPLY)
+                apply_event(engine, &events[i], &resolved[i]);
+            else
+                outbox_add(engine, &events[i]);
+        }
+    }
+    publish_positions(engine);
+    count_batch(engine, batch);
+}
+
+void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, when_ms when, double weight)
+{
+    uint32_t at = histories_find(engine->histories, user, item);
+
+    if (at == UINT32_MAX)
+        return;
+    if (histories_untouch(engine->histories, user, at, when, weight))
+        leave(engine, user, at);
+    else
+        save_slot(engine, user, at);
+    save_head(engine, user);
+    if (engine->extremes)
+        extremes_update(engine->extremes, user);
+}
+
+void apply_forget_user(struct engine *engine, uint32_t user)
+{
+    for (uint32_t len = histories_view(engine->histories, user).len; len > 0; len--)
+        leave(engine, user, len - 1);
+    histories_wipe(engine->histories, user);
+    save_head(engine, user);
+    if (engine->extremes)
+        extremes_update(engine->extremes, user);
+}

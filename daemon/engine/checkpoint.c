@@ -1,0 +1,413 @@
+/*
+ * checkpoint.c -- the thread between the engine and the store.
+ *
+ *     engine                         this thread
+ *     give(full) --- job --->        compose: journal -> batch          (journals and store are touched without the lock:
+ *        <--- spare ---              write, until the store takes it     a journal belongs to one side at a time)
+ *                                    sync, when it is time or was asked for
+ *
+ * Under `lock`: what the two sides and the askers share. The store's calls, compose and the callbacks run without it.
+ * A batch that was refused stays as it is and is written again after 100 ms, 200 ms ... 5 s; the wait is on the condition, so that
+ * stopping cuts it short.
+ */
+#include "checkpoint.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "compose.h"
+#include "freshet/alloc.h"
+#include "freshet/life.h"
+#include "freshet/log.h"
+#include "freshet/metric.h"
+
+enum { RETRY_FIRST_MS = 100, RETRY_LAST_MS = 5000, IDLE_MS = 2000 };
+
+/* Writing and syncing fail and recover each on its own. */
+struct trouble {
+    const char *what;
+    enum fr_status code; /* of the last attempt; logged when it changes */
+    int retry_ms;
+};
+
+struct checkpoint {
+    struct store *store;
+    struct checkpoint_options options;
+    struct fr_thread *thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+
+    /* under lock */
+    struct journal *job;   /* given, not yet taken up */
+    struct journal *spare; /* empty, for the next give; NULL while one is being written */
+    uint64_t job_number;
+    uint64_t given_ns; /* when the last journal was given */
+    bool job_hurried, hurried, sync_asked, stop;
+    uint64_t written, synced; /* numbers of journals */
+    struct checkpoint_figures figures;
+
+    /* the thread's own */
+    struct composer *composer;
+    struct store_batch *batch;
+    struct fr_pulse *pulse;
+    uint64_t synced_ns; /* when it last synced, or began to have something to sync */
+    struct trouble writing, syncing;
+    bool lost; /* the end came before the store took the last journal */
+    struct fr_err err;
+    struct fr_series *seconds_series, *keys_series, *bytes_series;
+};
+
+static const char *class_of(enum fr_status code)
+{
+    switch (code) {
+    case FR_FULL:
+        return "full";
+    case FR_IO:
+        return "io";
+    case FR_CORRUPT:
+        return "corrupt";
+    default:
+        return "other";
+    }
+}
+
+/* ---- waiting ---- */
+
+/* Under lock; a spurious wake-up is as good as any. */
+static void wait_ms(struct checkpoint *checkpoint, int64_t ms)
+{
+    uint64_t ns = fr_mono_ns() + (uint64_t)(ms > 0 ? ms : 0) * 1000000;
+    struct timespec until = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+
+    pthread_cond_timedwait(&checkpoint->changed, &checkpoint->lock, &until);
+}
+
+static int64_t ms_since(uint64_t ns)
+{
+    return (int64_t)((fr_mono_ns() - ns) / 1000000);
+}
+
+/* ---- trouble ---- */
+
+static void tell_trouble(struct checkpoint *checkpoint, struct trouble *trouble)
+{
+    enum fr_status code = checkpoint->err.code;
+
+    fr_count(fr_series(FR_M_CHECKPOINT_ERRORS, class_of(code), "", ""), 1);
+    pthread_mutex_lock(&checkpoint->lock);
+    checkpoint->figures.events_errors++;
+    pthread_mutex_unlock(&checkpoint->lock);
+    if (trouble->code != code)
+        fr_log(FR_ERROR, "checkpoint", "checkpoint.failed",
+               FR_FIELDS(FR_TEXT("class", class_of(code)), FR_TEXT("error", checkpoint->err.text)),
+               "%s failed; it is tried again until it works, and no state is lost meanwhile", trouble->what);
+    trouble->code = code;
+}
+
+static void tell_relief(struct trouble *trouble)
+{
+    if (trouble->code)
+        fr_log(FR_INFO, "checkpoint", "checkpoint.recovered", FR_NO_FIELDS, "%s works again", trouble->what);
+    trouble->code = FR_OK;
+    trouble->retry_ms = RETRY_FIRST_MS;
+}
+
+/* After a failure. False if there is to be no other attempt: `stopping` says that this was already the one after the stop. */
+static bool wait_to_retry(struct checkpoint *checkpoint, struct trouble *trouble, bool stopping)
+{
+    uint64_t begin = fr_mono_ns();
+
+    pthread_mutex_lock(&checkpoint->lock);
+    while (!stopping && !checkpoint->stop && ms_since(begin) < trouble->retry_ms) {
+        fr_pulse_beat(checkpoint->pulse);
+        wait_ms(checkpoint, trouble->retry_ms - ms_since(begin));
+    }
+    pthread_mutex_unlock(&checkpoint->lock);
+    trouble->retry_ms = trouble->retry_ms * 2 < RETRY_LAST_MS ? trouble->retry_ms * 2 : RETRY_LAST_MS;
+    return !stopping;
+}
+
+static bool is_stopping(struct checkpoint *checkpoint)
+{
+    pthread_mutex_lock(&checkpoint->lock);
+    bool stop = checkpoint->stop;
+    pthread_mutex_unlock(&checkpoint->lock);
+    return stop;
+}
+
+/* ---- one journal ---- */
+
+/* False if it was given up, at the end. */
+static bool compose_and_write(struct checkpoint *checkpoint, const struct journal *journal)
+{
+    const struct store_ops *ops = checkpoint->store->ops;
+    bool composed = false;
+
+    for (;;) {
+        bool stopping = is_stopping(checkpoint);
+        fr_pulse_beat(checkpoint->pulse);
+        if (!composed)
+            composed = compose(checkpoint->composer, journal, checkpoint->batch, &checkpoint->err) == FR_OK;
+        fr_pulse_beat(checkpoint->pulse);
+        if (composed && ops->write(checkpoint->store, checkpoint->batch, &checkpoint->err) == FR_OK) {
+            tell_relief(&checkpoint->writing);
+            return true;
+        }
+        tell_trouble(checkpoint, &checkpoint->writing);
+        if (!wait_to_retry(checkpoint, &checkpoint->writing, stopping))
+            return false;
+    }
+}
+
+static void write_journal(struct checkpoint *checkpoint, struct journal *journal, uint64_t number)
+{
+    const struct store_ops *ops = checkpoint->store->ops;
+    uint64_t begin = fr_mono_ns();
+
+    ops->batch_clear(checkpoint->batch);
+    if (!compose_and_write(checkpoint, journal)) {
+        checkpoint->lost = true;
+        journal_free(journal);
+        return;
+    }
+    double seconds = (double)(fr_mono_ns() - begin) / 1e9;
+    uint64_t keys = ops->batch_keys(checkpoint->batch), bytes = ops->batch_bytes(checkpoint->batch);
+    ops->batch_clear(checkpoint->batch);
+    journal_reset(journal);
+    fr_observe(checkpoint->seconds_series, seconds);
+    fr_gauge(checkpoint->keys_series, (double)keys);
+    fr_count(checkpoint->bytes_series, bytes);
+    pthread_mutex_lock(&checkpoint->lock);
+    if (checkpoint->written == checkpoint->synced)
+        checkpoint->synced_ns = fr_mono_ns();
+    checkpoint->written = number;
+    checkpoint->figures.keys = keys;
+    checkpoint->figures.bytes = bytes;
+    checkpoint->figures.seconds = seconds;
+    checkpoint->figures.bytes_total += bytes;
+    pthread_mutex_unlock(&checkpoint->lock);
+    if (checkpoint->options.written)
+        checkpoint->options.written(checkpoint->options.context, number);
+    pthread_mutex_lock(&checkpoint->lock); /* only now: who sees that it is due may count on written() having been called */
+    checkpoint->spare = journal;
+    pthread_cond_broadcast(&checkpoint->changed);
+    pthread_mutex_unlock(&checkpoint->lock);
+}
+
+/* Syncs what is written. A failure waits, and leaves the next attempt to the loop. */
+static void sync_written(struct checkpoint *checkpoint)
+{
+    bool stopping = is_stopping(checkpoint);
+    uint64_t written = checkpoint->written; /* this thread alone writes it */
+
+    fr_pulse_beat(checkpoint->pulse);
+    if (checkpoint->store->ops->sync(checkpoint->store, &checkpoint->err)) {
+        tell_trouble(checkpoint, &checkpoint->syncing);
+        if (!wait_to_retry(checkpoint, &checkpoint->syncing, stopping))
+            checkpoint->lost = true;
+        return;
+    }
+    tell_relief(&checkpoint->syncing);
+    pthread_mutex_lock(&checkpoint->lock);
+    checkpoint->synced = written;
+    checkpoint->synced_ns = fr_mono_ns();
+    pthread_cond_broadcast(&checkpoint->changed);
+    pthread_mutex_unlock(&checkpoint->lock);
+    if (checkpoint->options.synced)
+        checkpoint->options.synced(checkpoint->options.context, written);
+}
+
+/* ---- the loop ---- */
+
+enum step { WAIT, WRITE, SYNC, END };
+
+/* What to do next; under lock. */
+static enum step next_step(struct checkpoint *checkpoint)
+{
+    bool unsynced = checkpoint->written != checkpoint->synced;
+
+    if (checkpoint->lost)
+        return END;
+    if (unsynced && checkpoint->sync_asked)
+        return SYNC;
+    if (checkpoint->job)
+        return WRITE;
+    if (unsynced && (checkpoint->stop || ms_since(checkpoint->synced_ns) >= checkpoint->options.wal_sync_interval))
+        return SYNC;
+    checkpoint->sync_asked = unsynced && checkpoint->sync_asked;
+    return checkpoint->stop ? END : WAIT;
+}
+
+static int64_t wait_at_most(const struct checkpoint *checkpoint)
+{
+    int64_t left = checkpoint->options.wal_sync_interval - ms_since(checkpoint->synced_ns);
+
+    if (checkpoint->written == checkpoint->synced || left > IDLE_MS)
+        return IDLE_MS;
+    return left > 0 ? left : 1;
+}
+
+static void run(void *arg)
+{
+    struct checkpoint *checkpoint = arg;
+    bool going = true;
+
+    checkpoint->pulse = fr_pulse_start("checkpoint");
+    pthread_mutex_lock(&checkpoint->lock);
+    while (going) {
+        switch (next_step(checkpoint)) {
+        case WAIT:
+            fr_pulse_beat(checkpoint->pulse);
+            wait_ms(checkpoint, wait_at_most(checkpoint));
+            break;
+        case WRITE: {
+            struct journal *journal = checkpoint->job;
+            uint64_t number = checkpoint->job_number;
+            checkpoint->job = NULL;
+            checkpoint->sync_asked = checkpoint->sync_asked || checkpoint->job_hurried;
+            pthread_mutex_unlock(&checkpoint->lock);
+            write_journal(checkpoint, journal, number);
+            pthread_mutex_lock(&checkpoint->lock);
+            break;
+        }
+        case SYNC:
+            checkpoint->sync_asked = false;
+            pthread_mutex_unlock(&checkpoint->lock);
+            sync_written(checkpoint);
+            pthread_mutex_lock(&checkpoint->lock);
+            break;
+        case END:
+            going = false;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&checkpoint->lock);
+    fr_pulse_stop(checkpoint->pulse);
+}
+
+/* ---- from outside ---- */
+
+struct checkpoint *checkpoint_start(struct store *store, const struct checkpoint_options *options)
+{
+    struct checkpoint *checkpoint = fr_zalloc(1, sizeof(*checkpoint));
+    pthread_condattr_t monotonic;
+
+    checkpoint->store = store;
+    checkpoint->options = *options;
+    checkpoint->spare = journal_new();
+    checkpoint->composer = composer_new(store);
+    checkpoint->batch = store->ops->batch_new(store);
+    checkpoint->writing = (struct trouble){.what = "writing a checkpoint", .retry_ms = RETRY_FIRST_MS};
+    checkpoint->syncing = (struct trouble){.what = "syncing the store", .retry_ms = RETRY_FIRST_MS};
+    checkpoint->seconds_series = FR_SERIES(FR_M_CHECKPOINT_SECONDS);
+    checkpoint->keys_series = FR_SERIES(FR_M_CHECKPOINT_KEYS);
+    checkpoint->bytes_series = FR_SERIES(FR_M_CHECKPOINT_BYTES);
+    static const enum fr_status classes[] = {FR_FULL, FR_IO, FR_CORRUPT, FR_INTERNAL};
+    for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++) /* there from the start, at 0 */
+        fr_series(FR_M_CHECKPOINT_ERRORS, class_of(classes[i]), "", "");
+    pthread_mutex_init(&checkpoint->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&checkpoint->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    checkpoint->thread = fr_thread_start("checkpoint", run, checkpoint);
+    return checkpoint;
+}
+
+bool checkpoint_stop(struct checkpoint *checkpoint, struct fr_err *err)
+{
+    pthread_mutex_lock(&checkpoint->lock);
+    checkpoint->stop = true;
+    pthread_cond_broadcast(&checkpoint->changed);
+    pthread_mutex_unlock(&checkpoint->lock);
+    fr_thread_join(checkpoint->thread);
+    bool saved = !checkpoint->lost;
+    if (!saved && err)
+        *err = checkpoint->err;
+    checkpoint->store->ops->batch_free(checkpoint->batch);
+    composer_free(checkpoint->composer);
+    journal_free(checkpoint->job);
+    journal_free(checkpoint->spare);
+    pthread_cond_destroy(&checkpoint->changed);
+    pthread_mutex_destroy(&checkpoint->lock);
+    free(checkpoint);
+    return saved;
+}
+
+/* Milliseconds until it is due; -1: not before the last journal is written. Under lock. */
+static int64_t due_in(const struct checkpoint *checkpoint)
+{
+    if (!checkpoint->spare)
+        return -1;
+    if (checkpoint->hurried || !checkpoint->given_ns)
+        return 0;
+    int64_t left = checkpoint->options.interval - ms_since(checkpoint->given_ns);
+    return left > 0 ? left : 0;
+}
+
+bool checkpoint_due(struct checkpoint *checkpoint)
+{
+    return checkpoint_wait_due(checkpoint, 0);
+}
+
+bool checkpoint_wait_due(struct checkpoint *checkpoint, int timeout_ms)
+{
+    uint64_t begin = fr_mono_ns();
+    int64_t due, left;
+
+    pthread_mutex_lock(&checkpoint->lock);
+    while ((due = due_in(checkpoint)) != 0 && (left = timeout_ms - ms_since(begin)) > 0)
+        wait_ms(checkpoint, due > 0 && due < left ? due : left);
+    pthread_mutex_unlock(&checkpoint->lock);
+    return due == 0;
+}
+
+struct journal *checkpoint_give(struct checkpoint *checkpoint, struct journal *full, uint64_t number)
+{
+    pthread_mutex_lock(&checkpoint->lock);
+    struct journal *empty = checkpoint->spare;
+    assert(empty && !checkpoint->job && number > checkpoint->written);
+    checkpoint->spare = NULL;
+    checkpoint->job = full;
+    checkpoint->job_number = number;
+    checkpoint->job_hurried = checkpoint->hurried;
+    checkpoint->hurried = false;
+    checkpoint->given_ns = fr_mono_ns();
+    pthread_cond_broadcast(&checkpoint->changed);
+    pthread_mutex_unlock(&checkpoint->lock);
+    return empty;
+}
+
+void checkpoint_hurry(struct checkpoint *checkpoint)
+{
+    pthread_mutex_lock(&checkpoint->lock);
+    checkpoint->hurried = true;
+    checkpoint->sync_asked = true; /* what is written, even if nothing more comes */
+    pthread_cond_broadcast(&checkpoint->changed);
+    pthread_mutex_unlock(&checkpoint->lock);
+}
+
+uint64_t checkpoint_written(struct checkpoint *checkpoint)
+{
+    pthread_mutex_lock(&checkpoint->lock);
+    uint64_t number = checkpoint->written;
+    pthread_mutex_unlock(&checkpoint->lock);
+    return number;
+}
+
+uint64_t checkpoint_synced(struct checkpoint *checkpoint)
+{
+    pthread_mutex_lock(&checkpoint->lock);
+    uint64_t number = checkpoint->synced;
+    pthread_mutex_unlock(&checkpoint->lock);
+    return number;
+}
+
+void checkpoint_figures(struct checkpoint *checkpoint, struct checkpoint_figures *ret_figures)
+{
+    pthread_mutex_lock(&checkpoint->lock);
+    *ret_figures = checkpoint->figures;
+    pthread_mutex_unlock(&checkpoint->lock);
+}

@@ -1,0 +1,68 @@
+/*
+ * checkpoint.h -- from a frozen journal to one atomic write, in the background; and back at the start.
+ *
+ *     engine:      journal A fills ...   give(A), go on with B ...      give(B), go on with A ...
+ *     checkpoint:                        expand, sort, encode, write    ...
+ *                                        sync (every wal_sync_interval, or when asked)
+ *
+ * One journal is one write: never split, never merged with half of another. What was written is kept and tried again
+ * until the store takes it, so a sick disk costs no state; the engine stops taking events when its own journal is full.
+ * The layout on disk, the deltas and how they are folded: storage/FORMAT.md.
+ */
+#ifndef FR_CHECKPOINT_H
+#define FR_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "freshet/clock.h"
+#include "freshet/err.h"
+#include "freshet/journal.h"
+#include "freshet/store.h"
+
+struct checkpoint;
+struct checkpoint_options {
+    span_ms interval, wal_sync_interval;
+    /* Called on the checkpoint's thread after each write and after each sync with the number of the newest journal it covers. */
+    void (*written)(void *context, uint64_t number);
+    void (*synced)(void *context, uint64_t number);
+    void *context;
+};
+/* The store must stay open until checkpoint_stop; from here on only the checkpoint's thread uses it (but number()). */
+struct checkpoint *checkpoint_start(struct store *store, const struct checkpoint_options *options);
+/* Writes and syncs what was given, then ends the thread and frees. False if the last journal could not be written (one more try
+ * is made, not an endless wait). */
+bool checkpoint_stop(struct checkpoint *checkpoint, struct fr_err *err);
+
+/* Thread: engine. True when the last journal is written and the interval has passed since it was given, or one was asked for. */
+bool checkpoint_due(struct checkpoint *checkpoint);
+/* Waits until then, at most timeout_ms; returns checkpoint_due(). */
+bool checkpoint_wait_due(struct checkpoint *checkpoint, int timeout_ms);
+/* Takes `full`, numbered 1, 2, 3 ...; returns an empty journal to go on with. Only after checkpoint_due; never blocks. */
+struct journal *checkpoint_give(struct checkpoint *checkpoint, struct journal *full, uint64_t number);
+
+/* Thread: any. */
+void checkpoint_hurry(struct checkpoint *checkpoint); /* the next journal need not wait for the interval, and is synced at once */
+uint64_t checkpoint_written(struct checkpoint *checkpoint);
+uint64_t checkpoint_synced(struct checkpoint *checkpoint);
+struct checkpoint_figures {
+    uint64_t keys, bytes;  /* of the last write */
+    double seconds;        /* of the last write */
+    uint64_t bytes_total, events_errors;
+};
+void checkpoint_figures(struct checkpoint *checkpoint, struct checkpoint_figures *ret_figures);
+
+/* ---- loading, before the threads start -------------------------------------------------------------------- */
+
+/* Called once per row of a table, rows ascending. Columns ascending. SUM tables: sums != 0; BYTES tables: cells. Return false
+ * when the content cannot be ours; the load then fails with FR_CORRUPT and names table and row. */
+struct state_loader {
+    enum journal_table table;
+    void *context;
+    bool (*sums)(void *context, uint32_t row, const uint32_t *columns, const int64_t *sums, size_t len);
+    bool (*cells)(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len);
+};
+/* Walks the tables in the order given. */
+int state_load(struct store *store, const struct state_loader *loaders, size_t loaders_len, struct fr_err *err);
+
+#endif

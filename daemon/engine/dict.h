@@ -1,0 +1,37 @@
+/*
+ * dict.h -- ids <-> dense handles, one writer, many readers without locks.
+ *
+ *     id bytes --XXH3--> [ shard by the top bits ] --> open addressing, slots of { 32 bits of hash, handle }
+ *     handle   --> offset into one long run of ids that never moves:  [len u16][bytes] [len u16][bytes] ...
+ *
+ * A thousand shards, each grown on its own, so that growth never stalls the writer for long: a full shard is copied
+ * into a table a third larger, published by pointer, and the old one retired (epoch.h). Within a table a slot goes from
+ * empty to taken once, by one atomic store; a reader sees it or does not. Handles are given 0, 1, 2 ...; ids are
+ * compared in full.
+ */
+#ifndef FR_DICT_H
+#define FR_DICT_H
+
+#include <stdint.h>
+
+#include "freshet/bytes.h"
+#include "freshet/epoch.h"
+
+#define DICT_NONE UINT32_MAX
+
+struct dict;
+struct dict *dict_new(uint32_t ids_max, struct fr_epoch *epoch);
+void dict_free(struct dict *dict);
+
+uint64_t dict_hash(struct fr_bytes id);
+void dict_prefetch(const struct dict *dict, uint64_t hash);
+/* DICT_NONE if unknown. Thread: any, inside an epoch */
+uint32_t dict_find(const struct dict *dict, struct fr_bytes id, uint64_t hash);
+/* A new handle for an id that is not there. DICT_NONE if full. Thread: the writer. */
+uint32_t dict_add(struct dict *dict, struct fr_bytes id, uint64_t hash);
+/* Lives as long as the dict. Thread: any, for a handle it has learned of */
+struct fr_bytes dict_id(const struct dict *dict, uint32_t handle);
+uint32_t dict_len(const struct dict *dict); /* Thread: any */
+size_t dict_bytes(const struct dict *dict); /* as committed or allocated. Thread: any */
+
+#endif

@@ -1,0 +1,281 @@
+/*
+ * engine.c -- the one thread that writes state: open, run, stop.
+ *
+ *     loop:   a batch given? apply it, give it back     a checkpoint due? freeze, hand over     free what readers have left
+ *
+ * It never waits for a reader, the disk or the network. It stops taking batches only while the journal that no write holds yet is
+ * at its limit; feed then stops polling, and queries go on.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_private.h"
+#include "freshet/log.h"
+
+enum { IDLE_MS = 200, BUSY_MS = 10, STOP_MS = 10000 };
+
+/* ---- batches; thread: feed ---- */
+
+struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms)
+{
+    if (!outbox_has_room(engine, timeout_ms))
+        return NULL;
+    return fr_queue_pop(engine->spare, timeout_ms);
+}
+
+void engine_batch_give(struct engine *engine, struct event_batch *batch)
+{
+    uint64_t number = atomic_load_explicit(&engine->batches_given, memory_order_relaxed);
+    int64_t oldest = -1;
+
+    for (uint32_t i = 0; i < batch->len; i++)
+        if (batch->events[i].logged >= 0 && (oldest < 0 || batch->events[i].logged < oldest))
+            oldest = batch->events[i].logged;
+    atomic_store_explicit(&engine->batch_oldest[number % (BATCHES * 2)], oldest, memory_order_relaxed);
+    atomic_store_explicit(&engine->batches_given, number + 1, memory_order_release);
+    fr_queue_push(engine->given, batch, -1); /* room for all batches: never waits */
+}
+
+/* ---- the loop ---- */
+
+static bool journal_full(const struct engine *engine)
+{
+    return journal_bytes(engine->journal) > (size_t)engine->options.uncommitted_mb_max << 20;
+}
+
+static void give_back(struct engine *engine, struct event_batch *batch)
+{
+    batch->len = 0;
+    fr_arena_reset(&batch->arena);
+    fr_queue_push(engine->spare, batch, -1);
+}
+
+static void run(void *arg)
+{
+    struct engine *engine = arg;
+    struct fr_pulse *pulse = fr_pulse_start("engine");
+
+    for (;;) {
+        struct event_batch *batch = NULL;
+        bool stopping = atomic_load_explicit(&engine->stop, memory_order_acquire);
+        if (journal_full(engine) && !stopping)
+            checkpoint_wait_due(engine->checkpoint, BUSY_MS);
+        else
+            batch = fr_queue_pop(engine->given, stopping ? 0 : journal_empty(engine->journal) ? IDLE_MS : BUSY_MS);
+        if (batch && batch != &engine->nudge) {
+            apply_batch(engine, batch);
+            atomic_fetch_add_explicit(&engine->batches_done, 1, memory_order_release);
+            give_back(engine, batch);
+        }
+        publish_freeze(engine);
+        fr_epoch_reclaim(engine->epoch);
+        fr_pulse_beat(pulse);
+        if (stopping && !batch)
+            break;
+    }
+    fr_pulse_stop(pulse);
+}
+
+/* ---- open, start, stop ---- */
+
+static void open_models(struct engine *engine)
+{
+    struct model_host host = {
+        .epoch = engine->epoch,
+        .journal = &engine->journal,
+        .users_of_item = (const _Atomic uint32_t *)engine->item_users.base,
+        .items_held = &engine->items_held,
+        .items_max = engine->options.items_max,
+    };
+    struct learner *sar = &engine->learners[engine->learners_len++];
+
+    sar->ops = &sar_ops;
+    sar->model = sar_ops.open(&engine->options.sar, &host);
+    engine->answering = sar;
+    for (size_t m = 0; m < engine->learners_len; m++)
+        if (engine->options.default_model && strcmp(engine->learners[m].ops->name, engine->options.default_model) == 0)
+            engine->answering = &engine->learners[m];
+}
+
+static void open_state(struct engine *engine)
+{
+    const struct engine_options *options = &engine->options;
+
+    engine->epoch = fr_epoch_new();
+    engine->users = dict_new(options->users_max, engine->epoch);
+    engine->items = dict_new(options->items_max, engine->epoch);
+    engine->histories = histories_new(&(struct histories_options){.users_max = options->users_max,
+                                                                  .units = options->normalize,
+                                                                  .half_life = options->sar.half_life},
+                                      engine->epoch);
+    fr_array_init(&engine->item_users, sizeof(_Atomic uint32_t), options->items_max);
+    fr_array_init(&engine->item_first_seen, sizeof(_Atomic int64_t), options->items_max);
+    fr_array_init(&engine->page_peak, sizeof(_Atomic uint32_t), options->items_max / POPULAR_PAGE + 1);
+    if (options->user_postings)
+        engine->postings = rows_new(options->items_max, engine->epoch);
+    if (options->dedup_window > 0)
+        engine->dedup = dedup_new(options->dedup_window, options->dedup_max);
+    if (options->normalize)
+        engine->extremes = extremes_new(engine->histories, options->sar.half_life, options->users_max);
+    engine->journal = journal_new();
+    open_models(engine);
+}
+
+static void open_threads_room(struct engine *engine)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_init(&engine->outbox_lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&engine->outbox_changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    engine->freezes_tail = &engine->freezes;
+    engine->given = fr_queue_new(BATCHES + 1);
+    engine->spare = fr_queue_new(BATCHES);
+    for (int i = 0; i < BATCHES; i++) {
+        engine->batches[i] = fr_zalloc(1, sizeof(*engine->batches[i]));
+        fr_queue_push(engine->spare, engine->batches[i], 0);
+    }
+}
+
+static void open_series(struct engine *engine)
+{
+    size_t types = engine->options.types_len;
+
+    engine->type_counts = fr_zalloc(types, sizeof(*engine->type_counts));
+    engine->type_series = fr_zalloc(types, sizeof(*engine->type_series));
+    for (size_t t = 0; t < types; t++)
+        engine->type_series[t] = fr_series(FR_M_EVENTS_APPLIED, engine->options.types[t], "", "");
+    engine->duplicate_series = FR_SERIES(FR_M_EVENTS_DUPLICATE);
+    engine->visible_series = FR_SERIES(FR_M_EVENT_TO_VISIBLE);
+    engine->pause_series = FR_SERIES(FR_M_ENGINE_PAUSE);
+    engine->evicted_series = FR_SERIES(FR_M_HISTORY_EVICTED);
+    static const char *const reasons[] = {"undecodable", "user_id", "item_id", "value", "time", "null", "capacity"};
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++) {
+        fr_series(FR_M_EVENTS_REJECTED, reasons[i], "", "");
+        fr_series(FR_M_DEAD_LETTERS, reasons[i], "", "");
+    }
+}
+
+int engine_open(struct engine **ret_engine, const struct engine_options *options, struct store *store, struct fr_err *err)
+{
+    struct engine *engine = fr_zalloc(1, sizeof(*engine));
+
+    assert(options->types_len > 0 && options->items_max > 0 && options->users_max > 0);
+    engine->options = *options;
+    engine->store = store;
+    atomic_init(&engine->now, -1);
+    open_threads_room(engine);
+    open_series(engine);
+    open_state(engine);
+    int status = recover(engine, err);
+    if (status) {
+        engine_free(engine);
+        return status;
+    }
+    journal_reset(engine->journal); /* loading is no change */
+    if (options->evaluate_every)
+        engine->evaluator = evaluator_new(engine);
+    *ret_engine = engine;
+    return FR_OK;
+}
+
+int engine_start(struct engine *engine, struct fr_err *err)
+{
+    (void)err;
+    engine->checkpoint = checkpoint_start(engine->store, &(struct checkpoint_options){
+                                                             .interval = engine->options.checkpoint_interval,
+                                                             .wal_sync_interval = engine->options.wal_sync_interval,
+                                                             .written = publish_written,
+                                                             .synced = publish_synced,
+                                                             .context = engine,
+                                                         });
+    fr_metric_collector(publish_figures, engine);
+    engine->thread = fr_thread_start("engine", run, engine);
+    return FR_OK;
+}
+
+bool engine_stop(struct engine *engine, struct fr_err *err)
+{
+    bool saved = true;
+
+    if (!engine->thread)
+        return true;
+    engine_checkpoint_ask(engine); /* whatever was given so far goes into a last freeze */
+    atomic_store_explicit(&engine->stop, true, memory_order_release);
+    fr_queue_push(engine->given, &engine->nudge, 0);
+    fr_thread_join(engine->thread);
+    engine->thread = NULL;
+    checkpoint_hurry(engine->checkpoint);
+    if (checkpoint_wait_due(engine->checkpoint, STOP_MS))
+        publish_freeze(engine);
+    else
+        saved = false; /* the store does not take the journal before: what is in memory will be read from Kafka again */
+    saved = checkpoint_stop(engine->checkpoint, err) && saved;
+    engine->checkpoint = NULL;
+    fr_metric_collector_remove(publish_figures, engine);
+    pthread_mutex_lock(&engine->outbox_lock);
+    atomic_store(&engine->outbox_closed, true);
+    pthread_cond_broadcast(&engine->outbox_changed);
+    pthread_mutex_unlock(&engine->outbox_lock);
+    return saved;
+}
+
+void engine_free(struct engine *engine)
+{
+    if (!engine)
+        return;
+    evaluator_free(engine->evaluator);
+    outbox_release(engine);
+    fr_epoch_reclaim(engine->epoch); /* no reader is left: all of it, while the slabs it came from are still there */
+    for (size_t m = 0; m < engine->learners_len; m++)
+        engine->learners[m].ops->close(engine->learners[m].model);
+    extremes_free(engine->extremes);
+    if (engine->postings)
+        rows_free(engine->postings);
+    if (engine->dedup)
+        dedup_free(engine->dedup);
+    histories_free(engine->histories);
+    dict_free(engine->users);
+    dict_free(engine->items);
+    fr_epoch_free(engine->epoch);
+    journal_free(engine->journal);
+    fr_array_release(&engine->item_users);
+    fr_array_release(&engine->item_first_seen);
+    fr_array_release(&engine->page_peak);
+    for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
+        free(engine->partitions[i]);
+    while (engine->freezes) {
+        struct freeze *freeze = engine->freezes;
+        engine->freezes = freeze->after;
+        free(freeze->next);
+        free(freeze);
+    }
+    for (int i = 0; i < BATCHES; i++) {
+        fr_arena_release(&engine->batches[i]->arena);
+        free(engine->batches[i]);
+    }
+    fr_queue_free(engine->given);
+    fr_queue_free(engine->spare);
+    free(engine->type_counts);
+    free(engine->type_series);
+    pthread_cond_destroy(&engine->outbox_changed);
+    pthread_mutex_destroy(&engine->outbox_lock);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+bool engine_reached(struct engine *engine, struct fr_bytes topic, int32_t partition, int64_t next)
+{
+    uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
+
+    for (uint32_t i = 0; i < len; i++)
+        if (engine->partitions[i]->number == partition &&
+            fr_bytes_equal(fr_bytes_of(engine->partitions[i]->topic), topic))
+            return atomic_load_explicit(&engine->partitions[i]->next, memory_order_acquire) >= next;
+    return false;
+}

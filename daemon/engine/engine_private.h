@@ -1,0 +1,217 @@
+/*
+ * engine_private.h -- the rooms of the engine, and who owns what in them.
+ *
+ *     engine.c    open, load, the thread's loop, stop           apply.c    one batch: repeats, ids, learning, history
+ *     publish.c   positions, freezing, durable offsets, status   outbox.c   dead letters until Kafka has them
+ *     recover.c   the state from the store at the start
+ *     query.c similar.c popular.c facts.c     questions, on readers
+ *     extremes.c  smallest and largest affinity, for normalize   evaluate.c  prequential quality
+ */
+#ifndef FR_ENGINE_PRIVATE_H
+#define FR_ENGINE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "freshet/engine.h"
+#include "freshet/journal.h"
+#include "freshet/life.h"
+#include "freshet/metric.h"
+#include "freshet/model.h"
+#include "freshet/queue.h"
+#include "freshet/rows.h"
+#include "freshet/topk.h"
+#include "checkpoint.h"
+#include "dedup.h"
+#include "dict.h"
+#include "histories.h"
+
+enum { BATCHES = 8, POPULAR_PAGE = 4096, MODELS_MAX = 8, OUTBOX_BUCKETS = 4096 };
+
+struct partition {
+    char topic[TOPIC_BYTES_MAX + 1];
+    int32_t number;
+    /* any thread reads; the engine writes */
+    _Atomic int64_t next;        /* next to be applied; -1: nothing known yet */
+    _Atomic int64_t last_logged; /* Kafka time of the newest record applied */
+    /* the checkpoint's thread writes */
+    _Atomic int64_t durable;
+    /* feed writes */
+    _Atomic int64_t end, oldest, caught_up; /* caught_up: wall time when nothing was left to apply; 0: never yet */
+    _Atomic int state;
+    /* engine's thread only */
+    int64_t position; /* runs ahead of `next` within a batch */
+    int64_t newest;   /* of this batch's records */
+    bool moved;
+    _Atomic bool unsaved; /* set true by whoever makes it */
+    struct fr_series *applied_series, *durable_series, *lag_series, *lag_seconds_series;
+    struct fr_series *state_series[PARTITION_STATES];
+};
+
+/* What a freeze stands for, kept until it is synced. */
+struct freeze {
+    uint64_t number;
+    size_t len;
+    int64_t *next; /* by partition index */
+    struct freeze *after;
+};
+
+enum outbox_stage { OUTBOX_WAITS, OUTBOX_READY, OUTBOX_TAKEN, OUTBOX_DONE, OUTBOX_STAGES };
+
+struct outbox_entry {
+    struct dead_letter letter;
+    size_t bytes;
+    uint64_t frozen_in; /* may leave once this freeze is synced */
+    enum outbox_stage stage;
+    struct outbox_entry *before, *after; /* in its stage's list */
+    struct outbox_entry *same_bucket;    /* by id */
+};
+
+struct outbox_list {
+    struct outbox_entry *first, *last;
+};
+
+struct learner {
+    const struct model_ops *ops;
+    struct model *model;
+};
+
+struct engine {
+    /* fixed once open */
+    struct engine_options options;
+    struct store *store;
+    struct fr_epoch *epoch;
+    struct dict *users, *items;
+    struct histories *histories;
+    struct rows *postings;          /* NULL: not kept */
+    struct dedup *dedup;            /* NULL: off */
+    struct extremes *extremes;      /* NULL: not normalizing */
+    struct evaluator *evaluator;    /* NULL: off */
+    struct learner learners[MODELS_MAX];
+    size_t learners_len;
+    struct learner *answering;      /* the default model */
+    struct checkpoint *checkpoint;
+    struct fr_thread *thread;
+    struct fr_queue *given, *spare; /* batches to apply; batches to fill */
+    struct event_batch *batches[BATCHES], nudge;
+
+    /* the engine writes, any thread reads */
+    struct fr_array item_users;      /* _Atomic uint32_t n_i, by item */
+    struct fr_array item_first_seen; /* _Atomic int64_t, by item: event time + 1; 0: never */
+    struct fr_array page_peak;       /* _Atomic uint32_t: no n_i in the page of POPULAR_PAGE items is above it */
+    _Atomic uint32_t items_held;     /* items with n_i > 0 */
+    _Atomic int64_t now;             /* the newest event time applied; -1: none */
+    _Atomic uint64_t events;         /* applied ever */
+    _Atomic int64_t changed;         /* wall time of the last batch */
+    _Atomic uint64_t batches_given, batches_done;
+    _Atomic int64_t batch_oldest[BATCHES * 2]; /* oldest Kafka time in batch number n, at n mod its length */
+    _Atomic int64_t uncommitted_since; /* wall time of the oldest batch no write holds; 0: none */
+
+    /* engine's thread only */
+    struct journal *journal;
+    uint64_t frozen; /* number of the last freeze */
+    uint64_t asked_answered;
+    bool stopping;
+    uint64_t *type_counts;
+    struct fr_series **type_series;
+    struct fr_series *duplicate_series, *visible_series, *pause_series, *evicted_series;
+
+    /* under lock */
+    pthread_mutex_t lock;
+    struct partition *partitions[PARTITIONS_MAX];
+    _Atomic uint32_t partitions_len; /* grows under lock, read by any */
+    struct freeze *freezes, **freezes_tail;
+    uint64_t asked;
+    struct {
+        uint64_t upto, number;
+    } covers[64]; /* tickets up to `upto` are covered by freeze `number` */
+    size_t covers_len;
+    _Atomic uint64_t synced;
+
+    /* the outbox, under its own lock (taken after `lock`, never before) */
+    pthread_mutex_t outbox_lock;
+    pthread_cond_t outbox_changed;
+    struct outbox_list outbox[OUTBOX_STAGES];
+    struct outbox_entry *outbox_by_id[OUTBOX_BUCKETS];
+    uint64_t outbox_last_id; /* engine's thread */
+    _Atomic size_t outbox_bytes, outbox_len;
+    _Atomic bool outbox_closed;
+    _Atomic bool stop;
+};
+
+/* apply.c; thread: engine */
+void apply_batch(struct engine *engine, struct event_batch *batch);
+void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, when_ms when, double weight);
+void apply_forget_user(struct engine *engine, uint32_t user);
+void apply_item_held(struct engine *engine, uint32_t item, int by); /* n_i and what hangs on it */
+void apply_make_room(struct engine *engine, uint32_t users, uint32_t items);
+
+/* publish.c */
+struct partition *partition_at(const struct engine *engine, uint32_t index); /* any thread */
+struct partition *partition_make(struct engine *engine, uint32_t index, const char *topic, size_t topic_len, int32_t number);
+void publish_positions(struct engine *engine);                               /* engine */
+void publish_freeze(struct engine *engine);                                  /* engine: when due, hands the journal over */
+void publish_written(void *engine, uint64_t number);                         /* checkpoint */
+void publish_synced(void *engine, uint64_t number);                          /* checkpoint */
+void publish_figures(void *engine);                                          /* metrics collector */
+double partition_staleness(const struct engine *engine, const struct partition *partition, when_ms wall);
+double engine_staleness(const struct engine *engine, when_ms wall);
+
+/* outbox.c */
+void outbox_add(struct engine *engine, const struct event *event);        /* engine */
+bool outbox_has_room(struct engine *engine, int timeout_ms);              /* feed */
+void outbox_collect(struct engine *engine);                               /* engine: journals what Kafka has */
+void outbox_synced(struct engine *engine, uint64_t number);               /* checkpoint */
+int outbox_recover(struct engine *engine, struct fr_err *err);
+void outbox_release(struct engine *engine);
+
+/* recover.c */
+int recover(struct engine *engine, struct fr_err *err);
+
+/* extremes.c */
+struct extremes *extremes_new(const struct histories *histories, span_ms half_life, uint32_t users_max);
+void extremes_free(struct extremes *extremes);
+void extremes_update(struct extremes *extremes, uint32_t user); /* the user's history has changed. Thread: engine */
+/* Smallest and largest affinity there is, as of `now`. False: there is none. Thread: any. */
+bool extremes_at(const struct extremes *extremes, when_ms now, double *ret_min, double *ret_max);
+
+/* evaluate.c; thread: engine */
+struct evaluator *evaluator_new(struct engine *engine);
+void evaluator_free(struct evaluator *evaluator);
+void evaluate(struct evaluator *evaluator, struct fr_bytes user, struct fr_bytes item);
+
+/* One asking thread's room. */
+struct reader {
+    struct engine *engine;
+    struct fr_epoch_reader *presence;
+    struct fr_arena arena;
+    struct scores scores, scratch;
+    struct history_copy history, other;
+    uint32_t items; /* as of reader_begin */
+    uint32_t *marked; /* items whose mark the filter has set */
+    size_t marked_len, marked_cap;
+    struct as_of as_of;
+    struct position positions[PARTITIONS_MAX];
+};
+
+static inline uint32_t users_of(const struct engine *engine, uint32_t item)
+{
+    const _Atomic uint32_t *users = fr_array_at(&engine->item_users, item);
+
+    return atomic_load_explicit(users, memory_order_relaxed);
+}
+
+/* query.c, shared by the kinds of question */
+struct choice { /* what a filter allows */
+    bool only_included;
+    const uint32_t *included;
+    size_t included_len;
+};
+void reader_mark(struct reader *reader, uint32_t item, uint8_t bit);
+void reader_unmark_all(struct reader *reader);
+struct choice reader_filter(struct reader *reader, const struct ask *ask);
+bool item_before(void *reader, uint32_t a, uint32_t b); /* by id, bytewise */
+/* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
+size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room);
+
+#endif

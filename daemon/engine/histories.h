@@ -1,0 +1,75 @@
+/*
+ * histories.h -- what each user has touched: one bounded history per user, one writer, many readers.
+ *
+ *     user h   { block*, len, cap, next_sequence, version, events, last }    40 bytes, in an array that never moves
+ *                  |
+ *                  v    parallel runs of `cap`, 24 bytes per slot (32 with units):
+ *             [ stamp u64 ... ][ affinity f64 ... ][ unit f64 ... ][ item u32 ... ][ sequence u32 ... ]
+ *
+ * Slots stand in order of insertion (sequence rises); one that leaves closes the gap. Readers copy a whole history
+ * under the version (odd while it changes), loading with acquire what the writer stores with release.
+ */
+#ifndef FR_HISTORIES_H
+#define FR_HISTORIES_H
+
+#include <stdbool.h>
+
+#include "freshet/model.h"
+
+struct histories;
+struct histories_options {
+    uint32_t users_max;
+    bool units;         /* keep unit affinities */
+    span_ms half_life;  /* of affinity; 0 = none */
+};
+struct histories *histories_new(const struct histories_options *options, struct fr_epoch *epoch);
+void histories_free(struct histories *histories); /* after fr_epoch_free, whose leavings return here */
+void histories_extend(struct histories *histories, uint32_t users); /* users [0, users) exist. Thread: the writer */
+
+/* ---- the writer ---- */
+void histories_prefetch(const struct histories *histories, uint32_t user, int stage); /* 0: header, 1: block */
+struct history histories_view(const struct histories *histories, uint32_t user);      /* live; until the next change */
+uint32_t histories_find(const struct histories *histories, uint32_t user, uint32_t item); /* slot, or UINT32_MAX */
+uint32_t histories_next_sequence(const struct histories *histories, uint32_t user);
+/*
+ * Adds an event to slot `at` (UINT32_MAX: a new slot at the end with the next sequence number) by the lazy rule of
+ * algorithms.md 1.2: affinity is kept as of the newest event of the slot; an older event is discounted, never refused.
+ * Counts the event and the user's newest event time. Returns the slot. A new slot needs next_sequence < UINT32_MAX.
+ */
+uint32_t histories_touch(struct histories *histories, uint32_t user, uint32_t at, uint32_t item, when_ms when,
+                         double weight);
+/* The slot that is oldest by (last event time, sequence). len > 0. */
+uint32_t histories_oldest(const struct histories *histories, uint32_t user);
+void histories_drop(struct histories *histories, uint32_t user, uint32_t at);
+/* Takes one event back from slot `at` and from the user's count; true if it was the slot's last one (the slot is still
+ * there: drop it). The slot keeps its place: neither its last event time nor the user's is turned back. */
+bool histories_untouch(struct histories *histories, uint32_t user, uint32_t at, when_ms when, double weight);
+/* Empties the history, events = 0, last = 0. Sequence numbers go on. */
+void histories_wipe(struct histories *histories, uint32_t user);
+
+/* On disk: one cell per slot and one for the header (TABLE_HISTORY, storage/FORMAT.md). */
+enum { HISTORY_SLOT_BYTES = 28, HISTORY_HEAD_BYTES = 20 };
+void histories_slot_bytes(const struct histories *histories, uint32_t user, uint32_t at, char *room, size_t *ret_len);
+void histories_head_bytes(const struct histories *histories, uint32_t user, char *room, size_t *ret_len);
+/* Loading: slots in any order. False, and nothing changed, if the bytes cannot be ours (length, time, sequence, not
+ * finite, repeated, a user beyond histories_extend or loaded before). Whether the items exist is the caller's to
+ * check. */
+bool histories_load(struct histories *histories, uint32_t user, struct fr_bytes head, const uint32_t *items,
+                    const struct fr_bytes *slots, size_t len);
+
+/* ---- any thread, inside an epoch ---- */
+struct history_copy {
+    struct history view;  /* into the room below */
+    void *room;
+    size_t room_bytes;
+    uint64_t events;
+    when_ms last_event;
+};
+void history_copy_release(struct history_copy *copy);
+/* Whole, as of one moment. A zeroed struct is an empty copy; it is used again and again, its room kept. */
+void histories_copy(const struct histories *histories, uint32_t user, struct history_copy *copy);
+
+uint64_t histories_slots(const struct histories *histories); /* Thread: any */
+size_t histories_bytes(const struct histories *histories);   /* Thread: any */
+
+#endif

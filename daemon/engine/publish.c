@@ -1,0 +1,373 @@
+/*
+ * publish.c -- what has been applied, what is durable, and what a checkpoint stands for.
+ *
+ *     applied   ----------->|          moves after each batch; what lies before it is in every answer
+ *     frozen        ------>|           a journal handed over, with the positions it stands for (struct freeze)
+ *     durable     -->|                 the newest freeze whose write is synced
+ *
+ * Positions are stored with release after the batch's effects: a reader that loads a position sees all events before it.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_private.h"
+#include "freshet/format.h"
+
+const char *partition_state_name(enum partition_state state)
+{
+    static const char *const names[] = {"waiting", "running", "halted_gap", "halted_truncated"};
+
+    return names[state];
+}
+
+struct partition *partition_at(const struct engine *engine, uint32_t index)
+{
+    assert(index < atomic_load_explicit(&engine->partitions_len, memory_order_acquire));
+    return engine->partitions[index];
+}
+
+static void make_series(struct partition *partition)
+{
+    char number[16];
+
+    snprintf(number, sizeof(number), "%d", partition->number);
+    partition->applied_series = fr_series(FR_M_OFFSET_APPLIED, partition->topic, number, "");
+    partition->durable_series = fr_series(FR_M_OFFSET_DURABLE, partition->topic, number, "");
+    partition->lag_series = fr_series(FR_M_LAG_MESSAGES, partition->topic, number, "");
+    partition->lag_seconds_series = fr_series(FR_M_LAG_SECONDS, partition->topic, number, "");
+    for (int s = 0; s < PARTITION_STATES; s++)
+        partition->state_series[s] =
+            fr_series(FR_M_PARTITION_STATE, partition->topic, number, partition_state_name((enum partition_state)s));
+}
+
+struct partition *partition_make(struct engine *engine, uint32_t index, const char *topic, size_t topic_len, int32_t number)
+{
+    struct partition *partition = fr_zalloc(1, sizeof(*partition));
+
+    assert(index < PARTITIONS_MAX && topic_len <= TOPIC_BYTES_MAX);
+    memcpy(partition->topic, topic, topic_len);
+    partition->number = number;
+    atomic_init(&partition->next, -1);
+    atomic_init(&partition->durable, -1);
+    atomic_init(&partition->end, -1);
+    atomic_init(&partition->oldest, -1);
+    atomic_init(&partition->last_logged, -1);
+    atomic_init(&partition->unsaved, true); /* its index must reach the store */
+    partition->position = partition->newest = -1;
+    make_series(partition);
+    engine->partitions[index] = partition;
+    return partition;
+}
+
+int engine_partition(struct engine *engine, const char *topic, int32_t number, uint32_t *ret_index, int64_t *ret_next,
+                     struct fr_err *err)
+{
+    uint32_t index = 0, len;
+    int status = FR_OK;
+
+    if (strlen(topic) > TOPIC_BYTES_MAX)
+        return fr_fail(err, FR_LIMIT, "topic '%.40s...' is longer than %d bytes", topic, TOPIC_BYTES_MAX);
+    pthread_mutex_lock(&engine->lock);
+    len = atomic_load(&engine->partitions_len);
+    while (index < len && (engine->partitions[index]->number != number || strcmp(engine->partitions[index]->topic, topic)))
+        index++;
+    if (index == len && len == PARTITIONS_MAX) {
+        status = fr_fail(err, FR_LIMIT, "partition %d of '%s' is one more than %d", number, topic, PARTITIONS_MAX);
+    } else {
+        if (index == len) {
+            partition_make(engine, index, topic, strlen(topic), number);
+            atomic_store_explicit(&engine->partitions_len, len + 1, memory_order_release);
+        }
+        *ret_index = index;
+        *ret_next = atomic_load(&engine->partitions[index]->next);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return status;
+}
+
+void engine_partition_says(struct engine *engine, uint32_t index, enum partition_state state, int64_t end, when_ms oldest)
+{
+    struct partition *partition = partition_at(engine, index);
+
+    atomic_store_explicit(&partition->state, (int)state, memory_order_relaxed);
+    atomic_store_explicit(&partition->oldest, oldest, memory_order_relaxed);
+    atomic_store_explicit(&partition->end, end, memory_order_relaxed);
+    if (end >= 0 && atomic_load_explicit(&partition->next, memory_order_acquire) >= end)
+        atomic_store_explicit(&partition->caught_up, fr_wall_ms(), memory_order_relaxed);
+}
+
+void publish_positions(struct engine *engine)
+{
+    uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
+
+    for (uint32_t i = 0; i < len; i++) {
+        struct partition *partition = engine->partitions[i];
+        if (!partition->moved)
+            continue;
+        partition->moved = false;
+        if (partition->newest >= 0)
+            atomic_store_explicit(&partition->last_logged, partition->newest, memory_order_relaxed);
+        atomic_store_explicit(&partition->next, partition->position, memory_order_release);
+    }
+}
+
+/* ---- freezing; thread: engine ---- */
+
+static void save_positions(struct engine *engine, struct freeze *freeze)
+{
+    struct fr_writer key, value;
+
+    fr_writer_init(&key, 0);
+    fr_writer_init(&value, 0);
+    for (uint32_t i = 0; i < freeze->len; i++) {
+        struct partition *partition = engine->partitions[i];
+        freeze->next[i] = partition->position;
+        if (!partition->unsaved)
+            continue;
+        partition->unsaved = false;
+        fr_writer_reset(&key);
+        fr_writer_reset(&value);
+        format_position_key(&key, fr_bytes_of(partition->topic), partition->number);
+        format_position_value(&value, &(struct format_position){.index = i,
+                                                                .next = partition->position,
+                                                                .newest = partition->newest});
+        journal_key_put(engine->journal, fr_written(&key), fr_written(&value));
+    }
+    fr_writer_reset(&value);
+    format_clock_value(&value, &(struct format_clock){.now = atomic_load(&engine->now),
+                                                      .events = atomic_load(&engine->events),
+                                                      .number = freeze->number});
+    journal_key_put(engine->journal, fr_bytes_of(FORMAT_CLOCK_KEY), fr_written(&value));
+    fr_writer_release(&key);
+    fr_writer_release(&value);
+}
+
+/* Tickets asked for so far will be covered by freeze `number`. Under lock. */
+static void cover_asked(struct engine *engine, uint64_t number)
+{
+    size_t room = sizeof(engine->covers) / sizeof(*engine->covers);
+
+    if (engine->asked == engine->asked_answered)
+        return;
+    if (engine->covers_len == room) { /* far more asked than synced: later tickets share the newest freeze */
+        engine->covers[room - 1].upto = engine->asked;
+        engine->covers[room - 1].number = number;
+    } else {
+        engine->covers[engine->covers_len].upto = engine->asked;
+        engine->covers[engine->covers_len++].number = number;
+    }
+    engine->asked_answered = engine->asked;
+}
+
+void publish_freeze(struct engine *engine)
+{
+    outbox_collect(engine);
+    if (journal_empty(engine->journal)) {
+        pthread_mutex_lock(&engine->lock);
+        bool changed = false;
+        uint32_t len = atomic_load(&engine->partitions_len);
+        for (uint32_t i = 0; i < len && !changed; i++)
+            changed = engine->partitions[i]->unsaved;
+        if (!changed)
+            cover_asked(engine, engine->frozen);
+        pthread_mutex_unlock(&engine->lock);
+        if (!changed)
+            return;
+    }
+    if (!checkpoint_due(engine->checkpoint))
+        return;
+    uint64_t begin = fr_mono_ns();
+    struct freeze *freeze = fr_zalloc(1, sizeof(*freeze));
+    freeze->number = ++engine->frozen;
+    freeze->len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
+    freeze->next = fr_zalloc(freeze->len + 1, sizeof(*freeze->next));
+    save_positions(engine, freeze);
+    pthread_mutex_lock(&engine->lock);
+    *engine->freezes_tail = freeze;
+    engine->freezes_tail = &freeze->after;
+    cover_asked(engine, freeze->number);
+    pthread_mutex_unlock(&engine->lock);
+    atomic_store_explicit(&engine->uncommitted_since, 0, memory_order_relaxed);
+    engine->journal = checkpoint_give(engine->checkpoint, engine->journal, freeze->number);
+    fr_observe(engine->pause_series, (double)(fr_mono_ns() - begin) / 1e9);
+}
+
+/* ---- the checkpoint's thread tells ---- */
+
+void publish_written(void *context, uint64_t number)
+{
+    (void)context;
+    (void)number;
+}
+
+void publish_synced(void *context, uint64_t number)
+{
+    struct engine *engine = context;
+
+    pthread_mutex_lock(&engine->lock);
+    while (engine->freezes && engine->freezes->number <= number) {
+        struct freeze *freeze = engine->freezes;
+        for (size_t i = 0; i < freeze->len; i++)
+            atomic_store_explicit(&engine->partitions[i]->durable, freeze->next[i], memory_order_release);
+        engine->freezes = freeze->after;
+        if (!engine->freezes)
+            engine->freezes_tail = &engine->freezes;
+        free(freeze->next);
+        free(freeze);
+    }
+    atomic_store_explicit(&engine->synced, number, memory_order_release);
+    while (engine->covers_len > 1 && engine->covers[1].number <= number) { /* the last one synced answers for all before it */
+        memmove(engine->covers, engine->covers + 1, --engine->covers_len * sizeof(*engine->covers));
+    }
+    pthread_mutex_unlock(&engine->lock);
+    outbox_synced(engine, number);
+}
+
+uint64_t engine_checkpoint_ask(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    uint64_t ticket = ++engine->asked;
+    pthread_mutex_unlock(&engine->lock);
+    checkpoint_hurry(engine->checkpoint);
+    fr_queue_push(engine->given, &engine->nudge, 0); /* full: the engine is awake anyway */
+    return ticket;
+}
+
+bool engine_checkpoint_done(struct engine *engine, uint64_t ticket, struct engine_checkpoint *ret)
+{
+    bool done = false;
+
+    pthread_mutex_lock(&engine->lock);
+    for (size_t i = 0; i < engine->covers_len && !done; i++)
+        if (ticket <= engine->covers[i].upto)
+            done = engine->covers[i].number <= atomic_load(&engine->synced);
+    if (done && ret) {
+        struct checkpoint_figures figures;
+        checkpoint_figures(engine->checkpoint, &figures);
+        ret->keys = figures.keys;
+        ret->seconds = figures.seconds;
+        ret->durable_len = atomic_load(&engine->partitions_len);
+        for (size_t i = 0; i < ret->durable_len; i++) {
+            struct partition *partition = engine->partitions[i];
+            ret->durable[i] = (struct position){partition->topic, partition->number, atomic_load(&partition->durable)};
+        }
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return done;
+}
+
+/* ---- staleness and status; thread: any ---- */
+
+/*
+ * Age of the oldest record of a partition that is in the log and not applied. Its own time is known once it is fetched; before
+ * that it is at least as new as the last one applied, and it came after the partition was last caught up.
+ */
+double partition_staleness(const struct engine *engine, const struct partition *partition, when_ms wall)
+{
+    (void)engine;
+    int64_t next = atomic_load_explicit(&partition->next, memory_order_acquire);
+    int64_t end = atomic_load_explicit(&partition->end, memory_order_relaxed);
+    int64_t since = atomic_load_explicit(&partition->oldest, memory_order_relaxed);
+
+    if (end < 0 || next >= end)
+        return 0;
+    if (since < 0) {
+        int64_t last = atomic_load_explicit(&partition->last_logged, memory_order_relaxed);
+        int64_t caught_up = atomic_load_explicit(&partition->caught_up, memory_order_relaxed);
+        since = last > caught_up ? last : caught_up;
+    }
+    return since > 0 && wall > since ? (double)(wall - since) / 1000 : 0;
+}
+
+double engine_staleness(const struct engine *engine, when_ms wall)
+{
+    uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
+    uint64_t done = atomic_load_explicit(&engine->batches_done, memory_order_acquire);
+    double stalest = 0;
+
+    for (uint32_t i = 0; i < len; i++) {
+        double staleness = partition_staleness(engine, engine->partitions[i], wall);
+        if (staleness > stalest)
+            stalest = staleness;
+    }
+    if (done < atomic_load_explicit(&engine->batches_given, memory_order_acquire)) {
+        int64_t oldest = atomic_load_explicit(&engine->batch_oldest[done % (BATCHES * 2)], memory_order_relaxed);
+        if (oldest >= 0 && wall > oldest && (double)(wall - oldest) / 1000 > stalest)
+            stalest = (double)(wall - oldest) / 1000;
+    }
+    return stalest;
+}
+
+static void partition_tell(const struct engine *engine, const struct partition *partition, struct partition_status *ret)
+{
+    ret->topic = partition->topic;
+    ret->partition = partition->number;
+    ret->state = (enum partition_state)atomic_load_explicit(&partition->state, memory_order_relaxed);
+    ret->durable = atomic_load_explicit(&partition->durable, memory_order_acquire);
+    ret->applied = atomic_load_explicit(&partition->next, memory_order_acquire);
+    ret->end = atomic_load_explicit(&partition->end, memory_order_relaxed);
+    ret->lag = ret->end < 0 ? -1 : ret->end > ret->applied ? ret->end - (ret->applied < 0 ? 0 : ret->applied) : 0;
+    ret->lag_seconds = partition_staleness(engine, partition, fr_wall_ms());
+}
+
+void engine_status(struct engine *engine, struct engine_status *ret_status)
+{
+    struct model_stats stats = {0};
+    when_ms changed = atomic_load(&engine->changed);
+
+    memset(ret_status, 0, sizeof(*ret_status));
+    engine->answering->ops->stats(engine->answering->model, &stats);
+    ret_status->users = dict_len(engine->users);
+    ret_status->items = dict_len(engine->items);
+    ret_status->pairs = stats.pairs;
+    ret_status->model_bytes = stats.bytes;
+    ret_status->model_events = atomic_load(&engine->events);
+    ret_status->age_seconds = changed ? (double)(fr_wall_ms() - changed) / 1000 : 0;
+    ret_status->partitions_len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
+    for (size_t i = 0; i < ret_status->partitions_len; i++)
+        partition_tell(engine, engine->partitions[i], &ret_status->partitions[i]);
+}
+
+static void state_figures(struct engine *engine)
+{
+    struct model_stats stats = {0};
+
+    engine->answering->ops->stats(engine->answering->model, &stats);
+    fr_gauge(FR_SERIES(FR_M_STATE_USERS), dict_len(engine->users));
+    fr_gauge(FR_SERIES(FR_M_STATE_ITEMS), dict_len(engine->items));
+    fr_gauge(FR_SERIES(FR_M_STATE_PAIRS), (double)stats.pairs);
+    fr_count_is(FR_SERIES(FR_M_ROWS_PRUNED), (double)stats.pruned);
+    fr_gauge(fr_series(FR_M_STATE_BYTES, "ids", "", ""), (double)(dict_bytes(engine->users) + dict_bytes(engine->items)));
+    fr_gauge(fr_series(FR_M_STATE_BYTES, "histories", "", ""), (double)histories_bytes(engine->histories));
+    fr_gauge(fr_series(FR_M_STATE_BYTES, "pairs", "", ""), (double)stats.bytes);
+    fr_gauge(fr_series(FR_M_STATE_BYTES, "postings", "", ""), engine->postings ? (double)rows_bytes(engine->postings) : 0);
+    fr_gauge(fr_series(FR_M_STATE_BYTES, "dedup", "", ""), engine->dedup ? (double)dedup_bytes(engine->dedup) : 0);
+    fr_gauge(fr_series(FR_M_STATE_BYTES, "items", "", ""),
+             (double)(fr_array_bytes(&engine->item_users) + fr_array_bytes(&engine->item_first_seen)));
+    fr_gauge(fr_series(FR_M_STATE_BYTES, "outbox", "", ""), (double)atomic_load(&engine->outbox_bytes));
+    fr_gauge(fr_series(FR_M_STATE_BYTES, "retired", "", ""), (double)fr_epoch_waiting(engine->epoch));
+    fr_gauge(FR_SERIES(FR_M_OUTBOX_PENDING), (double)atomic_load(&engine->outbox_len));
+}
+
+void publish_figures(void *context)
+{
+    struct engine *engine = context;
+    when_ms since = atomic_load(&engine->uncommitted_since);
+    uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
+
+    state_figures(engine);
+    fr_gauge(FR_SERIES(FR_M_UNCOMMITTED), since ? (double)(fr_wall_ms() - since) / 1000 : 0);
+    for (uint32_t i = 0; i < len; i++) {
+        struct partition *partition = engine->partitions[i];
+        struct partition_status status;
+        partition_tell(engine, partition, &status);
+        fr_gauge(partition->applied_series, status.applied < 0 ? 0 : (double)status.applied);
+        fr_gauge(partition->durable_series, status.durable < 0 ? 0 : (double)status.durable);
+        fr_gauge(partition->lag_series, status.lag < 0 ? 0 : (double)status.lag);
+        fr_gauge(partition->lag_seconds_series, status.lag_seconds);
+        for (int s = 0; s < PARTITION_STATES; s++)
+            fr_gauge(partition->state_series[s], s == (int)status.state);
+    }
+}

@@ -1,0 +1,306 @@
+/*
+ * query.c -- readers, and what to recommend.
+ *
+ *     the user's history (a private copy) + seeds --model--> a score for every item with evidence
+ *        - seen, seeds, excluded, not included            marks
+ *        k best by score, equal scores by item id          topk
+ *        + fill: parity, items without evidence at score 0; product, popular items at score 0 behind them
+ *
+ * as_of is noted before anything is read, so that an answer has seen at least what it says.
+ * Thread: each reader its own.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_private.h"
+
+enum { REASONS_MAX = 10 };
+
+/* ---- readers ---- */
+
+struct reader *reader_new(struct engine *engine)
+{
+    struct reader *reader = fr_zalloc(1, sizeof(*reader));
+
+    reader->engine = engine;
+    reader->presence = fr_epoch_join(engine->epoch);
+    scores_init(&reader->scores);
+    scores_init(&reader->scratch);
+    return reader;
+}
+
+void reader_free(struct reader *reader)
+{
+    if (!reader)
+        return;
+    fr_epoch_part(reader->presence);
+    scores_release(&reader->scores);
+    scores_release(&reader->scratch);
+    history_copy_release(&reader->history);
+    history_copy_release(&reader->other);
+    fr_arena_release(&reader->arena);
+    free(reader->marked);
+    free(reader);
+}
+
+void reader_begin(struct reader *reader)
+{
+    struct engine *engine = reader->engine;
+    uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
+
+    fr_epoch_enter(reader->presence);
+    fr_arena_reset(&reader->arena);
+    reader->as_of.positions = reader->positions;
+    reader->as_of.positions_len = 0;
+    for (uint32_t i = 0; i < len; i++) {
+        const struct partition *partition = engine->partitions[i];
+        int64_t next = atomic_load_explicit(&partition->next, memory_order_acquire);
+        if (next >= 0)
+            reader->positions[reader->as_of.positions_len++] = (struct position){partition->topic, partition->number, next};
+    }
+    when_ms now = atomic_load_explicit(&engine->now, memory_order_acquire);
+    reader->as_of.event_time = now < 0 ? 0 : now;
+    reader->as_of.staleness_seconds = engine_staleness(engine, fr_wall_ms());
+    reader->items = dict_len(engine->items);
+}
+
+void reader_end(struct reader *reader)
+{
+    fr_epoch_leave(reader->presence);
+}
+
+const struct as_of *reader_as_of(const struct reader *reader)
+{
+    return &reader->as_of;
+}
+
+/* ---- filters ---- */
+
+static uint32_t item_of(const struct reader *reader, struct fr_bytes id)
+{
+    uint32_t item = dict_find(reader->engine->items, id, dict_hash(id));
+
+    return item < reader->items ? item : DICT_NONE; /* one born after reader_begin does not exist yet */
+}
+
+void reader_mark(struct reader *reader, uint32_t item, uint8_t bit)
+{
+    if (item >= reader->items)
+        return;
+    fr_reserve((void **)&reader->marked, &reader->marked_cap, reader->marked_len + 1, sizeof(*reader->marked));
+    reader->marked[reader->marked_len++] = item;
+    reader->scores.mark[item] |= bit;
+}
+
+void reader_unmark_all(struct reader *reader)
+{
+    while (reader->marked_len)
+        reader->scores.mark[reader->marked[--reader->marked_len]] &= SCORES_TOUCHED;
+}
+
+struct choice reader_filter(struct reader *reader, const struct ask *ask)
+{
+    struct choice choice = {.only_included = ask->include_len > 0};
+    uint32_t *included = fr_arena_take(&reader->arena, (ask->include_len + 1) * sizeof(*included));
+
+    for (size_t i = 0; i < ask->exclude_len; i++)
+        reader_mark(reader, item_of(reader, ask->exclude[i]), SCORES_EXCLUDED);
+    for (size_t i = 0; i < ask->include_len; i++) {
+        uint32_t item = item_of(reader, ask->include[i]);
+        if (item == DICT_NONE || reader->scores.mark[item] & SCORES_INCLUDED)
+            continue;
+        reader_mark(reader, item, SCORES_INCLUDED);
+        included[choice.included_len++] = item;
+    }
+    choice.included = included;
+    return choice;
+}
+
+bool item_before(void *context, uint32_t a, uint32_t b)
+{
+    const struct reader *reader = context;
+
+    return fr_bytes_order(dict_id(reader->engine->items, a), dict_id(reader->engine->items, b)) < 0;
+}
+
+static bool allowed(const struct reader *reader, const struct choice *choice, uint32_t item)
+{
+    uint8_t mark = reader->scores.mark[item];
+
+    return !(mark & SCORES_EXCLUDED) && (!choice->only_included || mark & SCORES_INCLUDED);
+}
+
+/* ---- selection ---- */
+
+static void offer_touched(struct reader *reader, const struct choice *choice, struct fr_topk *top)
+{
+    const struct scores *scores = &reader->scores;
+
+    for (uint32_t i = 0; i < scores->touched_len; i++)
+        if (allowed(reader, choice, scores->touched[i]))
+            fr_topk_offer(top, scores->touched[i], scores->value[scores->touched[i]]);
+}
+
+/* Parity: an item without evidence is a candidate too, at score `zero`. Skipped when k better ones are there. */
+static void offer_untouched(struct reader *reader, const struct choice *choice, struct fr_topk *top, double zero)
+{
+    if (top->len == top->k && top->room[0].score > zero)
+        return; /* the worst of the heap stands on top */
+    if (choice->only_included) {
+        for (size_t i = 0; i < choice->included_len; i++) {
+            uint32_t item = choice->included[i];
+            if (!(reader->scores.mark[item] & SCORES_TOUCHED) && allowed(reader, choice, item) &&
+                users_of(reader->engine, item))
+                fr_topk_offer(top, item, zero);
+        }
+        return;
+    }
+    for (uint32_t item = 0; item < reader->items; item++)
+        if (!(reader->scores.mark[item] & (SCORES_TOUCHED | SCORES_EXCLUDED)) && users_of(reader->engine, item))
+            fr_topk_offer(top, item, zero);
+}
+
+/*
+ * normalize: s' = (s - cmin rmin) / (cmax rmax - cmin rmin) * (rmax - rmin) + rmin, where cmin, cmax are the smallest and largest score of
+ * the unit affinities over all items, rmin, rmax the smallest and largest affinity there is (sar_reference.md section 6).
+ * An increasing map, so the ranking stays. Where it would divide by zero, scores stay as they are.
+ */
+struct affine {
+    double shift, scale, base;
+};
+
+static struct affine normal_map(struct reader *reader, const struct query *query)
+{
+    struct engine *engine = reader->engine;
+    struct affine same = {0, 1, 0};
+    double rmin, rmax, cmin = 0, cmax = 0;
+    struct query unit = *query;
+
+    if (!engine->extremes || !query->history.unit || !extremes_at(engine->extremes, query->now, &rmin, &rmax))
+        return same;
+    unit.unit = true;
+    scores_reset(&reader->scratch, reader->items);
+    engine->answering->ops->retrieve(engine->answering->model, &unit, &reader->scratch);
+    const struct scores *counts = &reader->scratch;
+    for (uint32_t i = 0; i < counts->touched_len; i++) {
+        double value = counts->value[counts->touched[i]];
+        cmin = i == 0 || value < cmin ? value : cmin;
+        cmax = i == 0 || value > cmax ? value : cmax;
+    }
+    if (counts->touched_len < atomic_load_explicit(&engine->items_held, memory_order_relaxed)) {
+        cmin = cmin < 0 ? cmin : 0;
+        cmax = cmax > 0 ? cmax : 0;
+    }
+    double span = cmax * rmax - cmin * rmin;
+    return span == 0 ? same : (struct affine){cmin * rmin, (rmax - rmin) / span, rmin};
+}
+
+static double normal(const struct affine *map, double score)
+{
+    return (score - map->shift) * map->scale + map->base;
+}
+
+/* ---- recommend ---- */
+
+static size_t resolve_seeds(struct reader *reader, const struct ask *ask, struct seed *seeds, when_ms now)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < ask->seeds_len; i++) {
+        uint32_t item = item_of(reader, ask->seeds[i].item);
+        if (item == DICT_NONE)
+            continue;
+        seeds[len++] = (struct seed){
+            .item = item,
+            .weight = ask->seeds[i].weight == 0 ? 1 : ask->seeds[i].weight,
+            .when = ask->seeds[i].when == 0 ? now : ask->seeds[i].when,
+        };
+    }
+    return len;
+}
+
+static const struct why *explain(struct reader *reader, const struct query *query, uint32_t item, size_t *ret_len)
+{
+    struct reason_part parts[REASONS_MAX];
+    struct learner *learner = reader->engine->answering;
+    struct why *reasons;
+
+    *ret_len = learner->ops->explain(learner->model, query, item, &reader->scratch, parts, REASONS_MAX);
+    reasons = fr_arena_take(&reader->arena, (*ret_len + 1) * sizeof(*reasons));
+    for (size_t i = 0; i < *ret_len; i++)
+        reasons[i] = (struct why){dict_id(reader->engine->items, parts[i].item), parts[i].contribution};
+    return reasons;
+}
+
+/* Sets the marks and copies the history; returns the query. */
+static struct query prepare(struct reader *reader, const struct ask *ask)
+{
+    struct engine *engine = reader->engine;
+    uint32_t user = ask->user.len ? dict_find(engine->users, ask->user, dict_hash(ask->user)) : DICT_NONE;
+    struct seed *seeds = fr_arena_take(&reader->arena, (ask->seeds_len + 1) * sizeof(*seeds));
+    struct query query = {
+        .seeds = seeds,
+        .now = atomic_load_explicit(&engine->now, memory_order_acquire),
+        .items = reader->items,
+    };
+
+    scores_reset(&reader->scores, reader->items);
+    query.seeds_len = resolve_seeds(reader, ask, seeds, query.now);
+    if (user != DICT_NONE) {
+        histories_copy(engine->histories, user, &reader->history);
+        query.history = reader->history.view;
+    }
+    return query;
+}
+
+static size_t pick(struct reader *reader, const struct query *query, const struct choice *choice, struct fr_ranked *room,
+                   size_t k)
+{
+    struct engine *engine = reader->engine;
+    struct affine map = {0, 1, 0};
+    struct fr_topk top;
+
+    fr_topk_init(&top, room, k, item_before, reader);
+    engine->answering->ops->retrieve(engine->answering->model, query, &reader->scores);
+    if (engine->options.normalize && query->history.len)
+        map = normal_map(reader, query);
+    offer_touched(reader, choice, &top);
+    if (engine->options.sar.parity)
+        offer_untouched(reader, choice, &top, 0);
+    fr_topk_finish(&top);
+    for (size_t i = 0; i < top.len; i++)
+        room[i].score = normal(&map, room[i].score);
+    return top.len;
+}
+
+void reader_recommend(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list)
+{
+    struct engine *engine = reader->engine;
+    struct query query = prepare(reader, ask);
+    struct choice choice = reader_filter(reader, ask);
+    bool known = query.history.len || query.seeds_len;
+    size_t k = ask->k < reader->items ? ask->k : reader->items, len = 0, filled = 0;
+    struct fr_ranked *room = fr_arena_take(&reader->arena, (k + 1) * sizeof(*room));
+    struct recommended *items = fr_arena_take(&reader->arena, (k + 1) * sizeof(*items));
+
+    for (size_t i = 0; i < query.seeds_len; i++)
+        reader_mark(reader, query.seeds[i].item, SCORES_EXCLUDED);
+    for (uint32_t i = 0; i < query.history.len && !ask->include_seen; i++)
+        reader_mark(reader, query.history.item[i], SCORES_EXCLUDED);
+    if (known)
+        len = pick(reader, &query, &choice, room, k);
+    if (len < k && !(known && engine->options.sar.parity))
+        filled = popular_pick(reader, &choice, k - len, room + len);
+    for (size_t i = 0; i < len + filled; i++) {
+        items[i] = (struct recommended){
+            .item = dict_id(engine->items, room[i].id),
+            .score = i < len ? room[i].score : 0,
+            .source = i < len ? engine->answering->ops->name : "popular",
+        };
+        if (ask->explain && i < len)
+            items[i].reasons = explain(reader, &query, room[i].id, &items[i].reasons_len);
+    }
+    reader_unmark_all(reader);
+    *ret_list = (struct recommendation_list){items, len + filled, engine->answering->ops->name, filled > 0};
+}

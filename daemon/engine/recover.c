@@ -1,0 +1,243 @@
+/*
+ * recover.c -- the state from the store, before any thread starts.
+ *
+ * Order matters: the shape first (a store built with other settings is refused), then ids, then histories (from which n_i and the
+ * postings follow), then each model's own rows, then the window of event ids, the positions and the outbox.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_private.h"
+#include "freshet/format.h"
+
+/* ---- shape ---- */
+
+static struct fr_bytes line_of(struct fr_bytes *rest)
+{
+    const char *end = rest->len ? memchr(rest->at, '\n', rest->len) : NULL;
+    struct fr_bytes line = {rest->at, end ? (size_t)(end - rest->at) : rest->len};
+    size_t step = line.len + (end ? 1 : 0);
+
+    rest->at += step;
+    rest->len -= step;
+    return line;
+}
+
+static int compare_shapes(struct fr_bytes stored, struct fr_bytes wanted, struct fr_err *err)
+{
+    while (stored.len || wanted.len) {
+        struct fr_bytes old = line_of(&stored), new = line_of(&wanted);
+        if (!fr_bytes_equal(old, new))
+            return fr_fail(err, FR_CONFIG,
+                           "the store was built with '%.*s' and the configuration says '%.*s'; start with the former, or "
+                           "replay the log into a new store with --rebuild",
+                           (int)old.len, old.at, (int)new.len, new.at);
+    }
+    return FR_OK;
+}
+
+static int record_shape(struct store *store, struct fr_bytes shape, struct fr_err *err)
+{
+    struct store_batch *batch = store->ops->batch_new(store);
+    struct fr_writer value;
+
+    fr_writer_init(&value, 0);
+    format_shape_value(&value, shape);
+    store->ops->batch_put(batch, fr_bytes_of(FORMAT_SHAPE_KEY), fr_written(&value));
+    int status = store->ops->write(store, batch, err);
+    if (!status)
+        status = store->ops->sync(store, err);
+    fr_writer_release(&value);
+    store->ops->batch_free(batch);
+    return status;
+}
+
+static int check_shape(struct engine *engine, struct fr_err *err)
+{
+    struct store *store = engine->store;
+    struct fr_bytes wanted = fr_bytes_of(engine->options.shape ? engine->options.shape : ""), text;
+    char *stored = NULL;
+    size_t len = 0;
+    int status = format_admit(store, err);
+
+    if (status)
+        return status;
+    status = store->ops->get(store, fr_bytes_of(FORMAT_SHAPE_KEY), &stored, &len, err);
+    if (status == FR_NOT_FOUND)
+        status = record_shape(store, wanted, err);
+    else if (!status && !format_shape_read((struct fr_bytes){stored, len}, &text))
+        status = fr_fail(err, FR_CORRUPT, "the record of what shapes the store cannot be read");
+    else if (!status)
+        status = compare_shapes(text, wanted, err);
+    free(stored);
+    return status;
+}
+
+/* ---- tables ---- */
+
+static bool load_id(struct dict *dict, uint32_t row, struct fr_bytes id)
+{
+    return row == dict_len(dict) && !fr_id_problem(id.at, id.len) && dict_add(dict, id, dict_hash(id)) == row;
+}
+
+static bool load_user(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
+{
+    struct engine *engine = context;
+
+    return len == 1 && columns[0] == 0 && row < engine->options.users_max && load_id(engine->users, row, cells[0]);
+}
+
+static bool load_item(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
+{
+    struct engine *engine = context;
+
+    if (len < 1 || columns[0] != 0 || row >= engine->options.items_max || !load_id(engine->items, row, cells[0]))
+        return false;
+    apply_make_room(engine, 0, row + 1);
+    if (len > 1) {
+        struct fr_reader in = fr_reader_of(cells[1].at, cells[1].len);
+        uint64_t first = fr_get_u64(&in);
+        if (columns[1] != 1 || in.failed || first > (uint64_t)EVENT_WHEN_MAX)
+            return false;
+        *(_Atomic int64_t *)fr_array_at(&engine->item_first_seen, row) = (int64_t)first + 1;
+    }
+    return true;
+}
+
+static bool load_history(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
+{
+    struct engine *engine = context;
+
+    if (row >= dict_len(engine->users) || len == 0 || columns[len - 1] != COLUMN_HEAD)
+        return false;
+    for (size_t i = 0; i + 1 < len; i++)
+        if (columns[i] >= dict_len(engine->items))
+            return false;
+    histories_extend(engine->histories, row + 1);
+    if (!histories_load(engine->histories, row, cells[len - 1], columns, cells, len - 1))
+        return false;
+    for (size_t i = 0; i + 1 < len; i++) {
+        apply_item_held(engine, columns[i], 1);
+        if (engine->postings)
+            rows_add(engine->postings, columns[i], row, 1);
+    }
+    if (engine->extremes)
+        extremes_update(engine->extremes, row);
+    return true;
+}
+
+struct learner_loader {
+    struct engine *engine;
+    struct learner *learner;
+};
+
+static bool load_sums(void *context, uint32_t row, const uint32_t *columns, const int64_t *sums, size_t len)
+{
+    struct learner_loader *loader = context;
+    uint32_t items = dict_len(loader->engine->items);
+
+    if (row >= items || (len && columns[len - 1] >= items))
+        return false;
+    return loader->learner->ops->load(loader->learner->model, row, columns, sums, len);
+}
+
+static bool load_dedup(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
+{
+    struct engine *engine = context;
+
+    (void)columns;
+    return !engine->dedup || dedup_load(engine->dedup, row, cells, len);
+}
+
+static int load_tables(struct engine *engine, struct fr_err *err)
+{
+    struct learner_loader contexts[MODELS_MAX];
+    struct state_loader loaders[TABLES + MODELS_MAX];
+    size_t len = 0;
+
+    loaders[len++] = (struct state_loader){.table = TABLE_USERS, .context = engine, .cells = load_user};
+    loaders[len++] = (struct state_loader){.table = TABLE_ITEMS, .context = engine, .cells = load_item};
+    loaders[len++] = (struct state_loader){.table = TABLE_HISTORY, .context = engine, .cells = load_history};
+    for (size_t m = 0; m < engine->learners_len; m++) {
+        contexts[m] = (struct learner_loader){engine, &engine->learners[m]};
+        loaders[len++] =
+            (struct state_loader){.table = engine->learners[m].ops->table, .context = &contexts[m], .sums = load_sums};
+    }
+    loaders[len++] = (struct state_loader){.table = TABLE_DEDUP, .context = engine, .cells = load_dedup};
+    return state_load(engine->store, loaders, len, err);
+}
+
+/* ---- positions and clock ---- */
+
+static int load_positions(struct engine *engine, struct fr_err *err)
+{
+    struct store_iter *iter = engine->store->ops->iterate(engine->store, fr_bytes_of(FORMAT_POSITION_PREFIX));
+    struct fr_bytes key, value;
+    uint32_t len = 0, known = 0;
+    int status = FR_OK;
+
+    while (!status && engine->store->ops->next(iter, &key, &value)) {
+        struct format_position stored;
+        if (!format_position_read(key, value, &stored) || stored.index >= PARTITIONS_MAX ||
+            engine->partitions[stored.index] || stored.topic.len > TOPIC_BYTES_MAX) {
+            status = fr_fail(err, FR_CORRUPT, "a position in the store cannot be read");
+            break;
+        }
+        struct partition *partition =
+            partition_make(engine, stored.index, stored.topic.at, stored.topic.len, stored.partition);
+        known++;
+        if (stored.index >= len)
+            len = stored.index + 1;
+        if (engine->options.forget_positions)
+            continue;
+        partition->position = stored.next;
+        partition->newest = stored.newest;
+        atomic_store(&partition->next, stored.next);
+        atomic_store(&partition->durable, stored.next);
+        atomic_store(&partition->last_logged, stored.newest);
+        atomic_store(&partition->unsaved, false);
+    }
+    int closed = engine->store->ops->iter_close(iter, status ? NULL : err);
+    if (!status && !closed && known != len)
+        status = fr_fail(err, FR_CORRUPT, "the store knows %u positions of %u", known, len);
+    atomic_store(&engine->partitions_len, len);
+    return status ? status : closed;
+}
+
+static int load_clock(struct engine *engine, struct fr_err *err)
+{
+    char *value = NULL;
+    size_t len;
+    struct format_clock clock;
+    int status = engine->store->ops->get(engine->store, fr_bytes_of(FORMAT_CLOCK_KEY), &value, &len, err);
+
+    if (status == FR_NOT_FOUND)
+        return FR_OK; /* nothing was ever checkpointed */
+    if (status == FR_OK && !format_clock_read((struct fr_bytes){value, len}, &clock))
+        status = fr_fail(err, FR_CORRUPT, "the clock in the store cannot be read");
+    if (status == FR_OK) {
+        atomic_store(&engine->now, clock.now);
+        atomic_store(&engine->events, clock.events);
+        engine->frozen = clock.number;
+        atomic_store(&engine->synced, clock.number);
+    }
+    free(value);
+    return status;
+}
+
+int recover(struct engine *engine, struct fr_err *err)
+{
+    int status = check_shape(engine, err);
+
+    if (!status)
+        status = load_tables(engine, err);
+    if (!status)
+        status = load_clock(engine, err);
+    if (!status)
+        status = load_positions(engine, err);
+    if (!status)
+        status = outbox_recover(engine, err);
+    if (status)
+        fr_while(err, "loading the state: ");
+    return status;
+}

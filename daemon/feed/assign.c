@@ -1,0 +1,368 @@
+/*
+ * assign.c -- static assignment: all partitions of the topic, each at an explicit offset.
+ *
+ * Where a partition starts: at the offset the store holds. If the store knows no partition of this topic, the log was never read
+ * and feed.start decides. A partition the store does not know of although it knows others has appeared since, and starts at
+ * its beginning whatever feed.start says: nothing of it can have been read. A start that was chosen (latest, a time, behind a
+ * gap) is given to the engine as a position at once, so that it is as lasting as one reached by records.
+ *
+ * The assignment is made anew as a whole when it changes (never seek, pause or resume: librdkafka loses offsets in them). What was
+ * fetched before comes again then, or came already: records below `next` are dropped, and a jump forward is fine (compaction and
+ * control records leave holes).
+ *
+ * auto.offset.reset is error, so a missing offset is never jumped over in silence:
+ *
+ *     stored < low    the log was trimmed under us      on_gap: halt the partition, or skip to low and say what is lost
+ *     stored > high   another log under the same name   always halt: a person must decide
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "assign.h"
+#include "freshet/clock.h"
+#include "freshet/log.h"
+
+enum { METADATA_TIMEOUT_MS = 500, QUERY_TIMEOUT_MS = 3000, LOOK_EVERY_MS = 5000, WAIT_FIRST_MS = 100, WAIT_MAX_MS = 2000 };
+
+static uint64_t ms_later(uint64_t now_ns, unsigned ms)
+{
+    return now_ns + (uint64_t)ms * 1000000;
+}
+
+void assignment_init(struct assignment *assignment, const struct feed_options *options, struct engine *engine)
+{
+    *assignment = (struct assignment){.options = options, .engine = engine, .wait_ms = WAIT_FIRST_MS};
+}
+
+void assignment_release(struct assignment *assignment)
+{
+    assignment_attach(assignment, NULL);
+    free(assignment->partitions);
+}
+
+void assignment_attach(struct assignment *assignment, rd_kafka_t *consumer)
+{
+    if (assignment->topic)
+        rd_kafka_topic_destroy(assignment->topic);
+    assignment->consumer = consumer;
+    assignment->topic = consumer ? rd_kafka_topic_new(consumer, assignment->options->topic, NULL) : NULL;
+    assignment->stale = true;
+    assignment->look_ns = 0;
+}
+
+struct assigned *assignment_at(struct assignment *assignment, int32_t number)
+{
+    if (number < 0 || (size_t)number >= assignment->len)
+        return NULL;
+    return assignment->partitions[number].state == PARTITION_RUNNING ? &assignment->partitions[number] : NULL;
+}
+
+/* ---- how many partitions? ------------------------------------------------------------------------------------ */
+
+static void log_missing(struct assignment *assignment)
+{
+    if (!assignment->missing)
+        fr_log(FR_WARN, "feed", "topic.missing", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
+               "the topic does not exist yet; waiting for it");
+    assignment->missing = true;
+}
+
+static void log_refused(struct assignment *assignment, rd_kafka_resp_err_t err)
+{
+    if (!assignment->refused)
+        fr_log(FR_ERROR, "feed", "topic.refused", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
+               "Kafka does not describe the topic: %s; asking on", rd_kafka_err2str(err));
+    assignment->refused = true;
+}
+
+/* The number of partitions Kafka says the topic has; 0 while it says none, or nothing. */
+static size_t count_partitions(struct assignment *assignment)
+{
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_resp_err_t err;
+    size_t count = 0;
+
+    err = rd_kafka_metadata(assignment->consumer, 0, assignment->topic, &metadata, METADATA_TIMEOUT_MS);
+    assignment->answered = !err;
+    if (err)
+        return 0; /* no broker answers: the error callback has said so */
+    err = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    if (!err)
+        count = (size_t)metadata->topics[0].partition_cnt;
+    else if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        log_missing(assignment);
+    else if (err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
+        log_refused(assignment, err);
+    rd_kafka_metadata_destroy(metadata);
+    if (count && (assignment->missing || assignment->refused)) {
+        fr_log(FR_INFO, "feed", "topic.found", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
+               "the topic is there now");
+        assignment->missing = assignment->refused = false;
+    }
+    return count;
+}
+
+/* ---- where does each start? ----------------------------------------------------------------------------------- */
+
+/* Asks for the offset of `when` (or RD_KAFKA_OFFSET_END) in the partitions [from, len) that have no `next`. */
+static bool query_starts(struct assignment *assignment, size_t from, int64_t when)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)(assignment->len - from));
+    rd_kafka_resp_err_t err;
+    bool good;
+
+    for (size_t i = from; i < assignment->len; i++) {
+        if (assignment->partitions[i].next < 0)
+            rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset = when;
+    }
+    err = list->cnt ? rd_kafka_offsets_for_times(assignment->consumer, list, QUERY_TIMEOUT_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    good = !err;
+    for (int i = 0; i < list->cnt && good; i++)
+        good = !list->elems[i].err;
+    for (int i = 0; i < list->cnt && good; i++) {
+        struct assigned *assigned = &assignment->partitions[list->elems[i].partition];
+
+        if (list->elems[i].offset >= 0) { /* else no record is that late: asked again for the end */
+            assigned->next = list->elems[i].offset;
+            assigned->tell = true;
+        }
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return good;
+}
+
+static bool choose_starts(struct assignment *assignment, size_t from)
+{
+    const struct feed_options *options = assignment->options;
+
+    if (options->start == FEED_EARLIEST)
+        return true;
+    if (options->start == FEED_TIME && !query_starts(assignment, from, options->start_time))
+        return false;
+    return query_starts(assignment, from, RD_KAFKA_OFFSET_END);
+}
+
+static bool take_up(struct assignment *assignment, size_t number)
+{
+    struct assigned *assigned;
+    struct fr_err err;
+    char text[24];
+    int64_t next;
+    uint32_t index;
+
+    if (engine_partition(assignment->engine, assignment->options->topic, (int32_t)number, &index, &next, &err)) {
+        if (!assignment->full)
+            fr_log(FR_ERROR, "feed", "partition.refused",
+                   FR_FIELDS(FR_TEXT("topic", assignment->options->topic), FR_INT("partition", number)),
+                   "partition %zu and those behind it are not read: %s", number, err.text);
+        assignment->full = true;
+        return false;
+    }
+    fr_reserve((void **)&assignment->partitions, &assignment->cap, assignment->len + 1, sizeof(*assignment->partitions));
+    assigned = &assignment->partitions[assignment->len++];
+    snprintf(text, sizeof(text), "%zu", number);
+    *assigned = (struct assigned){.index = index,
+                                  .state = PARTITION_WAITING,
+                                  .next = next,
+                                  .end = -1,
+                                  .consumed = fr_series(FR_M_EVENTS_CONSUMED, assignment->options->topic, text, "")};
+    engine_partition_says(assignment->engine, index, PARTITION_WAITING, -1, -1);
+    return true;
+}
+
+/* Takes up the partitions [len, count). False if Kafka did not say where they start; they are forgotten then until the next try. */
+static bool grow(struct assignment *assignment, size_t count)
+{
+    size_t from = assignment->len;
+    bool never_read = from == 0;
+
+    while (assignment->len < count && take_up(assignment, assignment->len))
+        never_read = never_read && assignment->partitions[assignment->len - 1].next < 0;
+    if (assignment->len == from)
+        return true;
+    if (never_read && !choose_starts(assignment, from)) {
+        assignment->len = from;
+        return false;
+    }
+    assignment->stale = true;
+    fr_log(FR_INFO, "feed", "partitions.found",
+           FR_FIELDS(FR_TEXT("topic", assignment->options->topic), FR_INT("partitions", assignment->len),
+                     FR_INT("new", assignment->len - from)),
+           "reading %zu partitions, %zu of them new", assignment->len, assignment->len - from);
+    return true;
+}
+
+/* ---- what if an offset is gone? -------------------------------------------------------------------------------- */
+
+static void halt(struct assignment *assignment, struct assigned *assigned, enum partition_state state)
+{
+    assigned->state = state;
+    engine_partition_says(assignment->engine, assigned->index, state, assigned->end, -1);
+}
+
+#define PLACE(number) FR_TEXT("topic", assignment->options->topic), FR_INT("partition", (number))
+
+/* False if Kafka did not answer: asked again at the next refresh. */
+static bool settle(struct assignment *assignment, int32_t number)
+{
+    struct assigned *assigned = &assignment->partitions[number];
+    int64_t low, high;
+
+    if (rd_kafka_query_watermark_offsets(assignment->consumer, assignment->options->topic, number, &low, &high,
+                                         QUERY_TIMEOUT_MS))
+        return false;
+    assigned->lost = false;
+    assigned->end = high;
+    if (assigned->next > high) {
+        fr_log(FR_ERROR, "feed", "partition.truncated",
+               FR_FIELDS(PLACE(number), FR_INT("next", assigned->next), FR_INT("end", high)),
+               "the log ends at %lld, before the next offset %lld: it was truncated or made anew; the partition is halted",
+               (long long)high, (long long)assigned->next);
+        halt(assignment, assigned, PARTITION_HALTED_TRUNCATED);
+    } else if (assigned->next >= 0 && assigned->next < low && !assignment->options->on_gap_skip) {
+        fr_log(FR_ERROR, "feed", "partition.gap",
+               FR_FIELDS(PLACE(number), FR_INT("from", assigned->next), FR_INT("to", low)),
+               "Kafka has deleted the offsets from %lld to before %lld unread; the partition is halted (feed.on_gap = skip goes on)",
+               (long long)assigned->next, (long long)low);
+        halt(assignment, assigned, PARTITION_HALTED_GAP);
+    } else {
+        if (assigned->next >= 0 && assigned->next < low) {
+            fr_log(FR_WARN, "feed", "partition.skipped",
+                   FR_FIELDS(PLACE(number), FR_INT("from", assigned->next), FR_INT("to", low)),
+                   "Kafka has deleted the offsets from %lld to before %lld unread; going on behind them",
+                   (long long)assigned->next, (long long)low);
+            assigned->next = low;
+            assigned->tell = true;
+        }
+        assignment->stale = true; /* it stays silent until it is assigned again */
+    }
+    return true;
+}
+
+void assignment_lost(struct assignment *assignment, int32_t number)
+{
+    struct assigned *assigned = assignment_at(assignment, number);
+
+    if (assigned) {
+        assigned->lost = true;
+        assignment->look_ns = 0;
+    }
+}
+
+static bool settle_all(struct assignment *assignment)
+{
+    bool good = true;
+
+    for (size_t i = 0; i < assignment->len; i++)
+        good = (!assignment->partitions[i].lost || settle(assignment, (int32_t)i)) && good;
+    return good;
+}
+
+/* ---- the assignment --------------------------------------------------------------------------------------------- */
+
+static bool is_readable(const struct assigned *assigned)
+{
+    return assigned->state == PARTITION_WAITING || assigned->state == PARTITION_RUNNING;
+}
+
+static void assign(struct assignment *assignment)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)assignment->len);
+    rd_kafka_resp_err_t err;
+
+    for (size_t i = 0; i < assignment->len; i++) {
+        const struct assigned *assigned = &assignment->partitions[i];
+
+        if (is_readable(assigned))
+            rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset =
+                assigned->next >= 0 ? assigned->next : RD_KAFKA_OFFSET_BEGINNING;
+    }
+    err = rd_kafka_assign(assignment->consumer, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (err) {
+        fr_log(FR_ERROR, "feed", "assign.failed", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
+               "librdkafka refuses the assignment: %s; trying again", rd_kafka_err2str(err));
+        return;
+    }
+    assignment->stale = false;
+    for (size_t i = 0; i < assignment->len; i++) {
+        if (assignment->partitions[i].state == PARTITION_WAITING)
+            assignment->partitions[i].state = PARTITION_RUNNING;
+    }
+    assignment_report(assignment, true);
+}
+
+void assignment_refresh(struct assignment *assignment, uint64_t now_ns)
+{
+    size_t count;
+    bool good;
+
+    assignment->answered = false;
+    if (now_ns < assignment->look_ns)
+        return;
+    count = count_partitions(assignment);
+    good = settle_all(assignment);
+    if (count > assignment->len)
+        good = grow(assignment, count) && good;
+    if (assignment->stale && assignment->len)
+        assign(assignment);
+    if (good && assignment->len && !assignment->stale) {
+        assignment->wait_ms = WAIT_FIRST_MS;
+        assignment->look_ns = ms_later(now_ns, LOOK_EVERY_MS);
+    } else {
+        assignment->look_ns = ms_later(now_ns, assignment->wait_ms);
+        assignment->wait_ms = assignment->wait_ms * 2 < WAIT_MAX_MS ? assignment->wait_ms * 2 : WAIT_MAX_MS;
+    }
+}
+
+void assignment_tell(struct assignment *assignment, struct event_batch *batch)
+{
+    for (size_t i = 0; i < assignment->len && batch->len < EVENT_BATCH_MAX; i++) {
+        struct assigned *assigned = &assignment->partitions[i];
+
+        if (!assigned->tell)
+            continue;
+        assigned->tell = false;
+        batch->events[batch->len++] = (struct event){
+            .kind = EVENT_POSITION, .partition = assigned->index, .offset = assigned->next, .logged = -1};
+    }
+}
+
+/* The oldest record not given is left to the engine's guess (-1): feed gives all it has at once, and of those still in Kafka or in
+ * librdkafka's queue it knows no time. */
+void assignment_report(struct assignment *assignment, bool all)
+{
+    for (size_t i = 0; i < assignment->len; i++) {
+        struct assigned *assigned = &assignment->partitions[i];
+        int64_t low, high;
+
+        if (!all && !assigned->touched)
+            continue;
+        assigned->touched = false;
+        if (assignment->consumer && assigned->state == PARTITION_RUNNING &&
+            !rd_kafka_get_watermark_offsets(assignment->consumer, assignment->options->topic, (int32_t)i, &low, &high) &&
+            high >= 0)
+            assigned->end = high;
+        engine_partition_says(assignment->engine, assigned->index, assigned->state, assigned->end, -1);
+    }
+}
+
+bool assignment_behind(struct assignment *assignment)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)assignment->len + 1);
+    bool behind = false;
+
+    for (size_t i = 0; i < assignment->len; i++) {
+        if (assignment->partitions[i].state == PARTITION_RUNNING)
+            rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset = RD_KAFKA_OFFSET_END;
+    }
+    if (list->cnt && !rd_kafka_offsets_for_times(assignment->consumer, list, QUERY_TIMEOUT_MS)) {
+        for (int i = 0; i < list->cnt; i++) {
+            const struct assigned *assigned = &assignment->partitions[list->elems[i].partition];
+
+            behind = behind || (!list->elems[i].err && list->elems[i].offset > (assigned->next < 0 ? 0 : assigned->next));
+        }
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return behind;
+}

@@ -1,0 +1,70 @@
+/*
+ * decode.h -- bytes in, event or reason out. No Kafka here: what a record is made of comes as plain runs.
+ *
+ *     value ── framing ──> payload ── decode_protobuf | decode_json ──> fields ── the contract's rules ──> event
+ *                 \______________________\_______________________________________\_______________________> problem
+ *
+ * Nothing is copied: ids point into the record or, for JSON, into the parsed document, which the decoder keeps until
+ * its next record. Thread: the owner's.
+ */
+#ifndef FR_DECODE_H
+#define FR_DECODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "freshet/event.h"
+#include "freshet/feed.h"
+
+struct record {
+    struct fr_bytes key, value;
+    bool has_key, has_value;      /* a null is not an empty run */
+    struct fr_bytes content_type; /* of the header; empty: none */
+    when_ms logged;               /* Kafka's timestamp; negative: none */
+};
+
+struct decoder;
+/* Copies what it needs of the options. */
+struct decoder *decoder_new(const struct feed_options *options);
+void decoder_free(struct decoder *decoder);
+
+/*
+ * True: *ret_event is an EVENT_APPLY. False: it is an EVENT_REJECT, and *ret_reject says why. Either way partition and offset are
+ * left to the caller, runs are valid until the next call, and event.reject is NULL.
+ */
+bool decoder_decode(struct decoder *decoder, const struct record *record, struct event *ret_event,
+                    struct reject *ret_reject);
+/* Is the record's key something else than the user id? Then the producer does not partition by user. */
+bool record_misrouted(const struct record *record, const struct event *event);
+
+/* ---- the parts ------------------------------------------------------------------------------------------- */
+
+struct problem {
+    const char *reason; /* a metric label, as in struct reject */
+    char text[256];
+};
+/* Fills the problem; always false, so that a decoder can return it. */
+__attribute__((format(printf, 3, 4))) bool problem_say(struct problem *problem, const char *reason, const char *format,
+                                                        ...);
+
+/* An Event as it came, before the rules. What is absent is empty or zero, as in proto3. */
+struct fields {
+    struct fr_bytes user, item, type, event_id;
+    double value;
+    bool has_value;
+    int64_t time; /* 0: none */
+};
+
+enum encoding { ENCODING_PROTOBUF, ENCODING_JSON };
+bool framing_open(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value,
+                  enum encoding *ret_encoding, struct fr_bytes *ret_payload, struct problem *problem);
+
+bool decode_protobuf(struct fr_bytes payload, struct fields *ret_fields, struct problem *problem);
+
+struct json_t;
+/* *ret_document owns the runs of *ret_fields; give it back with decode_json_release. NULL on failure. */
+bool decode_json(struct fr_bytes payload, struct json_t **ret_document, struct fields *ret_fields,
+                 struct problem *problem);
+void decode_json_release(struct json_t *document);
+
+#endif

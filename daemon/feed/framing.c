@@ -1,0 +1,97 @@
+/*
+ * framing.c -- protobuf or JSON, bare or in Confluent's frame?
+ *
+ *     bare      payload
+ *     framed    00 | schema id, 4 bytes | message indexes | protobuf
+ *               00 | schema id, 4 bytes | JSON
+ *
+ * A first byte of 00 is always the frame: no protobuf message begins with field number 0, and no JSON with NUL. With
+ * format = auto the encoding is what the header content-type says, else what the first byte of the (unframed) payload says: '{'
+ * is JSON. That cannot be mistaken: as protobuf '{' would open a group as field 15, which an Event never has, and after
+ * the frame's header it would count -62 message indexes.
+ *
+ * The indexes are zigzag varints, a count and then the path to the message in its file; a lone 0 stands for the path [0], the
+ * file's first message. Event is the first message of events.proto, so any other path names something else.
+ */
+#include <strings.h>
+
+#include "decode.h"
+
+enum { FRAME_HEADER = 5 };
+
+static bool content_type_is(struct fr_bytes header, const char *name)
+{
+    size_t len = strlen(name), at = 0, end;
+
+    while (at < header.len && (header.at[at] == ' ' || header.at[at] == '\t'))
+        at++;
+    for (end = at; end < header.len && header.at[end] != ';';)
+        end++;
+    while (end > at && (header.at[end - 1] == ' ' || header.at[end - 1] == '\t'))
+        end--;
+    return end - at == len && strncasecmp(header.at + at, name, len) == 0;
+}
+
+static enum encoding encoding_of(enum feed_format format, struct fr_bytes content_type, struct fr_bytes payload)
+{
+    if (format == FEED_PROTOBUF)
+        return ENCODING_PROTOBUF;
+    if (format == FEED_JSON || content_type_is(content_type, "application/json"))
+        return ENCODING_JSON;
+    if (content_type_is(content_type, "application/x-protobuf"))
+        return ENCODING_PROTOBUF;
+    return payload.len && payload.at[0] == '{' ? ENCODING_JSON : ENCODING_PROTOBUF;
+}
+
+/* A zigzag varint of at most 32 bits, which is what Confluent's serializers write. */
+static bool take_index(struct fr_bytes *payload, int32_t *ret_index)
+{
+    uint64_t raw = 0;
+
+    for (unsigned i = 0; i < 5 && i < payload->len; i++) {
+        unsigned char byte = (unsigned char)payload->at[i];
+
+        raw |= (uint64_t)(byte & 0x7f) << (7 * i);
+        if (byte < 0x80) {
+            payload->at += i + 1;
+            payload->len -= i + 1;
+            *ret_index = (int32_t)((uint32_t)(raw >> 1) ^ -(uint32_t)(raw & 1));
+            return raw <= UINT32_MAX;
+        }
+    }
+    return false;
+}
+
+static bool skip_indexes(struct fr_bytes *payload, struct problem *problem)
+{
+    int32_t count, index;
+
+    if (!take_index(payload, &count))
+        return problem_say(problem, "undecodable", "the frame's message indexes are cut short or too long");
+    if (count == 0)
+        return true;
+    if (count < 0)
+        return problem_say(problem, "undecodable", "the frame counts %d message indexes", (int)count);
+    if (!take_index(payload, &index))
+        return problem_say(problem, "undecodable", "the frame's message indexes are cut short or too long");
+    if (count != 1 || index != 0)
+        return problem_say(problem, "undecodable", "the frame names message %d at depth %d, not the first of its file",
+                           (int)index, (int)count);
+    return true;
+}
+
+bool framing_open(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value,
+                  enum encoding *ret_encoding, struct fr_bytes *ret_payload, struct problem *problem)
+{
+    bool framed = value.len > 0 && value.at[0] == 0;
+
+    if (framed && value.len < FRAME_HEADER)
+        return problem_say(problem, "undecodable", "the frame has %zu bytes; its header alone has 5", value.len);
+    if (framed)
+        value = (struct fr_bytes){value.at + FRAME_HEADER, value.len - FRAME_HEADER};
+    *ret_encoding = encoding_of(format, content_type, value);
+    if (framed && *ret_encoding == ENCODING_PROTOBUF && !skip_indexes(&value, problem))
+        return false;
+    *ret_payload = value;
+    return true;
+}

@@ -1,0 +1,376 @@
+/*
+ * kafka.c -- the feed's thread: from Kafka's records to the engine's batches.
+ *
+ *     take an empty batch ──> wait for one record ──> take what else is there ──> give it at once
+ *          │ none: the engine is behind                 (timeout 0)                 no timer: freshness
+ *          └─> do not poll; librdkafka's queue fills, then it stops fetching
+ *
+ * Each record is decoded where it lies; only the ids (or, of a rejected one, all of it) are copied into the batch's arena, and
+ * the record is given back to librdkafka before the next one is taken.
+ *
+ * The consumer can be thrown away at any time, for every offset is ours: that is done when librdkafka declares itself broken, and
+ * when it is silent although the log goes on (it has been seen to fall asleep after a broker's restart).
+ */
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "assign.h"
+#include "dead_letters.h"
+#include "decode.h"
+#include "freshet/alloc.h"
+#include "freshet/life.h"
+#include "freshet/log.h"
+#include "settings.h"
+
+enum {
+    TAKE_TIMEOUT_MS = 100,
+    POLL_TIMEOUT_MS = 100,
+    REPORT_ALL_MS = 500,
+    SILENCE_MS = 60000,
+    SILENCE_MAX_MS = 3600000,
+    REBUILD_PAUSE_MS = 1000,
+    ARENA_BYTES_MAX = 4 << 20, /* a batch of huge rejected records is given early */
+};
+
+struct feed {
+    struct feed_options options; /* own copies throughout */
+    struct engine *engine;
+    struct dead_letters *letters;
+    struct fr_thread *thread;
+    _Atomic bool stopping;
+
+    /* feed's thread */
+    struct client client;
+    rd_kafka_t *consumer; /* NULL only while `broken` */
+    struct assignment assignment;
+    struct decoder *decoder;
+    struct fr_series *misrouted;
+    bool broken;              /* throw the consumer away */
+    bool heard;               /* records or ends of logs since heard_ns was set */
+    uint64_t heard_ns;        /* when we last heard something */
+    uint64_t reported_ns;     /* when all partitions were last reported */
+    uint64_t rebuild_ns;      /* not before */
+    unsigned silence_ms;      /* how long may it be silent before we ask */
+};
+
+/* ---- options ------------------------------------------------------------------------------------------------ */
+
+static const char *const *copy_texts(const char *const *texts, size_t len)
+{
+    char **copies = fr_zalloc(len + 1, sizeof(*copies));
+
+    for (size_t i = 0; i < len; i++)
+        copies[i] = fr_strdup(texts[i]);
+    return (const char *const *)copies;
+}
+
+static void free_texts(const char *const *texts, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        free((char *)texts[i]);
+    free((void *)texts);
+}
+
+static void options_copy(struct feed_options *copy, const struct feed_options *options)
+{
+    struct feed_weight *weights = fr_zalloc(options->weights_len + 1, sizeof(*weights));
+
+    *copy = *options;
+    copy->topic = fr_strdup(options->topic);
+    copy->dead_letter_topic = fr_strdup(options->dead_letter_topic);
+    copy->version = fr_strdup(options->version ? options->version : "");
+    copy->kafka_keys = copy_texts(options->kafka_keys, options->kafka_len);
+    copy->kafka_values = copy_texts(options->kafka_values, options->kafka_len);
+    for (size_t i = 0; i < options->weights_len; i++) {
+        weights[i] = options->weights[i];
+        weights[i].type = fr_strdup(options->weights[i].type);
+    }
+    copy->weights = weights;
+}
+
+static void options_release(struct feed_options *options)
+{
+    for (size_t i = 0; i < options->weights_len; i++)
+        free((char *)options->weights[i].type);
+    free((void *)options->weights);
+    free_texts(options->kafka_keys, options->kafka_len);
+    free_texts(options->kafka_values, options->kafka_len);
+    free((char *)options->topic);
+    free((char *)options->dead_letter_topic);
+    free((char *)options->version);
+}
+
+/* ---- records into a batch ------------------------------------------------------------------------------------- */
+
+static struct fr_bytes keep(struct event_batch *batch, struct fr_bytes bytes)
+{
+    char *copy = fr_arena_take(&batch->arena, bytes.len ? bytes.len : 1);
+
+    if (bytes.len)
+        memcpy(copy, bytes.at, bytes.len);
+    return (struct fr_bytes){copy, bytes.len};
+}
+
+/* Both ids in one piece: they are looked up together, so they may as well share a cache line. */
+static void keep_ids(struct event_batch *batch, struct event *event)
+{
+    char *copy = fr_arena_take(&batch->arena, event->user.len + event->item.len);
+
+    memcpy(copy, event->user.at, event->user.len);
+    memcpy(copy + event->user.len, event->item.at, event->item.len);
+    event->user.at = copy;
+    event->item.at = copy + event->user.len;
+}
+
+static const struct reject *keep_reject(struct event_batch *batch, const struct reject *reject)
+{
+    struct reject *kept = fr_arena_take(&batch->arena, sizeof(*kept));
+
+    *kept = *reject;
+    kept->key = keep(batch, reject->key);
+    kept->value = keep(batch, reject->value);
+    kept->message = keep(batch, reject->message);
+    return kept;
+}
+
+static struct fr_bytes content_type(const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+
+    if (rd_kafka_message_headers(message, &headers) ||
+        rd_kafka_header_get_last(headers, "content-type", &value, &size) || !value)
+        return (struct fr_bytes){NULL, 0};
+    return (struct fr_bytes){value, size};
+}
+
+static struct record record_of(const struct feed *feed, const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    when_ms logged = rd_kafka_message_timestamp(message, &type);
+
+    return (struct record){
+        .key = {message->key, message->key_len},
+        .value = {message->payload, message->len},
+        .has_key = message->key != NULL,
+        .has_value = message->payload != NULL,
+        .content_type = feed->options.format == FEED_AUTO ? content_type(message) : (struct fr_bytes){NULL, 0},
+        .logged = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : logged,
+    };
+}
+
+static void take_record(struct feed *feed, struct event_batch *batch, const rd_kafka_message_t *message)
+{
+    struct assigned *assigned = assignment_at(&feed->assignment, message->partition);
+    struct record record;
+    struct reject reject;
+    struct event *event;
+
+    if (!assigned || message->offset < assigned->next)
+        return; /* given before the assignment was made anew, or fetched before the partition was halted */
+    record = record_of(feed, message);
+    event = &batch->events[batch->len++];
+    if (decoder_decode(feed->decoder, &record, event, &reject)) {
+        if (record_misrouted(&record, event))
+            fr_count(feed->misrouted, 1);
+        keep_ids(batch, event);
+    } else {
+        event->reject = keep_reject(batch, &reject);
+    }
+    event->partition = assigned->index;
+    event->offset = message->offset;
+    assigned->next = message->offset + 1;
+    assigned->touched = true;
+    fr_count(assigned->consumed, 1);
+}
+
+/* The log's end at offset x: nothing below x is missing, which records alone do not tell (control records, compaction). */
+static void take_end(struct feed *feed, struct event_batch *batch, const rd_kafka_message_t *message)
+{
+    struct assigned *assigned = assignment_at(&feed->assignment, message->partition);
+
+    if (!assigned)
+        return;
+    assigned->touched = true;
+    if (message->offset <= assigned->next)
+        return;
+    assigned->next = message->offset;
+    batch->events[batch->len++] = (struct event){
+        .kind = EVENT_POSITION, .partition = assigned->index, .offset = assigned->next, .logged = -1};
+}
+
+static void take_error(struct feed *feed, const rd_kafka_message_t *message)
+{
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+        assignment_lost(&feed->assignment, message->partition);
+        return;
+    }
+    feed->broken = feed->broken || message->err == RD_KAFKA_RESP_ERR__FATAL;
+    fr_log(FR_WARN, "feed", "fetch.error",
+           FR_FIELDS(FR_TEXT("topic", feed->options.topic), FR_INT("partition", message->partition),
+                     FR_TEXT("code", rd_kafka_err2name(message->err))),
+           "%s", rd_kafka_message_errstr(message));
+}
+
+/* Waits for one message, then takes what is there without waiting. */
+static void fill(struct feed *feed, struct event_batch *batch)
+{
+    rd_kafka_message_t *message;
+    int timeout_ms;
+
+    assignment_tell(&feed->assignment, batch);
+    timeout_ms = batch->len ? 0 : POLL_TIMEOUT_MS;
+    while (batch->len < EVENT_BATCH_MAX && batch->arena.total < ARENA_BYTES_MAX && !feed->broken &&
+           (message = rd_kafka_consumer_poll(feed->consumer, timeout_ms))) {
+        timeout_ms = 0;
+        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+            take_record(feed, batch, message);
+        else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+            take_end(feed, batch, message);
+        else
+            take_error(feed, message);
+        if (!message->err || message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+            feed->heard = true;
+        rd_kafka_message_destroy(message);
+    }
+}
+
+/* ---- the consumer's life --------------------------------------------------------------------------------------- */
+
+/* Nothing is committed and no group left, so there is no close to wait for. */
+static void drop_consumer(struct feed *feed)
+{
+    if (!feed->consumer)
+        return;
+    assignment_attach(&feed->assignment, NULL);
+    rd_kafka_destroy_flags(feed->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    feed->consumer = NULL;
+}
+
+static void attach_consumer(struct feed *feed)
+{
+    feed->broken = false;
+    feed->heard_ns = fr_mono_ns();
+    assignment_attach(&feed->assignment, feed->consumer);
+}
+
+static bool rebuild_consumer(struct feed *feed, uint64_t now_ns)
+{
+    struct fr_err err;
+
+    if (now_ns < feed->rebuild_ns)
+        return false;
+    feed->rebuild_ns = now_ns + REBUILD_PAUSE_MS * 1000000ULL;
+    drop_consumer(feed);
+    if (settings_consumer(&feed->consumer, &feed->options, &feed->client, &err)) {
+        fr_log(FR_ERROR, "feed", "consumer.failed", FR_NO_FIELDS, "%s; trying again", err.text);
+        return false;
+    }
+    attach_consumer(feed);
+    return true;
+}
+
+/* Silent for long: is there really nothing? Each time that a new consumer hears no more than the old one, the next is asked for later. */
+static void watch_silence(struct feed *feed, uint64_t now_ns)
+{
+    if (feed->heard) {
+        feed->heard = false;
+        feed->heard_ns = now_ns;
+        feed->silence_ms = SILENCE_MS;
+        client_reached(&feed->client);
+    }
+    if (now_ns - feed->heard_ns < feed->silence_ms * 1000000ULL)
+        return;
+    feed->heard_ns = now_ns;
+    if (!assignment_behind(&feed->assignment))
+        return;
+    fr_log(FR_WARN, "feed", "consumer.silent", FR_FIELDS(FR_TEXT("topic", feed->options.topic)),
+           "the log goes on but nothing came for %u s; making a new consumer", feed->silence_ms / 1000);
+    feed->silence_ms = feed->silence_ms * 2 < SILENCE_MAX_MS ? feed->silence_ms * 2 : SILENCE_MAX_MS;
+    feed->broken = true;
+}
+
+static void consume_once(struct feed *feed)
+{
+    struct event_batch *batch;
+    uint64_t now_ns = fr_mono_ns();
+    bool all = now_ns - feed->reported_ns >= REPORT_ALL_MS * 1000000ULL;
+
+    if (feed->broken && !rebuild_consumer(feed, now_ns)) {
+        poll(NULL, 0, POLL_TIMEOUT_MS);
+        return;
+    }
+    assignment_refresh(&feed->assignment, now_ns);
+    if (feed->assignment.answered)
+        client_reached(&feed->client);
+    batch = engine_batch_take(feed->engine, TAKE_TIMEOUT_MS);
+    if (!batch) {
+        feed->heard_ns = now_ns; /* it is us who do not listen */
+        return;
+    }
+    fill(feed, batch);
+    engine_batch_give(feed->engine, batch);
+    feed->reported_ns = all ? now_ns : feed->reported_ns;
+    assignment_report(&feed->assignment, all);
+    watch_silence(feed, now_ns);
+}
+
+static void consume(void *arg)
+{
+    struct feed *feed = arg;
+    struct fr_pulse *pulse = fr_pulse_start("feed");
+
+    while (!atomic_load_explicit(&feed->stopping, memory_order_relaxed)) {
+        fr_pulse_beat(pulse);
+        consume_once(feed);
+    }
+    fr_pulse_stop(pulse);
+}
+
+/* ---- start and stop --------------------------------------------------------------------------------------------- */
+
+static void feed_free(struct feed *feed)
+{
+    drop_consumer(feed);
+    assignment_release(&feed->assignment);
+    decoder_free(feed->decoder);
+    options_release(&feed->options);
+    free(feed);
+}
+
+int feed_start(struct feed **ret_feed, const struct feed_options *options, struct engine *engine, struct fr_err *err)
+{
+    struct feed *feed = fr_zalloc(1, sizeof(*feed));
+    int status;
+
+    options_copy(&feed->options, options);
+    feed->engine = engine;
+    feed->silence_ms = SILENCE_MS;
+    feed->misrouted = FR_SERIES(FR_M_EVENTS_MISROUTED);
+    feed->decoder = decoder_new(&feed->options);
+    client_init(&feed->client, "consumer");
+    assignment_init(&feed->assignment, &feed->options, engine);
+    status = settings_consumer(&feed->consumer, &feed->options, &feed->client, err);
+    if (status == FR_OK)
+        status = dead_letters_start(&feed->letters, &feed->options, engine, err);
+    if (status) {
+        feed_free(feed);
+        return status;
+    }
+    attach_consumer(feed);
+    feed->thread = fr_thread_start("feed", consume, feed);
+    *ret_feed = feed;
+    return FR_OK;
+}
+
+void feed_stop(struct feed *feed)
+{
+    if (!feed)
+        return;
+    atomic_store_explicit(&feed->stopping, true, memory_order_relaxed);
+    fr_thread_join(feed->thread);
+    dead_letters_stop(feed->letters);
+    feed_free(feed);
+}

@@ -1,0 +1,262 @@
+/*
+ * settings.c -- which librdkafka properties are ours, which have a default of ours, and all the others verbatim.
+ *
+ *     defaults (below)  <  [kafka] of the user  <  owned (below)
+ *
+ * The same [kafka] section feeds the consumer and the producer of dead letters; librdkafka ignores in each what belongs to the
+ * other. Why our defaults: fetch.wait.max.ms = 10, because a broker answers at once when there is data, and the wait only delays
+ * brokers (and the mock) that do not; queued.min.messages = 2,000,000, because 2.0.2 stops fetching for up to a second when the
+ * shared queue reaches it; queued.max.messages.kbytes bounds the memory instead.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "freshet/clock.h"
+#include "freshet/log.h"
+#include "settings.h"
+
+enum { CLIENT_MAGIC = 0x4b434c49, REPEAT_AFTER_S = 30 };
+
+struct setting {
+    const char *key, *value;
+};
+
+static const struct setting consumer_defaults[] = {
+    {"group.id", "freshet"},
+    {"client.id", "freshet"},
+    {"queued.min.messages", "2000000"},
+    {"queued.max.messages.kbytes", "131072"},
+    {"fetch.wait.max.ms", "10"},
+    {"fetch.message.max.bytes", "1048576"},
+    {"check.crcs", "true"},
+    {"allow.auto.create.topics", "false"},
+    {"topic.metadata.refresh.interval.ms", "10000"},
+    {"reconnect.backoff.max.ms", "2000"},
+};
+static const struct setting consumer_owned[] = {
+    {"auto.offset.reset", "error"},
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"enable.partition.eof", "true"},
+};
+static const struct setting producer_defaults[] = {
+    {"client.id", "freshet"},
+    {"message.max.bytes", "104857600"}, /* the broker decides what is too large; the record came from one */
+    {"message.timeout.ms", "30000"},
+    {"linger.ms", "5"},
+    {"partitioner", "murmur2_random"}, /* as Java's producers do, so that a re-published letter finds its partition */
+    {"reconnect.backoff.max.ms", "2000"},
+};
+static const struct setting producer_owned[] = {
+    {"enable.idempotence", "true"},
+};
+
+#define OFFSETS "is owned by Freshet: offsets live in its store (see feed.start and feed.on_gap)"
+#define PARTITIONS "is owned by Freshet: it assigns partitions itself"
+#define DELIVERY "is owned by Freshet: a dead letter leaves the store only when Kafka surely has it"
+#define POINTER "is owned by Freshet: it is no text but a pointer of the program"
+
+static const struct {
+    const char *key, *why;
+} owned_keys[] = {
+    {"auto.offset.reset", OFFSETS},
+    {"enable.auto.commit", OFFSETS},
+    {"auto.commit.enable", OFFSETS},
+    {"auto.commit.interval.ms", OFFSETS},
+    {"enable.auto.offset.store", OFFSETS},
+    {"offset.store.method", OFFSETS},
+    {"offset.store.path", OFFSETS},
+    {"offset.store.sync.interval.ms", OFFSETS},
+    {"enable.partition.eof", OFFSETS},
+    {"group.instance.id", PARTITIONS},
+    {"partition.assignment.strategy", PARTITIONS},
+    {"group.protocol.type", PARTITIONS},
+    {"acks", DELIVERY},
+    {"request.required.acks", DELIVERY},
+    {"enable.idempotence", DELIVERY},
+    {"enable.gapless.guarantee", DELIVERY},
+    {"transactional.id", DELIVERY},
+    {"delivery.report.only.error", DELIVERY},
+    {"test.mock.num.brokers", "is owned by Freshet: freshetd --dev has an embedded broker"},
+    {"interceptors", POINTER},
+    {"opaque", POINTER},
+    {"default_topic_conf", POINTER},
+    {"enabled_events", POINTER},
+    {"msg_order_cmp", POINTER},
+    {"ssl_engine_callback_data", POINTER},
+    {"log.queue", "is owned by Freshet: librdkafka's log is part of its own"},
+};
+
+static const char *owned_by_freshet(const char *key)
+{
+    size_t len = strlen(key);
+
+    for (size_t i = 0; i < sizeof(owned_keys) / sizeof(*owned_keys); i++) {
+        if (strcmp(owned_keys[i].key, key) == 0)
+            return owned_keys[i].why;
+    }
+    return len > 3 && strcmp(key + len - 3, "_cb") == 0 ? POINTER : NULL;
+}
+
+const char *feed_kafka_key_problem(const char *key, const char *value, char *room, size_t room_len)
+{
+    const char *why = owned_by_freshet(key);
+    rd_kafka_conf_t *conf;
+    bool good;
+
+    if (why)
+        return why;
+    conf = rd_kafka_conf_new();
+    good = rd_kafka_conf_set(conf, key, value, room, room_len) == RD_KAFKA_CONF_OK;
+    rd_kafka_conf_destroy(conf);
+    return good ? NULL : room;
+}
+
+const char *feed_library_version(void)
+{
+    return rd_kafka_version_str();
+}
+
+/* ---- what librdkafka has to say ---------------------------------------------------------------------------- */
+
+void client_init(struct client *client, const char *purpose)
+{
+    *client = (struct client){.magic = CLIENT_MAGIC, .purpose = purpose};
+}
+
+void client_reached(struct client *client)
+{
+    if (client->unreachable)
+        fr_log(FR_INFO, "kafka", "brokers.reached", FR_FIELDS(FR_TEXT("client", client->purpose)),
+               "a Kafka broker answers again");
+    client->unreachable = false;
+}
+
+/* Thread: any of librdkafka's. */
+static void on_log(const rd_kafka_t *kafka, int level, const char *facility, const char *text)
+{
+    enum fr_level ours = level <= 2 ? FR_ERROR : level <= 4 ? FR_WARN : level <= 6 ? FR_INFO : FR_DEBUG;
+
+    (void)kafka;
+    /* One [kafka] section serves a consumer and a producer: that each ignores the other's properties is meant so. */
+    if (strcmp(facility, "CONFWARN") == 0 &&
+        (strstr(text, "is a consumer property") || strstr(text, "is a producer property")))
+        return;
+    fr_log(ours, "kafka", "librdkafka", FR_FIELDS(FR_TEXT("facility", facility)), "%s", text);
+}
+
+/* Errors are for information, librdkafka goes on trying by itself. Thread: who polls. */
+static void on_error(rd_kafka_t *kafka, int code, const char *reason, void *opaque)
+{
+    struct client *client = opaque;
+    rd_kafka_resp_err_t err = (rd_kafka_resp_err_t)code;
+    uint64_t now = fr_mono_ns();
+
+    (void)kafka;
+    if (!client || client->magic != CLIENT_MAGIC)
+        abort();
+    if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        if (!client->unreachable)
+            fr_log(FR_ERROR, "kafka", "brokers.down", FR_FIELDS(FR_TEXT("client", client->purpose)),
+                   "no Kafka broker can be reached; trying on: %s", reason);
+        client->unreachable = true;
+        return;
+    }
+    if (err == client->last_err && now - client->last_err_ns < REPEAT_AFTER_S * 1000000000ULL)
+        return;
+    client->last_err = err;
+    client->last_err_ns = now;
+    fr_log(FR_WARN, "kafka", "client.error",
+           FR_FIELDS(FR_TEXT("client", client->purpose), FR_TEXT("code", rd_kafka_err2name(err))), "%s", reason);
+}
+
+/* ---- from settings to a client ------------------------------------------------------------------------------ */
+
+static void set_ours(rd_kafka_conf_t *conf, const struct setting *settings, size_t len)
+{
+    char text[256];
+
+    for (size_t i = 0; i < len; i++) {
+        if (rd_kafka_conf_set(conf, settings[i].key, settings[i].value, text, sizeof(text)) != RD_KAFKA_CONF_OK)
+            abort(); /* our own tables are wrong */
+    }
+}
+
+static int set_users(rd_kafka_conf_t *conf, const struct feed_options *options, struct fr_err *err)
+{
+    char text[256];
+
+    for (size_t i = 0; i < options->kafka_len; i++) {
+        const char *key = options->kafka_keys[i], *why = owned_by_freshet(key);
+
+        if (why)
+            return fr_fail(err, FR_CONFIG, "kafka.%s %s", key, why);
+        if (rd_kafka_conf_set(conf, key, options->kafka_values[i], text, sizeof(text)) != RD_KAFKA_CONF_OK)
+            return fr_fail(err, FR_CONFIG, "kafka.%s: %s", key, text);
+    }
+    return FR_OK;
+}
+
+static int need_brokers(const rd_kafka_conf_t *conf, struct fr_err *err)
+{
+    size_t size = 0;
+
+    if (rd_kafka_conf_get(conf, "bootstrap.servers", NULL, &size) != RD_KAFKA_CONF_OK || size <= 1)
+        return fr_fail(err, FR_CONFIG, "kafka.bootstrap.servers is not set: which brokers shall be asked?");
+    return FR_OK;
+}
+
+static int make_client(rd_kafka_t **ret_kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf, struct client *client,
+                       struct fr_err *err)
+{
+    char text[256];
+    rd_kafka_t *kafka;
+
+    rd_kafka_conf_set_opaque(conf, client);
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    kafka = rd_kafka_new(type, conf, text, sizeof(text));
+    if (!kafka) {
+        rd_kafka_conf_destroy(conf);
+        return fr_fail(err, FR_CONFIG, "cannot make the Kafka client for the %s: %s", client->purpose, text);
+    }
+    *ret_kafka = kafka;
+    return FR_OK;
+}
+
+#define LENGTH(table) (sizeof(table) / sizeof(*(table)))
+
+int settings_consumer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,
+                      struct fr_err *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    int status;
+
+    set_ours(conf, consumer_defaults, LENGTH(consumer_defaults));
+    if ((status = set_users(conf, options, err)) || (status = need_brokers(conf, err))) {
+        rd_kafka_conf_destroy(conf);
+        return status;
+    }
+    set_ours(conf, consumer_owned, LENGTH(consumer_owned));
+    status = make_client(ret_kafka, RD_KAFKA_CONSUMER, conf, client, err);
+    if (status == FR_OK)
+        rd_kafka_poll_set_consumer(*ret_kafka); /* one queue for records, errors and callbacks */
+    return status;
+}
+
+int settings_producer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,
+                      void (*on_report)(rd_kafka_t *kafka, const rd_kafka_message_t *message, void *client),
+                      struct fr_err *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    int status;
+
+    set_ours(conf, producer_defaults, LENGTH(producer_defaults));
+    if ((status = set_users(conf, options, err)) || (status = need_brokers(conf, err))) {
+        rd_kafka_conf_destroy(conf);
+        return status;
+    }
+    set_ours(conf, producer_owned, LENGTH(producer_owned));
+    rd_kafka_conf_set_dr_msg_cb(conf, on_report);
+    return make_client(ret_kafka, RD_KAFKA_PRODUCER, conf, client, err);
+}

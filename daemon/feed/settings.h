@@ -1,0 +1,32 @@
+/*
+ * settings.h -- librdkafka's configuration: Freshet's defaults, then the user's [kafka] section verbatim, then what Freshet owns.
+ */
+#ifndef FR_SETTINGS_H
+#define FR_SETTINGS_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdint.h>
+
+#include "freshet/feed.h"
+
+/* One librdkafka client as its callbacks know it. The callbacks are served by whoever polls the client, so no lock. */
+struct client {
+    unsigned magic;
+    const char *purpose; /* "consumer", "dead letters" */
+    bool unreachable;    /* no broker answers; said once */
+    rd_kafka_resp_err_t last_err;
+    uint64_t last_err_ns;
+};
+void client_init(struct client *client, const char *purpose);
+/* A broker has answered: says so if that was in doubt. */
+void client_reached(struct client *client);
+
+/* A client built of the options; FR_CONFIG with librdkafka's own text. `client` is borrowed for the handle's life. */
+int settings_consumer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,
+                      struct fr_err *err);
+/* on_report gets each delivery report; rd_kafka_poll calls it with `opaque_client`. */
+int settings_producer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,
+                      void (*on_report)(rd_kafka_t *kafka, const rd_kafka_message_t *message, void *client),
+                      struct fr_err *err);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * freshetd.h -- all parts of one running daemon, in the order they start. Private to main.c and its helpers.
+ */
+#ifndef FRESHETD_H
+#define FRESHETD_H
+
+#include "config.h"
+#include "options.h"
+
+#include "freshet/admin.h"
+#include "freshet/engine.h"
+#include "freshet/err.h"
+#include "freshet/feed.h"
+#include "freshet/serve.h"
+#include "freshet/store.h"
+
+enum exit_code { EXIT_DONE = 0, EXIT_USAGE = 2, EXIT_INTERNAL = 70, EXIT_DISK = 74, EXIT_HELD = 75, EXIT_CONFIG = 78 };
+
+struct freshetd {
+    struct options options;
+    struct config *cfg;
+    int lock;
+    struct admin *admin;
+    struct feed_broker *broker;
+    struct store *store;
+    struct engine *engine;
+    struct serve *serve;
+    struct feed *feed;
+    int exit_code;
+};
+
+/* ---- reload.c -------------------------------------------------------------------------------------------------- */
+
+/* As the options and the environment say; the caller looks for problems. */
+struct config *read_config(const struct freshetd *d);
+void use_own_broker(const struct freshetd *d, struct config *cfg); /* --dev: [kafka] names the embedded broker */
+void reload(struct freshetd *d);
+
+/* ---- parts.c: each start undoes what it did when it fails ------------------------------------------------------ */
+
+int start_lock(struct freshetd *d, struct fr_err *err);
+void stop_lock(struct freshetd *d);
+int start_admin(struct freshetd *d, struct fr_err *err);
+void stop_admin(struct freshetd *d);
+int start_broker(struct freshetd *d, struct fr_err *err);
+void stop_broker(struct freshetd *d);
+int start_store(struct freshetd *d, struct fr_err *err);
+void stop_store(struct freshetd *d);
+int start_engine(struct freshetd *d, struct fr_err *err);
+void stop_engine(struct freshetd *d);
+int start_serve(struct freshetd *d, struct fr_err *err);
+void stop_serve(struct freshetd *d);
+int start_feed(struct freshetd *d, struct fr_err *err);
+void stop_feed(struct freshetd *d);
+
+#endif

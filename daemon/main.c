@@ -1,0 +1,197 @@
+/*
+ * main.c -- freshetd: start in order, wait, stop in reverse order. Nothing is done here but putting the parts together.
+ *
+ * Stopping is the list of steps backwards: no more events, no more questions, a last checkpoint, the store is closed.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "freshetd.h"
+#include "signals.h"
+
+#include "freshet/life.h"
+#include "freshet/log.h"
+
+/* ---- the order ------------------------------------------------------------------------------------------------- */
+
+static const struct step {
+    const char *name;
+    int (*start)(struct freshetd *d, struct fr_err *err);
+    void (*stop)(struct freshetd *d);
+    enum exit_code io; /* what FR_IO means there: a disk that fails, or an address that cannot be had */
+} steps[] = {
+    {"lock", start_lock, stop_lock, EXIT_DISK},           /* one daemon per data directory */
+    {"admin", start_admin, stop_admin, EXIT_CONFIG},      /* HTTP: /startupz and /livez answer while state is loaded */
+    {"broker", start_broker, stop_broker, EXIT_INTERNAL}, /* --dev: Kafka within this process */
+    {"store", start_store, stop_store, EXIT_DISK},        /* RocksDB */
+    {"engine", start_engine, stop_engine, EXIT_DISK},     /* loads the state; its threads learn and checkpoint */
+    {"serve", start_serve, stop_serve, EXIT_CONFIG},      /* gRPC answers from it */
+    {"feed", start_feed, stop_feed, EXIT_INTERNAL},       /* Kafka's records go to it */
+};
+enum { STEPS = sizeof steps / sizeof *steps };
+
+static int exit_code_of(const struct step *step, enum fr_status status)
+{
+    switch (status) {
+    case FR_CONFIG:
+    case FR_INVALID:
+        return EXIT_CONFIG;
+    case FR_BUSY:
+        return EXIT_HELD;
+    case FR_FULL:
+    case FR_CORRUPT:
+        return EXIT_DISK;
+    case FR_IO:
+        return step->io;
+    default:
+        return EXIT_INTERNAL;
+    }
+}
+
+/* ---- a life ---------------------------------------------------------------------------------------------------- */
+
+/* "127.0.0.1:0" and 41234: "127.0.0.1:41234" */
+static const char *bound(const char *listen, int port, char *room, size_t room_len)
+{
+    snprintf(room, room_len, "%.*s:%d", (int)(strrchr(listen, ':') - listen), listen, port);
+    return room;
+}
+
+static void announce(const struct freshetd *d)
+{
+    char grpc[320], admin_grpc[320], http[320];
+
+    bound(d->cfg->serve.listen, serve_port(d->serve), grpc, sizeof grpc);
+    bound(d->cfg->admin.grpc_listen, serve_admin_port(d->serve), admin_grpc, sizeof admin_grpc);
+    bound(d->cfg->admin.listen, admin_port(d->admin), http, sizeof http);
+    printf("ready grpc=%s admin_grpc=%s http=%s brokers=%s\n", grpc, admin_grpc, http, config_brokers(d->cfg));
+    fflush(stdout);
+    fr_log(FR_INFO, "main", "ready",
+           FR_FIELDS(FR_TEXT("grpc", grpc), FR_TEXT("admin_grpc", admin_grpc), FR_TEXT("http", http),
+                     FR_TEXT("brokers", config_brokers(d->cfg))),
+           "freshetd " FRESHET_VERSION " answers");
+}
+
+static void live(struct freshetd *d)
+{
+    fr_state_set(FR_RUNNING);
+    signals_running();
+    announce(d);
+    for (;;) {
+        int number = signals_next();
+
+        if (number == SIGHUP) {
+            reload(d);
+        } else if (number == SIGUSR1) {
+            engine_checkpoint_ask(d->engine);
+            fr_log(FR_INFO, "main", "checkpoint.asked", FR_NO_FIELDS, "a checkpoint was asked for");
+        } else {
+            fr_log(FR_INFO, "main", "drain", FR_FIELDS(FR_TEXT("signal", number == SIGINT ? "INT" : "TERM")),
+                   "draining; a second signal stops at once");
+            return;
+        }
+    }
+}
+
+static int run(struct freshetd *d)
+{
+    struct fr_err err = {0};
+    int started = 0, status = FR_OK;
+
+    fr_log(FR_INFO, "main", "start",
+           FR_FIELDS(FR_TEXT("version", FRESHET_VERSION), FR_TEXT("data", d->cfg->store.path)), "starting");
+    while (started < STEPS && (status = steps[started].start(d, &err)) == FR_OK)
+        started++;
+    if (status == FR_OK) {
+        live(d);
+    } else {
+        d->exit_code = exit_code_of(&steps[started], (enum fr_status)status);
+        fr_log(FR_ERROR, "main", "start.failed",
+               FR_FIELDS(FR_TEXT("step", steps[started].name), FR_INT("exit", d->exit_code)), "%s", err.text);
+    }
+    fr_state_set(FR_DRAINING);
+    while (started > 0)
+        steps[--started].stop(d);
+    fr_log(FR_INFO, "main", "stopped", FR_FIELDS(FR_INT("exit", d->exit_code)), "stopped");
+    return d->exit_code;
+}
+
+/* ---- what needs no daemon -------------------------------------------------------------------------------------- */
+
+static int print_version(void)
+{
+    printf("freshetd %s (%s)\nlibrdkafka %s\nRocksDB %s\ngRPC %s\n", FRESHET_VERSION, FRESHET_REVISION,
+           feed_library_version(), store_rocks_version(), serve_library_version());
+    return EXIT_DONE;
+}
+
+static int print_written(void (*write)(struct fr_writer *out))
+{
+    struct fr_writer out;
+
+    fr_writer_init(&out, 0);
+    write(&out);
+    fwrite(out.at, 1, out.len, stdout);
+    fr_writer_release(&out);
+    return EXIT_DONE;
+}
+
+static int print_config(const struct config *cfg)
+{
+    struct fr_writer out;
+
+    fr_writer_init(&out, 0);
+    config_print(cfg, &out);
+    fwrite(out.at, 1, out.len, stdout);
+    fr_writer_release(&out);
+    return EXIT_DONE;
+}
+
+/* With the configuration at hand: looks at it, or lives by it. */
+static int with_config(struct freshetd *d)
+{
+    int code = EXIT_CONFIG;
+
+    d->cfg = read_config(d);
+    if (d->options.task == TASK_PRINT_CONFIG)
+        print_config(d->cfg);
+    fputs(config_problems(d->cfg), stderr);
+    if (d->cfg->problems_len)
+        goto done;
+    code = EXIT_DONE;
+    if (d->options.task == TASK_CHECK_CONFIG)
+        puts("the configuration is good");
+    if (d->options.task != TASK_RUN)
+        goto done;
+    fr_log_setup((enum fr_level)d->cfg->log.level, (enum fr_log_format)d->cfg->log.format);
+    signals_start();
+    code = run(d);
+done:
+    config_free(d->cfg);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct freshetd d = {0};
+    int code = EXIT_DONE;
+
+    if (!options_read(&d.options, argc, argv))
+        return EXIT_USAGE;
+    switch (d.options.task) {
+    case TASK_HELP:
+        options_help();
+        break;
+    case TASK_VERSION:
+        code = print_version();
+        break;
+    case TASK_DOCS:
+        code = print_written(config_docs);
+        break;
+    default:
+        code = with_config(&d);
+    }
+    options_release(&d.options);
+    return code;
+}

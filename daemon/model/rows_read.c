@@ -1,0 +1,111 @@
+/*
+ * rows_read.c -- the readers' half of rows.h, and the hints. Nothing here writes or waits.
+ *
+ * All loads of shared words are acquire, of the header's block sequentially consistent (epoch.h says why). A slot is read
+ * count first: a count above 0 was stored after its column.
+ */
+#include "rows_lines.h"
+
+enum { COPY_TRIES = 64, OPEN_PAUSES = 64 };
+
+static inline void cpu_pause(void)
+{
+#ifdef __SSE2__
+    _mm_pause();
+#endif
+}
+
+void rows_prefetch(const struct rows *rows, uint32_t row)
+{
+    __builtin_prefetch(row_at(rows, row));
+}
+
+void rows_prefetch_cell(const struct rows *rows, uint32_t index, uint32_t column)
+{
+    const struct row *row = row_at(rows, index);
+    uintptr_t block = atomic_load_explicit(&row->block, memory_order_acquire);
+
+    if (block)
+        __builtin_prefetch(block_lines(block) + home_line(column, rows->lines_of[block & CLASS_MASK]));
+}
+
+size_t rows_len(const struct rows *rows, uint32_t row)
+{
+    return atomic_load_explicit(&row_at(rows, row)->live, memory_order_acquire);
+}
+
+uint32_t rows_get(const struct rows *rows, uint32_t index, uint32_t column)
+{
+    uintptr_t block = atomic_load(&row_at(rows, index)->block);
+    if (!block)
+        return 0;
+
+    const struct line *lines = block_lines(block);
+    uint32_t lines_len = rows->lines_of[block & CLASS_MASK];
+    uint32_t at = home_line(column, lines_len);
+    for (uint32_t tried = 0; tried < lines_len; tried++) {
+        for (unsigned slot = 0; slot < LINE_SLOTS; slot++) {
+            uint32_t here = atomic_load_explicit(&lines[at].columns[slot], memory_order_acquire);
+            if (here == column)
+                return atomic_load_explicit(&lines[at].counts[slot], memory_order_acquire);
+            if (here == NO_COLUMN)
+                return 0;
+        }
+        at = at + 1 < lines_len ? at + 1 : 0;
+    }
+    return 0;
+}
+
+size_t rows_room(const struct rows *rows, uint32_t row)
+{
+    uintptr_t block = atomic_load(&row_at(rows, row)->block);
+    return block ? (size_t)rows->lines_of[block & CLASS_MASK] * LINE_SLOTS : 0;
+}
+
+/* Appends every entry and keeps those with a count: no branch depends on what is there. */
+static size_t lines_copy(const struct line *lines, uint32_t lines_len, uint32_t *columns, uint32_t *counts)
+{
+    size_t len = 0;
+
+    for (const struct line *line = lines; line < lines + lines_len; line++) {
+        for (unsigned slot = 0; slot < LINE_SLOTS; slot++) {
+            uint32_t count = atomic_load_explicit(&line->counts[slot], memory_order_acquire);
+            counts[len] = count;
+            columns[len] = atomic_load_explicit(&line->columns[slot], memory_order_acquire);
+            len += count != 0;
+        }
+    }
+    return len;
+}
+
+size_t rows_copy(const struct rows *rows, uint32_t index, uint32_t *columns, uint32_t *counts, size_t room)
+{
+    const struct row *row = row_at(rows, index);
+
+    for (unsigned tries = 1;; tries++) {
+        uint32_t version = atomic_load_explicit(&row->version, memory_order_acquire);
+        for (unsigned i = 0; version % 2 && i < OPEN_PAUSES; i++) {
+            cpu_pause();
+            version = atomic_load_explicit(&row->version, memory_order_acquire);
+        }
+        if (version % 2 && tries < COPY_TRIES)
+            continue;
+        uintptr_t block = atomic_load(&row->block);
+        uint32_t lines_len = block ? rows->lines_of[block & CLASS_MASK] : 0;
+        if ((size_t)lines_len * LINE_SLOTS > room)
+            return SIZE_MAX;
+        size_t len = lines_copy(block_lines(block), lines_len, columns, counts);
+        if (tries == COPY_TRIES || atomic_load_explicit(&row->version, memory_order_acquire) == version)
+            return len;
+    }
+}
+
+uint64_t rows_entries(const struct rows *rows)
+{
+    return atomic_load_explicit(&rows->entries, memory_order_acquire);
+}
+
+size_t rows_bytes(const struct rows *rows)
+{
+    return fr_array_bytes(&rows->headers) + fr_slab_bytes(rows->slab);
+}

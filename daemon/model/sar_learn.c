@@ -1,0 +1,138 @@
+/*
+ * sar_learn.c -- one item enters a history, or leaves it: the only writers of C.
+ *
+ *     history   a b c d e f g            window 3
+ *     enters i          [e f g] i        +1 to (i, e) (i, f) (i, g), and to their mirrors
+ *     leaves d    a [b c]   [e f g]      -1 to (d, b) (d, c) (d, e) (d, f) (d, g), and to their mirrors
+ *
+ * Slots stand in order of sequence, so the partners are one run of the history, and the journal takes it as it is.
+ * Only the first event on an item makes pairs, only the last one to go takes them away (binary: contract).
+ *
+ * What readers see: the item's own row changes between rows_open and rows_shut, all partners at once; each
+ * partner's row changes by one entry, which is one store.
+ *
+ * Speed is the latency of memory: the item's own row is one place, but each partner's cell is another. prepare() asks for
+ * them one and two events ahead, and the loops below for those that prepare() left out.
+ *
+ * Thread: engine.
+ */
+#include <assert.h>
+
+#include "sar_parts.h"
+
+enum { PREPARED = 64, AHEAD = 8 };
+
+struct partners {
+    const uint32_t *items;
+    size_t len;
+};
+
+/* The slots within the window of the touched item, on both sides. */
+static struct partners partners_of(const struct model *model, const struct touch *touch)
+{
+    const struct history *history = &touch->history;
+    uint32_t window = model->options.window, end = history->len, begin;
+
+    if (!window)
+        return (struct partners){history->item, history->len};
+    while (end > 0 && (int64_t)history->sequence[end - 1] - touch->sequence > window)
+        end--;
+    for (begin = end; begin > 0 && (int64_t)touch->sequence - history->sequence[begin - 1] <= window;)
+        begin--;
+    return (struct partners){history->item + begin, end - begin};
+}
+
+void sar_prepare(const struct model *model, const struct touch *touch, int stage)
+{
+    uint32_t most = model->options.window && model->options.window < PREPARED ? model->options.window : PREPARED;
+    uint32_t len = touch->history.len, begin = len > most ? len - most : 0;
+
+    if (stage == 0)
+        rows_prefetch(model->rows, touch->item);
+    for (uint32_t at = begin; at < len; at++) {
+        uint32_t partner = touch->history.item[at];
+        if (stage == 0) {
+            rows_prefetch(model->rows, partner);
+        } else {
+            rows_prefetch_cell(model->rows, partner, touch->item);
+            rows_prefetch_cell(model->rows, touch->item, partner);
+        }
+    }
+}
+
+/* Cuts a row that has grown too long, and writes down what is left of it. */
+static void row_bound(struct model *model, uint32_t row)
+{
+    uint32_t most = model->options.neighbours_max;
+    struct journal *journal = *model->host.journal;
+
+    if (!most || rows_len(model->rows, row) * 2 <= (size_t)most * 3)
+        return;
+    rows_prune(model->rows, row, most);
+    counter_add(&model->pruned, 1);
+    size_t room = rows_room(model->rows, row);
+    fr_reserve((void **)&model->columns, &model->columns_room, room, sizeof(*model->columns));
+    fr_reserve((void **)&model->counts, &model->counts_room, room, sizeof(*model->counts));
+    size_t len = rows_copy(model->rows, row, model->columns, model->counts, room);
+    journal_clear(journal, TABLE_PAIRS, row);
+    for (size_t k = 0; k < len; k++) {
+        assert(model->counts[k] <= INT32_MAX);
+        journal_add(journal, TABLE_PAIRS, row, model->columns[k], (int32_t)model->counts[k]);
+    }
+}
+
+static void partner_ahead(const struct model *model, const struct partners *partners, size_t at, uint32_t item)
+{
+    if (at + 2 * AHEAD < partners->len)
+        rows_prefetch(model->rows, partners->items[at + 2 * AHEAD]);
+    if (at + AHEAD < partners->len)
+        rows_prefetch_cell(model->rows, partners->items[at + AHEAD], item);
+}
+
+void sar_learn(struct model *model, const struct touch *touch)
+{
+    uint32_t item = touch->item;
+
+    counter_add(&model->events, 1);
+    if (!touch->fresh)
+        return;
+    struct partners partners = partners_of(model, touch);
+    if (!partners.len)
+        return;
+    journal_star(*model->host.journal, TABLE_PAIRS, item, partners.items, partners.len, 1);
+    for (size_t k = 0; k < partners.len; k++) {
+        partner_ahead(model, &partners, k, item);
+        rows_add(model->rows, partners.items[k], item, 1);
+        row_bound(model, partners.items[k]);
+    }
+    rows_open(model->rows, item);
+    for (size_t k = 0; k < partners.len; k++)
+        rows_add(model->rows, item, partners.items[k], 1);
+    rows_shut(model->rows, item);
+    row_bound(model, item);
+}
+
+/* Takes 1 away. Where pruning has lost the entry, the journal's star took too much. */
+static void pair_forget(struct model *model, uint32_t row, uint32_t column)
+{
+    if (!rows_add(model->rows, row, column, -1))
+        journal_add(*model->host.journal, TABLE_PAIRS, row, column, 1);
+}
+
+void sar_forget(struct model *model, const struct touch *touch)
+{
+    struct partners partners = partners_of(model, touch);
+    uint32_t item = touch->item;
+
+    if (!partners.len)
+        return;
+    journal_star(*model->host.journal, TABLE_PAIRS, item, partners.items, partners.len, -1);
+    for (size_t k = 0; k < partners.len; k++) {
+        partner_ahead(model, &partners, k, item);
+        pair_forget(model, partners.items[k], item);
+    }
+    rows_open(model->rows, item);
+    for (size_t k = 0; k < partners.len; k++)
+        pair_forget(model, item, partners.items[k]);
+    rows_shut(model->rows, item);
+}

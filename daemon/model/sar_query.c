@@ -1,0 +1,284 @@
+/*
+ * sar_query.c -- answering from C: retrieve, explain, neighbours.
+ *
+ * First the history and the seeds become terms, newest first:
+ *
+ *     seeds     s1 s2 s1          (the last one is the newest; a repeated one stands where it was last, its weights add up)
+ *     history   a  b  s2 c        by (last event time, sequence)
+ *     terms     s1 s2 c b a       s2 also brings what the history holds of it
+ *     weight    affinity as of now * recency^age,  age 0 1 2 3 4;  only the score_last first
+ *
+ * then each term adds weight * similarity over its row of C. Per row: copy it (whole, as of one event), look up n_j of
+ * its columns, compute all similarities in one plain loop, add them up. The next rows are fetched meanwhile.
+ *
+ * In parity an item is also similar to itself, with c = n_i; C does not hold that diagonal, so it is added here.
+ *
+ * Thread: any, inside an epoch.
+ */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "similarity.h"
+#include "sar_parts.h"
+
+enum { TERMS_NEAR = 256, BLOCK = 256, SORTED_BY_HAND = 64 };
+
+struct term {
+    uint32_t item;
+    double weight;
+};
+
+struct terms {
+    struct term *at;
+    size_t len, most;
+    struct term near[TERMS_NEAR]; /* `at`, unless there are more */
+};
+
+/* A slot of the history, for ordering. */
+struct aged {
+    uint64_t last;
+    uint32_t sequence, slot;
+};
+
+/* ---- terms ------------------------------------------------------------------------------------------------ */
+
+static struct term *terms_find(const struct terms *terms, size_t len, uint32_t item)
+{
+    for (size_t k = 0; k < len; k++) {
+        if (terms->at[k].item == item)
+            return &terms->at[k];
+    }
+    return NULL;
+}
+
+static void terms_take_seeds(struct terms *terms, const struct model *model, const struct query *query)
+{
+    for (size_t s = query->seeds_len; s-- > 0;) {
+        const struct seed *seed = &query->seeds[s];
+        double weight = (query->unit ? 1 : seed->weight) * decay_factor(query->now - seed->when, model->options.half_life);
+        struct term *before = terms_find(terms, terms->len, seed->item);
+        if (before)
+            before->weight += weight;
+        else if (terms->len < terms->most)
+            terms->at[terms->len++] = (struct term){seed->item, weight};
+    }
+}
+
+static double slot_weight(const struct model *model, const struct query *query, uint32_t slot)
+{
+    const struct history *history = &query->history;
+    double affinity = query->unit ? history->unit[slot] : history->affinity[slot];
+
+    return affinity * decay_factor(query->now - stamp_last(history->stamp[slot]), model->options.half_life);
+}
+
+/* Newest first. */
+static int aged_compare(const void *left, const void *right)
+{
+    const struct aged *a = left, *b = right;
+
+    if (a->last != b->last)
+        return a->last > b->last ? -1 : 1;
+    return a->sequence > b->sequence ? -1 : a->sequence < b->sequence;
+}
+
+/* Keeps the `most` newest of those offered, in order: most offers come oldest last, and end where they began. */
+static size_t aged_insert(struct aged *aged, size_t len, size_t most, struct aged offer)
+{
+    if (len == most && aged_compare(&offer, &aged[len - 1]) > 0)
+        return len;
+    size_t at = len < most ? len : len - 1;
+    for (; at > 0 && aged_compare(&offer, &aged[at - 1]) < 0; at--)
+        aged[at] = aged[at - 1];
+    aged[at] = offer;
+    return len < most ? len + 1 : len;
+}
+
+/* The `want` newest slots that are no seeds. */
+static void terms_take_newest(struct terms *terms, const struct model *model, const struct query *query, size_t seeds,
+                              size_t want)
+{
+    const struct history *history = &query->history;
+    struct aged near[SORTED_BY_HAND], *aged = near;
+    bool by_hand = want <= SORTED_BY_HAND;
+    size_t len = 0;
+
+    if (!want)
+        return;
+    if (!by_hand)
+        aged = fr_alloc(history->len * sizeof(*aged));
+    for (uint32_t slot = history->len; slot-- > 0;) {
+        struct aged offer = {(uint64_t)stamp_last(history->stamp[slot]), history->sequence[slot], slot};
+        if (terms_find(terms, seeds, history->item[slot]))
+            continue;
+        if (by_hand)
+            len = aged_insert(aged, len, want, offer);
+        else
+            aged[len++] = offer;
+    }
+    if (!by_hand)
+        qsort(aged, len, sizeof(*aged), aged_compare);
+    for (size_t k = 0; k < len && k < want; k++)
+        terms->at[terms->len++] =
+            (struct term){history->item[aged[k].slot], slot_weight(model, query, aged[k].slot)};
+    if (!by_hand)
+        free(aged);
+}
+
+static void terms_init(struct terms *terms, const struct model *model, const struct query *query)
+{
+    const struct sar_options *options = &model->options;
+    const struct history *history = &query->history;
+    double recency = 1;
+
+    terms->len = 0;
+    terms->most = query->seeds_len + history->len;
+    if (options->score_last && options->score_last < terms->most)
+        terms->most = options->score_last;
+    terms->at = terms->most <= TERMS_NEAR ? terms->near : fr_alloc(terms->most * sizeof(*terms->at));
+
+    terms_take_seeds(terms, model, query);
+    size_t seeds = terms->len;
+    for (uint32_t slot = 0; seeds && slot < history->len; slot++) {
+        struct term *seed = terms_find(terms, seeds, history->item[slot]);
+        if (seed)
+            seed->weight += slot_weight(model, query, slot);
+    }
+    terms_take_newest(terms, model, query, seeds, terms->most - seeds);
+    for (size_t age = 0; age < terms->len; age++, recency *= options->recency)
+        terms->at[age].weight *= recency;
+}
+
+static void terms_release(struct terms *terms)
+{
+    if (terms->at != terms->near)
+        free(terms->at);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------- */
+
+static uint32_t users_of(const struct model *model, uint32_t item)
+{
+    return atomic_load_explicit(&model->host.users_of_item[item], memory_order_acquire);
+}
+
+static uint32_t items_held(const struct model *model)
+{
+    uint32_t items = atomic_load_explicit(model->host.items_held, memory_order_acquire);
+    return items ? items : 1;
+}
+
+/* Copies a row into the scratch of `scores`. */
+static size_t row_copy(const struct model *model, uint32_t row, struct scores *scores)
+{
+    for (;;) {
+        size_t len = rows_copy(model->rows, row, scores->columns, scores->counts, scores->row_room);
+        if (len != SIZE_MAX)
+            return len;
+        size_t room = rows_room(model->rows, row);
+        scores->row_room = room + room / 2;
+        scores->columns = fr_realloc(scores->columns, scores->row_room * sizeof(*scores->columns));
+        scores->counts = fr_realloc(scores->counts, scores->row_room * sizeof(*scores->counts));
+    }
+}
+
+/* What scores_add does, for many: the arrays are named here, since a store to a byte may touch anything. */
+static void scores_add_many(struct scores *scores, const uint32_t *columns, const double *values, size_t len,
+                            double weight)
+{
+    double *restrict value = scores->value;
+    uint8_t *restrict mark = scores->mark;
+    uint32_t *restrict touched = scores->touched;
+    uint32_t touched_len = scores->touched_len, items = scores->items;
+
+    for (size_t k = 0; k < len; k++) {
+        uint32_t item = columns[k];
+        if (item >= items)
+            continue;
+        touched[touched_len] = item;
+        touched_len += !(mark[item] & SCORES_TOUCHED);
+        mark[item] |= SCORES_TOUCHED;
+        value[item] += weight * values[k];
+    }
+    scores->touched_len = touched_len;
+}
+
+/* Adds weight * similarity(item, j) for every j with evidence. */
+static void row_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores)
+{
+    const _Atomic uint32_t *users_of_item = model->host.users_of_item;
+    uint32_t n_i = users_of(model, item), threshold = model->options.threshold;
+    uint32_t columns[BLOCK], together[BLOCK], others[BLOCK];
+    double values[BLOCK];
+    size_t len = row_copy(model, item, scores);
+
+    for (size_t begin = 0; begin < len; begin += BLOCK) {
+        size_t end = begin + BLOCK < len ? begin + BLOCK : len, kept = 0;
+        for (size_t k = begin; k < end; k++) {
+            uint32_t column = scores->columns[k];
+            uint32_t n_j = atomic_load_explicit(&users_of_item[column], memory_order_acquire);
+            uint32_t c = similarity_evidence(scores->counts[k], n_i, n_j, threshold);
+            columns[kept] = column;
+            together[kept] = c;
+            others[kept] = n_j;
+            kept += c != 0;
+        }
+        similarity_many(model->options.similarity, together, n_i, others, held, values, kept);
+        scores_add_many(scores, columns, values, kept, weight);
+    }
+}
+
+/* ---- the model's questions -------------------------------------------------------------------------------- */
+
+void sar_retrieve(const struct model *model, const struct query *query, struct scores *scores)
+{
+    uint32_t held = items_held(model);
+    struct terms terms;
+
+    terms_init(&terms, model, query);
+    for (size_t k = 0; k < terms.len; k++)
+        rows_prefetch(model->rows, terms.at[k].item);
+    for (size_t k = 0; k < terms.len; k++) {
+        uint32_t item = terms.at[k].item, n_i = users_of(model, item);
+        row_score(model, item, terms.at[k].weight, held, scores);
+        if (model->options.parity && similarity_evidence(n_i, n_i, n_i, model->options.threshold))
+            scores_add(scores, item,
+                       terms.at[k].weight * similarity_value(model->options.similarity, n_i, n_i, n_i, held));
+    }
+    terms_release(&terms);
+}
+
+void sar_neighbours(const struct model *model, uint32_t item, struct scores *scores)
+{
+    row_score(model, item, 1, items_held(model), scores);
+}
+
+size_t sar_explain(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
+                   struct reason_part *parts, size_t parts_max)
+{
+    const struct sar_options *options = &model->options;
+    uint32_t held = items_held(model), n_j = users_of(model, item);
+    struct terms terms;
+    size_t len = 0;
+
+    (void)scratch;
+    terms_init(&terms, model, query);
+    for (size_t k = 0; k < terms.len && parts_max; k++) {
+        uint32_t term = terms.at[k].item, n_i = users_of(model, term);
+        uint32_t c = term != item ? rows_get(model->rows, term, item) : options->parity ? n_i : 0;
+        if (!similarity_evidence(c, n_i, n_j, options->threshold))
+            continue;
+        double contribution =
+            terms.at[k].weight * similarity_of(options->similarity, c, n_i, n_j, held, options->threshold);
+        size_t at = len;
+        if (len == parts_max && fabs(contribution) <= fabs(parts[len - 1].contribution))
+            continue;
+        for (at = len < parts_max ? len : len - 1; at > 0 && fabs(contribution) > fabs(parts[at - 1].contribution); at--)
+            parts[at] = parts[at - 1];
+        parts[at] = (struct reason_part){term, contribution};
+        len = len < parts_max ? len + 1 : len;
+    }
+    terms_release(&terms);
+    return len;
+}

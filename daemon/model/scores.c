@@ -1,0 +1,52 @@
+/*
+ * scores.c -- the accumulator of one asking thread, and the decay that all affinities share.
+ *
+ * value and mark are all zero but for the touched items, so a reset costs what was touched, not the catalogue. `touched`
+ * has one place more than there are items: scores_add writes before it knows whether it may keep.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "freshet/model.h"
+
+void scores_init(struct scores *scores)
+{
+    *scores = (struct scores){0};
+}
+
+void scores_release(struct scores *scores)
+{
+    free(scores->value);
+    free(scores->mark);
+    free(scores->touched);
+    free(scores->columns);
+    free(scores->counts);
+    *scores = (struct scores){0};
+}
+
+void scores_reset(struct scores *scores, uint32_t items)
+{
+    for (uint32_t i = 0; i < scores->touched_len; i++) {
+        scores->value[scores->touched[i]] = 0;
+        scores->mark[scores->touched[i]] = 0;
+    }
+    scores->touched_len = 0;
+    if (items > scores->room || !scores->value) {
+        uint32_t old = scores->room, room = items < UINT32_MAX - items / 2 ? items + items / 2 : items;
+        scores->value = fr_realloc(scores->value, (room + (size_t)1) * sizeof(*scores->value));
+        scores->mark = fr_realloc(scores->mark, room + (size_t)1);
+        scores->touched = fr_realloc(scores->touched, (room + (size_t)1) * sizeof(*scores->touched));
+        memset(scores->value + old, 0, (room - (size_t)old) * sizeof(*scores->value));
+        memset(scores->mark + old, 0, room - (size_t)old);
+        scores->room = room;
+    }
+    scores->items = items;
+}
+
+double decay_factor(span_ms span, span_ms half_life)
+{
+    if (span <= 0 || half_life <= 0)
+        return 1;
+    return exp2(-(double)span / (double)half_life);
+}

@@ -1,0 +1,165 @@
+/*
+ * parts.c -- how each part of the daemon is started and stopped. The order is main.c's.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "freshetd.h"
+#include "lock.h"
+#include "vitals.h"
+
+#include "freshet/log.h"
+
+enum { DEV_PARTITIONS = 32 };
+
+int start_lock(struct freshetd *d, struct fr_err *err)
+{
+    return lock_take(&d->lock, d->cfg->store.path, err);
+}
+
+void stop_lock(struct freshetd *d)
+{
+    lock_release(d->lock);
+}
+
+int start_admin(struct freshetd *d, struct fr_err *err)
+{
+    int status;
+
+    vitals_start(d->cfg->store.path, FRESHET_VERSION, FRESHET_REVISION, feed_library_version(), store_rocks_version(),
+                 serve_library_version());
+    status = admin_start(&d->admin, d->cfg->admin.listen, err);
+    if (status != FR_OK)
+        vitals_stop();
+    return status;
+}
+
+void stop_admin(struct freshetd *d)
+{
+    admin_stop(d->admin);
+    vitals_stop();
+}
+
+int start_broker(struct freshetd *d, struct fr_err *err)
+{
+    int status;
+
+    if (!d->options.dev)
+        return FR_OK;
+    status = feed_broker_start(&d->broker, d->cfg->feed.topic, d->cfg->feed.dead_letter_topic, DEV_PARTITIONS, err);
+    if (status != FR_OK)
+        return status;
+    use_own_broker(d, d->cfg);
+    printf("broker %s\n", feed_broker_address(d->broker));
+    fflush(stdout);
+    fr_log(FR_WARN, "main", "dev.broker", FR_FIELDS(FR_TEXT("brokers", feed_broker_address(d->broker))),
+           "the embedded broker keeps nothing when it stops and holds at most 5 MiB a partition, of which there are "
+           "%d; for real data use a "
+           "real Kafka",
+           DEV_PARTITIONS);
+    return FR_OK;
+}
+
+void stop_broker(struct freshetd *d)
+{
+    if (d->broker)
+        feed_broker_stop(d->broker);
+}
+
+/* --rebuild: the old store stays, under another name, until somebody removes it. */
+static int set_aside(const char *store, struct fr_err *err)
+{
+    char aside[4200];
+
+    snprintf(aside, sizeof aside, "%s.before-rebuild", store);
+    if (access(store, F_OK) != 0)
+        return FR_OK;
+    if (access(aside, F_OK) == 0)
+        return fr_fail(err, FR_CONFIG, "cannot rebuild: '%s' is there from a rebuild before; move or remove it", aside);
+    if (rename(store, aside) != 0)
+        return fr_fail(err, FR_IO, "cannot rename '%s' to '%s': %s", store, aside, strerror(errno));
+    fr_log(FR_WARN, "main", "rebuild.begins", FR_FIELDS(FR_TEXT("old_store", aside)),
+           "replaying from feed.start into a new store; the old one stays at '%s'", aside);
+    return FR_OK;
+}
+
+int start_store(struct freshetd *d, struct fr_err *err)
+{
+    char path[4100];
+    struct store_rocks_options options = {.path = path};
+    int status = FR_OK;
+
+    snprintf(path, sizeof path, "%s/store", d->cfg->store.path);
+    if (d->options.rebuild)
+        status = set_aside(path, err);
+    if (status == FR_OK)
+        status = store_rocks_open(&d->store, &options, err);
+    if (status == FR_OK)
+        vitals_store_start(d->store);
+    return status;
+}
+
+void stop_store(struct freshetd *d)
+{
+    vitals_store_stop(d->store);
+    d->store->ops->close(d->store);
+}
+
+int start_engine(struct freshetd *d, struct fr_err *err)
+{
+    struct engine_options options;
+    int status;
+
+    config_engine_options(d->cfg, &options);
+    options.forget_positions = d->options.dev;
+    status = engine_open(&d->engine, &options, d->store, err);
+    if (status != FR_OK)
+        return status;
+    status = engine_start(d->engine, err);
+    if (status != FR_OK)
+        engine_free(d->engine);
+    return status;
+}
+
+void stop_engine(struct freshetd *d)
+{
+    struct fr_err err = {0};
+
+    if (!engine_stop(d->engine, &err)) {
+        fr_log(FR_ERROR, "main", "stop.checkpoint", FR_FIELDS(FR_TEXT("error", err.text)),
+               "the last checkpoint could not be written; what it would have held is read from Kafka again");
+        d->exit_code = EXIT_DISK;
+    }
+    engine_free(d->engine);
+}
+
+int start_serve(struct freshetd *d, struct fr_err *err)
+{
+    struct serve_options options;
+
+    config_serve_options(d->cfg, &options);
+    options.version = FRESHET_VERSION;
+    options.brokers = config_brokers(d->cfg);
+    return serve_start(&d->serve, &options, d->engine, err);
+}
+
+void stop_serve(struct freshetd *d)
+{
+    serve_stop(d->serve);
+}
+
+int start_feed(struct freshetd *d, struct fr_err *err)
+{
+    struct feed_options options;
+
+    config_feed_options(d->cfg, &options);
+    options.version = FRESHET_VERSION;
+    return feed_start(&d->feed, &options, d->engine, err);
+}
+
+void stop_feed(struct freshetd *d)
+{
+    feed_stop(d->feed);
+}

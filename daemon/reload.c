@@ -1,0 +1,78 @@
+/*
+ * reload.c -- the configuration from its sources, at the start and again on SIGHUP.
+ *
+ * log.level is all that changes in a running daemon; the rest is compared and reported. A configuration with problems
+ * changes nothing.
+ */
+#include <unistd.h>
+
+#include "freshetd.h"
+
+#include "freshet/log.h"
+#include "freshet/model.h"
+
+extern char **environ;
+
+struct config *read_config(const struct freshetd *d)
+{
+    struct config *cfg = config_new();
+    struct config_host host = {.kafka_problem = feed_kafka_key_problem, .own_broker = d->options.dev};
+    const char *file = d->options.config;
+    struct fr_writer models;
+
+    fr_writer_init(&models, 0);
+    for (size_t i = 0; registry_at(i); i++)
+        fr_put_text(&models, "%s%s", i ? " " : "", registry_at(i)->name);
+    fr_put_u8(&models, 0);
+    host.models = models.at;
+    if (d->options.dev)
+        config_put(cfg, "store", "path", "./freshet-data", "--dev");
+    else if (!file && access(OPTIONS_DEFAULT_FILE, F_OK) == 0)
+        file = OPTIONS_DEFAULT_FILE;
+    if (file)
+        config_read_file(cfg, file);
+    config_read_environment(cfg, environ);
+    for (size_t i = 0; i < d->options.settings_len; i++)
+        config_read_setting(cfg, d->options.settings[i]);
+    config_finish(cfg, &host);
+    fr_writer_release(&models);
+    return cfg;
+}
+
+void use_own_broker(const struct freshetd *d, struct config *cfg)
+{
+    if (d->broker)
+        config_put(cfg, "kafka", "bootstrap.servers", feed_broker_address(d->broker), "--dev");
+}
+
+static void say_change(void *context, const char *key, bool reloads, const char *old, const char *new)
+{
+    (void)context;
+    fr_log(reloads ? FR_INFO : FR_WARN, "main", reloads ? "reload.applied" : "reload.needs_restart",
+           FR_FIELDS(FR_TEXT("key", key), FR_TEXT("old", old ? old : ""), FR_TEXT("new", new ? new : "")), "%s %s", key,
+           reloads ? "has a new value" : "has changed and waits for a restart");
+}
+
+void reload(struct freshetd *d)
+{
+    struct config *fresh = read_config(d);
+    struct fr_writer level;
+
+    if (fresh->problems_len) {
+        fr_log(FR_ERROR, "main", "reload.refused", FR_FIELDS(FR_TEXT("problems", config_problems(fresh))),
+               "the configuration has problems; the old one stays");
+        config_free(fresh);
+        return;
+    }
+    use_own_broker(d, fresh);
+    config_compare(d->cfg, fresh, say_change, NULL);
+    /* log.level is all that can change in a running daemon; the modules hold on to the other values of the old one. */
+    fr_writer_init(&level, 0);
+    config_value_text(fresh, CONFIG_log_level, &level);
+    fr_put_u8(&level, 0);
+    config_put(d->cfg, "log", "level", level.at, "reload");
+    fr_log_level((enum fr_level)d->cfg->log.level);
+    fr_log(FR_INFO, "main", "reload.done", FR_NO_FIELDS, "configuration read again");
+    fr_writer_release(&level);
+    config_free(fresh);
+}

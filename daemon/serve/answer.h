@@ -1,0 +1,55 @@
+/*
+ * answer.h -- from the bytes of a request to the bytes of its answer; no gRPC here.
+ *
+ *     question_read      unpack, check every field against its limit     -> a question, or the answer that says what is wrong
+ *     question_ready     may it be answered yet? (not_before, Checkpoint)
+ *     question_answer    ask the reader, pack
+ *
+ * A question owns an arena in which its request, its parts and its answer live, so that one that has to wait is set aside by moving
+ * the struct. Thread: each answerer its own.
+ */
+#ifndef FR_ANSWER_H
+#define FR_ANSWER_H
+
+#include "freshet/alloc.h"
+#include "freshet/engine.h"
+#include "freshet/serve.h"
+#include "rpc.h"
+
+struct answer {
+    enum rpc_code code;
+    char message[512];     /* what is wrong; empty when OK */
+    struct fr_bytes bytes; /* OK: the packed message, in the question's arena */
+};
+
+struct question { /* a zeroed one is empty and may be read into again and again */
+    enum rpc rpc;
+    struct fr_arena arena;
+    struct ask ask;
+    struct fr_bytes item;
+    const struct position_asked {
+        struct fr_bytes topic;
+        int32_t partition;
+        int64_t next;
+    } *not_before;
+    size_t not_before_len, reached; /* the first `reached` of them have been reached */
+    uint32_t max_staleness_ms;
+    uint64_t ticket; /* of a checkpoint */
+};
+
+struct answerer;
+/* Options and engine are borrowed and must outlive it. */
+struct answerer *answerer_new(const struct serve_options *options, struct engine *engine);
+void answerer_free(struct answerer *answerer);
+
+/* `rpc` is one of kind RPC_ONE of the Recommender or Admin service. False: *ret_answer is the answer. */
+bool question_read(struct answerer *answerer, struct question *question, enum rpc rpc, struct fr_bytes request,
+                   struct answer *ret_answer);
+bool question_ready(struct answerer *answerer, struct question *question);
+void question_answer(struct answerer *answerer, struct question *question, struct answer *ret_answer);
+void question_release(struct question *question);
+
+/* Returns false: return answer_refuse(answer, RPC_CODE_INVALID_ARGUMENT, "k is %u; ...", k); */
+__attribute__((format(printf, 3, 4))) bool answer_refuse(struct answer *answer, enum rpc_code code, const char *format, ...);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * rpc.h -- every method there is on the wire, once, and the status codes, as numbers that need no gRPC header.
+ *
+ *   RPC(id, service, method, label, kind, listeners, armed)
+ *
+ * kind: ONE question and one answer; WATCH, one question and an answer whenever it changes; TALK, questions and answers in turns; LATER,
+ * in the published service but not served by this version. label: its name in metrics. armed: how many calls of it a completion queue
+ * has asked for ahead of their coming.
+ */
+#ifndef FR_RPC_H
+#define FR_RPC_H
+
+#include <stdbool.h>
+
+#include "freshet/bytes.h"
+
+enum rpc_kind { RPC_ONE, RPC_WATCH, RPC_TALK, RPC_LATER };
+enum rpc_listener { RPC_PUBLIC = 1, RPC_ADMIN = 2, RPC_BOTH = 3 };
+
+#define RPC_TABLE(RPC)                                                                                                 \
+    RPC(RECOMMEND, "freshet.v1.Recommender", "Recommend", "Recommend", ONE, PUBLIC, 32)                                \
+    RPC(SIMILAR, "freshet.v1.Recommender", "Similar", "Similar", ONE, PUBLIC, 8)                                       \
+    RPC(SCORE, "freshet.v1.Recommender", "Score", "Score", LATER, PUBLIC, 0)                                           \
+    RPC(POPULAR, "freshet.v1.Recommender", "Popular", "Popular", ONE, PUBLIC, 8)                                       \
+    RPC(EXPLAIN, "freshet.v1.Recommender", "Explain", "Explain", LATER, PUBLIC, 0)                                     \
+    RPC(GET_USER, "freshet.v1.Recommender", "GetUser", "GetUser", ONE, PUBLIC, 4)                                      \
+    RPC(GET_ITEM, "freshet.v1.Recommender", "GetItem", "GetItem", ONE, PUBLIC, 4)                                      \
+    RPC(WATCH, "freshet.v1.Recommender", "Watch", "Watch", LATER, PUBLIC, 0)                                           \
+    RPC(GET_STATUS, "freshet.v1.Admin", "GetStatus", "GetStatus", ONE, ADMIN, 4)                                       \
+    RPC(CHECKPOINT, "freshet.v1.Admin", "Checkpoint", "Checkpoint", ONE, ADMIN, 4)                                     \
+    RPC(HEALTH_CHECK, "grpc.health.v1.Health", "Check", "Health.Check", ONE, BOTH, 4)                                  \
+    RPC(HEALTH_WATCH, "grpc.health.v1.Health", "Watch", "Health.Watch", WATCH, BOTH, 2)                                \
+    RPC(REFLECTION, "grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", "Reflection", TALK, BOTH, 1)        \
+    RPC(REFLECTION_ALPHA, "grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo", "Reflection.v1alpha", TALK, BOTH, 1)
+
+enum rpc {
+#define RPC(id, service, method, label, kind, listeners, armed) RPC_##id,
+    RPC_TABLE(RPC)
+#undef RPC
+    RPC_UNKNOWN, /* any other path */
+    RPCS
+};
+
+struct rpc_method {
+    const char *path, *service, *label;
+    enum rpc_kind kind;
+    enum rpc_listener listeners;
+    unsigned armed;
+};
+extern const struct rpc_method rpc_methods[RPCS];
+
+enum rpc rpc_of(struct fr_bytes path); /* RPC_UNKNOWN if there is none */
+
+/* gRPC's status codes, by their numbers on the wire. */
+enum rpc_code {
+    RPC_CODE_OK = 0,
+    RPC_CODE_CANCELLED = 1,
+    RPC_CODE_INVALID_ARGUMENT = 3,
+    RPC_CODE_DEADLINE_EXCEEDED = 4,
+    RPC_CODE_NOT_FOUND = 5,
+    RPC_CODE_RESOURCE_EXHAUSTED = 8,
+    RPC_CODE_FAILED_PRECONDITION = 9,
+    RPC_CODE_UNIMPLEMENTED = 12,
+    RPC_CODE_INTERNAL = 13,
+    RPC_CODE_UNAVAILABLE = 14,
+    RPC_CODES
+};
+const char *rpc_code_name(enum rpc_code code); /* "INVALID_ARGUMENT"; NULL for a number this program never answers */
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * signals.c -- see signals.h. Its thread lives as long as the process, for the last signal is the one that ends it.
+ */
+#include "signals.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "freshet/life.h"
+#include "freshet/log.h"
+
+static int messages[2]; /* main reads 0, the thread writes 1; one byte is one signal */
+static atomic_bool main_listens;
+
+static sigset_t ours(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    return set;
+}
+
+static void take_signals(void *arg)
+{
+    sigset_t set = ours();
+
+    (void)arg;
+    for (;;) {
+        unsigned char byte;
+        int number;
+
+        if (sigwait(&set, &number) != 0)
+            continue;
+        byte = (unsigned char)number;
+        if (number == SIGTERM || number == SIGINT) {
+            /* The first one while main listens is main's; it does not listen while it starts, nor once it drains. */
+            if (!atomic_exchange(&main_listens, false)) {
+                fr_log(FR_WARN, "main", "stop.at_once", FR_NO_FIELDS,
+                       "stopping at once; what is in the store and in Kafka is safe");
+                _exit(0);
+            }
+        }
+        if (write(messages[1], &byte, 1) != 1)
+            continue; /* thousands of signals that main has not looked at: one more says nothing new */
+    }
+}
+
+void signals_start(void)
+{
+    sigset_t set = ours();
+    int failed = pipe2(messages, O_CLOEXEC);
+
+    assert(!failed);
+    fcntl(messages[1], F_SETFL, O_NONBLOCK);
+    signal(SIGPIPE, SIG_IGN);
+    failed = pthread_sigmask(SIG_BLOCK, &set, NULL);
+    assert(!failed);
+    fr_thread_start("signals", take_signals, NULL);
+}
+
+void signals_running(void)
+{
+    atomic_store(&main_listens, true);
+}
+
+int signals_next(void)
+{
+    unsigned char byte = 0;
+    ssize_t got;
+
+    do
+        got = read(messages[0], &byte, 1);
+    while (got < 0 && errno == EINTR);
+    assert(got == 1);
+    return byte;
+}

@@ -1,0 +1,14 @@
+/*
+ * admin.h -- HTTP for operators: /metrics, /livez, /readyz, /startupz. The metrics text itself is base's (metric.h).
+ */
+#ifndef FR_ADMIN_H
+#define FR_ADMIN_H
+
+#include "freshet/err.h"
+
+struct admin;
+int admin_start(struct admin **ret_admin, const char *listen, struct fr_err *err); /* "127.0.0.1:9464"; port 0 picks one */
+void admin_stop(struct admin *admin);
+int admin_port(const struct admin *admin);
+
+#endif

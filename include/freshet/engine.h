@@ -1,0 +1,212 @@
+/*
+ * engine.h -- the only writer of state, and the read side that answers from what it has published.
+ *
+ * One event's life: feed takes an empty batch (engine_batch_take), fills it with decoded records and gives it
+ * back (engine_batch_give). The engine's thread drops repeats, resolves ids to dense handles, lets each model learn, updates the
+ * user's history, and publishes the new position. When the checkpoint thread is free and checkpoint_interval has passed, it
+ * hands over the journal of all changes, with the positions they stand for; one atomic write makes both lasting.
+ *
+ * One question's life: a serving thread owns a reader; reader_begin() notes the positions reached and enters the epoch,
+ * reader_recommend() and its sisters copy what they need of the published state, reader_end() lets go. No lock, no
+ * waiting for the engine in either direction (daemon/THREADS.md).
+ */
+#ifndef FR_ENGINE_H
+#define FR_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "freshet/bytes.h"
+#include "freshet/clock.h"
+#include "freshet/err.h"
+#include "freshet/event.h"
+#include "freshet/sar.h"
+#include "freshet/store.h"
+
+struct engine;
+
+struct engine_options {
+    uint32_t history_max;          /* distinct items kept per user; 0 = unbounded. Shapes the state */
+    uint32_t users_max, items_max; /* events that would exceed them are dead-lettered ("capacity") */
+    bool user_postings;            /* item -> users, for Similar of a user */
+    bool normalize;                /* parity: keep unit affinities. Shapes the state */
+    span_ms dedup_window;          /* of Kafka time; 0 = off */
+    uint32_t dedup_max;            /* event ids remembered per partition at most; oldest go first */
+    uint32_t uncommitted_mb_max;   /* journal not yet written; at the limit the engine stops taking events */
+    uint32_t outbox_mb_max;        /* dead letters not yet acknowledged; at the limit feed stops polling */
+    span_ms checkpoint_interval, wal_sync_interval;
+    uint64_t similar_work_max;     /* postings and history slots one Similar of a user may visit */
+    uint32_t evaluate_every;       /* prequential: rank one in so many events before learning it; 0 = never */
+    const char *const *types;      /* metric labels of the event types; the last is "other" */
+    size_t types_len;
+    struct sar_options sar;
+    const char *default_model;
+    /* What shapes the state, as "key=value" lines sorted by key; recorded in a new store, compared with an old one's. */
+    const char *shape;
+    bool forget_positions;         /* --dev: the log is new, positions begin at 0 */
+};
+
+/* Loads the state. FR_CONFIG if the store was built with another shape (the text names both values). The store is
+ * borrowed and must outlive the engine. */
+int engine_open(struct engine **ret_engine, const struct engine_options *options, struct store *store, struct fr_err *err);
+int engine_start(struct engine *engine, struct fr_err *err);
+/* Applies what was given, writes and syncs a last checkpoint, ends the threads. False if that last checkpoint failed. */
+bool engine_stop(struct engine *engine, struct fr_err *err);
+void engine_free(struct engine *engine);
+
+/* ---- feed ------------------------------------------------------------------------------------------------ */
+
+enum { PARTITIONS_MAX = 4096, TOPIC_BYTES_MAX = 249 };
+enum partition_state { PARTITION_WAITING, PARTITION_RUNNING, PARTITION_HALTED_GAP, PARTITION_HALTED_TRUNCATED, PARTITION_STATES };
+const char *partition_state_name(enum partition_state state); /* "waiting", "running", "halted_gap", "halted_truncated" */
+
+/* The engine's index of a topic partition, made at its first use. *ret_next: the next offset to apply, -1 if the store knows
+ * none. FR_LIMIT beyond PARTITIONS_MAX. Thread: any. */
+int engine_partition(struct engine *engine, const char *topic, int32_t number, uint32_t *ret_index, int64_t *ret_next,
+                     struct fr_err *err);
+/* What feed knows of a partition: its state, the log's end, the Kafka time of the oldest record fetched (or known of) and not yet
+ * given (-1: none). Thread: feed. */
+void engine_partition_says(struct engine *engine, uint32_t index, enum partition_state state, int64_t end, when_ms oldest);
+
+/* An empty batch, or NULL when none comes free in time (the engine is behind, or at a limit): stop polling and come back.
+ * Thread: feed. */
+struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms);
+void engine_batch_give(struct engine *engine, struct event_batch *batch); /* also an empty one */
+
+/* A dead letter that is in the synced store and may leave. */
+struct dead_letter {
+    uint64_t id;
+    struct fr_bytes topic; /* where it came from */
+    int32_t partition;
+    int64_t offset;
+    when_ms logged;
+    bool has_key, has_value;
+    struct fr_bytes key, value, reason, message;
+};
+/* The oldest dead letter not yet taken, or NULL if none is ready in time. Valid until engine_outbox_done. Thread: feed's delivery. */
+const struct dead_letter *engine_outbox_take(struct engine *engine, int timeout_ms);
+void engine_outbox_done(struct engine *engine, uint64_t id);    /* Kafka has it: leaves the store. Thread: any */
+void engine_outbox_again(struct engine *engine, uint64_t id);   /* Kafka refused for now: will be taken again. Thread: any */
+
+/* ---- status and checkpoints (thread: any) ---------------------------------------------------------------- */
+
+struct position {
+    const char *topic;
+    int32_t partition;
+    int64_t next; /* next to be applied */
+};
+struct partition_status {
+    const char *topic;
+    int32_t partition;
+    enum partition_state state;
+    int64_t applied, durable, end, lag; /* end and lag -1 while unknown */
+    double lag_seconds;
+};
+struct engine_status {
+    uint64_t users, items, pairs, model_events;
+    size_t model_bytes;
+    double age_seconds; /* since the state last changed */
+    size_t partitions_len;
+    struct partition_status partitions[PARTITIONS_MAX];
+};
+void engine_status(struct engine *engine, struct engine_status *ret_status); /* large: not for the stack */
+
+/* Asks for a checkpoint that holds everything applied by now; returns its ticket. */
+uint64_t engine_checkpoint_ask(struct engine *engine);
+struct engine_checkpoint {
+    uint64_t keys;
+    double seconds; /* to write it */
+    size_t durable_len;
+    struct position durable[PARTITIONS_MAX];
+};
+/* True once that checkpoint is written and synced; fills *ret (NULL is fine). */
+bool engine_checkpoint_done(struct engine *engine, uint64_t ticket, struct engine_checkpoint *ret);
+
+/* ---- questions -------------------------------------------------------------------------------------------- */
+
+struct reader;
+struct reader *reader_new(struct engine *engine); /* one per asking thread */
+void reader_free(struct reader *reader);
+void reader_begin(struct reader *reader);
+void reader_end(struct reader *reader); /* answers and the ids in them are valid until here */
+
+struct as_of {
+    const struct position *positions;
+    size_t positions_len;
+    when_ms event_time;
+    double staleness_seconds;
+};
+const struct as_of *reader_as_of(const struct reader *reader); /* as of reader_begin */
+/* Has everything before these positions been applied? An unknown partition has not. Needs no reader. */
+bool engine_reached(struct engine *engine, struct fr_bytes topic, int32_t partition, int64_t next);
+
+struct ask_seed {
+    struct fr_bytes item;
+    double weight; /* finite; 0 = 1 */
+    when_ms when;  /* 0 = the newest event time */
+};
+struct ask {
+    struct fr_bytes user; /* may be empty when there are seeds */
+    const struct ask_seed *seeds;
+    size_t seeds_len;
+    const struct fr_bytes *exclude, *include; /* include_len 0 and !only_include: everything */
+    size_t exclude_len, include_len;
+    uint32_t k;
+    bool explain, include_seen;
+};
+struct why {
+    struct fr_bytes item;
+    double contribution;
+};
+struct recommended {
+    struct fr_bytes item;
+    double score;
+    const char *source; /* "sar", "popular" */
+    const struct why *reasons;
+    size_t reasons_len;
+};
+struct recommendation_list {
+    const struct recommended *items;
+    size_t len;
+    const char *model;
+    bool fallback;
+};
+void reader_recommend(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list);
+
+struct neighbour {
+    struct fr_bytes id;
+    double similarity;
+};
+struct neighbour_list {
+    const struct neighbour *neighbours;
+    size_t len;
+};
+/* FR_NOT_FOUND: unknown item. Exclusions as in ask; k, exclude and include are used. */
+int reader_similar_items(struct reader *reader, struct fr_bytes item, const struct ask *filter, struct neighbour_list *ret_list,
+                         struct fr_err *err);
+/* FR_NOT_FOUND: unknown user; FR_LIMIT: more work than similar_work_max; FR_INVALID: no postings are kept. */
+int reader_similar_users(struct reader *reader, struct fr_bytes user, uint32_t k, struct neighbour_list *ret_list,
+                         struct fr_err *err);
+/* By distinct users; score = their number. */
+void reader_popular(struct reader *reader, const struct ask *filter, struct recommendation_list *ret_list);
+
+struct user_affinity {
+    struct fr_bytes item;
+    double affinity; /* as of the newest event time */
+    when_ms last;
+};
+struct user_facts {
+    const struct user_affinity *affinities; /* largest affinity first, equal ones by item id */
+    size_t affinities_len;
+    when_ms last_event;
+    uint64_t events;
+};
+int reader_user(struct reader *reader, struct fr_bytes user, struct user_facts *ret_facts, struct fr_err *err); /* FR_NOT_FOUND */
+struct item_facts {
+    uint64_t users;
+    when_ms first_seen; /* the smallest event time seen on it */
+};
+int reader_item(struct reader *reader, struct fr_bytes item, struct item_facts *ret_facts, struct fr_err *err); /* FR_NOT_FOUND */
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * event.h -- what happened: one Kafka record, checked and decoded, on its way from feed to engine.
+ *
+ * feed fills a batch, the engine empties it; a batch owns the bytes its events point to.
+ *
+ *     batch.events  [ apply | apply | reject | apply | position ]
+ *                       |       \________________
+ *     batch.arena   [ user id, item id ][ ids ][ key, value, reason ] ...
+ */
+#ifndef FR_EVENT_H
+#define FR_EVENT_H
+
+#include <stdint.h>
+
+#include "freshet/alloc.h"
+#include "freshet/bytes.h"
+#include "freshet/clock.h"
+
+enum event_kind {
+    EVENT_APPLY,    /* learn it */
+    EVENT_REJECT,   /* a poisoned record: goes to the dead-letter topic, the offset moves on */
+    EVENT_POSITION, /* no record: offsets below `offset` hold nothing more (end of log, control records) */
+};
+
+/* Times of events and records lie in [0, EVENT_WHEN_MAX]: 44 bits of milliseconds, the year 2527. */
+#define EVENT_WHEN_MAX ((when_ms)((1ULL << 44) - 1))
+
+/* A record that could not be applied, as it came. Lives in the batch's arena. */
+struct reject {
+    struct fr_bytes key, value;
+    bool has_key, has_value; /* a null is not an empty run */
+    const char *reason;      /* literal, a metric label: "undecodable", "user_id", "item_id", "value", "time", "null", "capacity" */
+    struct fr_bytes message; /* for people: names the field and the limit */
+};
+
+struct event {
+    enum event_kind kind;
+    uint32_t partition; /* the engine's index of the topic partition */
+    int64_t offset;     /* of the record; for EVENT_POSITION the next to come */
+    when_ms logged;     /* the record's Kafka timestamp; -1 when it has none */
+
+    /* EVENT_APPLY */
+    struct fr_bytes user, item; /* 1..256 bytes of UTF-8 without NUL */
+    when_ms when;               /* event time, 0..EVENT_WHEN_MAX */
+    double weight;              /* finite, |weight| <= 1e6 */
+    uint32_t type;              /* index into the configured types; the last one is "other" */
+    uint32_t repeat_low;        /* 96-bit hash of (user_id, event_id); all zero: no event_id */
+    uint64_t repeat_high;
+
+    /* EVENT_REJECT */
+    const struct reject *reject;
+};
+
+enum { EVENT_BATCH_MAX = 1024 };
+
+struct event_batch {
+    struct event events[EVENT_BATCH_MAX];
+    uint32_t len;
+    struct fr_arena arena;
+};
+
+#endif

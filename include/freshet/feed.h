@@ -1,0 +1,60 @@
+/*
+ * feed.h -- from Kafka to the engine: consume, check, decode, dead-letter.
+ *
+ * The consumer gets all partitions of the topic by rd_kafka_assign, each at the offset the store holds (or the
+ * configured start for a log never read). A record becomes a struct event or a counted rejection; feed never touches a model. When the
+ * engine is behind, feed simply stops polling. A second thread sends dead letters once the store holds them.
+ *
+ * Decoding is in decode.c, free of Kafka: bytes in, event or reason out.
+ */
+#ifndef FR_FEED_H
+#define FR_FEED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "freshet/engine.h"
+#include "freshet/err.h"
+
+enum feed_format { FEED_AUTO, FEED_PROTOBUF, FEED_JSON };
+enum feed_start { FEED_EARLIEST, FEED_LATEST, FEED_TIME };
+
+struct feed_weight {
+    const char *type;
+    double weight;
+    bool use_value; /* multiplied by the event's value */
+};
+
+struct feed_options {
+    const char *topic, *dead_letter_topic;
+    enum feed_format format;
+    enum feed_start start;
+    when_ms start_time;    /* for FEED_TIME */
+    bool on_gap_skip;      /* false: halt the partition and say so */
+    span_ms max_future;    /* past the record's Kafka timestamp */
+    const struct feed_weight *weights; /* index = event.type; the engine's types are these plus "other" */
+    size_t weights_len;
+    const char *const *kafka_keys, *const *kafka_values; /* [kafka], verbatim; librdkafka's own error text on a bad one */
+    size_t kafka_len;
+    const char *version; /* for x-freshet-version */
+};
+
+/* NULL if librdkafka and Freshet's own keys accept this [kafka] setting; else why not: "is owned by Freshet (offsets live in the store)",
+ * or librdkafka's text. For --check-config. Thread: any. */
+const char *feed_kafka_key_problem(const char *key, const char *value, char *room, size_t room_len);
+
+struct feed;
+/* Starts the threads. The topic need not exist yet. */
+int feed_start(struct feed **ret_feed, const struct feed_options *options, struct engine *engine, struct fr_err *err);
+void feed_stop(struct feed *feed); /* stops polling, gives the last batch, ends the threads; frees */
+const char *feed_library_version(void); /* librdkafka's */
+
+/* The embedded broker of --dev: librdkafka's mock cluster, this topic and the dead-letter topic made. Keeps nothing, and at most
+ * 5 MiB per partition. */
+struct feed_broker;
+int feed_broker_start(struct feed_broker **ret_broker, const char *topic, const char *dead_letter_topic, int partitions,
+                      struct fr_err *err);
+const char *feed_broker_address(const struct feed_broker *broker);
+void feed_broker_stop(struct feed_broker *broker);
+
+#endif

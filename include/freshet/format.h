@@ -1,0 +1,77 @@
+/*
+ * format.h -- the plain keys of the store and their values (storage/FORMAT.md), built and strictly checked.
+ *
+ *     m/format  m/shape  m/clock  m/journals     'o' topic 0 partition -> position     'x' id -> dead letter
+ *
+ * Every value is sealed: a version byte first, a checksum last. A reader says false for anything this program did not write: wrong length,
+ * wrong checksum, unknown version, key and value that cannot belong together. Writers append. What a reader returns borrows from key and value.
+ * Thread: any.
+ */
+#ifndef FR_FORMAT_H
+#define FR_FORMAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "freshet/bytes.h"
+#include "freshet/codec.h"
+#include "freshet/err.h"
+#include "freshet/store.h"
+
+#define FORMAT_VERSION_KEY "m/format"
+#define FORMAT_SHAPE_KEY "m/shape"
+#define FORMAT_CLOCK_KEY "m/clock"
+#define FORMAT_JOURNALS_KEY "m/journals"
+#define FORMAT_POSITION_PREFIX "o"
+#define FORMAT_LETTER_PREFIX "x"
+
+/* Is this a store we may use? An empty one is marked as ours (and synced). FR_CONFIG: made by a newer program, the text says which
+ * bits; FR_CORRUPT: not ours. state_load calls it first. */
+int format_admit(struct store *store, struct fr_err *err);
+
+struct format_version {
+    uint32_t compatible, incompatible; /* sets of bits; none is known yet */
+};
+void format_version_value(struct fr_writer *out, const struct format_version *version);
+bool format_version_read(struct fr_bytes value, struct format_version *ret);
+
+void format_shape_value(struct fr_writer *out, struct fr_bytes text);
+bool format_shape_read(struct fr_bytes value, struct fr_bytes *ret_text);
+
+struct format_clock {
+    int64_t now;     /* newest event time; -1: none */
+    uint64_t events; /* applied ever */
+    uint64_t number; /* of the freeze */
+};
+void format_clock_value(struct fr_writer *out, const struct format_clock *clock);
+bool format_clock_read(struct fr_bytes value, struct format_clock *ret);
+
+/* The checkpoint's own: how many journals this store has taken. */
+void format_journals_value(struct fr_writer *out, uint64_t number);
+bool format_journals_read(struct fr_bytes value, uint64_t *ret_number);
+int format_journals(struct store *store, uint64_t *ret_number, struct fr_err *err); /* 0 if there was none yet */
+
+struct format_position {
+    struct fr_bytes topic; /* from the key, on reading */
+    int32_t partition;     /* from the key, on reading */
+    uint32_t index;        /* the engine's number for it */
+    int64_t next;          /* first offset not applied */
+    int64_t newest;        /* Kafka time of the newest record applied; -1: none */
+};
+void format_position_key(struct fr_writer *key, struct fr_bytes topic, int32_t partition);
+void format_position_value(struct fr_writer *out, const struct format_position *position);
+bool format_position_read(struct fr_bytes key, struct fr_bytes value, struct format_position *ret);
+
+struct format_letter {
+    uint64_t id; /* from the key, on reading */
+    struct fr_bytes topic;
+    int32_t partition;
+    int64_t offset, logged;
+    bool has_key, has_value;
+    struct fr_bytes key, value, reason, message;
+};
+void format_letter_key(struct fr_writer *key, uint64_t id);
+void format_letter_value(struct fr_writer *out, const struct format_letter *letter);
+bool format_letter_read(struct fr_bytes key, struct fr_bytes value, struct format_letter *ret);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * journal.h -- what changed since the last checkpoint, in the order it changed.
+ *
+ * State on disk is a set of tables of cells, addressed (table, row, column), plus a few plain keys. A cell
+ * holds a number that is added to (SUM tables: co-occurrence counts) or bytes that are replaced (BYTES
+ * tables: ids, history slots). The engine's thread appends operations; freezing a checkpoint is handing the whole
+ * journal over and going on with an empty one, so it costs no copy of the state, and what a freeze holds is
+ * exactly the state's change between two batch boundaries. The checkpoint thread expands, sorts and writes it.
+ *
+ *     engine      [ star i: j1 j2 j3 +1 | put (user, item) slot | ... ] --freeze--> checkpoint
+ *     engine      [ empty ...
+ *
+ * Memory: journal_bytes() grows with what is not yet written; the engine stops taking events at its limit.
+ * Thread: one at a time; the hand-over is the synchronisation.
+ */
+#ifndef FR_JOURNAL_H
+#define FR_JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "freshet/bytes.h"
+
+/* Numbers that reach disk: never change one, never reuse one. */
+enum journal_table {
+    TABLE_USERS = 1,   /* BYTES: (user, 0) = id */
+    TABLE_ITEMS = 2,   /* BYTES: (item, 0) = id; (item, 1) = facts */
+    TABLE_HISTORY = 3, /* BYTES: (user, item) = slot; (user, COLUMN_HEAD) = the user's header */
+    TABLE_PAIRS = 4,   /* SUM: (item, other) = co-occurrence count */
+    TABLE_DEDUP = 5,   /* BYTES: (partition and bucket, n) = hash and time */
+    TABLES = 6,
+};
+#define COLUMN_HEAD UINT32_MAX
+
+struct journal;
+struct journal *journal_new(void);
+void journal_free(struct journal *journal);
+void journal_reset(struct journal *journal); /* empties it; keeps some memory */
+size_t journal_bytes(const struct journal *journal);
+bool journal_empty(const struct journal *journal);
+
+/* SUM tables. A star adds `by` to (center, other) and to (other, center) for each other. */
+void journal_star(struct journal *journal, enum journal_table table, uint32_t center, const uint32_t *others,
+                  size_t others_len, int32_t by);
+void journal_add(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column, int32_t by);
+/* BYTES tables. */
+void journal_put(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column, const void *bytes,
+                 size_t len);
+void journal_delete(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column);
+/* Both: forgets all cells of the row; what follows in the journal counts again from nothing. */
+void journal_clear(struct journal *journal, enum journal_table table, uint32_t row);
+/* Plain keys (FORMAT.md): offsets, outbox, meta. The last operation on a key counts. */
+void journal_key_put(struct journal *journal, struct fr_bytes key, struct fr_bytes value);
+void journal_key_delete(struct journal *journal, struct fr_bytes key);
+
+/* Reading, in order of writing. */
+enum journal_op_kind {
+    JOURNAL_STAR,
+    JOURNAL_ADD,
+    JOURNAL_PUT,
+    JOURNAL_DELETE,
+    JOURNAL_CLEAR,
+    JOURNAL_KEY_PUT,
+    JOURNAL_KEY_DELETE,
+};
+struct journal_op {
+    enum journal_op_kind kind;
+    enum journal_table table;
+    uint32_t row, column; /* star: row is the center */
+    int32_t by;
+    const uint32_t *others; /* star; borrowed */
+    size_t others_len;
+    struct fr_bytes key, bytes; /* borrowed */
+};
+struct journal_cursor {
+    const void *chunk;
+    size_t at;
+};
+void journal_begin(const struct journal *journal, struct journal_cursor *ret_cursor);
+bool journal_next(struct journal_cursor *cursor, struct journal_op *ret_op);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * life.h -- what state the daemon is in, and whether its loops still move.
+ *
+ * main moves the state forward; serve and admin read it. Each loop beats at least every few seconds,
+ * busy or idle; /livez is good while every loop has beaten within FR_PULSE_LIMIT_MS.
+ * Thread: any.
+ */
+#ifndef FR_LIFE_H
+#define FR_LIFE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum fr_state { FR_STARTING, FR_RUNNING, FR_DRAINING };
+enum { FR_PULSE_LIMIT_MS = 30000, FR_PULSES_MAX = 64 };
+
+void fr_state_set(enum fr_state state);
+enum fr_state fr_state_now(void);
+const char *fr_state_name(enum fr_state state); /* "starting", "running", "draining" */
+
+struct fr_pulse;
+struct fr_pulse *fr_pulse_start(const char *name); /* name: a literal */
+void fr_pulse_beat(struct fr_pulse *pulse);
+void fr_pulse_stop(struct fr_pulse *pulse);         /* the loop has ended on purpose */
+/* True if every loop moves; else false and the name of one that does not. */
+bool fr_pulse_all(const char **ret_stuck);
+
+/* A named thread that has signals blocked; a refusal of the system ends the process like fr_alloc. */
+struct fr_thread;
+struct fr_thread *fr_thread_start(const char *name, void (*run)(void *arg), void *arg);
+void fr_thread_join(struct fr_thread *thread); /* frees it */
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * log.h -- one line per event on stderr: JSON when stderr is no terminal, else readable.
+ *
+ *     {"ts":"2026-11-23T10:11:12.123Z","level":"warn","component":"feed","event":"topic.missing",
+ *      "msg":"topic does not exist yet; waiting for it","topic":"events"}
+ *
+ * `event` is a stable name for machines, a string literal; `msg` is for people. A line with the same event more than
+ * 10 times in a second is counted instead of written, and the next one written says "suppressed": n.
+ * Who handles a failure logs it, once: models, storage and base never log above debug.
+ *
+ * Thread: any. A line is written with one write(2).
+ */
+#ifndef FR_LOG_H
+#define FR_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum fr_level { FR_DEBUG, FR_INFO, FR_WARN, FR_ERROR };
+enum fr_log_format { FR_LOG_AUTO, FR_LOG_JSON, FR_LOG_TEXT };
+
+struct fr_field {
+    const char *name;
+    enum { FR_FIELD_TEXT, FR_FIELD_INT, FR_FIELD_REAL } type;
+    const char *text; /* bytes that are not UTF-8 are escaped */
+    int64_t number;
+    double real;
+};
+
+#define FR_TEXT(name, value) {(name), FR_FIELD_TEXT, (value), 0, 0}
+#define FR_INT(name, value) {(name), FR_FIELD_INT, NULL, (int64_t)(value), 0}
+#define FR_REAL(name, value) {(name), FR_FIELD_REAL, NULL, 0, (value)}
+#define FR_FIELDS(...)                                                                                                 \
+    (const struct fr_field[]){__VA_ARGS__}, sizeof((const struct fr_field[]){__VA_ARGS__}) / sizeof(struct fr_field)
+#define FR_NO_FIELDS NULL, 0
+
+void fr_log_setup(enum fr_level least, enum fr_log_format format);
+void fr_log_level(enum fr_level least); /* may change while threads log */
+
+/* fr_log(FR_WARN, "feed", "topic.missing", FR_FIELDS(FR_TEXT("topic", topic)), "topic does not exist yet"); */
+__attribute__((format(printf, 6, 7))) void fr_log(enum fr_level level, const char *component, const char *event,
+                                                   const struct fr_field *fields, size_t fields_len,
+                                                   const char *format, ...);
+
+#endif

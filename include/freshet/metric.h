@@ -1,0 +1,49 @@
+/*
+ * metric.h -- counters, gauges and histograms, once each, with their sentence (metric.def).
+ *
+ * A family is a row of metric.def; a series is a family with label values. Series are made once and kept;
+ * adding to one is a relaxed atomic, no lock. Label values come from our own bounded sets, never from
+ * user, item or event ids.
+ *
+ * Thread: any.
+ */
+#ifndef FR_METRIC_H
+#define FR_METRIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "freshet/codec.h"
+
+enum fr_metric {
+#define FR_METRIC(id, type, name, labels, help) FR_M_##id,
+#include "freshet/metric.def"
+#undef FR_METRIC
+    FR_METRICS
+};
+
+struct fr_series;
+
+/* The series of a family with these label values, in the order of metric.def, made at its first use (0);
+ * pass "" for labels the family does not have. Keep the pointer: this takes a lock. */
+struct fr_series *fr_series(enum fr_metric family, const char *first, const char *second, const char *third);
+/* The same for any number of labels: freshet_build_info has five. */
+struct fr_series *fr_series_of(enum fr_metric family, const char *const *labels, size_t labels_len);
+#define FR_SERIES(family) fr_series((family), "", "", "")
+
+void fr_count(struct fr_series *series, uint64_t by);      /* counters only grow */
+void fr_gauge(struct fr_series *series, double value);
+void fr_gauge_add(struct fr_series *series, double by);
+void fr_observe(struct fr_series *series, double seconds); /* histograms */
+/* Sets a counter that somebody else counts (process_cpu_seconds_total, RocksDB's own). */
+void fr_count_is(struct fr_series *series, double value);
+double fr_series_value(const struct fr_series *series);    /* histograms: the number of observations */
+
+/* Runs before each scrape, to bring gauges up to date. At most 32; never while it is being removed. */
+void fr_metric_collector(void (*collect)(void *context), void *context);
+void fr_metric_collector_remove(void (*collect)(void *context), void *context);
+
+/* All families, Prometheus text 0.0.4 or OpenMetrics 1.0 (with # EOF). */
+void fr_metric_write(struct fr_writer *out, bool openmetrics);
+
+#endif

@@ -1,0 +1,165 @@
+/*
+ * model.h -- what the engine asks of an algorithm, and what it shares with all of them.
+ *
+ * The life of an event, seen from a model:
+ *
+ *     prepare   a few events ahead: fetch what learning will touch (hints only, may be skipped)
+ *     learn     with the user's history as it was BEFORE the event
+ *     forget    an item has left a user's history (eviction, or forgetting on request): take back what
+ *               learning it has counted, with the history as it is AFTER the item has left
+ *
+ * and of a question: retrieve (a score for every item there is evidence for), explain (what a score is made of), neighbours
+ * (items like an item). Questions come from many threads at once, while the engine's thread learns; each runs inside an
+ * epoch and on a private copy of the user's history.
+ *
+ * A model never reads a clock, a configuration or a store. It is a row of registry.c.
+ */
+#ifndef FR_MODEL_H
+#define FR_MODEL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "freshet/alloc.h"
+#include "freshet/clock.h"
+#include "freshet/epoch.h"
+#include "freshet/journal.h"
+
+/*
+ * A user's history: distinct items, oldest insertion first (sequence numbers rise). 24 bytes per slot, five parallel runs.
+ * `stamp` packs the time of the last event on the item and how many events it stands for; `affinity` is the decayed sum of their
+ * weights as of that time. `unit` is the same sum with every weight 1, kept only when sar.normalize needs it (else NULL).
+ */
+struct history {
+    const uint32_t *item;
+    const uint32_t *sequence;
+    const uint64_t *stamp;
+    const double *affinity;
+    const double *unit;
+    uint32_t len;
+};
+
+/* stamp = last event time (44 bits) << 20 | events (20 bits, sticks at the top) */
+enum { STAMP_REPEAT_BITS = 20 };
+#define STAMP_REPEATS_MAX ((1U << STAMP_REPEAT_BITS) - 1)
+static inline uint64_t stamp_of(when_ms last, uint32_t repeats)
+{
+    return (uint64_t)last << STAMP_REPEAT_BITS | repeats;
+}
+static inline when_ms stamp_last(uint64_t stamp)
+{
+    return (when_ms)(stamp >> STAMP_REPEAT_BITS);
+}
+static inline uint32_t stamp_repeats(uint64_t stamp)
+{
+    return (uint32_t)(stamp & STAMP_REPEATS_MAX);
+}
+
+/* 2^-(span / half_life), 1 for a span <= 0; half_life 0: no decay, always 1. (algorithms.md 1.2) */
+double decay_factor(span_ms span, span_ms half_life);
+
+/* One user meets (or leaves) one item. */
+struct touch {
+    uint32_t user, item;
+    uint32_t sequence;      /* of the item in the user's history */
+    bool fresh;             /* learn: the item is not in the history yet */
+    when_ms when;
+    double weight;
+    struct history history; /* live, engine's thread only */
+};
+
+/* An item of the present session; later ones are newer. */
+struct seed {
+    uint32_t item;
+    double weight;
+    when_ms when;
+};
+
+struct query {
+    struct history history; /* the asker's private copy; len 0: unknown user */
+    const struct seed *seeds;
+    size_t seeds_len;
+    when_ms now;     /* the newest event time applied */
+    uint32_t items;  /* handles are below this */
+    bool unit;       /* parity, for normalize: score with `unit` in place of `affinity`, seeds weigh 1 */
+};
+
+/*
+ * One asking thread's accumulator over all items: dense values, and a list of those touched, so that clearing costs what was touched.
+ * `mark` is the asker's own: bit 0 says touched, the others are free for the filter (SCORES_*).
+ */
+enum { SCORES_TOUCHED = 1, SCORES_EXCLUDED = 2, SCORES_INCLUDED = 4 };
+struct scores {
+    double *value;     /* by item */
+    uint8_t *mark;     /* by item */
+    uint32_t *touched; /* items with evidence, in order of first touch */
+    uint32_t touched_len;
+    uint32_t items;    /* items at or past it do not exist for this query */
+    uint32_t room;     /* of the arrays; scores.c's own */
+    uint32_t *columns, *counts; /* scratch for one row */
+    size_t row_room;
+};
+void scores_init(struct scores *scores);
+void scores_release(struct scores *scores);
+/* Makes room for `items` items and forgets the last query's values, touches and marks of touched items. */
+void scores_reset(struct scores *scores, uint32_t items);
+static inline void scores_add(struct scores *scores, uint32_t item, double value)
+{
+    if (item >= scores->items)
+        return; /* born after this query began */
+    scores->touched[scores->touched_len] = item;
+    scores->touched_len += !(scores->mark[item] & SCORES_TOUCHED);
+    scores->mark[item] |= SCORES_TOUCHED;
+    scores->value[item] += value;
+}
+
+struct reason_part {
+    uint32_t item;       /* of the history, or a seed */
+    double contribution; /* to the score */
+};
+
+/* What the engine lends to every model. */
+struct model_host {
+    struct fr_epoch *epoch;
+    struct journal **journal;              /* the journal of the moment; engine's thread */
+    const _Atomic uint32_t *users_of_item; /* n_i: histories that hold the item. Any thread; never moves */
+    const _Atomic uint32_t *items_held;    /* items with n_i > 0. Any thread */
+    size_t items_max;
+};
+
+struct model_stats {
+    uint64_t events, pairs, pruned;
+    size_t bytes;
+};
+
+struct model; /* each model's own */
+
+struct model_ops {
+    const char *name;
+    struct model *(*open)(const void *options, const struct model_host *host);
+    void (*close)(struct model *model);
+    /* Thread: engine. */
+    void (*extend)(struct model *model, uint32_t items); /* items [0, items) may be named from now on */
+    void (*prepare)(const struct model *model, const struct touch *touch, int stage); /* stage 0: headers, 1: cells */
+    void (*learn)(struct model *model, const struct touch *touch);
+    void (*forget)(struct model *model, const struct touch *touch);
+    /* Loading, before any thread starts: one row of one of the model's tables. False if the bytes cannot be ours. */
+    enum journal_table table;
+    bool (*load)(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums, size_t len);
+    /* Thread: any, inside an epoch. */
+    void (*retrieve)(const struct model *model, const struct query *query, struct scores *scores);
+    size_t (*explain)(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
+                      struct reason_part *parts, size_t parts_max); /* largest magnitude first */
+    void (*neighbours)(const struct model *model, uint32_t item, struct scores *scores);
+    void (*stats)(const struct model *model, struct model_stats *ret_stats);
+};
+
+extern const struct model_ops sar_ops;
+
+/* By name, or NULL. registry_at(0..) walks them; NULL at the end. */
+const struct model_ops *registry_find(const char *name, size_t len);
+const struct model_ops *registry_at(size_t index);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * serve.h -- gRPC: the Recommender service on one listener, Admin on another, health and reflection on both.
+ *
+ * A request's life: a completion queue yields a registered call with its payload; grpc.c checks its deadline and
+ * hands the bytes to answer.c, which knows no gRPC: unpack, check every field against its limit, ask the reader,
+ * pack. What must wait for a position (not_before) or a checkpoint is parked and looked at again every millisecond until its
+ * deadline; nothing else waits.
+ */
+#ifndef FR_SERVE_H
+#define FR_SERVE_H
+
+#include "freshet/engine.h"
+#include "freshet/err.h"
+
+struct serve_options {
+    const char *listen;       /* "127.0.0.1:50051"; port 0 picks one */
+    const char *admin_listen; /* "127.0.0.1:50052" */
+    int threads;              /* completion queues, one thread each; 1 is best on 2 cores */
+    uint32_t default_k, max_k;
+    uint32_t max_seeds, max_filter_items;  /* per request */
+    uint32_t max_message_bytes;
+    uint32_t max_waiting;     /* parked calls at most; beyond: RESOURCE_EXHAUSTED */
+    uint32_t max_concurrent_streams;
+    span_ms drain_grace;      /* calls in flight may take this long while draining */
+    const char *default_model;
+    const char *version, *brokers; /* for GetStatus */
+};
+
+struct serve;
+/* Binds and begins to serve. FR_IO when an address cannot be bound (the text names it). */
+int serve_start(struct serve **ret_serve, const struct serve_options *options, struct engine *engine, struct fr_err *err);
+/* Health says NOT_SERVING (it follows fr_state_now), new calls get UNAVAILABLE, calls in flight finish within the grace. Frees. */
+void serve_stop(struct serve *serve);
+int serve_port(const struct serve *serve);       /* as bound */
+int serve_admin_port(const struct serve *serve);
+const char *serve_library_version(void);         /* gRPC-core's */
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * store.h -- named byte strings, one atomic batch. What storage offers to the engine, and no more.
+ *
+ * Implemented by storage/rocks.c on RocksDB and by storage/memory.c in memory with faults on demand. A batch is
+ * applied whole or not at all, whatever is killed when. It survives the process at once, and the machine from the next
+ * store_sync on. Keys sort bytewise.
+ *
+ * Thread: one at a time for writing; reading (get, iterate) from the same thread.
+ */
+#ifndef FR_STORE_H
+#define FR_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "freshet/bytes.h"
+#include "freshet/err.h"
+
+struct store;
+struct store_batch;
+struct store_iter;
+
+struct store_ops {
+    void (*close)(struct store *store);
+    struct store_batch *(*batch_new)(struct store *store);
+    void (*batch_free)(struct store_batch *batch);
+    void (*batch_clear)(struct store_batch *batch);
+    void (*batch_put)(struct store_batch *batch, struct fr_bytes key, struct fr_bytes value); /* copies */
+    void (*batch_delete)(struct store_batch *batch, struct fr_bytes key);
+    size_t (*batch_bytes)(const struct store_batch *batch);
+    size_t (*batch_keys)(const struct store_batch *batch);
+    int (*write)(struct store *store, struct store_batch *batch, struct fr_err *err);
+    int (*sync)(struct store *store, struct fr_err *err);
+    /* FR_NOT_FOUND if there is none. The value is malloc'ed, the caller's. */
+    int (*get)(struct store *store, struct fr_bytes key, char **ret_value, size_t *ret_len, struct fr_err *err);
+    /* Keys with this prefix, ascending. Key and value are borrowed until the next step. */
+    struct store_iter *(*iterate)(struct store *store, struct fr_bytes prefix);
+    bool (*next)(struct store_iter *iter, struct fr_bytes *ret_key, struct fr_bytes *ret_value);
+    int (*iter_close)(struct store_iter *iter, struct fr_err *err); /* says if it ended by an error */
+    /* A named number about the store: "memtable_bytes", "sst_bytes", "write_stopped", "background_errors",
+     * "running_compactions". False if it has no such number. Thread: any. */
+    bool (*number)(struct store *store, const char *name, uint64_t *ret_value);
+};
+
+/* Every store begins with this. */
+struct store {
+    const struct store_ops *ops;
+};
+
+struct store_rocks_options {
+    const char *path; /* made if missing */
+};
+/* FR_BUSY if another process holds it, FR_CORRUPT, FR_FULL, FR_IO. */
+int store_rocks_open(struct store **ret_store, const struct store_rocks_options *options, struct fr_err *err);
+const char *store_rocks_version(void); /* "7.8.3" */
+
+/* For tests: lives as long as the process. `faults` may be NULL. */
+struct store_faults {
+    int fail_write_at; /* the n-th write from now fails (1 = next); 0 = never */
+    int fail_sync_at;
+    enum fr_status code;
+};
+struct store *store_memory_new(struct store_faults *faults);
+/* What a machine would find after a power cut: only what was synced. The old one stays usable. */
+struct store *store_memory_after_power_cut(const struct store *store);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * topk.h -- the k best of a stream, best first; equal scores by a tie rule of the caller.
+ *
+ * A heap with the worst on top: an offer that does not qualify costs one comparison.
+ * Thread: the owner's.
+ */
+#ifndef FR_TOPK_H
+#define FR_TOPK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fr_ranked {
+    double score;
+    uint32_t id;
+};
+
+struct fr_topk {
+    struct fr_ranked *room; /* k entries, not owned */
+    size_t k, len;
+    /* Does `a` come before `b` at equal scores? */
+    bool (*before)(void *context, uint32_t a, uint32_t b);
+    void *context;
+};
+
+void fr_topk_init(struct fr_topk *top, struct fr_ranked *room, size_t k,
+                  bool (*before)(void *context, uint32_t a, uint32_t b), void *context);
+void fr_topk_offer(struct fr_topk *top, uint32_t id, double score); /* score is not NaN */
+void fr_topk_finish(struct fr_topk *top);                            /* sorts room[0..len), best first */
+
+#endif

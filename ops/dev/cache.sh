@@ -1,0 +1,12 @@
+# Where what is fetched for tests lies; to be sourced. Each name carries its version, so that old and new live side by side.
+FR_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+FR_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/freshet
+
+FR_KAFKA_VERSION=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$FR_SOURCE/tests/support/pom.xml")
+FR_KAFKA_JARS=$FR_CACHE/kafka-$FR_KAFKA_VERSION
+
+FR_GRPCURL_VERSION=v1.8.9
+FR_GRPCURL=$FR_CACHE/grpcurl-$FR_GRPCURL_VERSION/grpcurl
+
+FR_VENV=$FR_CACHE/python-$(sha256sum <"$FR_SOURCE/tests/support/requirements.txt" | cut -c1-12)
+FR_PYTHON=$FR_VENV/bin/python

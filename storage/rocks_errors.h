@@ -1,0 +1,9 @@
+/* rocks_errors.h -- what RocksDB's error texts mean. Apart, so that a test can ask without provoking each. Thread: any. */
+#ifndef FR_ROCKS_ERRORS_H
+#define FR_ROCKS_ERRORS_H
+
+#include "freshet/err.h"
+
+enum fr_status rocks_error_code(const char *text);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * dead_letters_test.c -- what the outbox holds reaches the dead-letter topic: bytes untouched, with the contract's headers, and however
+ * often Kafka refuses it first. The letters are read back by a consumer of the test's own.
+ */
+#include "world.h"
+
+enum { PRODUCE_API = 0 };
+
+struct letters {
+    rd_kafka_t *consumer;
+};
+
+static struct letters letters_open(const struct world *world)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    struct letters letters;
+    char text[200];
+
+    rd_kafka_conf_set(conf, "bootstrap.servers", world->address, text, sizeof(text));
+    rd_kafka_conf_set(conf, "group.id", "test", text, sizeof(text));
+    rd_kafka_conf_set(conf, "log_level", "0", text, sizeof(text));
+    letters.consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
+    assert_non_null(letters.consumer);
+    rd_kafka_poll_set_consumer(letters.consumer);
+    rd_kafka_topic_partition_list_add(list, LETTERS, 0)->offset = 0;
+    assert_int_equal(rd_kafka_assign(letters.consumer, list), 0);
+    rd_kafka_topic_partition_list_destroy(list);
+    return letters;
+}
+
+static rd_kafka_message_t *next_letter(struct letters *letters)
+{
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(letters->consumer, PRODUCE_MS);
+
+    assert_non_null(message);
+    assert_int_equal(message->err, 0);
+    return message;
+}
+
+static void letters_close(struct letters *letters)
+{
+    rd_kafka_destroy_flags(letters->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+static void assert_header(const rd_kafka_message_t *message, const char *name, const char *want)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+
+    assert_int_equal(rd_kafka_message_headers(message, &headers), 0);
+    assert_int_equal(rd_kafka_header_get_last(headers, name, &value, &size), 0);
+    if (size != strlen(want) || memcmp(value, want, size) != 0)
+        fail_msg("%s is '%.*s', not '%s'", name, (int)size, (const char *)value, want);
+}
+
+static void wait_letters(struct world *world, uint64_t count)
+{
+    struct want want = {.count = count};
+
+    if (!fake_engine_wait(world->engine, has_done_letters, &want))
+        fail_msg("%zu of %zu letters are done", world->engine->letters_done, world->engine->letters_len);
+}
+
+static void a_letter_is_the_record_untouched_and_seven_headers(void **state)
+{
+    static const struct fr_bytes nothing = {NULL, 0}, empty = {"", 0};
+    const struct {
+        struct fr_bytes key, value;
+        const char *reason, *message;
+    } records[] = {
+        {FR_BYTES("k\0k"), FR_BYTES("\x0a\x02u1\0\xff"), "undecodable",
+         "protobuf: no field begins with tag 0 at byte 5"},
+        {FR_BYTES("u1"), nothing, "null", "the value is null; only compacted topics have tombstones"},
+        {nothing, empty, "user_id", "user_id is empty"},
+        {empty, FR_BYTES("\x0a\x02u1"), "item_id", "item_id is empty"},
+    };
+    struct fr_series *sent = fr_series(FR_M_DEAD_LETTERS, "undecodable", "", "");
+    double before = fr_series_value(sent);
+    struct letters letters;
+    struct world world;
+
+    (void)state;
+    world_open(&world, 2);
+    world_events(&world, 1, 0, 3);
+    for (size_t i = 0; i < 4; i++)
+        world_send(&world, TOPIC, 1, records[i].key, records[i].value, 5000 + (int)i, NULL);
+    world_flush(&world);
+    world_feed(&world, world_options());
+    wait_letters(&world, 4);
+    assert_true(fr_series_value(sent) == before + 1);
+    letters = letters_open(&world);
+    for (size_t i = 0; i < 4; i++) {
+        rd_kafka_message_t *message = next_letter(&letters);
+        char number[16];
+
+        assert_true((message->key == NULL) == (records[i].key.at == NULL));
+        assert_true((message->payload == NULL) == (records[i].value.at == NULL));
+        assert_true(fr_bytes_equal((struct fr_bytes){message->key, message->key_len}, records[i].key));
+        assert_true(fr_bytes_equal((struct fr_bytes){message->payload, message->len}, records[i].value));
+        assert_header(message, "x-orig-topic", "events");
+        assert_header(message, "x-orig-partition", "1");
+        snprintf(number, sizeof(number), "%zu", 3 + i);
+        assert_header(message, "x-orig-offset", number);
+        snprintf(number, sizeof(number), "%zu", 5000 + i);
+        assert_header(message, "x-orig-timestamp", number);
+        assert_header(message, "x-error-class", records[i].reason);
+        assert_header(message, "x-error-message", records[i].message);
+        assert_header(message, "x-freshet-version", "0.1.0");
+        rd_kafka_message_destroy(message);
+    }
+    letters_close(&letters);
+    world_close(&world);
+}
+
+static void a_letter_kafka_refuses_is_put_back_and_sent_again(void **state)
+{
+    struct letters letters;
+    rd_kafka_message_t *message;
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    world_send(&world, TOPIC, 0, FR_BYTES("u0"), FR_BYTES("{"), 1000, NULL);
+    world_flush(&world);
+    rd_kafka_mock_push_request_errors(world.cluster, PRODUCE_API, 1, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP);
+    world_feed(&world, world_options());
+    wait_letters(&world, 1);
+    assert_int_equal(world.engine->letters[0]->times, 2);
+    letters = letters_open(&world);
+    message = next_letter(&letters);
+    assert_true(fr_bytes_equal((struct fr_bytes){message->payload, message->len}, FR_BYTES("{")));
+    rd_kafka_message_destroy(message);
+    letters_close(&letters);
+    world_close(&world);
+}
+
+static void letters_wait_for_a_broker_to_come_back(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    world_events(&world, 0, 0, 1);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 1, PARTITION_RUNNING);
+    for (int i = 0; i < 50; i++)
+        world_send(&world, TOPIC, 0, FR_BYTES("u0"), FR_BYTES("{"), 1000, NULL);
+    world_flush(&world);
+    wait_for(&world, 0, 51, PARTITION_RUNNING);
+    assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, BROKER), 0);
+    wait_rounds(&world, 3);
+    assert_int_equal(rd_kafka_mock_broker_set_up(world.cluster, BROKER), 0);
+    wait_letters(&world, 50);
+    world_close(&world);
+}
+
+static void what_cannot_be_sent_before_the_stop_stays_in_the_outbox(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    for (int i = 0; i < 20; i++)
+        world_send(&world, TOPIC, 0, FR_BYTES("u0"), FR_BYTES("{"), 1000, NULL);
+    world_flush(&world);
+    rd_kafka_mock_topic_set_error(world.cluster, LETTERS, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 20, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(world.engine->letters_done, 0);
+    for (size_t i = 0; i < 20; i++)
+        assert_false(world.engine->letters[i]->taken); /* put back, each of them */
+    rd_kafka_mock_topic_set_error(world.cluster, LETTERS, RD_KAFKA_RESP_ERR_NO_ERROR);
+    fake_engine_know(world.engine, TOPIC, 0, 20);
+    world_feed(&world, world_options());
+    wait_letters(&world, 20);
+    world_close(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_letter_is_the_record_untouched_and_seven_headers),
+        cmocka_unit_test(a_letter_kafka_refuses_is_put_back_and_sent_again),
+        cmocka_unit_test(letters_wait_for_a_broker_to_come_back),
+        cmocka_unit_test(what_cannot_be_sent_before_the_stop_stays_in_the_outbox),
+    };
+
+    return cmocka_run_group_tests_name("dead_letters", tests, NULL, NULL);
+}

@@ -1,0 +1,96 @@
+/*
+ * settings_test.c -- which [kafka] settings are accepted, and in whose words the others are refused.
+ */
+#include "world.h"
+
+static void good_settings_pass_verbatim(void **state)
+{
+    static const char *const good[][2] = {
+        {"bootstrap.servers", "a:9092,b:9092"}, {"security.protocol", "SASL_SSL"}, {"sasl.mechanism", "PLAIN"},
+        {"sasl.username", "x"},                 {"sasl.password", "y"},            {"fetch.wait.max.ms", "100"},
+        {"group.id", "mine"},                   {"client.id", "mine"},             {"compression.type", "zstd"},
+        {"ssl.ca.location", "/etc/ssl/ca.pem"}, {"check.crcs", "false"},           {"queued.min.messages", "1000"},
+        {"linger.ms", "20"},                    {"isolation.level", "read_uncommitted"},
+    };
+    char room[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        const char *problem = feed_kafka_key_problem(good[i][0], good[i][1], room, sizeof(room));
+        if (problem)
+            fail_msg("%s: %s", good[i][0], problem);
+    }
+}
+
+static void owned_settings_are_refused_by_name_and_bad_ones_in_the_words_of_librdkafka(void **state)
+{
+    static const char *const bad[][3] = {
+        {"auto.offset.reset", "earliest", "offsets live in its store"},
+        {"enable.auto.commit", "true", "offsets live in its store"},
+        {"enable.auto.offset.store", "true", "offsets live in its store"},
+        {"enable.partition.eof", "false", "offsets live in its store"},
+        {"group.instance.id", "a", "assigns partitions itself"},
+        {"partition.assignment.strategy", "range", "assigns partitions itself"},
+        {"acks", "1", "surely has it"},
+        {"enable.idempotence", "false", "surely has it"},
+        {"rebalance_cb", "x", "pointer"},
+        {"opaque", "x", "pointer"},
+        {"test.mock.num.brokers", "1", "--dev"},
+        {"no.such.setting", "x", "No such configuration property"},
+        {"fetch.wait.max.ms", "soon", "Invalid value"},
+        {"fetch.wait.max.ms", "-5", "outside allowed range"},
+        {"security.protocol", "telepathy", "Invalid value"},
+    };
+    char room[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        const char *problem = feed_kafka_key_problem(bad[i][0], bad[i][1], room, sizeof(room));
+        if (!problem || !strstr(problem, bad[i][2]))
+            fail_msg("%s: '%s' does not say '%s'", bad[i][0], problem ? problem : "(accepted)", bad[i][2]);
+    }
+}
+
+static void feed_does_not_start_on_settings_that_cannot_work(void **state)
+{
+    static const struct {
+        const char *keys[3], *values[3];
+        size_t len;
+        const char *words;
+    } cases[] = {
+        {{NULL}, {NULL}, 0, "kafka.bootstrap.servers is not set"},
+        {{"bootstrap.servers", "auto.offset.reset"}, {"x:1", "latest"}, 2, "kafka.auto.offset.reset is owned"},
+        {{"bootstrap.servers", "nonsense"}, {"x:1", "1"}, 2, "kafka.nonsense: No such"},
+        {{"bootstrap.servers", "security.protocol", "sasl.mechanism"}, {"x:1", "sasl_plaintext", "NONE"}, 3,
+         "cannot make the Kafka client for the consumer"},
+    };
+    struct engine *engine = fake_engine_new();
+
+    (void)state;
+    fr_log_setup(FR_ERROR + 1, FR_LOG_JSON);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct feed_options options = world_options();
+        struct feed *feed = NULL;
+        struct fr_err err;
+
+        options.kafka_keys = cases[i].keys;
+        options.kafka_values = cases[i].values;
+        options.kafka_len = cases[i].len;
+        assert_int_equal(feed_start(&feed, &options, engine, &err), FR_CONFIG);
+        if (!strstr(err.text, cases[i].words))
+            fail_msg("'%s' does not say '%s'", err.text, cases[i].words);
+        assert_null(feed);
+    }
+    fake_engine_free(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_settings_pass_verbatim),
+        cmocka_unit_test(owned_settings_are_refused_by_name_and_bad_ones_in_the_words_of_librdkafka),
+        cmocka_unit_test(feed_does_not_start_on_settings_that_cannot_work),
+    };
+
+    return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
+}
