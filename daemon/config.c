@@ -44,14 +44,12 @@ const char *config_parity(enum config_id id)
 
 /* ---- problems -------------------------------------------------------------------------------------------------- */
 
-enum { PROBLEMS_MAX = 50 };
-
 void config_problem(struct config *cfg, const char *format, ...)
 {
     char text[1000];
     va_list rest;
 
-    if (++cfg->problems_len > PROBLEMS_MAX)
+    if (++cfg->problems_len > CONFIG_PROBLEMS_MAX)
         return;
     va_start(rest, format);
     vsnprintf(text, sizeof text, format, rest);
@@ -60,8 +58,8 @@ void config_problem(struct config *cfg, const char *format, ...)
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
             *at = '?';
     fr_put_text(&cfg->problems, "%s\n", text);
-    if (cfg->problems_len == PROBLEMS_MAX)
-        fr_put_text(&cfg->problems, "there may be more; these are the first %d\n", PROBLEMS_MAX);
+    if (cfg->problems_len == CONFIG_PROBLEMS_MAX)
+        fr_put_text(&cfg->problems, "there may be more; these are the first %d\n", CONFIG_PROBLEMS_MAX);
 }
 
 const char *config_problems(struct config *cfg)
@@ -396,6 +394,8 @@ void config_put(struct config *cfg, const char *section, const char *key, const 
         put_weight(cfg, key, value, origin);
     } else if (strcmp(section, "kafka") == 0) {
         put_kafka(cfg, key, value, origin);
+    } else if (cfg->problems_len >= CONFIG_PROBLEMS_MAX) {
+        cfg->problems_len++; /* a file of nonsense: no more looking for the nearest key */
     } else {
         config_problem(cfg, "%s: unknown key '%.80s.%.80s'; the nearest known key is '%s'", origin, section, key,
                        config_nearest(section, key, room, sizeof room));

@@ -55,7 +55,7 @@ enum config_id {
 #define CONFIG_FIELD_LISTEN char *
 #define CONFIG_FIELD_START char *
 
-enum { CONFIG_TYPES_MAX = 100, CONFIG_KAFKA_MAX = 500 };
+enum { CONFIG_TYPES_MAX = 100, CONFIG_KAFKA_MAX = 500, CONFIG_PROBLEMS_MAX = 50 };
 
 struct config {
 /* cfg->feed.topic, cfg->store.path, cfg->sar.window ... */

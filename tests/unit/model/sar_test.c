@@ -23,7 +23,7 @@
 
 enum { APPLE = 3, BREAD, CHEESE, DATES };
 enum { ANN = 1, BOB, CAT, DAN };
-static const when_ms NOON = 43200000;
+static const when_ms NOON = 43200000 + 10 * (when_ms)86400000; /* of the eleventh day */
 static const span_ms DAY = 86400000;
 
 static const struct sar_options parity = {.parity = true, .similarity = SAR_JACCARD, .threshold = 1, .recency = 1};

@@ -1,0 +1,275 @@
+/*
+ * ask.c -- the verbs that ask: recommend, similar, popular, user, item. Each fills a request, calls, and shows the answer as a table or as JSON.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "freshet/alloc.h"
+#include "freshet/clock.h"
+#include "freshet/codec.h"
+#include "freshet/v1/recommender.pb-c.h"
+
+#define SERVICE "/freshet.v1.Recommender/"
+
+static int call(const struct common *common, const char *method, const void *request,
+                const ProtobufCMessageDescriptor *type, void *ret)
+{
+    struct fr_err err;
+
+    if (rpc_call(common->server, method, request, type, ret, common->timeout_ms, &err))
+        return cli_fail("%s", err.text);
+    return CLI_DONE;
+}
+
+static void free_message(void *message)
+{
+    protobuf_c_message_free_unpacked(message, NULL);
+}
+
+static char *text_of(ProtobufCBinaryData id)
+{
+    return fr_strndup((const char *)id.data, id.len);
+}
+
+static ProtobufCBinaryData *ids_of(const struct texts *texts)
+{
+    ProtobufCBinaryData *ids = fr_zalloc(texts->len, sizeof(*ids));
+
+    for (size_t i = 0; i < texts->len; i++)
+        ids[i] = data_of(texts->at[i]);
+    return ids;
+}
+
+/* ---- recommend and popular ---- */
+
+static void put_reasons(struct fr_writer *out, const struct titles *titles, const Freshet__V1__Recommendation *item)
+{
+    for (size_t i = 0; i < item->n_reasons && i < 3; i++) {
+        ProtobufCBinaryData id = item->reasons[i]->item_id;
+        const char *title = titles_find(titles, bytes_of(id));
+        fr_put_text(out, "%s", i ? ", " : "");
+        if (title)
+            fr_put_text(out, "%s", title);
+        else
+            fr_put_bytes(out, id.data, id.len);
+        fr_put_text(out, " %+.3g", item->reasons[i]->contribution);
+    }
+    fr_put_u8(out, 0);
+}
+
+static void show_items(Freshet__V1__Recommendation *const *items, size_t len, const struct titles *titles, bool reasons)
+{
+    static const char *const names[] = {"rank", "item", "score", "source", "title", "because of"};
+    static const int align[] = {TABLE_RIGHT, TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT, TABLE_LEFT, TABLE_LEFT};
+    struct table *table = table_new(titles ? (reasons ? 6 : 5) : reasons ? 5 : 4,
+                                    titles || !reasons ? names : (const char *const[]){"rank", "item", "score", "source", "because of"},
+                                    align);
+
+    for (size_t i = 0; i < len; i++) {
+        struct fr_writer why;
+        char rank[24], score[32], *id = text_of(items[i]->item_id);
+        const char *title = titles_find(titles, bytes_of(items[i]->item_id));
+        fr_writer_init(&why, 0);
+        put_reasons(&why, titles, items[i]);
+        snprintf(rank, sizeof(rank), "%zu", i + 1);
+        snprintf(score, sizeof(score), "%.6g", items[i]->score);
+        const char *cells[] = {rank, id, score, items[i]->source, title ? title : "", why.at};
+        if (!titles)
+            cells[4] = why.at;
+        table_add(table, cells);
+        fr_writer_release(&why);
+        free(id);
+    }
+    table_print(table);
+    table_free(table);
+}
+
+static int add_seeds(Freshet__V1__RecommendRequest *request, const struct texts *texts)
+{
+    request->n_seeds = texts->len;
+    request->seeds = fr_zalloc(texts->len, sizeof(*request->seeds));
+    for (size_t i = 0; i < texts->len; i++) {
+        const char *equals = strrchr(texts->at[i], '=');
+        Freshet__V1__Seed *seed = fr_zalloc(1, sizeof(*seed));
+        char *end = NULL;
+        freshet__v1__seed__init(seed);
+        request->seeds[i] = seed;
+        seed->item_id = data_of(texts->at[i]);
+        if (!equals)
+            continue;
+        seed->item_id.len = (size_t)(equals - texts->at[i]);
+        seed->weight = strtod(equals + 1, &end);
+        if (end == equals + 1 || *end) {
+            cli_fail("--seed is '%s'; it may be ITEM or ITEM=WEIGHT", texts->at[i]);
+            return CLI_USAGE;
+        }
+    }
+    return CLI_DONE;
+}
+
+static int recommend_one(const struct common *common, Freshet__V1__RecommendRequest *request, const char *user,
+                         const struct titles *titles)
+{
+    Freshet__V1__RecommendResponse *answer;
+
+    request->user_id = data_of(user);
+    int status = call(common, SERVICE "Recommend", request, &freshet__v1__recommend_response__descriptor, &answer);
+    if (status)
+        return status;
+    if (common_json(common)) {
+        json_print(&answer->base);
+    } else {
+        if (user && *user)
+            printf("%s%s\n", user, answer->fallback ? "  (too little known: popular items fill in)" : "");
+        show_items(answer->items, answer->n_items, titles, request->explain);
+    }
+    free_message(answer);
+    return CLI_DONE;
+}
+
+int verb_recommend(int argc, char **argv)
+{
+    static const struct usage usage = {"recommend", "[USER]... [OPTION]...",
+                                       "What to show each USER, or a session given by --seed.",
+                                       "freshet recommend 17850 -k 5 --explain --titles ops/data/online-retail/titles.tsv"};
+    struct common common = common_defaults();
+    struct texts users = {0}, seeds = {0}, exclude = {0}, include = {0};
+    uint64_t k = 0;
+    const char *model = "";
+    bool explain = false, include_seen = false;
+    const struct option_row rows[] = {
+        {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
+        {"user", 'u', OPTION_TEXTS, &users, "USER", "like USER as an argument; may be repeated"},
+        {"seed", 's', OPTION_TEXTS, &seeds, "ITEM[=W]", "an item of the present session, the newest last; may be repeated"},
+        {"exclude", 0, OPTION_TEXTS, &exclude, "ITEM", "never this one; may be repeated"},
+        {"include", 0, OPTION_TEXTS, &include, "ITEM", "only among these; may be repeated"},
+        {"include-seen", 0, OPTION_FLAG, &include_seen, NULL, "also what the user has had"},
+        {"explain", 'e', OPTION_FLAG, &explain, NULL, "say which items each one comes from"},
+        {"model", 0, OPTION_TEXT, &model, "NAME", "which model answers (default: the daemon's)"},
+        TITLES_ROW(common), SERVER_ROW(common), OUTPUT_ROWS(common), {0},
+    };
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__Filter filter = FRESHET__V1__FILTER__INIT;
+    struct titles *titles;
+    int status = options_read(&usage, rows, argc, argv, &users);
+
+    if (status >= 0)
+        return status;
+    if (!common_check(&common) || (status = add_seeds(&request, &seeds)))
+        return CLI_USAGE;
+    if (!users.len && !seeds.len) {
+        cli_fail("recommend needs a USER or a --seed");
+        return CLI_USAGE;
+    }
+    if (titles_open(&titles, common.titles))
+        return CLI_FAILED;
+    request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
+    request.model = (char *)(uintptr_t)model;
+    request.explain = explain;
+    request.include_seen = include_seen;
+    filter.n_exclude_items = exclude.len;
+    filter.exclude_items = ids_of(&exclude);
+    filter.n_include_items = include.len;
+    filter.include_items = ids_of(&include);
+    request.filter = &filter;
+    status = CLI_DONE;
+    for (size_t i = 0; i < (users.len ? users.len : 1) && !status; i++) {
+        if (i && !common_json(&common))
+            putchar('\n');
+        status = recommend_one(&common, &request, users.len ? users.at[i] : "", titles);
+    }
+    titles_close(titles);
+    return status;
+}
+
+int verb_popular(int argc, char **argv)
+{
+    static const struct usage usage = {"popular", "[OPTION]...", "The items most users hold.", "freshet popular -k 20"};
+    struct common common = common_defaults();
+    uint64_t k = 0;
+    const struct option_row rows[] = {
+        {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
+        TITLES_ROW(common), SERVER_ROW(common), OUTPUT_ROWS(common), {0},
+    };
+    Freshet__V1__PopularRequest request = FRESHET__V1__POPULAR_REQUEST__INIT;
+    Freshet__V1__PopularResponse *answer;
+    struct titles *titles;
+    int status = options_read(&usage, rows, argc, argv, NULL);
+
+    if (status >= 0)
+        return status;
+    if (!common_check(&common))
+        return CLI_USAGE;
+    request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
+    if (titles_open(&titles, common.titles))
+        return CLI_FAILED;
+    status = call(&common, SERVICE "Popular", &request, &freshet__v1__popular_response__descriptor, &answer);
+    if (!status) {
+        if (common_json(&common))
+            json_print(&answer->base);
+        else
+            show_items(answer->items, answer->n_items, titles, false);
+        free_message(answer);
+    }
+    titles_close(titles);
+    return status;
+}
+
+/* ---- similar ---- */
+
+int verb_similar(int argc, char **argv)
+{
+    static const struct usage usage = {"similar", "ITEM | --user USER [OPTION]...", "Items like an item, or users like a user.",
+                                       "freshet similar 85123A -k 5"};
+    static const char *const names[] = {"rank", "id", "similarity", "title"};
+    static const int align[] = {TABLE_RIGHT, TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT};
+    struct common common = common_defaults();
+    struct texts items = {0};
+    uint64_t k = 0;
+    const char *user = NULL;
+    const struct option_row rows[] = {
+        {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
+        {"user", 'u', OPTION_TEXT, &user, "USER", "users like this one"},
+        TITLES_ROW(common), SERVER_ROW(common), OUTPUT_ROWS(common), {0},
+    };
+    Freshet__V1__SimilarRequest request = FRESHET__V1__SIMILAR_REQUEST__INIT;
+    Freshet__V1__SimilarResponse *answer;
+    struct titles *titles;
+    int status = options_read(&usage, rows, argc, argv, &items);
+
+    if (status >= 0)
+        return status;
+    if (!common_check(&common))
+        return CLI_USAGE;
+    if (items.len + (user != NULL) != 1) {
+        cli_fail("similar needs one ITEM, or --user USER");
+        return CLI_USAGE;
+    }
+    request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
+    request.item_id = data_of(items.len ? items.at[0] : "");
+    request.user_id = data_of(user ? user : "");
+    if (titles_open(&titles, common.titles))
+        return CLI_FAILED;
+    status = call(&common, SERVICE "Similar", &request, &freshet__v1__similar_response__descriptor, &answer);
+    if (!status && common_json(&common)) {
+        json_print(&answer->base);
+    } else if (!status) {
+        struct table *table = table_new(titles && !user ? 4 : 3, names, align);
+        for (size_t i = 0; i < answer->n_neighbours; i++) {
+            char rank[24], value[32], *id = text_of(answer->neighbours[i]->id);
+            const char *title = titles_find(titles, bytes_of(answer->neighbours[i]->id));
+            snprintf(rank, sizeof(rank), "%zu", i + 1);
+            snprintf(value, sizeof(value), "%.6g", answer->neighbours[i]->similarity);
+            table_add(table, (const char *const[]){rank, id, value, title ? title : ""});
+            free(id);
+        }
+        table_print(table);
+        table_free(table);
+    }
+    if (!status)
+        free_message(answer);
+    titles_close(titles);
+    return status;
+}

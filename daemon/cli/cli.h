@@ -1,0 +1,121 @@
+/*
+ * cli.h -- what the verbs of `freshet` share.
+ *
+ *     main.c      the table of verbs                 options.c  one table of options per verb, --help made from it
+ *     ask.c       recommend similar popular user item  operate.c  status checkpoint
+ *     publish.c   file -> Kafka                      formats.c  lines of the known formats -> events
+ *     rpc.c       one unary call                     table.c json.c titles.c progress.c   what people and programs see
+ */
+#ifndef FR_CLI_H
+#define FR_CLI_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "freshet/bytes.h"
+#include "freshet/err.h"
+
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+/* Says "freshet: ..." on stderr; returns CLI_FAILED. */
+__attribute__((format(printf, 1, 2))) int cli_fail(const char *format, ...);
+
+/* ---- options.c ---- */
+
+struct texts { /* an option that may be given again and again */
+    const char **at;
+    size_t len, cap;
+};
+enum option_kind { OPTION_TEXT, OPTION_TEXTS, OPTION_COUNT, OPTION_REAL, OPTION_FLAG };
+struct option_row {
+    const char *name; /* without the dashes; NULL ends the table */
+    char letter;      /* 0: none */
+    enum option_kind kind;
+    void *target; /* const char **, struct texts *, uint64_t *, double *, bool * */
+    const char *argument, *help;
+};
+struct usage {
+    const char *verb, *arguments, *about, *example;
+};
+/* Reads argv[1..]; what is no option goes to `rest` (NULL: nothing may). -1: go on; else the exit status (help, or a usage error). */
+int options_read(const struct usage *usage, const struct option_row *rows, int argc, char **argv, struct texts *rest);
+
+/* What every verb that asks the daemon takes; COMMON_ROWS puts them into its table. */
+struct common {
+    const char *server, *admin, *output, *titles;
+    uint64_t timeout_ms;
+};
+struct common common_defaults(void);
+#define SERVER_ROW(common)                                                                                             \
+    {"server", 0, OPTION_TEXT, &(common).server, "HOST:PORT", "the daemon (default $FRESHET_SERVER or 127.0.0.1:50051)"}
+#define ADMIN_ROW(common)                                                                                              \
+    {"admin", 0, OPTION_TEXT, &(common).admin, "HOST:PORT",                                                            \
+     "its Admin service (default $FRESHET_ADMIN or 127.0.0.1:50052)"}
+#define OUTPUT_ROWS(common)                                                                                            \
+    {"output", 'o', OPTION_TEXT, &(common).output, "table|json", "for people or for programs (default table)"},        \
+    {                                                                                                                  \
+        "timeout", 0, OPTION_COUNT, &(common).timeout_ms, "MS", "give up after this long (default 10000)"              \
+    }
+#define TITLES_ROW(common) {"titles", 0, OPTION_TEXT, &(common).titles, "FILE", "item<TAB>title lines, shown beside item ids"}
+bool common_json(const struct common *common);
+bool common_check(const struct common *common); /* says what is wrong with --output */
+
+/* ---- rpc.c ---- */
+
+/* One unary call over plain HTTP/2. *ret is unpacked, the caller frees it with protobuf_c_message_free_unpacked. On failure the text
+ * names the server and the status. Thread: one at a time. */
+int rpc_call(const char *server, const char *method, const ProtobufCMessage *request,
+             const ProtobufCMessageDescriptor *response, ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err);
+
+/* ---- what people and programs see ---- */
+
+bool cli_terminal(void); /* stdout is one */
+
+struct table;
+enum { TABLE_LEFT, TABLE_RIGHT };
+/* `columns`: titles, one per column; `align`: TABLE_LEFT or TABLE_RIGHT each. */
+struct table *table_new(size_t columns, const char *const *titles, const int *align);
+void table_add(struct table *table, const char *const *cells); /* copies */
+void table_print(const struct table *table);                    /* bold titles on a terminal */
+void table_free(struct table *table);
+size_t table_width(const char *text); /* columns on a terminal: code points, not bytes */
+
+/* proto3 JSON of any message: lowerCamelCase names, 64-bit integers as strings, ids as text. One line on stdout. */
+void json_print(const ProtobufCMessage *message);
+char *json_text(const ProtobufCMessage *message); /* malloc'ed */
+
+/* Titles of items, by id. NULL when there is no file (or no such item). */
+struct titles;
+int titles_open(struct titles **ret, const char *path);
+const char *titles_find(const struct titles *titles, struct fr_bytes item);
+void titles_close(struct titles *titles);
+
+struct progress;
+/* total 0: unknown. A bar on a terminal, a line now and then elsewhere. On stderr. */
+struct progress *progress_new(const char *what, uint64_t total);
+void progress_show(struct progress *progress, uint64_t done);
+void progress_end(struct progress *progress, uint64_t done); /* frees */
+
+static inline struct fr_bytes bytes_of(ProtobufCBinaryData data)
+{
+    return (struct fr_bytes){(const char *)data.data, data.len};
+}
+static inline ProtobufCBinaryData data_of(const char *text)
+{
+    return (ProtobufCBinaryData){text ? strlen(text) : 0, (uint8_t *)(uintptr_t)text};
+}
+
+/* ---- verbs ---- */
+
+int verb_publish(int argc, char **argv);
+int verb_recommend(int argc, char **argv);
+int verb_similar(int argc, char **argv);
+int verb_popular(int argc, char **argv);
+int verb_user(int argc, char **argv);
+int verb_item(int argc, char **argv);
+int verb_status(int argc, char **argv);
+int verb_checkpoint(int argc, char **argv);
+
+#endif

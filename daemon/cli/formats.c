@@ -1,0 +1,295 @@
+/*
+ * formats.c -- one small parser per format (formats.h).
+ */
+#include "formats.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "freshet/alloc.h"
+
+enum { FIELDS_MAX = 64 };
+enum column { COLUMN_USER, COLUMN_ITEM, COLUMN_TYPE, COLUMN_VALUE, COLUMN_TIME, COLUMN_EVENT, COLUMNS };
+static const char *const column_names[COLUMNS] = {"user_id", "item_id", "type", "value", "time_ms", "event_id"};
+
+struct format {
+    enum line_result (*parse)(struct format *format, char *line, struct line_event *ret, const char **ret_problem);
+    char separator;
+    bool begun;
+    int column[COLUMNS]; /* csv, tsv: where each stands; -1: absent */
+    bool extract;        /* online-retail: ours, not UCI's */
+    int64_t epoch_ms, minute;
+    char customer[64];
+    json_t *object; /* jsonl: the line at hand */
+};
+
+/* ---- pieces ---- */
+
+static bool whole(const char *text, int64_t *ret)
+{
+    char *end;
+
+    errno = 0;
+    *ret = strtoll(text, &end, 10);
+    return *text && !*end && !errno;
+}
+
+static bool real(const char *text, double *ret)
+{
+    char *end;
+
+    *ret = strtod(text, &end);
+    return *text && !*end && isfinite(*ret);
+}
+
+/* Cuts a line at its separators, in place; "quoted ""fields""" lose their quotes. */
+static size_t split(char *line, char separator, char **fields)
+{
+    size_t len = 0;
+
+    for (;;) {
+        char *out = line, *in = line;
+        if (len == FIELDS_MAX)
+            return len;
+        fields[len++] = line;
+        if (separator == ',' && *in == '"') {
+            for (in++; *in && (*in != '"' || in[1] == '"'); in++) {
+                if (*in == '"')
+                    in++;
+                *out++ = *in;
+            }
+            in += *in == '"';
+        }
+        while (*in && *in != separator)
+            *out++ = *in++;
+        bool last = !*in;
+        line = in + 1;
+        *out = '\0';
+        if (last)
+            return len;
+    }
+}
+
+/* "2010-12-01 08:26:00" or "2010-12-01T08:26:00Z", as UTC. */
+static bool instant(const char *text, int64_t *ret_ms)
+{
+    struct tm parts = {0};
+    char between;
+
+    if (sscanf(text, "%4d-%2d-%2d%c%2d:%2d:%2d", &parts.tm_year, &parts.tm_mon, &parts.tm_mday, &between, &parts.tm_hour,
+               &parts.tm_min, &parts.tm_sec) != 7)
+        return false;
+    parts.tm_year -= 1900;
+    parts.tm_mon -= 1;
+    *ret_ms = (int64_t)timegm(&parts) * 1000;
+    return true;
+}
+
+static enum line_result bad(const char **ret_problem, const char *problem)
+{
+    *ret_problem = problem;
+    return LINE_BAD;
+}
+
+/* ---- movielens ---- */
+
+static enum line_result movielens(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+{
+    char *fields[FIELDS_MAX];
+    int64_t seconds;
+
+    (void)format;
+    if (split(line, '\t', fields) != 4)
+        return bad(ret_problem, "is not user, item, rating and seconds between tabs");
+    if (!real(fields[2], &ret->value))
+        return bad(ret_problem, "has a rating that is no number");
+    if (!whole(fields[3], &seconds))
+        return bad(ret_problem, "has a time that is no number of seconds");
+    ret->user = fr_bytes_of(fields[0]);
+    ret->item = fr_bytes_of(fields[1]);
+    ret->type = FR_BYTES("rating");
+    ret->has_value = true;
+    ret->time_ms = seconds * 1000;
+    return LINE_EVENT;
+}
+
+/* ---- csv, tsv ---- */
+
+static enum line_result header(struct format *format, char **fields, size_t len, const char **ret_problem)
+{
+    for (int c = 0; c < COLUMNS; c++) {
+        format->column[c] = -1;
+        for (size_t f = 0; f < len; f++)
+            if (!strcmp(fields[f], column_names[c]))
+                format->column[c] = (int)f;
+    }
+    format->begun = true;
+    if (format->column[COLUMN_USER] < 0 || format->column[COLUMN_ITEM] < 0)
+        return bad(ret_problem, "is the header and names no user_id and item_id");
+    return LINE_SKIP;
+}
+
+static enum line_result columns(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+{
+    char *fields[FIELDS_MAX];
+    const char *of[COLUMNS];
+    size_t len = split(line, format->separator, fields);
+
+    if (!format->begun)
+        return header(format, fields, len, ret_problem);
+    for (int c = 0; c < COLUMNS; c++)
+        of[c] = format->column[c] >= 0 && (size_t)format->column[c] < len ? fields[format->column[c]] : "";
+    ret->user = fr_bytes_of(of[COLUMN_USER]);
+    ret->item = fr_bytes_of(of[COLUMN_ITEM]);
+    ret->type = fr_bytes_of(of[COLUMN_TYPE]);
+    ret->event_id = fr_bytes_of(of[COLUMN_EVENT]);
+    ret->has_value = *of[COLUMN_VALUE];
+    if (ret->has_value && !real(of[COLUMN_VALUE], &ret->value))
+        return bad(ret_problem, "has a value that is no number");
+    if (*of[COLUMN_TIME] && !whole(of[COLUMN_TIME], &ret->time_ms))
+        return bad(ret_problem, "has a time_ms that is no whole number");
+    return LINE_EVENT;
+}
+
+/* ---- jsonl ---- */
+
+static json_t *member(const json_t *object, const char *name, const char *camel)
+{
+    json_t *value = json_object_get(object, name);
+
+    return value ? value : json_object_get(object, camel);
+}
+
+static struct fr_bytes text_of(const json_t *value)
+{
+    return json_is_string(value) ? (struct fr_bytes){json_string_value(value), json_string_length(value)} : (struct fr_bytes){"", 0};
+}
+
+static enum line_result jsonl(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+{
+    json_decref(format->object);
+    format->object = json_loads(line, 0, NULL);
+    if (!json_is_object(format->object))
+        return bad(ret_problem, "is no JSON object");
+    const json_t *value = json_object_get(format->object, "value"), *time = member(format->object, "time_ms", "timeMs");
+    ret->user = text_of(member(format->object, "user_id", "userId"));
+    ret->item = text_of(member(format->object, "item_id", "itemId"));
+    ret->type = text_of(json_object_get(format->object, "type"));
+    ret->event_id = text_of(member(format->object, "event_id", "eventId"));
+    ret->has_value = json_is_number(value);
+    if (value && !json_is_null(value) && !ret->has_value)
+        return bad(ret_problem, "has a value that is no number");
+    ret->value = ret->has_value ? json_number_value(value) : 0;
+    if (json_is_integer(time))
+        ret->time_ms = json_integer_value(time);
+    else if (time && !json_is_null(time) && !(json_is_string(time) && whole(json_string_value(time), &ret->time_ms)))
+        return bad(ret_problem, "has a time_ms that is no whole number");
+    return LINE_EVENT;
+}
+
+/* ---- online-retail ---- */
+
+static enum line_result purchase(struct line_event *ret, const char *customer, const char *item, double quantity)
+{
+    ret->user = fr_bytes_of(customer);
+    ret->item = fr_bytes_of(item);
+    ret->type = quantity < 0 ? FR_BYTES("return") : FR_BYTES("purchase");
+    ret->has_value = true;
+    ret->value = fabs(quantity);
+    return LINE_EVENT;
+}
+
+static enum line_result extract_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+{
+    char *fields[FIELDS_MAX];
+    double quantity;
+
+    if (split(line, '\t', fields) != 4 || !real(fields[3], &quantity))
+        return bad(ret_problem, "is not minutes, customer, item and quantity between tabs");
+    if (*fields[0] && !whole(fields[0], &format->minute))
+        return bad(ret_problem, "has a time that is no number of minutes");
+    if (*fields[1])
+        snprintf(format->customer, sizeof(format->customer), "%s", fields[1]);
+    ret->time_ms = format->epoch_ms + format->minute * 60000;
+    return purchase(ret, format->customer, fields[2], quantity);
+}
+
+static enum line_result uci_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+{
+    char *fields[FIELDS_MAX];
+    double quantity;
+
+    if (split(line, ',', fields) != 8)
+        return bad(ret_problem, "does not have the eight columns of UCI's table");
+    if (!*fields[6])
+        return LINE_SKIP; /* nobody's */
+    if (!real(fields[3], &quantity))
+        return bad(ret_problem, "has a Quantity that is no number");
+    if (!instant(fields[4], &ret->time_ms))
+        return bad(ret_problem, "has an InvoiceDate that is not YYYY-MM-DD HH:MM:SS");
+    snprintf(format->customer, sizeof(format->customer), "%.*s", (int)strcspn(fields[6], "."), fields[6]);
+    return purchase(ret, format->customer, fields[1], *fields[0] == 'C' && quantity > 0 ? -quantity : quantity);
+}
+
+static enum line_result online_retail(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+{
+    static const char ours[] = "#online-retail minutes-since ";
+
+    if (format->begun)
+        return format->extract ? extract_line(format, line, ret, ret_problem) : uci_line(format, line, ret, ret_problem);
+    format->begun = true;
+    format->extract = strncmp(line, ours, strlen(ours)) == 0;
+    if (format->extract && !instant(line + strlen(ours), &format->epoch_ms))
+        return bad(ret_problem, "names no time to count minutes from");
+    if (!format->extract && strncmp(line, "InvoiceNo,", 10) != 0)
+        return bad(ret_problem, "is neither UCI's header nor that of our extract");
+    return LINE_SKIP;
+}
+
+/* ---- */
+
+struct format *format_new(const char *name)
+{
+    struct format *format = fr_zalloc(1, sizeof(*format));
+
+    format->separator = !strcmp(name, "csv") ? ',' : '\t';
+    format->parse = !strcmp(name, "movielens")                           ? movielens
+                    : !strcmp(name, "csv") || !strcmp(name, "tsv")       ? columns
+                    : !strcmp(name, "jsonl")                             ? jsonl
+                    : !strcmp(name, "online-retail")                     ? online_retail
+                                                                         : NULL;
+    if (format->parse)
+        return format;
+    free(format);
+    return NULL;
+}
+
+void format_free(struct format *format)
+{
+    if (!format)
+        return;
+    json_decref(format->object);
+    free(format);
+}
+
+enum line_result format_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+{
+    enum line_result result;
+
+    *ret = (struct line_event){0};
+    if (!*line)
+        return LINE_SKIP;
+    result = format->parse(format, line, ret, ret_problem);
+    if (result != LINE_EVENT)
+        return result;
+    if (fr_id_problem(ret->user.at, ret->user.len))
+        return bad(ret_problem, "has a user id that is empty, too long or not UTF-8");
+    if (fr_id_problem(ret->item.at, ret->item.len))
+        return bad(ret_problem, "has an item id that is empty, too long or not UTF-8");
+    return LINE_EVENT;
+}

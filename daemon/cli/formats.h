@@ -1,0 +1,34 @@
+/*
+ * formats.h -- lines of the known formats -> events.
+ *
+ *     movielens      user<TAB>item<TAB>rating<TAB>seconds           a rating with its value
+ *     csv, tsv       a header names the columns: user_id item_id type value time_ms event_id, in any order
+ *     jsonl          one Event as JSON per line (both user_id and userId)
+ *     online-retail  UCI's table (InvoiceNo,StockCode,...), or our extract of it (ops/data/online-retail/README.md):
+ *                    bought = purchase, returned = return, the quantity as value; rows without a customer are skipped
+ *
+ * What an event points to lives until the next line.
+ */
+#ifndef FR_FORMATS_H
+#define FR_FORMATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "freshet/bytes.h"
+
+struct line_event {
+    struct fr_bytes user, item, type, event_id;
+    bool has_value;
+    double value;
+    int64_t time_ms; /* 0: none */
+};
+enum line_result { LINE_EVENT, LINE_SKIP, LINE_BAD };
+
+struct format;
+struct format *format_new(const char *name); /* NULL: there is no such format */
+void format_free(struct format *format);
+/* `line` is changed and must end with a NUL; no line end in it. LINE_BAD: *ret_problem says why (static). */
+enum line_result format_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * main.c -- freshet VERB: one table, one file per family of verbs.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+static const struct verb {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *about;
+} verbs[] = {
+    {"publish", verb_publish, "send a file's events to Kafka"},
+    {"recommend", verb_recommend, "what to show a user, or a session"},
+    {"similar", verb_similar, "items like an item, users like a user"},
+    {"popular", verb_popular, "what most users hold"},
+    {"user", verb_user, "what is known of a user"},
+    {"item", verb_item, "what is known of an item"},
+    {"status", verb_status, "positions, lag and sizes"},
+    {"checkpoint", verb_checkpoint, "write and sync the state now"},
+};
+
+enum { VERBS = sizeof(verbs) / sizeof(*verbs) };
+
+int cli_fail(const char *format, ...)
+{
+    va_list args;
+
+    fputs("freshet: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return CLI_FAILED;
+}
+
+bool cli_terminal(void)
+{
+    return isatty(STDOUT_FILENO);
+}
+
+static void help(FILE *out)
+{
+    fputs("freshet VERB [OPTION]...   the client of freshetd\n\n", out);
+    for (size_t i = 0; i < VERBS; i++)
+        fprintf(out, "  %-12s %s\n", verbs[i].name, verbs[i].about);
+    fputs("\nfreshet VERB --help tells a verb's options, with an example. freshet --version tells the version.\n", out);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help(stderr);
+        return CLI_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        help(stdout);
+        return CLI_DONE;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        puts("freshet " FRESHET_VERSION);
+        return CLI_DONE;
+    }
+    for (size_t i = 0; i < VERBS; i++)
+        if (!strcmp(argv[1], verbs[i].name))
+            return verbs[i].run(argc - 1, argv + 1);
+    cli_fail("there is no verb '%s'; freshet --help lists them", argv[1]);
+    return CLI_USAGE;
+}

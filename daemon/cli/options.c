@@ -1,0 +1,159 @@
+/*
+ * options.c -- one table of options per verb: read, checked and explained from the same rows.
+ *
+ *     --name VALUE   --name=VALUE   -n VALUE   -nVALUE   --flag   --   (what follows is no option)
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "freshet/alloc.h"
+
+struct common common_defaults(void)
+{
+    const char *server = getenv("FRESHET_SERVER"), *admin = getenv("FRESHET_ADMIN");
+
+    return (struct common){
+        .server = server && *server ? server : "127.0.0.1:50051",
+        .admin = admin && *admin ? admin : "127.0.0.1:50052",
+        .output = "table",
+        .timeout_ms = 10000,
+    };
+}
+
+bool common_json(const struct common *common)
+{
+    return strcmp(common->output, "json") == 0;
+}
+
+bool common_check(const struct common *common)
+{
+    if (common_json(common) || !strcmp(common->output, "table"))
+        return true;
+    cli_fail("--output is '%s'; it may be table or json", common->output);
+    return false;
+}
+
+static int explain(const struct usage *usage, const struct option_row *rows)
+{
+    printf("freshet %s %s\n\n%s\n\n", usage->verb, usage->arguments, usage->about);
+    for (; rows->name; rows++) {
+        char left[64];
+        snprintf(left, sizeof(left), "%c%c%s--%s%s%s", rows->letter ? '-' : ' ', rows->letter ? rows->letter : ' ',
+                 rows->letter ? ", " : "  ", rows->name, rows->argument ? " " : "", rows->argument ? rows->argument : "");
+        printf("  %-30s %s\n", left, rows->help);
+    }
+    printf("\nExample:\n  %s\n", usage->example);
+    return CLI_DONE;
+}
+
+static const struct option_row *find(const struct option_row *rows, const char *name, size_t len)
+{
+    for (; rows->name; rows++)
+        if (strlen(rows->name) == len && !memcmp(rows->name, name, len))
+            return rows;
+    return NULL;
+}
+
+static const struct option_row *find_letter(const struct option_row *rows, char letter)
+{
+    for (; rows->name; rows++)
+        if (rows->letter == letter)
+            return rows;
+    return NULL;
+}
+
+static void add_text(struct texts *texts, const char *text)
+{
+    fr_reserve((void **)&texts->at, &texts->cap, texts->len + 1, sizeof(*texts->at));
+    texts->at[texts->len++] = text;
+}
+
+static bool store(const struct option_row *row, const char *value)
+{
+    char *end;
+
+    errno = 0;
+    switch (row->kind) {
+    case OPTION_TEXT:
+        *(const char **)row->target = value;
+        return true;
+    case OPTION_TEXTS:
+        add_text(row->target, value);
+        return true;
+    case OPTION_COUNT:
+        *(uint64_t *)row->target = strtoull(value, &end, 10);
+        if (*value && !*end && !errno && *value != '-')
+            return true;
+        cli_fail("--%s is '%s', which is no whole number", row->name, value);
+        return false;
+    case OPTION_REAL:
+        *(double *)row->target = strtod(value, &end);
+        if (*value && !*end && isfinite(*(double *)row->target))
+            return true;
+        cli_fail("--%s is '%s', which is no number", row->name, value);
+        return false;
+    case OPTION_FLAG:
+        *(bool *)row->target = true;
+        return true;
+    }
+    return false;
+}
+
+/* One argument that begins with a dash; *at moves past a value that stands on its own. */
+static bool read_option(const struct usage *usage, const struct option_row *rows, int argc, char **argv, int *at)
+{
+    const char *text = argv[*at], *value = NULL;
+    const struct option_row *row;
+
+    if (text[1] == '-') {
+        size_t len = strcspn(text + 2, "=");
+        row = find(rows, text + 2, len);
+        value = text[2 + len] ? text + 3 + len : NULL;
+    } else {
+        row = find_letter(rows, text[1]);
+        value = text[2] ? text + 2 : NULL;
+    }
+    if (!row) {
+        cli_fail("%s has no option '%s'; freshet %s --help lists them", usage->verb, text, usage->verb);
+        return false;
+    }
+    if (row->kind == OPTION_FLAG) {
+        if (value)
+            cli_fail("--%s takes no value", row->name);
+        return !value && store(row, NULL);
+    }
+    if (!value && ++*at < argc)
+        value = argv[*at];
+    if (!value) {
+        cli_fail("--%s needs a value: %s", row->name, row->argument);
+        return false;
+    }
+    return store(row, value);
+}
+
+int options_read(const struct usage *usage, const struct option_row *rows, int argc, char **argv, struct texts *rest)
+{
+    bool options = true;
+
+    for (int at = 1; at < argc; at++) {
+        const char *text = argv[at];
+        if (options && (!strcmp(text, "--help") || !strcmp(text, "-h")))
+            return explain(usage, rows);
+        if (options && !strcmp(text, "--")) {
+            options = false;
+        } else if (options && text[0] == '-' && text[1]) {
+            if (!read_option(usage, rows, argc, argv, &at))
+                return CLI_USAGE;
+        } else if (rest) {
+            add_text(rest, text);
+        } else {
+            cli_fail("%s takes no argument '%s'; freshet %s --help tells what it takes", usage->verb, text, usage->verb);
+            return CLI_USAGE;
+        }
+    }
+    return -1;
+}

@@ -1,0 +1,269 @@
+/*
+ * publish.c -- a file's events to Kafka: keyed by user with the Java partitioner, so that one user is in one partition; protobuf values; done
+ * when every record is acknowledged. --wait goes on until the daemon has applied them.
+ */
+#include <errno.h>
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "formats.h"
+#include "freshet/alloc.h"
+#include "freshet/clock.h"
+#include "freshet/v1/admin.pb-c.h"
+#include "freshet/v1/events.pb-c.h"
+
+enum { BAD_SHOWN_MAX = 10, PARTITIONS_SEEN_MAX = 4096, POLL_MS = 50 };
+
+struct publish {
+    const char *brokers, *topic, *format;
+    struct texts settings;
+    uint64_t rate, total;
+    bool wait;
+    struct common common;
+    rd_kafka_t *producer;
+    /* counted by line */
+    uint64_t lines, sent, skipped, bad;
+    /* counted by delivery reports */
+    uint64_t delivered, failed;
+    char failure[256];
+    int64_t next[PARTITIONS_SEEN_MAX]; /* behind what was delivered, by partition */
+};
+
+static void delivered(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
+{
+    struct publish *publish = opaque;
+
+    (void)producer;
+    if (message->err) {
+        if (!publish->failed++)
+            snprintf(publish->failure, sizeof(publish->failure), "%s", rd_kafka_err2str(message->err));
+        return;
+    }
+    publish->delivered++;
+    if (message->partition < PARTITIONS_SEEN_MAX && message->offset + 1 > publish->next[message->partition])
+        publish->next[message->partition] = message->offset + 1;
+}
+
+static bool set(rd_kafka_conf_t *conf, const char *key, const char *value)
+{
+    char why[256];
+
+    if (rd_kafka_conf_set(conf, key, value, why, sizeof(why)) == RD_KAFKA_CONF_OK)
+        return true;
+    cli_fail("--set %s: %s", key, why);
+    return false;
+}
+
+static bool open_producer(struct publish *publish)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    char why[256];
+    bool good = set(conf, "bootstrap.servers", publish->brokers) && set(conf, "client.id", "freshet") &&
+                set(conf, "partitioner", "murmur2_random") && set(conf, "enable.idempotence", "true") &&
+                set(conf, "linger.ms", "20") && set(conf, "queue.buffering.max.messages", "200000") &&
+                set(conf, "log_level", "3");
+
+    for (size_t i = 0; good && i < publish->settings.len; i++) {
+        char *key = fr_strdup(publish->settings.at[i]), *equals = strchr(key, '=');
+        if (equals) {
+            *equals = '\0';
+            good = set(conf, key, equals + 1);
+        } else {
+            cli_fail("--set is '%s'; it may be key=value", key);
+            good = false;
+        }
+        free(key);
+    }
+    rd_kafka_conf_set_dr_msg_cb(conf, delivered);
+    rd_kafka_conf_set_opaque(conf, publish);
+    publish->producer = good ? rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why)) : NULL;
+    if (!publish->producer) {
+        if (good)
+            cli_fail("cannot make a producer: %s", why);
+        rd_kafka_conf_destroy(conf);
+    }
+    return publish->producer;
+}
+
+static bool send_event(struct publish *publish, const struct line_event *line)
+{
+    Freshet__V1__Event event = FRESHET__V1__EVENT__INIT;
+    char type[128];
+    uint8_t stack[2048], *bytes = stack;
+    rd_kafka_resp_err_t refused;
+
+    snprintf(type, sizeof(type), "%.*s", (int)line->type.len, line->type.at);
+    event.user_id = (ProtobufCBinaryData){line->user.len, (uint8_t *)(uintptr_t)line->user.at};
+    event.item_id = (ProtobufCBinaryData){line->item.len, (uint8_t *)(uintptr_t)line->item.at};
+    event.event_id = (ProtobufCBinaryData){line->event_id.len, (uint8_t *)(uintptr_t)line->event_id.at};
+    event.type = type;
+    event.time_ms = line->time_ms;
+    if (line->has_value) {
+        event.value_given_case = FRESHET__V1__EVENT__VALUE_GIVEN_VALUE;
+        event.value = line->value;
+    }
+    size_t len = freshet__v1__event__get_packed_size(&event);
+    if (len > sizeof(stack))
+        bytes = fr_alloc(len);
+    freshet__v1__event__pack(&event, bytes);
+    do {
+        refused = rd_kafka_producev(publish->producer, RD_KAFKA_V_TOPIC(publish->topic),
+                                    RD_KAFKA_V_KEY(line->user.at, line->user.len), RD_KAFKA_V_VALUE(bytes, len),
+                                    RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        rd_kafka_poll(publish->producer, refused == RD_KAFKA_RESP_ERR__QUEUE_FULL ? POLL_MS : 0);
+    } while (refused == RD_KAFKA_RESP_ERR__QUEUE_FULL);
+    if (bytes != stack)
+        free(bytes);
+    if (refused)
+        cli_fail("line %llu: %s", (unsigned long long)publish->lines, rd_kafka_err2str(refused));
+    return !refused;
+}
+
+/* Holds back to --rate events a second, by serving deliveries meanwhile. */
+static void pace(struct publish *publish, uint64_t began_ns)
+{
+    while (publish->rate) {
+        uint64_t due = began_ns + publish->sent * 1000000000U / publish->rate, now = fr_mono_ns();
+        if (now >= due)
+            return;
+        rd_kafka_poll(publish->producer, (int)((due - now) / 1000000U) + 1);
+    }
+}
+
+static bool send_file(struct publish *publish, FILE *file, struct format *format)
+{
+    struct progress *progress = progress_new("publishing", publish->total);
+    uint64_t began = fr_mono_ns();
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t len;
+    bool good = true;
+
+    while (good && (len = getline(&line, &room, file)) >= 0) {
+        struct line_event event;
+        const char *problem = NULL;
+        publish->lines++;
+        line[strcspn(line, "\r\n")] = '\0';
+        switch (format_line(format, line, &event, &problem)) {
+        case LINE_SKIP:
+            publish->skipped++;
+            break;
+        case LINE_BAD:
+            if (publish->bad++ < BAD_SHOWN_MAX)
+                cli_fail("line %llu %s", (unsigned long long)publish->lines, problem);
+            break;
+        case LINE_EVENT:
+            pace(publish, began);
+            good = send_event(publish, &event);
+            publish->sent += good;
+            break;
+        }
+        progress_show(progress, publish->sent);
+    }
+    free(line);
+    while (good && rd_kafka_outq_len(publish->producer) > 0 && !publish->failed) {
+        rd_kafka_poll(publish->producer, POLL_MS);
+        progress_show(progress, publish->delivered);
+    }
+    progress_end(progress, publish->delivered);
+    return good && !publish->failed;
+}
+
+/* How many of the published records the daemon has yet to apply; UINT64_MAX on a failed call. */
+static uint64_t left_to_apply(struct publish *publish, struct fr_err *err)
+{
+    Freshet__V1__GetStatusRequest request = FRESHET__V1__GET_STATUS_REQUEST__INIT;
+    Freshet__V1__GetStatusResponse *status;
+    uint64_t left = 0;
+
+    if (rpc_call(publish->common.admin, "/freshet.v1.Admin/GetStatus", &request.base,
+                 &freshet__v1__get_status_response__descriptor, (ProtobufCMessage **)(void *)&status,
+                 publish->common.timeout_ms, err))
+        return UINT64_MAX;
+    for (int p = 0; p < PARTITIONS_SEEN_MAX; p++) {
+        int64_t applied = 0;
+        for (size_t i = 0; publish->next[p] && i < status->n_partitions; i++)
+            if (status->partitions[i]->partition == p && !strcmp(status->partitions[i]->topic, publish->topic))
+                applied = status->partitions[i]->applied;
+        if (publish->next[p] > applied)
+            left += (uint64_t)(publish->next[p] - (applied > 0 ? applied : 0));
+    }
+    protobuf_c_message_free_unpacked(&status->base, NULL);
+    return left;
+}
+
+static bool wait_applied(struct publish *publish)
+{
+    struct progress *progress = progress_new("learning", publish->delivered);
+    struct fr_err err;
+    uint64_t left;
+
+    while ((left = left_to_apply(publish, &err)) && left != UINT64_MAX) {
+        progress_show(progress, left < publish->delivered ? publish->delivered - left : 0);
+        rd_kafka_poll(publish->producer, POLL_MS);
+    }
+    progress_end(progress, left ? 0 : publish->delivered);
+    if (left)
+        cli_fail("%s", err.text);
+    return !left;
+}
+
+static int run(struct publish *publish, FILE *file, struct format *format)
+{
+    if (!open_producer(publish))
+        return CLI_FAILED;
+    bool good = send_file(publish, file, format);
+    if (publish->failed)
+        cli_fail("%llu records were not delivered: %s", (unsigned long long)publish->failed, publish->failure);
+    if (good && publish->wait)
+        good = wait_applied(publish);
+    fprintf(stderr, "%llu events published, %llu lines skipped, %llu bad\n", (unsigned long long)publish->delivered,
+            (unsigned long long)publish->skipped, (unsigned long long)publish->bad);
+    rd_kafka_destroy(publish->producer);
+    return good && !publish->bad ? CLI_DONE : CLI_FAILED;
+}
+
+int verb_publish(int argc, char **argv)
+{
+    static const struct usage usage = {
+        "publish", "FILE|- [OPTION]...",
+        "Send a file's events to Kafka, keyed by user. Formats: movielens, csv, tsv, jsonl, online-retail.",
+        "freshet publish u.data --format movielens --brokers 127.0.0.1:9092 --wait"};
+    struct publish *publish = fr_zalloc(1, sizeof(*publish));
+    struct texts files = {0};
+    publish->brokers = getenv("FRESHET_BROKERS") ? getenv("FRESHET_BROKERS") : "127.0.0.1:9092";
+    publish->topic = "events";
+    publish->format = "jsonl";
+    publish->common = common_defaults();
+    const struct option_row rows[] = {
+        {"format", 'f', OPTION_TEXT, &publish->format, "NAME", "of the file (default jsonl)"},
+        {"brokers", 'b', OPTION_TEXT, &publish->brokers, "LIST", "Kafka (default $FRESHET_BROKERS or 127.0.0.1:9092)"},
+        {"topic", 't', OPTION_TEXT, &publish->topic, "NAME", "default events"},
+        {"set", 'X', OPTION_TEXTS, &publish->settings, "KEY=VALUE", "a librdkafka setting; may be repeated"},
+        {"rate", 0, OPTION_COUNT, &publish->rate, "N", "at most so many events a second"},
+        {"total", 0, OPTION_COUNT, &publish->total, "N", "events to come, for the progress bar"},
+        {"wait", 'w', OPTION_FLAG, &publish->wait, NULL, "until the daemon has applied them all"},
+        ADMIN_ROW(publish->common), OUTPUT_ROWS(publish->common), {0},
+    };
+    int status = options_read(&usage, rows, argc, argv, &files);
+    struct format *format = status < 0 ? format_new(publish->format) : NULL;
+
+    if (status < 0 && files.len != 1) {
+        cli_fail("publish needs one FILE, or - for standard input");
+        status = CLI_USAGE;
+    } else if (status < 0 && !format) {
+        cli_fail("--format is '%s'; it may be movielens, csv, tsv, jsonl or online-retail", publish->format);
+        status = CLI_USAGE;
+    } else if (status < 0) {
+        FILE *file = strcmp(files.at[0], "-") ? fopen(files.at[0], "r") : stdin;
+        status = file ? run(publish, file, format) : cli_fail("cannot open '%s': %s", files.at[0], strerror(errno));
+        if (file && file != stdin)
+            fclose(file);
+    }
+    format_free(format);
+    free(publish);
+    return status;
+}

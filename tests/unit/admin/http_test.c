@@ -1,0 +1,320 @@
+/*
+ * http_test.c -- the operators' HTTP, asked over a real socket by a client that knows nothing but bytes.
+ *
+ * fr_pulse_all is replaced at link time (CMakeLists.txt), because a loop counts as stuck only after half a minute.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "freshet/admin.h"
+#include "freshet/life.h"
+#include "freshet/metric.h"
+
+static const char *stuck_loop;
+
+bool __wrap_fr_pulse_all(const char **ret_stuck);
+
+bool __wrap_fr_pulse_all(const char **ret_stuck)
+{
+    if (stuck_loop)
+        *ret_stuck = stuck_loop;
+    return !stuck_loop;
+}
+
+/* ---- a client --------------------------------------------------------------------------------------------------- */
+
+enum { ANSWER_MAX = 1 << 20 };
+static char answer[ANSWER_MAX]; /* head and body of the last one */
+
+static int connect_to(int family, int port)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in6 v6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_loopback};
+    int fd = socket(family, SOCK_STREAM, 0);
+
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_true(fd >= 0);
+    assert_int_equal(family == AF_INET ? connect(fd, (struct sockaddr *)&v4, sizeof v4)
+                                       : connect(fd, (struct sockaddr *)&v6, sizeof v6),
+                     0);
+    return fd;
+}
+
+/* Sends all of it, reads until the other side closes. */
+static void exchange(int fd, const char *request, size_t len)
+{
+    size_t got = 0;
+    ssize_t n;
+
+    while (len > 0 && (n = send(fd, request, len, MSG_NOSIGNAL)) > 0) {
+        request += n;
+        len -= (size_t)n;
+    }
+    while (got < ANSWER_MAX - 1 && (n = recv(fd, answer + got, ANSWER_MAX - 1 - got, 0)) > 0)
+        got += (size_t)n;
+    answer[got] = 0;
+    close(fd);
+}
+
+/* "GET /livez" and further header lines, each with \r\n. Returns the status. */
+static int ask(const struct admin *admin, const char *line, const char *headers)
+{
+    char request[1000];
+    int len = snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: localhost\r\n%sConnection: close\r\n\r\n", line,
+                       headers);
+
+    exchange(connect_to(AF_INET, admin_port(admin)), request, (size_t)len);
+    assert_int_equal(strncmp(answer, "HTTP/1.1 ", 9), 0);
+    return atoi(answer + 9);
+}
+
+static const char *body(void)
+{
+    const char *end = strstr(answer, "\r\n\r\n");
+
+    assert_non_null(end);
+    return end + 4;
+}
+
+static int start(void **state)
+{
+    struct admin *admin;
+    struct fr_err err;
+
+    stuck_loop = NULL;
+    fr_state_set(FR_STARTING);
+    if (admin_start(&admin, "127.0.0.1:0", &err) != FR_OK)
+        return -1;
+    *state = admin;
+    return 0;
+}
+
+static int stop(void **state)
+{
+    admin_stop(*state);
+    return 0;
+}
+
+/* ---- tests ------------------------------------------------------------------------------------------------------ */
+
+static void started_and_ready_follow_the_state(void **state)
+{
+    assert_int_equal(ask(*state, "GET /startupz", ""), 503);
+    assert_string_equal(body(), "starting\n");
+    assert_int_equal(ask(*state, "GET /readyz", ""), 503);
+    fr_state_set(FR_RUNNING);
+    assert_int_equal(ask(*state, "GET /startupz", ""), 200);
+    assert_int_equal(ask(*state, "GET /readyz", ""), 200);
+    assert_string_equal(body(), "running\n");
+    fr_state_set(FR_DRAINING);
+    assert_int_equal(ask(*state, "GET /startupz", ""), 200);
+    assert_int_equal(ask(*state, "GET /readyz", ""), 503);
+    assert_string_equal(body(), "draining\n");
+}
+
+static void live_until_a_loop_is_stuck_and_then_it_is_named(void **state)
+{
+    assert_int_equal(ask(*state, "GET /livez", ""), 200);
+    assert_string_equal(body(), "live\n");
+    stuck_loop = "engine";
+    assert_int_equal(ask(*state, "GET /livez", ""), 503);
+    assert_string_equal(body(), "stuck: engine has not moved for 30 seconds\n");
+    stuck_loop = NULL;
+    assert_int_equal(ask(*state, "GET /livez", ""), 200);
+}
+
+static void metrics_come_as_plain_text_unless_open_metrics_is_preferred(void **state)
+{
+    static const struct {
+        const char *accept;
+        bool open;
+    } cases[] = {
+        {"", false},
+        {"Accept: */*\r\n", false},
+        {"Accept: text/plain\r\n", false},
+        {"Accept: application/openmetrics-text\r\n", true},
+        /* Prometheus 2.42 */
+        {"Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+         "text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n",
+         true},
+        {"Accept: application/openmetrics-text;q=0.3, text/plain;q=0.9\r\n", false},
+        {"Accept: application/openmetrics-text;q=0\r\n", false},
+        {"Accept: application/openmetrics-textual\r\n", false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *end;
+
+        assert_int_equal(ask(*state, "GET /metrics", cases[i].accept), 200);
+        end = body() + strlen(body()) - 6;
+        assert_int_equal(strcmp(end, "# EOF\n") == 0, cases[i].open);
+        assert_non_null(strstr(
+            answer, cases[i].open ? "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"
+                                  : "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+    }
+}
+
+static void metrics_are_those_of_the_moment(void **state)
+{
+    fr_gauge(FR_SERIES(FR_M_OUTBOX_PENDING), 7);
+    assert_int_equal(ask(*state, "GET /metrics", ""), 200);
+    assert_non_null(strstr(body(), "\nfreshet_outbox_pending 7\n"));
+    fr_gauge(FR_SERIES(FR_M_OUTBOX_PENDING), 3);
+    assert_int_equal(ask(*state, "GET /metrics", ""), 200);
+    assert_non_null(strstr(body(), "\nfreshet_outbox_pending 3\n"));
+}
+
+static void an_unknown_path_is_not_found(void **state)
+{
+    assert_int_equal(ask(*state, "GET /", ""), 404);
+    assert_int_equal(ask(*state, "GET /metricsz", ""), 404);
+    assert_int_equal(ask(*state, "POST /nowhere", "Content-Length: 0\r\n"), 404);
+    assert_non_null(strstr(body(), "/livez"));
+}
+
+static void a_query_does_not_hide_the_page(void **state)
+{
+    assert_int_equal(ask(*state, "GET /livez?verbose", ""), 200);
+}
+
+static void only_get_and_head_are_answered(void **state)
+{
+    static const char *const methods[] = {"POST", "PUT", "DELETE", "OPTIONS", "BREW"};
+
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        char line[60];
+
+        snprintf(line, sizeof line, "%s /livez", methods[i]);
+        assert_int_equal(ask(*state, line, "Content-Length: 0\r\n"), 405);
+        assert_non_null(strstr(answer, "\r\nAllow: GET, HEAD\r\n"));
+    }
+    assert_int_equal(ask(*state, "HEAD /livez", ""), 200);
+    assert_non_null(strstr(answer, "\r\nContent-Length: 5\r\n"));
+    assert_string_equal(body(), "");
+}
+
+static void a_body_nobody_wants_is_read_and_dropped(void **state)
+{
+    enum { BODY = 300000 };
+    static char request[BODY + 200];
+    int head = snprintf(request, 200,
+                        "POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", BODY);
+
+    memset(request + head, 'x', BODY);
+    exchange(connect_to(AF_INET, admin_port(*state)), request, (size_t)head + BODY);
+    assert_int_equal(strncmp(answer, "HTTP/1.1 405 ", 13), 0);
+}
+
+static void nonsense_and_endless_headers_end_the_connection_only(void **state)
+{
+    static char huge[200000];
+
+    exchange(connect_to(AF_INET, admin_port(*state)), "\0\1\2\r\n\r\n", 7);
+    memset(huge, 'h', sizeof huge);
+    memcpy(huge, "GET /livez HTTP/1.1\r\nX-Long: ", 29);
+    exchange(connect_to(AF_INET, admin_port(*state)), huge, sizeof huge);
+    assert_int_not_equal(strncmp(answer, "HTTP/1.1 200", 12), 0);
+    assert_int_equal(ask(*state, "GET /livez", ""), 200);
+}
+
+static void one_connection_can_ask_again(void **state)
+{
+    static const char twice[] =
+        "GET /livez HTTP/1.1\r\nHost: h\r\n\r\nGET /livez HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    const char *first, *second;
+
+    exchange(connect_to(AF_INET, admin_port(*state)), twice, sizeof twice - 1);
+    first = strstr(answer, "\r\n\r\nlive\n");
+    assert_non_null(first);
+    second = strstr(first + 4, "\r\n\r\nlive\n");
+    assert_non_null(second);
+}
+
+static void an_address_in_use_is_named(void **state)
+{
+    struct admin *second = NULL;
+    struct fr_err err = {0};
+    char address[64], expected[200];
+
+    snprintf(address, sizeof address, "127.0.0.1:%d", admin_port(*state));
+    assert_int_equal(admin_start(&second, address, &err), FR_IO);
+    snprintf(expected, sizeof expected, "cannot listen on '%s': Address already in use", address);
+    assert_string_equal(err.text, expected);
+    assert_null(second);
+}
+
+static void an_address_that_is_none_is_named(void **state)
+{
+    static const char *const bad[] = {"", "9464", ":9464", "localhost:", "[]:1"};
+    struct admin *admin = NULL;
+    struct fr_err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(admin_start(&admin, bad[i], &err), FR_INVALID);
+        assert_non_null(strstr(err.text, "is not host:port"));
+    }
+    assert_int_equal(admin_start(&admin, "no.such.host.invalid:0", &err), FR_IO);
+    assert_non_null(strstr(err.text, "cannot listen on 'no.such.host.invalid:0': "));
+    assert_null(admin);
+}
+
+static bool has_ipv6(void)
+{
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof any) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return has;
+}
+
+static void an_ipv6_address_stands_in_brackets(void **state)
+{
+    static const char request[] = "GET /livez HTTP/1.0\r\n\r\n";
+    struct admin *admin;
+    struct fr_err err;
+
+    (void)state;
+    if (!has_ipv6())
+        skip();
+    assert_int_equal(admin_start(&admin, "[::1]:0", &err), FR_OK);
+    exchange(connect_to(AF_INET6, admin_port(admin)), request, sizeof request - 1);
+    assert_string_equal(body(), "live\n");
+    admin_stop(admin);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(started_and_ready_follow_the_state, start, stop),
+        cmocka_unit_test_setup_teardown(live_until_a_loop_is_stuck_and_then_it_is_named, start, stop),
+        cmocka_unit_test_setup_teardown(metrics_come_as_plain_text_unless_open_metrics_is_preferred, start, stop),
+        cmocka_unit_test_setup_teardown(metrics_are_those_of_the_moment, start, stop),
+        cmocka_unit_test_setup_teardown(an_unknown_path_is_not_found, start, stop),
+        cmocka_unit_test_setup_teardown(a_query_does_not_hide_the_page, start, stop),
+        cmocka_unit_test_setup_teardown(only_get_and_head_are_answered, start, stop),
+        cmocka_unit_test_setup_teardown(a_body_nobody_wants_is_read_and_dropped, start, stop),
+        cmocka_unit_test_setup_teardown(nonsense_and_endless_headers_end_the_connection_only, start, stop),
+        cmocka_unit_test_setup_teardown(one_connection_can_ask_again, start, stop),
+        cmocka_unit_test_setup_teardown(an_address_in_use_is_named, start, stop),
+        cmocka_unit_test(an_address_that_is_none_is_named),
+        cmocka_unit_test(an_ipv6_address_stands_in_brackets),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

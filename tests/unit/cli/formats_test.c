@@ -1,0 +1,153 @@
+/*
+ * formats_test.c -- lines as people have them, good and bad.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "formats.h"
+
+static enum line_result parse(struct format *format, const char *line, struct line_event *ret, const char **problem)
+{
+    static char room[1024];
+
+    strcpy(room, line);
+    return format_line(format, room, ret, problem);
+}
+
+static void expect(const struct line_event *event, const char *user, const char *item, const char *type, double value,
+                   int64_t time_ms)
+{
+    assert_int_equal(event->user.len, strlen(user));
+    assert_memory_equal(event->user.at, user, event->user.len);
+    assert_int_equal(event->item.len, strlen(item));
+    assert_memory_equal(event->item.at, item, event->item.len);
+    assert_int_equal(event->type.len, strlen(type));
+    assert_memory_equal(event->type.at, type, event->type.len);
+    assert_true(event->value == value);
+    assert_int_equal(event->time_ms, time_ms);
+}
+
+static void movielens_rates_in_seconds(void **state)
+{
+    struct format *format = format_new("movielens");
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(format, "196\t242\t3\t881250949", &event, &problem), LINE_EVENT);
+    expect(&event, "196", "242", "rating", 3, 881250949000);
+    assert_int_equal(parse(format, "196\t242\tthree\t881250949", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "196\t242\t3", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "\t242\t3\t881250949", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "", &event, &problem), LINE_SKIP);
+    format_free(format);
+}
+
+static void csv_goes_by_its_header_and_minds_quotes(void **state)
+{
+    struct format *format = format_new("csv");
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(format, "time_ms,item_id,extra,user_id,value", &event, &problem), LINE_SKIP);
+    assert_int_equal(parse(format, "5,\"a, \"\"b\"\"\",x,ann,2.5", &event, &problem), LINE_EVENT);
+    expect(&event, "ann", "a, \"b\"", "", 2.5, 5);
+    assert_true(event.has_value);
+    assert_int_equal(parse(format, "5,a,x,ann", &event, &problem), LINE_EVENT);
+    assert_false(event.has_value);
+    assert_int_equal(parse(format, "5,a,x,ann,inf", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "soon,a,x,ann,1", &event, &problem), LINE_BAD);
+    format_free(format);
+}
+
+static void a_header_must_name_user_and_item(void **state)
+{
+    struct format *format = format_new("tsv");
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(format, "user\titem_id", &event, &problem), LINE_BAD);
+    format_free(format);
+}
+
+static void jsonl_takes_both_spellings(void **state)
+{
+    struct format *format = format_new("jsonl");
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(format, "{\"user_id\":\"ann\",\"itemId\":\"a\",\"type\":\"click\",\"timeMs\":\"12\"}", &event, &problem),
+                     LINE_EVENT);
+    expect(&event, "ann", "a", "click", 0, 12);
+    assert_int_equal(parse(format, "{\"user_id\":\"ann\"}", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "[1]", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "{\"user_id\":\"ann\",\"item_id\":\"a\",\"value\":\"x\"}", &event, &problem), LINE_BAD);
+    format_free(format);
+}
+
+static void online_retail_knows_purchases_returns_and_nobody(void **state)
+{
+    struct format *format = format_new("online-retail");
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(format, "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country", &event,
+                           &problem),
+                     LINE_SKIP);
+    /* 2010-12-01 08:26:00 UTC is 1291191960 seconds (date -u -d '2010-12-01 08:26' +%s). */
+    assert_int_equal(parse(format, "536365,85123A,\"HEART, WHITE\",6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom", &event,
+                           &problem),
+                     LINE_EVENT);
+    expect(&event, "17850", "85123A", "purchase", 6, 1291191960000);
+    assert_int_equal(parse(format, "C536379,D,Discount,-1,2010-12-01 08:26:00,27.5,14527.0,United Kingdom", &event, &problem),
+                     LINE_EVENT);
+    expect(&event, "14527", "D", "return", 1, 1291191960000);
+    assert_int_equal(parse(format, "536414,22139,,56,2010-12-01 11:52:00,0.0,,United Kingdom", &event, &problem), LINE_SKIP);
+    assert_int_equal(parse(format, "536414,22139,,56,yesterday,0.0,1.0,United Kingdom", &event, &problem), LINE_BAD);
+    format_free(format);
+}
+
+static void the_extract_repeats_time_and_customer_by_leaving_them_out(void **state)
+{
+    struct format *format = format_new("online-retail");
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(format, "#online-retail minutes-since 2010-12-01T00:00:00Z", &event, &problem), LINE_SKIP);
+    assert_int_equal(parse(format, "506\t17850\t85123A\t6", &event, &problem), LINE_EVENT);
+    expect(&event, "17850", "85123A", "purchase", 6, 1291191960000);
+    assert_int_equal(parse(format, "\t\t71053\t-2", &event, &problem), LINE_EVENT);
+    expect(&event, "17850", "71053", "return", 2, 1291191960000);
+    assert_int_equal(parse(format, "507\t1\t71053", &event, &problem), LINE_BAD);
+    format_free(format);
+}
+
+static void there_are_five_formats(void **state)
+{
+    (void)state;
+    assert_null(format_new("parquet"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(movielens_rates_in_seconds),
+        cmocka_unit_test(csv_goes_by_its_header_and_minds_quotes),
+        cmocka_unit_test(a_header_must_name_user_and_item),
+        cmocka_unit_test(jsonl_takes_both_spellings),
+        cmocka_unit_test(online_retail_knows_purchases_returns_and_nobody),
+        cmocka_unit_test(the_extract_repeats_time_and_customer_by_leaving_them_out),
+        cmocka_unit_test(there_are_five_formats),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

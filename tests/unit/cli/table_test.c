@@ -1,0 +1,88 @@
+/*
+ * table_test.c -- what people and programs see of an answer.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cli.h"
+#include "freshet/v1/recommender.pb-c.h"
+
+int cli_fail(const char *format, ...)
+{
+    (void)format;
+    return CLI_FAILED;
+}
+
+bool cli_terminal(void)
+{
+    return false;
+}
+
+static void width_counts_characters(void **state)
+{
+    (void)state;
+    assert_int_equal(table_width("na\xC3\xAFve"), 5);
+    assert_int_equal(table_width(""), 0);
+}
+
+static void json_is_that_of_proto3(void **state)
+{
+    Freshet__V1__AsOf as_of = FRESHET__V1__AS_OF__INIT;
+    Freshet__V1__Recommendation item = FRESHET__V1__RECOMMENDATION__INIT, *items[] = {&item};
+    Freshet__V1__RecommendResponse answer = FRESHET__V1__RECOMMEND_RESPONSE__INIT;
+
+    (void)state;
+    as_of.event_time_ms = 9007199254740993; /* more than a double holds: a string */
+    item.item_id = data_of("a\"b");
+    item.score = 0.5;
+    answer.n_items = 1;
+    answer.items = items;
+    answer.fallback = true;
+    answer.as_of = &as_of;
+    char *text = json_text(&answer.base);
+    assert_string_equal(text, "{\"items\":[{\"itemId\":\"a\\\"b\",\"score\":0.5}],\"fallback\":true,"
+                              "\"asOf\":{\"eventTimeMs\":\"9007199254740993\"}}");
+    free(text);
+}
+
+static void options_are_read_in_every_spelling(void **state)
+{
+    static const struct usage usage = {"verb", "", "", ""};
+    uint64_t k = 0;
+    const char *name = NULL;
+    bool flag = false;
+    struct texts rest = {0};
+    const struct option_row rows[] = {{"k", 'k', OPTION_COUNT, &k, "N", ""},
+                                      {"name", 'n', OPTION_TEXT, &name, "NAME", ""},
+                                      {"flag", 0, OPTION_FLAG, &flag, NULL, ""},
+                                      {0}};
+    char *good[] = {"verb", "-k5", "--name=x", "--flag", "one", "--", "--two"};
+    char *unknown[] = {"verb", "--nome", "x"}, *number[] = {"verb", "-k", "five"}, *missing[] = {"verb", "-n"};
+
+    (void)state;
+    assert_int_equal(options_read(&usage, rows, 7, good, &rest), -1);
+    assert_int_equal(k, 5);
+    assert_string_equal(name, "x");
+    assert_true(flag);
+    assert_int_equal(rest.len, 2);
+    assert_string_equal(rest.at[1], "--two");
+    assert_int_equal(options_read(&usage, rows, 3, unknown, &rest), CLI_USAGE);
+    assert_int_equal(options_read(&usage, rows, 3, number, &rest), CLI_USAGE);
+    assert_int_equal(options_read(&usage, rows, 2, missing, &rest), CLI_USAGE);
+    free(rest.at);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(width_counts_characters),
+        cmocka_unit_test(json_is_that_of_proto3),
+        cmocka_unit_test(options_are_read_in_every_spelling),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
