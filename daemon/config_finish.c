@@ -185,7 +185,8 @@ static void check_kafka(struct config *cfg, const struct config_host *host)
             host->kafka_problem ? host->kafka_problem(cfg->kafka_key[i], cfg->kafka_value[i], room, sizeof room) : NULL;
 
         if (problem)
-            config_problem(cfg, "%s: kafka.%.80s %s", cfg->kafka_origin[i], cfg->kafka_key[i], problem);
+            config_problem(cfg, "%s: kafka.%.80s%s %s", cfg->kafka_origin[i], cfg->kafka_key[i],
+                           strncmp(problem, "is ", 3) == 0 ? "" : ":", problem);
         if (names_brokers(cfg->kafka_key[i]))
             brokers = cfg->kafka_origin[i];
     }

@@ -97,7 +97,7 @@ static void put_line(struct fr_writer *out, const char *key, struct fr_bytes val
 
     fr_put_text(out, "%s = %.*s", key, (int)value.len, value.at);
     width = (int)(out->len - start);
-    fr_put_text(out, "%*s ; %s\n", width < 40 ? 40 - width : 1, "", origin);
+    fr_put_text(out, "%*s ; %s\n", width < 42 ? 42 - width : 0, "", origin);
 }
 
 static void print_types(const struct config *cfg, struct fr_writer *value, struct fr_writer *out)

@@ -3,6 +3,7 @@
  */
 #include "freshet/alloc.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { CHUNK_MIN = 16 << 10, CHUNK_KEPT_MAX = 1 << 20, ALIGN = 16 };
@@ -17,6 +18,7 @@ void *fr_arena_take(struct fr_arena *arena, size_t size)
 {
     struct fr_arena_chunk *chunk = arena->current;
 
+    assert(size < SIZE_MAX / 2);
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (!chunk || arena->used + size > chunk->size) {
         size_t room = chunk ? chunk->size * 2 : CHUNK_MIN;

@@ -23,13 +23,30 @@ enum { REAL_TEXT_ROOM = 32 };
 char *base_real_text(double value, char *room);
 
 /* log.c: may a line of this event be written at this time? Then *ret_suppressed says how many were not. */
-enum { LOG_LINES_PER_SECOND = 10 };
-bool log_admits(const char *event, uint64_t now_ns, uint64_t *ret_suppressed);
+enum { LOG_LINES_PER_SECOND = 10, LOG_EVENTS_MAX = 256 };
+bool log_admits(const char *event, uint64_t now_ns, uint32_t *ret_suppressed);
 
 /* utf8.c: length of the well-formed sequence at `at`, which has `len` >= 1 bytes; 0 if there is none. */
 size_t utf8_sequence(const unsigned char *at, size_t len);
 
 /* life.c: fr_pulse_all as of `now_ns` on the clock of fr_mono_ns. */
 bool life_pulses_at(uint64_t now_ns, const char **ret_stuck);
+
+/* AddressSanitizer knows malloc; these tell it which parts of our own regions nobody may touch. */
+#if defined(__SANITIZE_ADDRESS__)
+#define BASE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define BASE_ASAN 1
+#endif
+#endif
+#ifdef BASE_ASAN
+#include <sanitizer/asan_interface.h>
+#define base_poison(at, size) __asan_poison_memory_region((at), (size))
+#define base_unpoison(at, size) __asan_unpoison_memory_region((at), (size))
+#else
+#define base_poison(at, size) ((void)(at), (void)(size))
+#define base_unpoison(at, size) ((void)(at), (void)(size))
+#endif
 
 #endif

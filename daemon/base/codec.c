@@ -3,6 +3,7 @@
  */
 #include "freshet/codec.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,7 +124,8 @@ void fr_put_text(struct fr_writer *writer, const char *format, ...)
     va_copy(again, args);
     int len = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    char *at = len < 0 ? NULL : extend(writer, (size_t)len);
+    assert(len >= 0); /* all our formats are literals that work */
+    char *at = extend(writer, (size_t)len);
     if (at)
         vsnprintf(at, (size_t)len + 1, format, again); /* extend leaves one byte for the NUL */
     va_end(again);

@@ -1,8 +1,19 @@
 /*
  * epoch.c -- deferred freeing (the argument is in epoch.h).
  *
- * Reader slots stand in one block that never moves, a cache line each. Retired blocks wait in a ring in order of retirement, so
- * that reclaiming looks only at the oldest.
+ * Reader slots stand in one block that never moves, a cache line each. Retired blocks wait in a ring in order of
+ * retirement, so that reclaiming looks only at the oldest.
+ *
+ * In terms of C11, for a reader that enters while the writer publishes P, retires @7 and looks at the slots:
+ *
+ *     reader   present = 7    now ?        load P
+ *     writer   P = new        now: 7 -> 8  present ?
+ *
+ * All four accesses to `present` and `now` are sequentially consistent, so they stand in one order. Either the
+ * writer's look comes after the reader's store, and sees it: nothing retired @7 or later is freed. Or it comes before,
+ * and then the reader's second load of `now` comes after the step to 8 and reads it: what the writer did before that
+ * step, publishing included, happened before what the reader does next. No fence is needed, nor any particular order
+ * on P itself; an acquire load is enough.
  */
 #include "freshet/epoch.h"
 
@@ -12,6 +23,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base_private.h"
 #include "freshet/alloc.h"
 
 enum { READERS_MAX = 256 };
@@ -44,7 +56,7 @@ struct fr_epoch *fr_epoch_new(void)
     struct fr_epoch *epoch = aligned_alloc(64, (sizeof(*epoch) + 63) / 64 * 64);
 
     if (!epoch)
-        exit(70);
+        base_out_of_memory("an epoch", sizeof(*epoch));
     *epoch = (struct fr_epoch){0};
     for (int i = 0; i < READERS_MAX; i++)
         epoch->readers[i].epoch = epoch;
@@ -54,12 +66,12 @@ struct fr_epoch *fr_epoch_new(void)
 
 static void free_oldest(struct fr_epoch *epoch)
 {
-    struct retired *oldest = &epoch->ring[epoch->first];
+    struct retired oldest = epoch->ring[epoch->first]; /* out of the ring first: freeing it may retire more */
 
-    oldest->free_fn(oldest->context, oldest->block, oldest->size);
-    atomic_fetch_sub_explicit(&epoch->waiting, oldest->size, memory_order_relaxed);
     epoch->first = (epoch->first + 1) % epoch->cap;
     epoch->len--;
+    oldest.free_fn(oldest.context, oldest.block, oldest.size);
+    atomic_fetch_sub_explicit(&epoch->waiting, oldest.size, memory_order_relaxed);
 }
 
 void fr_epoch_free(struct fr_epoch *epoch)
@@ -99,6 +111,7 @@ void fr_epoch_enter(struct fr_epoch_reader *reader)
 {
     assert(atomic_load_explicit(&reader->present, memory_order_relaxed) == 0);
     atomic_store(&reader->present, atomic_load(&reader->epoch->now));
+    (void)atomic_load(&reader->epoch->now); /* not for its value: see the top */
 }
 
 void fr_epoch_leave(struct fr_epoch_reader *reader)

@@ -4,14 +4,17 @@
 #include "freshet/life.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
+#include "base_private.h"
 #include "freshet/alloc.h"
 #include "freshet/clock.h"
 
@@ -67,19 +70,23 @@ void fr_pulse_stop(struct fr_pulse *pulse)
     atomic_store(&pulse->name, NULL);
 }
 
-bool fr_pulse_all(const char **ret_stuck)
+bool life_pulses_at(uint64_t now_ns, const char **ret_stuck)
 {
-    uint64_t now = fr_mono_ns();
-
     for (int i = 0; i < FR_PULSES_MAX; i++) {
         const char *name = atomic_load(&pulses[i].name);
         uint64_t beaten = atomic_load(&pulses[i].beaten_ns);
-        if (name && now > beaten && now - beaten > (uint64_t)FR_PULSE_LIMIT_MS * 1000000U) {
+        /* A beat may be later than `now_ns`, which was read before. */
+        if (name && now_ns > beaten && now_ns - beaten > (uint64_t)FR_PULSE_LIMIT_MS * 1000000) {
             *ret_stuck = name;
             return false;
         }
     }
     return true;
+}
+
+bool fr_pulse_all(const char **ret_stuck)
+{
+    return life_pulses_at(fr_mono_ns(), ret_stuck);
 }
 
 /* ---- threads ---- */
@@ -103,18 +110,22 @@ static void *begin(void *arg)
 struct fr_thread *fr_thread_start(const char *name, void (*run)(void *arg), void *arg)
 {
     struct fr_thread *thread = fr_zalloc(1, sizeof(*thread));
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
     sigset_t all, before;
 
     snprintf(thread->name, sizeof(thread->name), "%s", name);
     thread->run = run;
     thread->arg = arg;
+    /* Those that a thread causes itself stay open, so that a crash is reported where it happens. */
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+        sigdelset(&all, own[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int refused = pthread_create(&thread->thread, NULL, begin, thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (refused) {
-        fprintf(stderr, "freshet: cannot start thread '%s': %s\n", name, strerror(refused));
-        _exit(70);
+        fprintf(stderr, "%s: cannot start thread '%s': %s\n", program_invocation_short_name, name, strerror(refused));
+        _exit(EX_SOFTWARE);
     }
     return thread;
 }

@@ -1,8 +1,16 @@
 /*
- * log.c -- one line per event on stderr, with one write(2) (log.h).
+ * log.c -- one line per event, made aside and written with one write(2) (log.h).
+ *
+ *     {"ts":"2026-11-23T10:11:12.123Z","level":"warn","component":"feed","event":"topic.missing",...}
+ *     2026-11-23T10:11:12.123Z warn  feed: topic does not exist yet (topic.missing) topic=events
+ *
+ * Texts come from the world. Whatever they hold, a line stays one line, valid JSON or harmless on a terminal: control
+ * characters (U+0000..1F, 7F..9F) become \u00XX, and each byte that is not UTF-8 becomes \ufffd.
  */
 #include "freshet/log.h"
 
+#include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -10,14 +18,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "freshet/bytes.h"
+#include "base_private.h"
 #include "freshet/clock.h"
 #include "freshet/codec.h"
 
-enum { LINE_MAX_BYTES = 16384, EVENTS_MAX = 256, PER_SECOND = 10 };
+enum { LINE_BYTES_MAX = 32768, MESSAGE_ROOM = 1024, FIELD_TEXT_MAX = 1024 };
 
 static _Atomic int level_least = FR_INFO;
 static _Atomic int format_now = FR_LOG_AUTO;
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 void fr_log_level(enum fr_level least)
 {
@@ -30,35 +40,41 @@ void fr_log_setup(enum fr_level least, enum fr_log_format format)
     atomic_store(&format_now, (int)format);
 }
 
-static const char *const level_names[] = {"debug", "info", "warn", "error"};
-
 /* ---- rate: what each event has written in this second ---- */
 
 static struct rate {
-    const char *event;
+    const char *event; /* a literal; NULL: this entry and those after it are free */
     uint64_t second;
     uint32_t written, suppressed;
-} rates[EVENTS_MAX];
+} rates[LOG_EVENTS_MAX];
 static pthread_mutex_t rates_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* May this line be written? If so, how many of its kind were not since the last one. A full table lets all others pass. */
-static bool admit(const char *event, uint32_t *ret_suppressed)
+static struct rate *rate_of(const char *event)
 {
-    uint64_t second = fr_mono_ns() / 1000000000U;
+    for (int i = 0; i < LOG_EVENTS_MAX; i++) {
+        if (!rates[i].event)
+            rates[i].event = event;
+        if (rates[i].event == event || strcmp(rates[i].event, event) == 0)
+            return &rates[i];
+    }
+    return NULL;
+}
+
+/* When the table is full, events that are not in it pass: better too many lines than none. */
+bool log_admits(const char *event, uint64_t now_ns, uint32_t *ret_suppressed)
+{
+    uint64_t second = now_ns / 1000000000;
     bool admitted = true;
 
     *ret_suppressed = 0;
     pthread_mutex_lock(&rates_lock);
-    for (int i = 0; i < EVENTS_MAX; i++) {
-        struct rate *rate = &rates[i];
-        if (rate->event && strcmp(rate->event, event) != 0)
-            continue;
-        rate->event = event;
+    struct rate *rate = rate_of(event);
+    if (rate) {
         if (rate->second != second) {
             rate->second = second;
             rate->written = 0;
         }
-        admitted = rate->written < PER_SECOND;
+        admitted = rate->written < LOG_LINES_PER_SECOND;
         if (admitted) {
             rate->written++;
             *ret_suppressed = rate->suppressed;
@@ -66,7 +82,6 @@ static bool admit(const char *event, uint32_t *ret_suppressed)
         } else {
             rate->suppressed++;
         }
-        break;
     }
     pthread_mutex_unlock(&rates_lock);
     return admitted;
@@ -74,114 +89,165 @@ static bool admit(const char *event, uint32_t *ret_suppressed)
 
 /* ---- text ---- */
 
-static size_t utf8_step(const char *at, size_t left)
+/* `quoted`: inside quotes, so that these and backslashes are escaped too. */
+static void put_clean(struct fr_writer *out, const char *text, size_t len, bool quoted)
 {
-    for (size_t len = 1; len <= 4 && len <= left; len++)
-        if (fr_utf8_valid(at, len))
-            return len;
-    return 0;
-}
+    const unsigned char *at = (const unsigned char *)text;
 
-static void put_json_text(struct fr_writer *out, const char *text)
-{
-    size_t left = strlen(text);
-
-    fr_put_u8(out, '"');
-    while (left) {
-        unsigned char byte = (unsigned char)*text;
-        size_t step = utf8_step(text, left);
-        if (byte == '"' || byte == '\\')
-            fr_put_text(out, "\\%c", byte);
-        else if (byte < 0x20 || byte == 0x7F)
-            fr_put_text(out, "\\u%04x", byte);
-        else if (step)
-            fr_put_bytes(out, text, step);
-        else
-            fr_put_text(out, "\\ufffd");
-        step = step ? step : 1;
-        text += step;
-        left -= step;
+    while (len) {
+        size_t step = utf8_sequence(at, len);
+        if (!step) {
+            fr_put_bytes(out, "\\ufffd", 6);
+            step = 1;
+        } else if (*at < 0x20 || *at == 0x7F) {
+            fr_put_text(out, "\\u%04x", *at);
+        } else if (*at == 0xC2 && at[1] < 0xA0) { /* U+0080..9F: some terminals obey them */
+            fr_put_text(out, "\\u%04x", at[1]);
+        } else {
+            if (quoted && (*at == '"' || *at == '\\'))
+                fr_put_u8(out, '\\');
+            fr_put_bytes(out, at, step);
+        }
+        at += step;
+        len -= step;
     }
-    fr_put_u8(out, '"');
 }
 
-static void put_field(struct fr_writer *out, const struct fr_field *field, bool json)
+static void put_quoted(struct fr_writer *out, const char *text)
 {
-    if (json) {
-        put_json_text(out, field->name);
-        fr_put_u8(out, ':');
+    size_t len = strnlen(text, FIELD_TEXT_MAX + 1);
+
+    fr_put_u8(out, '"');
+    if (len <= FIELD_TEXT_MAX) {
+        put_clean(out, text, len, true);
     } else {
-        fr_put_text(out, " %s=", field->name);
+        for (len = FIELD_TEXT_MAX; (text[len] & 0xC0) == 0x80 && len > FIELD_TEXT_MAX - 4;)
+            len--; /* not within a character */
+        put_clean(out, text, len, true);
+        fr_put_bytes(out, "...", 3);
     }
+    fr_put_u8(out, '"');
+}
+
+/* Only letters, digits and such: readable as name=value without quotes. */
+static bool is_plain(const char *text)
+{
+    size_t len = strnlen(text, FIELD_TEXT_MAX);
+
+    for (size_t i = 0; i < len; i++)
+        if (text[i] <= ' ' || text[i] > '~' || strchr("\"\\=", text[i]))
+            return false;
+    return len > 0 && len < FIELD_TEXT_MAX;
+}
+
+static void put_value(struct fr_writer *out, const struct fr_field *field, bool json)
+{
+    const char *text = field->text ? field->text : "";
+    char real[REAL_TEXT_ROOM];
+
     switch (field->type) {
     case FR_FIELD_TEXT:
-        put_json_text(out, field->text ? field->text : "");
+        if (!json && is_plain(text))
+            fr_put_text(out, "%s", text);
+        else
+            put_quoted(out, text);
         break;
     case FR_FIELD_INT:
         fr_put_text(out, "%lld", (long long)field->number);
         break;
     case FR_FIELD_REAL:
-        if (field->real - field->real == 0)
-            fr_put_text(out, "%.9g", field->real);
+        base_real_text(field->real, real);
+        if (json && !isfinite(field->real)) /* JSON has no such number */
+            put_quoted(out, real);
         else
-            put_json_text(out, field->real != field->real ? "nan" : "inf"); /* JSON has no such number */
+            fr_put_text(out, "%s", real);
         break;
     }
 }
 
-static void put_line(struct fr_writer *out, enum fr_level level, const char *component, const char *event,
-                     const char *message, const struct fr_field *fields, size_t fields_len, bool json)
+static void put_fields(struct fr_writer *out, const struct fr_field *fields, size_t len, bool json)
 {
+    for (size_t i = 0; i < len; i++) {
+        fr_put_text(out, json ? ",\"%s\":" : " %s=", fields[i].name);
+        put_value(out, &fields[i], json);
+    }
+}
+
+/* ---- lines ---- */
+
+struct line {
+    enum fr_level level;
+    const char *component, *event, *message;
+    uint32_t suppressed;
+};
+
+static void put_line(struct fr_writer *out, const struct line *line, const struct fr_field *fields, size_t fields_len,
+                     bool json)
+{
+    const struct fr_field suppressed = FR_INT("suppressed", line->suppressed);
     char time[32];
 
     fr_time_text(fr_wall_ms(), time);
     if (json) {
-        fr_put_text(out, "{\"ts\":\"%s\",\"level\":\"%s\",\"component\":\"%s\",\"event\":\"%s\",\"msg\":", time,
-                    level_names[level], component, event);
-        put_json_text(out, message);
+        fr_put_text(out, "{\"ts\":\"%s\",\"level\":\"%s\",\"component\":\"%s\",\"event\":\"%s\",\"msg\":\"", time,
+                    level_names[line->level], line->component, line->event);
+        put_clean(out, line->message, strlen(line->message), true);
+        fr_put_u8(out, '"');
     } else {
-        fr_put_text(out, "%s %-5s %-10s %s: ", time, level_names[level], component, event);
-        for (const char *at = message; *at; at++) /* one line: control bytes would break it */
-            fr_put_u8(out, (unsigned char)*at < 0x20 ? ' ' : (uint8_t)*at);
+        fr_put_text(out, "%s %-5s %s: ", time, level_names[line->level], line->component);
+        put_clean(out, line->message, strlen(line->message), false);
+        fr_put_text(out, " (%s)", line->event);
     }
-    for (size_t i = 0; i < fields_len; i++) {
-        if (json)
-            fr_put_u8(out, ',');
-        put_field(out, &fields[i], json);
-    }
+    put_fields(out, fields, fields_len, json);
+    put_fields(out, &suppressed, line->suppressed > 0, json);
     fr_put_text(out, json ? "}\n" : "\n");
+}
+
+/* One write is one line; only a pipe that takes less needs more. Whoever cannot be told is not told. */
+static void write_all(const char *at, size_t len)
+{
+    while (len) {
+        ssize_t written = write(STDERR_FILENO, at, len);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return;
+        at += written;
+        len -= (size_t)written;
+    }
+}
+
+static bool as_json(void)
+{
+    int format = atomic_load(&format_now);
+
+    return format == FR_LOG_JSON || (format == FR_LOG_AUTO && !isatty(STDERR_FILENO));
 }
 
 void fr_log(enum fr_level level, const char *component, const char *event, const struct fr_field *fields,
             size_t fields_len, const char *format, ...)
 {
-    char message[1024];
-    struct fr_field all[24];
-    uint32_t suppressed;
-    va_list args;
+    struct line line = {.level = level, .component = component, .event = event};
+    int kept_errno = errno; /* who logs a failure may still want to look at it */
+    char message[MESSAGE_ROOM];
     struct fr_writer out;
-    int how = atomic_load(&format_now);
+    va_list args;
 
-    if ((int)level < atomic_load(&level_least) || !admit(event, &suppressed))
+    if ((int)level < atomic_load(&level_least) || !log_admits(event, fr_mono_ns(), &line.suppressed))
         return;
     va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    if (fields_len > 23)
-        fields_len = 23;
-    if (fields_len)
-        memcpy(all, fields, fields_len * sizeof(*fields));
-    if (suppressed)
-        all[fields_len++] = (struct fr_field)FR_INT("suppressed", suppressed);
-    fr_writer_init(&out, LINE_MAX_BYTES);
-    put_line(&out, level, component, event, message, all, fields_len,
-             how == FR_LOG_JSON || (how == FR_LOG_AUTO && !isatty(STDERR_FILENO)));
+    line.message = message;
+    bool json = as_json();
+    fr_writer_init(&out, LINE_BYTES_MAX);
+    put_line(&out, &line, fields, fields_len, json);
     if (out.overflow) { /* the fields were too much: the event and its message are not */
+        const struct fr_field dropped = FR_INT("fields_dropped", fields_len);
         fr_writer_reset(&out);
-        put_line(&out, level, component, event, message, NULL, 0, how != FR_LOG_TEXT && !isatty(STDERR_FILENO));
+        put_line(&out, &line, &dropped, 1, json);
     }
-    if (write(STDERR_FILENO, out.at, out.len) < 0) {
-        /* Nobody can be told. */
-    }
+    write_all(out.at, out.len);
     fr_writer_release(&out);
+    errno = kept_errno;
 }

@@ -37,7 +37,7 @@ enum { COLLECTORS_MAX = 32 };
 
 static struct {
     pthread_mutex_t lock; /* of the lists; not of the values */
-    struct fr_series *first[FR_METRICS], **last[FR_METRICS];
+    struct fr_series *first[FR_METRICS], *last[FR_METRICS];
     struct {
         void (*collect)(void *context);
         void *context;
@@ -67,10 +67,12 @@ static struct fr_series *make(enum fr_metric family, const char *const *labels)
         series->label[i] = fr_strdup(labels[i]);
     if (is_histogram(family))
         series->bucket = fr_zalloc(metric_buckets_of(metric_families[family].type)->len + 1, sizeof(*series->bucket));
-    if (!registry.last[family])
-        registry.last[family] = &registry.first[family];
-    *registry.last[family] = series;
-    registry.last[family] = &series->next;
+    /* Whoever walks the family without the lock finds the series complete. */
+    if (registry.last[family])
+        atomic_store_explicit(&registry.last[family]->next, series, memory_order_release);
+    else
+        registry.first[family] = series;
+    registry.last[family] = series;
     return series;
 }
 
@@ -79,7 +81,7 @@ static struct fr_series *find_or_make(enum fr_metric family, const char *const *
     struct fr_series *series;
 
     pthread_mutex_lock(&registry.lock);
-    for (series = registry.first[family]; series; series = series->next) {
+    for (series = registry.first[family]; series; series = metric_next(series)) {
         int same = 0;
         while (same < METRIC_LABELS_MAX && strcmp(series->label[same], labels[same]) == 0)
             same++;
@@ -114,6 +116,11 @@ struct fr_series *metric_first(enum fr_metric family)
     struct fr_series *series = registry.first[family];
     pthread_mutex_unlock(&registry.lock);
     return series;
+}
+
+struct fr_series *metric_next(const struct fr_series *series)
+{
+    return atomic_load_explicit(&series->next, memory_order_acquire);
 }
 
 /* ---- values ---- */
@@ -171,7 +178,9 @@ void fr_observe(struct fr_series *series, double seconds)
     const struct metric_buckets *buckets = metric_buckets_of(metric_families[series->family].type);
     size_t at = 0;
 
-    assert(series->bucket);
+    assert(series->bucket && seconds == seconds);
+    if (seconds < 0) /* two clocks that disagree; a sum must not fall */
+        seconds = 0;
     while (at < buckets->len && seconds > buckets->bound[at])
         at++;
     atomic_fetch_add_explicit(&series->bucket[at], 1, memory_order_relaxed);

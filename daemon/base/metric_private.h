@@ -5,6 +5,7 @@
 #define FR_METRIC_PRIVATE_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "freshet/metric.h"
 
@@ -30,11 +31,13 @@ struct fr_series {
     _Atomic uint64_t whole; /* counters: exact; histograms: observations */
     _Atomic uint64_t real;  /* bits of a double: gauges, counters that are set, a histogram's sum */
     _Atomic uint64_t *bucket; /* histograms: len + 1, not cumulative */
-    struct fr_series *next;   /* of the family, in order of making */
+    _Atomic(struct fr_series *) next; /* of the family, in order of making */
 };
 
 /* The first series of the family; every unlabelled family has one. */
 struct fr_series *metric_first(enum fr_metric family);
+/* The one after it, or NULL. Takes no lock. */
+struct fr_series *metric_next(const struct fr_series *series);
 double metric_real(const struct fr_series *series);
 void metric_collect(void); /* runs every collector */
 

@@ -7,11 +7,13 @@
  *
  * OpenMetrics names a counter's family without _total and ends with # EOF.
  */
-#include <math.h>
+#include "metric_private.h"
+
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "metric_private.h"
+#include "base_private.h"
 
 static const char *const type_names[] = {"counter", "gauge", "histogram", "histogram"};
 
@@ -53,67 +55,78 @@ static void put_labels(struct fr_writer *out, const struct fr_series *series, co
 
 static void put_number(struct fr_writer *out, double value)
 {
-    if (value == floor(value) && fabs(value) < 1e15)
-        fr_put_text(out, "%.0f\n", value);
-    else
-        fr_put_text(out, "%.17g\n", value);
+    char room[REAL_TEXT_ROOM];
+
+    fr_put_text(out, " %s\n", base_real_text(value, room));
 }
 
-static void put_histogram(struct fr_writer *out, const struct fr_series *series)
+/* The upper bound as a label. OpenMetrics wants to see that it is a real number. */
+static void put_bound(char *room, size_t size, double bound, bool openmetrics)
+{
+    char text[REAL_TEXT_ROOM];
+
+    base_real_text(bound, text);
+    snprintf(room, size, "%s%s", text, openmetrics && !strchr(text, '.') ? ".0" : "");
+}
+
+static void put_histogram(struct fr_writer *out, const struct fr_series *series, bool openmetrics)
 {
     const struct metric_family *family = &metric_families[series->family];
     const struct metric_buckets *buckets = metric_buckets_of(family->type);
     uint64_t so_far = 0;
 
     for (size_t i = 0; i <= buckets->len; i++) {
-        char le[32];
-        snprintf(le, sizeof(le), i < buckets->len ? "%g" : "+Inf", i < buckets->len ? buckets->bound[i] : 0.0);
+        char le[REAL_TEXT_ROOM + 2] = "+Inf";
+        if (i < buckets->len)
+            put_bound(le, sizeof(le), buckets->bound[i], openmetrics);
         so_far += atomic_load_explicit(&series->bucket[i], memory_order_relaxed);
         fr_put_text(out, "%s_bucket", family->name);
         put_labels(out, series, le);
-        fr_put_text(out, " %llu\n", (unsigned long long)so_far);
+        fr_put_text(out, " %" PRIu64 "\n", so_far);
     }
     fr_put_text(out, "%s_sum", family->name);
     put_labels(out, series, NULL);
-    fr_put_u8(out, ' ');
     put_number(out, metric_real(series));
     fr_put_text(out, "%s_count", family->name);
     put_labels(out, series, NULL);
-    fr_put_text(out, " %llu\n", (unsigned long long)so_far); /* equal to the last bucket, whatever is being added */
+    fr_put_text(out, " %" PRIu64 "\n", so_far); /* equal to the last bucket, whatever is being added */
 }
 
 static void put_plain(struct fr_writer *out, const struct fr_series *series)
 {
-    const struct metric_family *family = &metric_families[series->family];
     uint64_t whole = atomic_load_explicit(&series->whole, memory_order_relaxed);
     double real = metric_real(series);
 
-    fr_put_text(out, "%s", family->name);
+    fr_put_text(out, "%s", metric_families[series->family].name);
     put_labels(out, series, NULL);
-    fr_put_u8(out, ' ');
-    if (real == 0)
-        fr_put_text(out, "%llu\n", (unsigned long long)whole);
+    if (real == 0) /* a counter of ours: exact beyond 2^53 too */
+        fr_put_text(out, " %" PRIu64 "\n", whole);
     else
         put_number(out, real + (double)whole);
+}
+
+static void put_family(struct fr_writer *out, enum fr_metric f, bool openmetrics)
+{
+    const struct metric_family *family = &metric_families[f];
+    int len = (int)strlen(family->name);
+
+    if (openmetrics && family->type == METRIC_COUNTER)
+        len -= (int)strlen("_total");
+    fr_put_text(out, "# HELP %.*s ", len, family->name);
+    put_escaped(out, family->help, openmetrics);
+    fr_put_text(out, "\n# TYPE %.*s %s\n", len, family->name, type_names[family->type]);
+    for (const struct fr_series *series = metric_first(f); series; series = metric_next(series))
+        if (family->type >= METRIC_HISTOGRAM)
+            put_histogram(out, series, openmetrics);
+        else
+            put_plain(out, series);
 }
 
 void fr_metric_write(struct fr_writer *out, bool openmetrics)
 {
     metric_collect();
-    for (int f = 0; f < FR_METRICS; f++) {
-        const struct metric_family *family = &metric_families[f];
-        size_t len = strlen(family->name);
-        if (openmetrics && family->type == METRIC_COUNTER)
-            len -= strlen("_total");
-        fr_put_text(out, "# HELP %.*s ", (int)len, family->name);
-        put_escaped(out, family->help, openmetrics);
-        fr_put_text(out, "\n# TYPE %.*s %s\n", (int)len, family->name, type_names[family->type]);
-        for (const struct fr_series *series = metric_first((enum fr_metric)f); series; series = series->next)
-            if (family->type >= METRIC_HISTOGRAM)
-                put_histogram(out, series);
-            else
-                put_plain(out, series);
-    }
+    for (int f = 0; f < FR_METRICS; f++)
+        put_family(out, (enum fr_metric)f, openmetrics);
     if (openmetrics)
         fr_put_text(out, "# EOF\n");
 }

@@ -1,74 +1,55 @@
 /*
  * slab.c -- blocks of many sizes for one writer.
  *
- *     class      1 2 3 4 5 6 8 10 13 17 22 29 38 ...  units; about a third apart
- *     region     [ block | block | ......          ]  carved from the front; what a class gets back goes to its free list
+ *     class      1 2 3 4 5 6 8 10 13 17 22 29 38 ...    units, about a third apart, up to 1 MiB
+ *     region     [ block | block | block | ......... ]  carved from the front
+ *     given      class -> block -> block -> NULL        each class keeps what it gets back
  *
- * The first region is 256 KiB, so that small states stay small; later ones are 4 MiB and ask for huge pages. A block over 1 MiB is
- * a mapping of its own and goes back to the system.
+ * The first region is 256 KiB, so that a small state stays small; later ones are 4 MiB of huge pages. What is left of
+ * a region when the next block does not fit goes to the classes it can serve. A block over 1 MiB is a mapping
+ * of its own, and goes back to the system.
+ *
+ * Invariant: every byte of a region is taken, on one list of given blocks, or not yet carved. Under
+ * AddressSanitizer all but the taken ones (and the links of the lists) may not be touched.
  */
+#include "freshet/alloc.h"
+
 #include <assert.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "freshet/alloc.h"
+#include "base_private.h"
 
-enum { CLASSES_MAX = 64 };
+enum { CLASSES_MAX = 64, SMALL_PAGE = 4096 };
 #define REGION_FIRST ((size_t)256 << 10)
 #define REGION ((size_t)4 << 20)
-#define HUGE_PAGE ((size_t)2 << 20)
-#define OWN_MAPPING ((size_t)1 << 20)
+#define CLASS_LARGEST ((size_t)1 << 20)
 
-struct region {
-    void *mapping;
-    size_t bytes;
+struct mapping {
+    void *at;
+    size_t size;
+};
+
+struct given {
+    struct given *next;
 };
 
 struct fr_slab {
     size_t unit;
     size_t sizes[CLASSES_MAX]; /* bytes, rising */
     size_t classes;
-    void *free[CLASSES_MAX]; /* each block's first word leads to the next */
-    char *at, *end;          /* of the region being carved */
-    struct region *regions;
-    size_t regions_len, regions_cap;
-    _Atomic size_t taken, mapped;
+    struct given *given[CLASSES_MAX];
+    char *at, *end; /* what is not yet carved */
+    struct mapping *regions, *own;
+    size_t regions_len, regions_cap, own_len, own_cap;
+    _Atomic size_t taken, mapped; /* written by the writer only */
 };
 
-static void *map(struct fr_slab *slab, size_t bytes)
+/* One writer: it needs no locked instruction to add. */
+static void add(_Atomic size_t *count, size_t by)
 {
-    void *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (mapping == MAP_FAILED) {
-        fprintf(stderr, "freshet: out of memory: the system refused %zu bytes\n", bytes);
-        exit(70);
-    }
-    atomic_fetch_add_explicit(&slab->mapped, bytes, memory_order_relaxed);
-    return mapping;
-}
-
-/* A region whose first byte is 2 MiB aligned, so that it can be made of huge pages. */
-static void region_add(struct fr_slab *slab)
-{
-    size_t bytes = slab->regions_len == 0 ? REGION_FIRST : REGION;
-    size_t extra = bytes == REGION ? HUGE_PAGE : 0;
-    char *mapping = map(slab, bytes + extra), *begin = mapping;
-
-    if (extra) {
-        begin = (char *)(((uintptr_t)mapping + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
-        if (begin > mapping)
-            munmap(mapping, (size_t)(begin - mapping));
-        if (begin + bytes < mapping + bytes + extra)
-            munmap(begin + bytes, (size_t)(mapping + bytes + extra - (begin + bytes)));
-        atomic_fetch_sub_explicit(&slab->mapped, extra, memory_order_relaxed);
-        madvise(begin, bytes, MADV_HUGEPAGE);
-    }
-    fr_reserve((void **)&slab->regions, &slab->regions_cap, slab->regions_len + 1, sizeof(*slab->regions));
-    slab->regions[slab->regions_len++] = (struct region){begin, bytes};
-    slab->at = begin;
-    slab->end = begin + bytes;
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + by, memory_order_relaxed);
 }
 
 struct fr_slab *fr_slab_new(size_t unit)
@@ -77,10 +58,17 @@ struct fr_slab *fr_slab_new(size_t unit)
 
     assert(unit == 16 || unit == 32 || unit == 64);
     slab->unit = unit;
-    for (size_t units = 1; units * unit <= OWN_MAPPING && slab->classes < CLASSES_MAX;
-         units += units / 3 ? units / 3 : 1)
+    for (size_t units = 1; units * unit < CLASS_LARGEST; units += units / 3 ? units / 3 : 1)
         slab->sizes[slab->classes++] = units * unit;
+    slab->sizes[slab->classes++] = CLASS_LARGEST;
+    assert(slab->classes <= CLASSES_MAX);
     return slab;
+}
+
+static void unmap(struct mapping mapping)
+{
+    base_unpoison(mapping.at, mapping.size);
+    base_unmap(mapping.at, mapping.size);
 }
 
 void fr_slab_free(struct fr_slab *slab)
@@ -88,12 +76,15 @@ void fr_slab_free(struct fr_slab *slab)
     if (!slab)
         return;
     for (size_t i = 0; i < slab->regions_len; i++)
-        munmap(slab->regions[i].mapping, slab->regions[i].bytes);
+        unmap(slab->regions[i]);
+    for (size_t i = 0; i < slab->own_len; i++)
+        unmap(slab->own[i]);
     free(slab->regions);
+    free(slab->own);
     free(slab);
 }
 
-/* The smallest class that holds `size`; `classes` if none does. */
+/* The smallest class that holds `size`; slab->classes if none does. */
 static size_t class_of(const struct fr_slab *slab, size_t size)
 {
     size_t low = 0, high = slab->classes;
@@ -108,69 +99,121 @@ static size_t class_of(const struct fr_slab *slab, size_t size)
     return low;
 }
 
-static size_t own_mapping(size_t size)
+static size_t own_room(size_t size)
 {
-    return (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+    assert(size <= SIZE_MAX - HUGE_PAGE);
+    return (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
 }
 
 size_t fr_slab_room(const struct fr_slab *slab, size_t size)
 {
     size_t class = class_of(slab, size);
 
-    return class < slab->classes ? slab->sizes[class] : own_mapping(size);
+    return class < slab->classes ? slab->sizes[class] : own_room(size);
 }
 
-/* What is left of a region when a block does not fit: to the free lists of the classes it can serve. */
-static void use_up(struct fr_slab *slab)
+static void give_to(struct fr_slab *slab, size_t class, void *block)
+{
+    struct given *given = block;
+
+    given->next = slab->given[class];
+    slab->given[class] = given;
+    base_poison(given + 1, slab->sizes[class] - sizeof(*given));
+}
+
+/* What is left of the region goes to the classes it can serve, the largest first. */
+static void use_up_region(struct fr_slab *slab)
 {
     for (size_t class = slab->classes; class-- > 0;)
         while ((size_t)(slab->end - slab->at) >= slab->sizes[class]) {
-            *(void **)(void *)slab->at = slab->free[class];
-            slab->free[class] = slab->at;
+            char *block = slab->at;
             slab->at += slab->sizes[class];
+            base_unpoison(block, sizeof(struct given));
+            give_to(slab, class, block);
         }
+    assert(slab->at == slab->end); /* regions are whole units, and class 0 is one unit */
+}
+
+static void add_region(struct fr_slab *slab)
+{
+    size_t size = slab->regions_len == 0 ? REGION_FIRST : REGION;
+    char *at = base_map(size, size == REGION ? HUGE_PAGE : SMALL_PAGE, PROT_READ | PROT_WRITE);
+
+    if (size == REGION)
+        (void)madvise(at, size, MADV_HUGEPAGE); /* advice: a kernel without them is slower, not wrong */
+    base_poison(at, size);
+    fr_reserve((void **)&slab->regions, &slab->regions_cap, slab->regions_len + 1, sizeof(*slab->regions));
+    slab->regions[slab->regions_len++] = (struct mapping){at, size};
+    add(&slab->mapped, size);
+    slab->at = at;
+    slab->end = at + size;
+}
+
+static void *carve(struct fr_slab *slab, size_t class)
+{
+    size_t size = slab->sizes[class];
+
+    while ((size_t)(slab->end - slab->at) < size) {
+        use_up_region(slab);
+        add_region(slab); /* again if the first is too small for the block */
+    }
+    void *block = slab->at;
+    slab->at += size;
+    return block;
+}
+
+static void *take_own(struct fr_slab *slab, size_t room)
+{
+    void *block = base_map(room, HUGE_PAGE, PROT_READ | PROT_WRITE);
+
+    (void)madvise(block, room, MADV_HUGEPAGE);
+    fr_reserve((void **)&slab->own, &slab->own_cap, slab->own_len + 1, sizeof(*slab->own));
+    slab->own[slab->own_len++] = (struct mapping){block, room};
+    add(&slab->mapped, room);
+    return block;
 }
 
 void *fr_slab_take(struct fr_slab *slab, size_t size)
 {
-    size_t class = class_of(slab, size), room;
-    void *block;
+    size_t class = class_of(slab, size);
 
     if (class == slab->classes) {
-        room = own_mapping(size);
-        block = map(slab, room);
-        madvise(block, room, MADV_HUGEPAGE);
-    } else {
-        room = slab->sizes[class];
-        if (!slab->free[class] && (size_t)(slab->end - slab->at) < room) {
-            use_up(slab);
-            if (!slab->free[class])
-                region_add(slab);
-        }
-        block = slab->free[class];
-        if (block) {
-            slab->free[class] = *(void **)block;
-        } else {
-            block = slab->at;
-            slab->at += room;
-        }
+        size_t room = own_room(size);
+        add(&slab->taken, room);
+        return take_own(slab, room);
     }
-    atomic_fetch_add_explicit(&slab->taken, room, memory_order_relaxed);
+    struct given *given = slab->given[class];
+    void *block = given;
+    if (given)
+        slab->given[class] = given->next;
+    else
+        block = carve(slab, class);
+    base_unpoison(block, slab->sizes[class]);
+    add(&slab->taken, slab->sizes[class]);
     return block;
+}
+
+static void give_own(struct fr_slab *slab, void *block)
+{
+    size_t i = 0;
+
+    while (i < slab->own_len && slab->own[i].at != block)
+        i++;
+    assert(i < slab->own_len); /* not ours, or given twice */
+    add(&slab->mapped, -slab->own[i].size);
+    unmap(slab->own[i]);
+    slab->own[i] = slab->own[--slab->own_len];
 }
 
 void fr_slab_give(struct fr_slab *slab, void *block, size_t size)
 {
-    size_t class = class_of(slab, size), room = fr_slab_room(slab, size);
+    size_t class = class_of(slab, size);
 
-    atomic_fetch_sub_explicit(&slab->taken, room, memory_order_relaxed);
-    if (class == slab->classes) {
-        munmap(block, room);
-        atomic_fetch_sub_explicit(&slab->mapped, room, memory_order_relaxed);
-        return;
-    }
-    *(void **)block = slab->free[class];
-    slab->free[class] = block;
+    add(&slab->taken, -fr_slab_room(slab, size));
+    if (class == slab->classes)
+        give_own(slab, block);
+    else
+        give_to(slab, class, block);
 }
 
 size_t fr_slab_bytes(const struct fr_slab *slab)

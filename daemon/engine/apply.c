@@ -260,7 +260,8 @@ static bool advance(struct engine *engine, const struct event *event)
     if (partition->position >= next)
         return false;
     partition->position = next;
-    partition->moved = partition->unsaved = true;
+    partition->moved = true;
+    partition->unsaved = true;
     if (event->kind != EVENT_POSITION && event->logged > partition->newest)
         partition->newest = event->logged;
     return event->kind != EVENT_POSITION;

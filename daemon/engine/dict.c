@@ -157,14 +157,6 @@ uint32_t dict_find(const struct dict *dict, struct fr_bytes id, uint64_t hash)
     }
 }
 
-/* What the arrays and tables take, for readers of dict_bytes. */
-static void dict_weigh(struct dict *dict)
-{
-    size_t bytes = sizeof *dict + dict->tables_bytes + fr_array_bytes(&dict->offsets) + fr_array_bytes(&dict->units);
-
-    atomic_store_explicit(&dict->bytes, bytes, memory_order_relaxed);
-}
-
 /* Makes room for one more slot in the shard. */
 static struct table *shard_grow(struct dict *dict, size_t shard)
 {
@@ -187,7 +179,6 @@ static struct table *shard_grow(struct dict *dict, size_t shard)
         dict->tables_bytes -= table_bytes(size);
         fr_epoch_retire(dict->epoch, table_free, NULL, old, table_bytes(size));
     }
-    dict_weigh(dict);
     return table;
 }
 
@@ -203,11 +194,8 @@ uint32_t dict_add(struct dict *dict, struct fr_bytes id, uint64_t hash)
     assert(id.len <= FR_ID_BYTES_MAX);
     if (handle >= dict->ids_max || units > dict->units_max - dict->units_len)
         return DICT_NONE;
-    if (handle >= dict->offsets.committed || dict->units_len + units > dict->units.committed) {
-        fr_array_grow(&dict->offsets, handle + 1);
-        fr_array_grow(&dict->units, dict->units_len + units);
-        dict_weigh(dict);
-    }
+    fr_array_grow(&dict->offsets, handle + 1);
+    fr_array_grow(&dict->units, dict->units_len + units);
     at = fr_array_at(&dict->units, dict->units_len);
     memcpy(at, &len, LEN_BYTES);
     memcpy(at + LEN_BYTES, id.at, id.len);
@@ -217,6 +205,10 @@ uint32_t dict_add(struct dict *dict, struct fr_bytes id, uint64_t hash)
     table = shard_grow(dict, shard);
     table_put(table, (hash & UINT32_MAX) << 32 | handle);
     dict->shard_len[shard]++;
+    /* Of the arrays what is used: pages past it are reserved, but nobody has touched them. */
+    atomic_store_explicit(&dict->bytes,
+                          sizeof *dict + dict->tables_bytes + (handle + 1) * sizeof(uint32_t) + dict->units_len * UNIT,
+                          memory_order_relaxed);
     atomic_store_explicit(&dict->len, handle + 1, memory_order_release);
     return handle;
 }

@@ -32,6 +32,6 @@ uint32_t dict_add(struct dict *dict, struct fr_bytes id, uint64_t hash);
 /* Lives as long as the dict. Thread: any, for a handle it has learned of */
 struct fr_bytes dict_id(const struct dict *dict, uint32_t handle);
 uint32_t dict_len(const struct dict *dict); /* Thread: any */
-size_t dict_bytes(const struct dict *dict); /* as committed or allocated. Thread: any */
+size_t dict_bytes(const struct dict *dict); /* in use, as allocated. Thread: any */
 
 #endif

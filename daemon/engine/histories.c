@@ -44,7 +44,6 @@ void histories_extend(struct histories *histories, uint32_t users)
     if (users <= OWN(histories->users))
         return;
     fr_array_grow(&histories->heads, users);
-    PUT(histories->heads_bytes, fr_array_bytes(&histories->heads));
     PUT(histories->users, users);
 }
 
@@ -357,5 +356,5 @@ uint64_t histories_slots(const struct histories *histories)
 
 size_t histories_bytes(const struct histories *histories)
 {
-    return SEE(histories->heads_bytes) + fr_slab_bytes(histories->slab);
+    return sizeof *histories + SEE(histories->users) * sizeof(struct head) + fr_slab_bytes(histories->slab);
 }

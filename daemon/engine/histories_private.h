@@ -34,7 +34,6 @@ struct histories {
 
     /* the writer's to change, any thread's to read */
     _Atomic uint32_t users;
-    _Atomic size_t heads_bytes;
     char apart[64]; /* what changes at every slot stays out of the cache line every reader needs */
     _Atomic uint64_t slots;
 };

@@ -339,6 +339,8 @@ void assignment_report(struct assignment *assignment, bool all)
         if (!all && !assigned->touched)
             continue;
         assigned->touched = false;
+        fr_count(assigned->consumed, assigned->read);
+        assigned->read = 0;
         if (assignment->consumer && assigned->state == PARTITION_RUNNING &&
             !rd_kafka_get_watermark_offsets(assignment->consumer, assignment->options->topic, (int32_t)i, &low, &high) &&
             high >= 0)

@@ -24,6 +24,7 @@ struct assigned {
     bool tell;    /* `next` was chosen, not reached by records: the engine shall note it */
     bool lost;    /* Kafka does not have `next` */
     bool touched; /* since the last report */
+    uint64_t read; /* records since the last report, not yet counted */
     struct fr_series *consumed;
 };
 

@@ -202,17 +202,15 @@ bool decoder_decode(struct decoder *decoder, const struct record *record, struct
                     struct reject *ret_reject)
 {
     bool dated = record->logged >= 0 && record->logged <= EVENT_WHEN_MAX;
-    struct event event = {.kind = EVENT_APPLY, .logged = dated ? record->logged : -1};
 
+    *ret_event = (struct event){.kind = EVENT_APPLY, .logged = dated ? record->logged : -1};
     if (decoder->document) {
         decode_json_release(decoder->document);
         decoder->document = NULL;
     }
-    if (decode(decoder, record, &event)) {
-        *ret_event = event;
+    if (decode(decoder, record, ret_event))
         return true;
-    }
-    *ret_event = (struct event){.kind = EVENT_REJECT, .logged = event.logged};
+    *ret_event = (struct event){.kind = EVENT_REJECT, .logged = ret_event->logged};
     *ret_reject = (struct reject){.key = record->key,
                                   .value = record->value,
                                   .has_key = record->has_key,

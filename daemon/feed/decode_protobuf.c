@@ -25,7 +25,7 @@ static bool cut_short(struct cursor *cursor)
                        (size_t)(cursor->at - cursor->begin));
 }
 
-static bool take_varint(struct cursor *cursor, uint64_t *ret_value)
+static bool take_long_varint(struct cursor *cursor, uint64_t *ret_value)
 {
     uint64_t value = 0;
 
@@ -45,7 +45,16 @@ static bool take_varint(struct cursor *cursor, uint64_t *ret_value)
                        (size_t)(cursor->at - cursor->begin));
 }
 
-static bool take_tag(struct cursor *cursor, uint32_t *ret_field, enum wire *ret_wire)
+/* Nearly all varints of an event are tags and lengths of one byte. */
+static inline bool take_varint(struct cursor *cursor, uint64_t *ret_value)
+{
+    if (cursor->at == cursor->end || *cursor->at >= 0x80)
+        return take_long_varint(cursor, ret_value);
+    *ret_value = *cursor->at++;
+    return true;
+}
+
+static inline bool take_tag(struct cursor *cursor, uint32_t *ret_field, enum wire *ret_wire)
 {
     uint64_t tag;
 
@@ -72,7 +81,7 @@ static bool take_fixed(struct cursor *cursor, size_t size, uint64_t *ret_bits)
     return true;
 }
 
-static bool take_run(struct cursor *cursor, struct fr_bytes *ret_run)
+static inline bool take_run(struct cursor *cursor, struct fr_bytes *ret_run)
 {
     uint64_t len;
 

@@ -36,9 +36,9 @@ static enum encoding encoding_of(enum feed_format format, struct fr_bytes conten
 {
     if (format == FEED_PROTOBUF)
         return ENCODING_PROTOBUF;
-    if (format == FEED_JSON || content_type_is(content_type, "application/json"))
+    if (format == FEED_JSON || (content_type.len && content_type_is(content_type, "application/json")))
         return ENCODING_JSON;
-    if (content_type_is(content_type, "application/x-protobuf"))
+    if (content_type.len && content_type_is(content_type, "application/x-protobuf"))
         return ENCODING_PROTOBUF;
     return payload.len && payload.at[0] == '{' ? ENCODING_JSON : ENCODING_PROTOBUF;
 }

@@ -183,7 +183,7 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
     event->offset = message->offset;
     assigned->next = message->offset + 1;
     assigned->touched = true;
-    fr_count(assigned->consumed, 1);
+    assigned->read++;
 }
 
 /* The log's end at offset x: nothing below x is missing, which records alone do not tell (control records, compaction). */

@@ -42,7 +42,7 @@ struct answerer;
 struct answerer *answerer_new(const struct serve_options *options, struct engine *engine);
 void answerer_free(struct answerer *answerer);
 
-/* `rpc` is one of kind RPC_ONE of the Recommender or Admin service. False: *ret_answer is the answer. */
+/* `rpc` is one of kind ONE of the Recommender or Admin service. False: *ret_answer is the answer. */
 bool question_read(struct answerer *answerer, struct question *question, enum rpc rpc, struct fr_bytes request,
                    struct answer *ret_answer);
 bool question_ready(struct answerer *answerer, struct question *question);

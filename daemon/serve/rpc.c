@@ -5,10 +5,10 @@
 
 const struct rpc_method rpc_methods[RPCS] = {
 #define RPC(id, service, method, label, kind, listeners, armed)                                                        \
-    [RPC_##id] = {"/" service "/" method, service, label, RPC_##kind, RPC_##listeners, armed},
+    [RPC_##id] = {"/" service "/" method, service, label, RPC_KIND_##kind, RPC_##listeners, armed},
     RPC_TABLE(RPC)
 #undef RPC
-    [RPC_UNKNOWN] = {"", "", "unknown", RPC_LATER, RPC_BOTH, 2},
+    [RPC_UNKNOWN] = {"", "", "unknown", RPC_KIND_LATER, RPC_BOTH, 2},
 };
 
 enum rpc rpc_of(struct fr_bytes path)

@@ -14,7 +14,7 @@
 
 #include "freshet/bytes.h"
 
-enum rpc_kind { RPC_ONE, RPC_WATCH, RPC_TALK, RPC_LATER };
+enum rpc_kind { RPC_KIND_ONE, RPC_KIND_WATCH, RPC_KIND_TALK, RPC_KIND_LATER };
 enum rpc_listener { RPC_PUBLIC = 1, RPC_ADMIN = 2, RPC_BOTH = 3 };
 
 #define RPC_TABLE(RPC)                                                                                                 \

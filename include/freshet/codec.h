@@ -50,7 +50,7 @@ struct fr_reader {
 
 static inline struct fr_reader fr_reader_of(const void *bytes, size_t len)
 {
-    return (struct fr_reader){bytes, (const unsigned char *)bytes + len, false};
+    return (struct fr_reader){bytes, len ? (const unsigned char *)bytes + len : bytes, false}; /* NULL, 0 is empty */
 }
 static inline size_t fr_left(const struct fr_reader *reader)
 {

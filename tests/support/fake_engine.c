@@ -172,14 +172,13 @@ struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms)
     return batch;
 }
 
-static char *text_of(struct fr_bytes bytes)
-{
-    return fr_strndup(bytes.at ? bytes.at : "", bytes.len);
-}
-
 static struct fr_bytes copy_of(struct fr_bytes bytes)
 {
-    return (struct fr_bytes){text_of(bytes), bytes.len};
+    char *copy = fr_alloc(bytes.len + 1);
+
+    if (bytes.len)
+        memcpy(copy, bytes.at, bytes.len);
+    return (struct fr_bytes){copy, bytes.len};
 }
 
 static void post(struct engine *engine, const struct fake_partition *partition, const struct event *event)

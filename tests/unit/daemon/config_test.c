@@ -606,8 +606,8 @@ static void a_printed_configuration_says_where_values_come_from_and_hides_secret
     assert_non_null(strstr(out.at, "sasl.password = ********"));
     assert_non_null(strstr(out.at, "ssl.key.location = /key "));
     assert_non_null(strstr(out.at, "; test.conf:3\n"));
-    assert_non_null(strstr(out.at, "window = 0                               ; default of sar.mode = parity\n"));
-    assert_non_null(strstr(out.at, "threshold = 1                            ; default\n"));
+    assert_non_null(strstr(out.at, "window = 0                                 ; default of sar.mode = parity\n"));
+    assert_non_null(strstr(out.at, "threshold = 1                              ; default\n"));
     fr_writer_release(&out);
     config_free(cfg);
 }

@@ -218,7 +218,7 @@ static void a_slot_costs_24_bytes_a_user_at_most_64_and_a_block_a_third_of_slack
             for (uint32_t len = 4 + random_below(&random, 97), item = 0; item < len; item++)
                 histories_touch(histories, user, UINT32_MAX, item, 1000, 1);
         fr_epoch_reclaim(epoch); /* so that only blocks in use are counted */
-        taken = fr_array_bytes(&histories->heads);
+        taken = MANY * sizeof(struct head);
         for (uint32_t user = 0; user < MANY; user++) {
             const struct head *head = fr_array_at(&histories->heads, user);
             size_t room = fr_slab_room(histories->slab, OWN(head->cap) * slot);

@@ -170,6 +170,27 @@ static inline void wait_rounds(struct world *world, unsigned rounds)
     assert_true(fake_engine_wait(world->engine, has_taken, &want));
 }
 
+/* While the feed runs, under the lock. */
+static inline uint64_t given_now(struct world *world)
+{
+    uint64_t given;
+
+    pthread_mutex_lock(&world->engine->lock);
+    given = world->engine->applied + world->engine->rejected;
+    pthread_mutex_unlock(&world->engine->lock);
+    return given;
+}
+
+static inline size_t partitions_now(struct world *world)
+{
+    size_t len;
+
+    pthread_mutex_lock(&world->engine->lock);
+    len = world->engine->partitions_len;
+    pthread_mutex_unlock(&world->engine->lock);
+    return len;
+}
+
 /* Events of one partition, in the order given; stop the feed before. */
 static inline size_t events_of(const struct world *world, int32_t number, const struct fake_event **ret, size_t room)
 {

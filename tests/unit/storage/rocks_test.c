@@ -1,1 +1,199 @@
-int main(void){return 0;}
+/*
+ * rocks_test.c -- RocksDB keeps the contract, keeps what was written, and its errors are understood.
+ */
+#include <dirent.h>
+#include <stdio.h>
+
+#include "folder.h"
+#include "rocks_errors.h"
+#include "store_contract.h"
+
+static char folder[256];
+
+static struct store *open_folder(void)
+{
+    struct store *store = NULL;
+    struct fr_err err = {0};
+
+    if (store_rocks_open(&store, &(struct store_rocks_options){.path = folder}, &err))
+        fail_msg("%s", err.text);
+    return store;
+}
+
+static int open_store(void **state)
+{
+    folder_make(folder);
+    *state = open_folder();
+    return 0;
+}
+
+static int close_store(void **state)
+{
+    struct store *store = *state;
+
+    if (store)
+        store->ops->close(store);
+    folder_remove(folder);
+    return 0;
+}
+
+static void what_was_written_is_there_after_opening_again(void **state)
+{
+    struct store *store = *state;
+
+    write_text(store, "a=1 b=2", NULL);
+    assert_int_equal(store->ops->sync(store, NULL), FR_OK);
+    write_text(store, "-a c=3", NULL);
+    store->ops->close(store);
+    *state = store = open_folder();
+    assert_holds(store, "", "b=2 c=3");
+}
+
+static void a_second_opening_is_told_that_it_is_busy(void **state)
+{
+    (void)state;
+    struct store *second = NULL;
+    struct fr_err err;
+
+    assert_int_equal(store_rocks_open(&second, &(struct store_rocks_options){.path = folder}, &err), FR_BUSY);
+    assert_true(err.retriable);
+    assert_non_null(strstr(err.text, folder));
+    assert_null(second);
+}
+
+static void a_folder_that_cannot_be_made_is_an_error_not_an_abort(void **state)
+{
+    (void)state;
+    struct store *second = NULL;
+    struct fr_err err;
+
+    assert_int_not_equal(store_rocks_open(&second, &(struct store_rocks_options){.path = "/proc/no/such"}, &err), FR_OK);
+    assert_int_equal(err.code, FR_IO);
+    assert_null(second);
+}
+
+/* Overwrites the middle of each file whose name ends so. */
+static int damage(const char *suffix)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    int damaged = 0;
+
+    while ((entry = readdir(dir))) {
+        size_t len = strlen(entry->d_name);
+        char path[600];
+        if (len < strlen(suffix) || strcmp(entry->d_name + len - strlen(suffix), suffix) != 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        FILE *file = fopen(path, "r+b");
+        fseek(file, 0, SEEK_END);
+        long size = ftell(file);
+        if (size > 200) {
+            fseek(file, size / 2, SEEK_SET);
+            fwrite("garbage!garbage!garbage!garbage!", 1, 32, file);
+            damaged++;
+        }
+        fclose(file);
+    }
+    closedir(dir);
+    return damaged;
+}
+
+static void a_damaged_table_file_is_corruption_at_reading(void **state)
+{
+    struct store *store = *state;
+    struct store_batch *batch = store->ops->batch_new(store);
+    char key[16], value[512];
+    uint32_t random = 1;
+
+    for (int i = 0; i < 4000; i++) {
+        snprintf(key, sizeof(key), "%08d", i);
+        for (size_t k = 0; k < sizeof(value); k++)
+            value[k] = (char)((random = random * 1664525 + 1013904223) >> 24);
+        store->ops->batch_put(batch, fr_bytes_of(key), (struct fr_bytes){value, sizeof(value)});
+    }
+    assert_int_equal(store->ops->write(store, batch, NULL), FR_OK);
+    store->ops->batch_free(batch);
+    store->ops->close(store);
+    *state = store = open_folder(); /* recovery flushes the log into a table file */
+    store->ops->close(store);
+    *state = NULL;
+    assert_true(damage(".sst") > 0);
+    struct fr_err err = {0};
+    int status = store_rocks_open(&store, &(struct store_rocks_options){.path = folder}, &err);
+    if (!status) {
+        struct store_iter *iter = store->ops->iterate(store, FR_BYTES(""));
+        struct fr_bytes a, b;
+        int count = 0;
+        while (store->ops->next(iter, &a, &b))
+            count++;
+        assert_true(count < 4000);
+        status = store->ops->iter_close(iter, &err);
+        *state = store;
+    }
+    assert_int_equal(status, FR_CORRUPT);
+}
+
+static void error_texts_are_understood(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum fr_status code;
+    } cases[] = {
+        {"Corruption: block checksum mismatch: stored = 1, computed = 2 in 000009.sst", FR_CORRUPT},
+        {"IO error: No space left on device: While appending to file: /x/000004.log: No space left on device", FR_FULL},
+        {"IO error: While appending to file: /x/000004.log: No space left on device", FR_FULL},
+        {"IO error: lock hold by current process, acquire time 1 acquiring thread 2: /x/LOCK: No locks available", FR_BUSY},
+        {"IO error: While lock file: /x/LOCK: Resource temporarily unavailable", FR_BUSY},
+        {"IO error: While open a file for random read: /x/000009.sst: Input/output error", FR_IO},
+        {"IO error: No such file or directory: While mkdir if missing: /x", FR_IO},
+        {"Invalid argument: Compression type LZ4 is not linked with the binary.", FR_INVALID},
+        {"Operation timed out: ", FR_TIMEOUT},
+        {"Shutdown in progress: ", FR_CLOSED},
+        {"something never seen before", FR_IO},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        assert_int_equal(rocks_error_code(cases[i].text), cases[i].code);
+}
+
+static void numbers_are_known_or_not(void **state)
+{
+    struct store *store = *state;
+    static const char *const names[] = {"memtable_bytes", "sst_bytes", "write_stopped", "background_errors",
+                                        "running_compactions"};
+    uint64_t value;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        assert_true(store->ops->number(store, names[i], &value));
+    assert_true(store->ops->number(store, "write_stopped", &value));
+    assert_int_equal(value, 0);
+    assert_false(store->ops->number(store, "moons", &value));
+}
+
+static void the_version_is_three_numbers(void **state)
+{
+    (void)state;
+    int major, minor, patch, end = 0;
+
+    assert_int_equal(sscanf(store_rocks_version(), "%d.%d.%d%n", &major, &minor, &patch, &end), 3);
+    assert_int_equal(store_rocks_version()[end], 0);
+    assert_true(major >= 7);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_CONTRACT(open_store, close_store),
+        cmocka_unit_test_setup_teardown(what_was_written_is_there_after_opening_again, open_store, close_store),
+        cmocka_unit_test_setup_teardown(a_second_opening_is_told_that_it_is_busy, open_store, close_store),
+        cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_an_error_not_an_abort, open_store, close_store),
+        cmocka_unit_test_setup_teardown(a_damaged_table_file_is_corruption_at_reading, open_store, close_store),
+        cmocka_unit_test(error_texts_are_understood),
+        cmocka_unit_test_setup_teardown(numbers_are_known_or_not, open_store, close_store),
+        cmocka_unit_test(the_version_is_three_numbers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,34 @@
+/*
+ * wire.h -- protobuf-c with an arena: messages are unpacked into it and packed into it, and freed as a whole.
+ */
+#ifndef FR_WIRE_H
+#define FR_WIRE_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "freshet/alloc.h"
+#include "freshet/bytes.h"
+
+/*
+ * NULL if the bytes are no such message, or if unpacking them would take more than `memory_max` bytes (*ret_large says
+ * which). The second matters: two bytes of request can ask for a hundred of memory.
+ */
+void *wire_unpack(struct fr_arena *arena, const ProtobufCMessageDescriptor *type, struct fr_bytes bytes,
+                  size_t memory_max, bool *ret_large);
+struct fr_bytes wire_pack(struct fr_arena *arena, const ProtobufCMessage *message);
+
+static inline struct fr_bytes wire_bytes(ProtobufCBinaryData data)
+{
+    return (struct fr_bytes){(const char *)data.data, data.len};
+}
+/* protobuf-c's fields are not const, but packing only reads. */
+static inline ProtobufCBinaryData wire_data(struct fr_bytes bytes)
+{
+    return (ProtobufCBinaryData){bytes.len, (uint8_t *)(uintptr_t)bytes.at};
+}
+static inline char *wire_text(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
+#endif

@@ -1,0 +1,376 @@
+/*
+ * freshetd_test.c -- the program itself, from outside: options, exit codes, signals, the lock, a rebuild. It runs with
+ * its own broker (--dev), on ports of the system's choice, in a temporary directory; what it says on stdout and stderr
+ * is what is waited for.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PATIENCE_SECONDS = 120, TEXT_MAX = 1 << 16 };
+
+struct process {
+    pid_t id;
+    int output; /* its stdout and stderr together */
+    char said[TEXT_MAX];
+    size_t said_len;
+};
+
+static char home[64];
+
+/* ---- a process -------------------------------------------------------------------------------------------------- */
+
+static const char *const dev[] = {"--dev",
+                                  "--set",
+                                  "serve.listen=127.0.0.1:0",
+                                  "--set",
+                                  "admin.listen=127.0.0.1:0",
+                                  "--set",
+                                  "admin.grpc_listen=127.0.0.1:0",
+                                  "--set",
+                                  "log.format=json"};
+
+/* Options end with NULL; those of `dev` come first when `with_dev`. */
+static void start(struct process *process, bool with_dev, const char *const *options)
+{
+    const char *args[40] = {FRESHETD};
+    int len = 1, ends[2];
+
+    for (size_t i = 0; with_dev && i < sizeof dev / sizeof *dev; i++)
+        args[len++] = dev[i];
+    while (*options)
+        args[len++] = *options++;
+    assert_int_equal(pipe(ends), 0);
+    process->said_len = 0;
+    process->said[0] = 0;
+    process->id = fork();
+    assert_true(process->id >= 0);
+    if (process->id == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that dies takes its daemons along */
+        if (chdir(home) != 0 || dup2(ends[1], 1) < 0 || dup2(ends[1], 2) < 0)
+            _exit(99);
+        close(ends[0]);
+        close(ends[1]);
+        execv(FRESHETD, (char *const *)args);
+        _exit(98);
+    }
+    close(ends[1]);
+    process->output = ends[0];
+}
+
+#define START(process, with_dev, ...) start((process), (with_dev), (const char *const[]){__VA_ARGS__, NULL})
+
+/* Reads on; false at the end of output. */
+static bool listen_on(struct process *process)
+{
+    ssize_t got;
+
+    assert_true(process->said_len < TEXT_MAX - 1);
+    got = read(process->output, process->said + process->said_len, TEXT_MAX - 1 - process->said_len);
+    if (got <= 0)
+        return false;
+    process->said_len += (size_t)got;
+    process->said[process->said_len] = 0;
+    return true;
+}
+
+static void wait_until_said(struct process *process, const char *text)
+{
+    while (!strstr(process->said, text))
+        if (!listen_on(process))
+            fail_msg("it ended without saying '%s':\n%s", text, process->said);
+}
+
+static int exit_code(struct process *process)
+{
+    int status;
+
+    while (listen_on(process))
+        continue;
+    close(process->output);
+    assert_int_equal(waitpid(process->id, &status, 0), process->id);
+    if (!WIFEXITED(status))
+        fail_msg("it ended by signal %d:\n%s", WTERMSIG(status), process->said);
+    return WEXITSTATUS(status);
+}
+
+static void assert_said(const struct process *process, const char *text)
+{
+    if (!strstr(process->said, text))
+        fail_msg("it did not say '%s':\n%s", text, process->said);
+}
+
+static bool there_is(const char *name)
+{
+    char path[200];
+
+    snprintf(path, sizeof path, "%s/%s", home, name);
+    return access(path, F_OK) == 0;
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[200];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/%s", home, name);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The port behind " http=127.0.0.1:" and its like in the line "ready ...". */
+static int port_of(const struct process *process, const char *name)
+{
+    char word[40];
+    const char *at;
+
+    snprintf(word, sizeof word, " %s=127.0.0.1:", name);
+    at = strstr(process->said, word);
+    assert_non_null(at);
+    return atoi(at + strlen(word));
+}
+
+static int http_status(int port, const char *path)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    char text[400];
+    int fd = socket(AF_INET, SOCK_STREAM, 0), len = snprintf(text, sizeof text, "GET %s HTTP/1.0\r\n\r\n", path);
+    ssize_t got;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(send(fd, text, (size_t)len, MSG_NOSIGNAL), len);
+    got = recv(fd, text, sizeof text - 1, MSG_WAITALL);
+    close(fd);
+    assert_true(got > 12);
+    text[got] = 0;
+    return atoi(text + 9);
+}
+
+static int make_home(void **state)
+{
+    (void)state;
+    alarm(PATIENCE_SECONDS); /* a daemon that never answers fails the test instead of hanging it */
+    strcpy(home, "/tmp/freshetd-test-XXXXXX");
+    return mkdtemp(home) ? 0 : -1;
+}
+
+static int remove_home(void **state)
+{
+    pid_t id = fork();
+    int status = -1;
+
+    (void)state;
+    if (id == 0) {
+        execlp("rm", "rm", "-rf", home, (char *)NULL);
+        _exit(99);
+    }
+    return waitpid(id, &status, 0) == id ? status : -1;
+}
+
+/* ---- tests ------------------------------------------------------------------------------------------------------ */
+
+static void usage_errors_exit_2_and_versions_are_told(void **state)
+{
+    struct process process;
+
+    (void)state;
+    START(&process, false, "--no-such-option");
+    assert_int_equal(exit_code(&process), 2);
+    START(&process, false, "stray");
+    assert_int_equal(exit_code(&process), 2);
+    assert_said(&process, "unexpected argument 'stray'");
+    START(&process, false, "--version");
+    assert_int_equal(exit_code(&process), 0);
+    assert_said(&process, "librdkafka ");
+    assert_said(&process, "RocksDB ");
+    assert_said(&process, "gRPC ");
+    START(&process, false, "--help");
+    assert_int_equal(exit_code(&process), 0);
+    assert_said(&process, "usage: freshetd");
+}
+
+static void a_configuration_can_be_checked_without_starting(void **state)
+{
+    struct process process;
+
+    (void)state;
+    write_file("good.conf", "[kafka]\nbootstrap.servers = nowhere.invalid:9092\n[feed]\ntopic = clicks\n");
+    write_file("bad.conf", "[kafka]\nbootstrap.servers = h:1\nenable.auto.commit = yes\n[feed]\ntopik = clicks\n");
+    START(&process, false, "--check-config", "--config", "good.conf");
+    assert_int_equal(exit_code(&process), 0);
+    START(&process, false, "--check-config", "--config", "bad.conf");
+    assert_int_equal(exit_code(&process), 78);
+    assert_said(&process, "bad.conf:3: kafka.enable.auto.commit is owned by Freshet");
+    assert_said(&process, "bad.conf:5: unknown key 'feed.topik'; the nearest known key is 'feed.topic'");
+    START(&process, false, "--config", "bad.conf");
+    assert_int_equal(exit_code(&process), 78);
+    START(&process, false, "--print-config", "--config", "good.conf", "--set", "kafka.sasl.password=hunter2");
+    assert_int_equal(exit_code(&process), 0);
+    assert_said(&process, "topic = clicks ");
+    assert_said(&process, "; good.conf:4\n");
+    assert_said(&process, "sasl.password = ********");
+    assert_null(strstr(process.said, "hunter2"));
+    assert_false(there_is("freshet-data"));
+}
+
+static void it_starts_answers_and_drains(void **state)
+{
+    struct process process;
+    int http;
+
+    (void)state;
+    START(&process, true, "--set", "log.level=info");
+    wait_until_said(&process, "\nready ");
+    assert_said(&process, "broker 127.0.0.1:");
+    wait_until_said(&process, "\"event\":\"ready\"");
+    http = port_of(&process, "http");
+    assert_true(port_of(&process, "grpc") > 0);
+    assert_true(port_of(&process, "admin_grpc") > 0);
+    assert_int_equal(http_status(http, "/startupz"), 200);
+    assert_int_equal(http_status(http, "/readyz"), 200);
+    assert_int_equal(http_status(http, "/livez"), 200);
+    assert_int_equal(http_status(http, "/metrics"), 200);
+    kill(process.id, SIGUSR1);
+    wait_until_said(&process, "\"event\":\"checkpoint.asked\"");
+    kill(process.id, SIGTERM);
+    assert_int_equal(exit_code(&process), 0);
+    assert_said(&process, "\"event\":\"drain\"");
+    assert_said(&process, "\"event\":\"stopped\"");
+    assert_true(there_is("freshet-data/store"));
+}
+
+static void a_second_one_on_the_same_directory_is_refused(void **state)
+{
+    struct process first, second;
+
+    (void)state;
+    START(&first, true, "--set", "store.path=data/deep");
+    wait_until_said(&first, "\nready ");
+    START(&second, true, "--set", "store.path=data/deep");
+    assert_int_equal(exit_code(&second), 75);
+    assert_said(&second, "'data/deep' is held by another freshetd (process ");
+    kill(first.id, SIGINT);
+    assert_int_equal(exit_code(&first), 0);
+    START(&second, true, "--set", "store.path=data/deep");
+    wait_until_said(&second, "\nready ");
+    kill(second.id, SIGTERM);
+    assert_int_equal(exit_code(&second), 0);
+}
+
+static void a_reload_applies_what_it_can_and_reports_the_rest(void **state)
+{
+    struct process process;
+
+    (void)state;
+    write_file("f.conf", "[log]\nlevel = info\n");
+    START(&process, true, "--config", "f.conf");
+    wait_until_said(&process, "\nready ");
+    write_file("f.conf", "[log]\nlevel = debug\n[sar]\nthreshold = 2\n");
+    kill(process.id, SIGHUP);
+    wait_until_said(&process, "\"event\":\"reload.done\"");
+    assert_said(&process, "log.level has a new value");
+    assert_said(&process, "sar.threshold has changed and waits for a restart");
+    assert_null(strstr(process.said, "kafka.bootstrap.servers has changed"));
+    write_file("f.conf", "[log]\nlevel = loud\n");
+    kill(process.id, SIGHUP);
+    wait_until_said(&process, "\"event\":\"reload.refused\"");
+    assert_said(&process, "log.level = 'loud' is not one of: debug info warn error");
+    kill(process.id, SIGTERM);
+    assert_int_equal(exit_code(&process), 0);
+}
+
+static void another_shape_is_refused_and_a_rebuild_takes_it(void **state)
+{
+    struct process process;
+
+    (void)state;
+    START(&process, true, "--set", "sar.window=10");
+    wait_until_said(&process, "\nready ");
+    kill(process.id, SIGTERM);
+    assert_int_equal(exit_code(&process), 0);
+
+    START(&process, true, "--set", "sar.window=11");
+    assert_int_equal(exit_code(&process), 78);
+    assert_said(&process, "sar.window=10");
+    assert_said(&process, "sar.window=11");
+
+    START(&process, true, "--set", "sar.window=11", "--rebuild");
+    wait_until_said(&process, "\nready ");
+    assert_said(&process, "\"event\":\"rebuild.begins\"");
+    kill(process.id, SIGTERM);
+    assert_int_equal(exit_code(&process), 0);
+    assert_true(there_is("freshet-data/store"));
+    assert_true(there_is("freshet-data/store.before-rebuild"));
+
+    START(&process, true, "--set", "sar.window=12", "--rebuild");
+    assert_int_equal(exit_code(&process), 78);
+    assert_said(&process, "store.before-rebuild' is there from a rebuild before; move or remove it");
+}
+
+static void an_address_that_is_taken_is_a_matter_of_configuration(void **state)
+{
+    struct process first, second;
+    char setting[60];
+
+    (void)state;
+    START(&first, true, "--set", "store.path=first");
+    wait_until_said(&first, "\nready ");
+    snprintf(setting, sizeof setting, "admin.listen=127.0.0.1:%d", port_of(&first, "http"));
+    START(&second, true, "--set", "store.path=second", "--set", setting);
+    assert_int_equal(exit_code(&second), 78);
+    assert_said(&second, "Address already in use");
+    snprintf(setting, sizeof setting, "serve.listen=127.0.0.1:%d", port_of(&first, "grpc"));
+    START(&second, true, "--set", "store.path=second", "--set", setting);
+    assert_int_equal(exit_code(&second), 78);
+    assert_said(&second, setting + strlen("serve.listen="));
+    kill(first.id, SIGTERM);
+    assert_int_equal(exit_code(&first), 0);
+}
+
+static void a_directory_that_cannot_be_made_is_a_matter_of_the_disk(void **state)
+{
+    struct process process;
+
+    (void)state;
+    write_file("plain", "");
+    START(&process, true, "--set", "store.path=plain/data");
+    assert_int_equal(exit_code(&process), 74);
+    assert_said(&process, "cannot make data directory 'plain/data'");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(usage_errors_exit_2_and_versions_are_told, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(a_configuration_can_be_checked_without_starting, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(it_starts_answers_and_drains, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(a_second_one_on_the_same_directory_is_refused, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(a_reload_applies_what_it_can_and_reports_the_rest, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(another_shape_is_refused_and_a_rebuild_takes_it, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(an_address_that_is_taken_is_a_matter_of_configuration, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(a_directory_that_cannot_be_made_is_a_matter_of_the_disk, make_home,
+                                        remove_home),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
