@@ -78,25 +78,26 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Insertions, deletions, replacements and swaps of neighbours that turn a into b (Damerau's, restricted). */
+/* Insertions, deletions and replacements that turn a into b (Levenshtein's), one row of the table at a time. */
 static size_t edit_distance(const char *a, const char *b)
 {
-    size_t rows[3][NAME_MAX_COMPARED + 1];
+    size_t row[NAME_MAX_COMPARED + 1];
     size_t a_len = least(strlen(a), NAME_MAX_COMPARED), b_len = least(strlen(b), NAME_MAX_COMPARED);
 
     for (size_t j = 0; j <= b_len; j++)
-        rows[0][j] = j;
+        row[j] = j;
     for (size_t i = 1; i <= a_len; i++) {
-        size_t *now = rows[i % 3], *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
+        size_t corner = row[0]; /* of the row before, one column before */
 
-        now[0] = i;
+        row[0] = i;
         for (size_t j = 1; j <= b_len; j++) {
-            now[j] = least(least(last[j], now[j - 1]) + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                now[j] = least(now[j], before[j - 2] + 1);
+            size_t above = row[j];
+
+            row[j] = least(least(above, row[j - 1]) + 1, corner + (a[i - 1] != b[j - 1]));
+            corner = above;
         }
     }
-    return rows[a_len % 3][b_len];
+    return row[b_len];
 }
 
 const char *config_nearest(const char *section, const char *key, char *room, size_t room_len)

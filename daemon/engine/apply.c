@@ -204,17 +204,16 @@ static void learn(struct engine *engine, uint32_t user, uint32_t item, const str
         extremes_update(engine->extremes, user);
 }
 
-/* A record whose ids would exceed users_max or items_max. Nothing of it has been applied. */
-static void refuse(struct engine *engine, const struct event *event, bool user)
+/* A record that would exceed a bound of the state. Nothing of it has been applied. */
+static void refuse(struct engine *engine, const struct event *event, const char *why)
 {
     struct event rejected = *event;
     struct reject reject = {
         .reason = "capacity",
-        .message = user ? FR_BYTES("user_id is new and engine.users_max users are known")
-                        : FR_BYTES("item_id is new and engine.items_max items are known"),
+        .message = fr_bytes_of(why),
     };
 
-    if (event->reject) {
+    if (event->reject) { /* engine_batch_take has asked for whole records in time */
         reject.key = event->reject->key;
         reject.value = event->reject->value;
         reject.has_key = event->reject->has_key;
@@ -236,13 +235,17 @@ static void apply_event(struct engine *engine, const struct event *event, const 
     if (user == DICT_NONE)
         user = resolve_user(engine, event->user, resolved->user_hash);
     if (user == DICT_NONE) {
-        refuse(engine, event, true);
+        refuse(engine, event, "user_id is new and engine.users_max users are known");
+        return;
+    }
+    if (histories_next_sequence(engine->histories, user) == UINT32_MAX) {
+        refuse(engine, event, "user_id has had 4294967295 items, and sequence numbers are never used again");
         return;
     }
     if (item == DICT_NONE)
         item = resolve_item(engine, event->item, resolved->item_hash);
     if (item == DICT_NONE) {
-        refuse(engine, event, false);
+        refuse(engine, event, "item_id is new and engine.items_max items are known");
         return;
     }
     if (event->when > atomic_load_explicit(&engine->now, memory_order_relaxed))

@@ -20,9 +20,14 @@ enum { IDLE_MS = 200, BUSY_MS = 10, STOP_MS = 10000 };
 
 struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms)
 {
-    if (!outbox_has_room(engine, timeout_ms))
+    struct event_batch *batch;
+
+    if (!outbox_has_room(engine, timeout_ms) || !(batch = fr_queue_pop(engine->spare, timeout_ms)))
         return NULL;
-    return fr_queue_pop(engine->spare, timeout_ms);
+    /* All batches there are may yet bring new ids before this one is applied. */
+    batch->whole = dict_len(engine->users) + BATCHES * EVENT_BATCH_MAX > engine->options.users_max ||
+                   dict_len(engine->items) + BATCHES * EVENT_BATCH_MAX > engine->options.items_max;
+    return batch;
 }
 
 void engine_batch_give(struct engine *engine, struct event_batch *batch)

@@ -1,14 +1,15 @@
 /*
  * assign.c -- static assignment: all partitions of the topic, each at an explicit offset.
  *
- * Where a partition starts: at the offset the store holds. If the store knows no partition of this topic, the log was never read
- * and feed.start decides. A partition the store does not know of although it knows others has appeared since, and starts at
- * its beginning whatever feed.start says: nothing of it can have been read. A start that was chosen (latest, a time, behind a
- * gap) is given to the engine as a position at once, so that it is as lasting as one reached by records.
+ * Where a partition starts: at the offset the store holds. If the store knows no partition of this topic, the log was
+ * never read and feed.start decides. A partition the store does not know of although it knows others has appeared
+ * since, and starts at its beginning whatever feed.start says: nothing of it can have been read. A start that was
+ * chosen (latest, a time, behind a gap) is given to the engine as a position at once, so that it is as lasting as one
+ * reached by records.
  *
- * The assignment is made anew as a whole when it changes (never seek, pause or resume: librdkafka loses offsets in them). What was
- * fetched before comes again then, or came already: records below `next` are dropped, and a jump forward is fine (compaction and
- * control records leave holes).
+ * The assignment is made anew as a whole when it changes (never seek, pause or resume: librdkafka loses offsets in
+ * them). What was fetched before comes again then, or came already: records below `next` are dropped, and a jump
+ * forward is fine (compaction and control records leave holes).
  *
  * auto.offset.reset is error, so a missing offset is never jumped over in silence:
  *
@@ -22,7 +23,13 @@
 #include "freshet/clock.h"
 #include "freshet/log.h"
 
-enum { METADATA_TIMEOUT_MS = 500, QUERY_TIMEOUT_MS = 3000, LOOK_EVERY_MS = 5000, WAIT_FIRST_MS = 100, WAIT_MAX_MS = 2000 };
+enum {
+    METADATA_TIMEOUT_MS = 500,
+    QUERY_TIMEOUT_MS = 3000,
+    LOOK_EVERY_MS = 5000,
+    WAIT_FIRST_MS = 100,
+    WAIT_MAX_MS = 2000
+};
 
 static uint64_t ms_later(uint64_t now_ns, unsigned ms)
 {
@@ -115,7 +122,8 @@ static bool query_starts(struct assignment *assignment, size_t from, int64_t whe
         if (assignment->partitions[i].next < 0)
             rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset = when;
     }
-    err = list->cnt ? rd_kafka_offsets_for_times(assignment->consumer, list, QUERY_TIMEOUT_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    err = list->cnt ? rd_kafka_offsets_for_times(assignment->consumer, list, QUERY_TIMEOUT_MS)
+                    : RD_KAFKA_RESP_ERR_NO_ERROR;
     good = !err;
     for (int i = 0; i < list->cnt && good; i++)
         good = !list->elems[i].err;
@@ -158,7 +166,8 @@ static bool take_up(struct assignment *assignment, size_t number)
         assignment->full = true;
         return false;
     }
-    fr_reserve((void **)&assignment->partitions, &assignment->cap, assignment->len + 1, sizeof(*assignment->partitions));
+    fr_reserve((void **)&assignment->partitions, &assignment->cap, assignment->len + 1,
+               sizeof(*assignment->partitions));
     assigned = &assignment->partitions[assignment->len++];
     snprintf(text, sizeof(text), "%zu", number);
     *assigned = (struct assigned){.index = index,
@@ -170,7 +179,8 @@ static bool take_up(struct assignment *assignment, size_t number)
     return true;
 }
 
-/* Takes up the partitions [len, count). False if Kafka did not say where they start; they are forgotten then until the next try. */
+/* Takes up the partitions [len, count). False if Kafka did not say where they start; they are forgotten then until the
+ * next try. */
 static bool grow(struct assignment *assignment, size_t count)
 {
     size_t from = assignment->len;
@@ -214,15 +224,17 @@ static bool settle(struct assignment *assignment, int32_t number)
     assigned->lost = false;
     assigned->end = high;
     if (assigned->next > high) {
-        fr_log(FR_ERROR, "feed", "partition.truncated",
-               FR_FIELDS(PLACE(number), FR_INT("next", assigned->next), FR_INT("end", high)),
-               "the log ends at %lld, before the next offset %lld: it was truncated or made anew; the partition is halted",
-               (long long)high, (long long)assigned->next);
+        fr_log(
+            FR_ERROR, "feed", "partition.truncated",
+            FR_FIELDS(PLACE(number), FR_INT("next", assigned->next), FR_INT("end", high)),
+            "the log ends at %lld, before the next offset %lld: it was truncated or made anew; the partition is halted",
+            (long long)high, (long long)assigned->next);
         halt(assignment, assigned, PARTITION_HALTED_TRUNCATED);
     } else if (assigned->next >= 0 && assigned->next < low && !assignment->options->on_gap_skip) {
         fr_log(FR_ERROR, "feed", "partition.gap",
                FR_FIELDS(PLACE(number), FR_INT("from", assigned->next), FR_INT("to", low)),
-               "Kafka has deleted the offsets from %lld to before %lld unread; the partition is halted (feed.on_gap = skip goes on)",
+               "Kafka has deleted the offsets from %lld to before %lld unread; the partition is halted (feed.on_gap = "
+               "skip goes on)",
                (long long)assigned->next, (long long)low);
         halt(assignment, assigned, PARTITION_HALTED_GAP);
     } else {
@@ -328,8 +340,8 @@ void assignment_tell(struct assignment *assignment, struct event_batch *batch)
     }
 }
 
-/* The oldest record not given is left to the engine's guess (-1): feed gives all it has at once, and of those still in Kafka or in
- * librdkafka's queue it knows no time. */
+/* The oldest record not given is left to the engine's guess (-1): feed gives all it has at once, and of those still in
+ * Kafka or in librdkafka's queue it knows no time. */
 void assignment_report(struct assignment *assignment, bool all)
 {
     for (size_t i = 0; i < assignment->len; i++) {
@@ -342,7 +354,8 @@ void assignment_report(struct assignment *assignment, bool all)
         fr_count(assigned->consumed, assigned->read);
         assigned->read = 0;
         if (assignment->consumer && assigned->state == PARTITION_RUNNING &&
-            !rd_kafka_get_watermark_offsets(assignment->consumer, assignment->options->topic, (int32_t)i, &low, &high) &&
+            !rd_kafka_get_watermark_offsets(assignment->consumer, assignment->options->topic, (int32_t)i, &low,
+                                            &high) &&
             high >= 0)
             assigned->end = high;
         engine_partition_says(assignment->engine, assigned->index, assigned->state, assigned->end, -1);
@@ -356,13 +369,15 @@ bool assignment_behind(struct assignment *assignment)
 
     for (size_t i = 0; i < assignment->len; i++) {
         if (assignment->partitions[i].state == PARTITION_RUNNING)
-            rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset = RD_KAFKA_OFFSET_END;
+            rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset =
+                RD_KAFKA_OFFSET_END;
     }
     if (list->cnt && !rd_kafka_offsets_for_times(assignment->consumer, list, QUERY_TIMEOUT_MS)) {
         for (int i = 0; i < list->cnt; i++) {
             const struct assigned *assigned = &assignment->partitions[list->elems[i].partition];
 
-            behind = behind || (!list->elems[i].err && list->elems[i].offset > (assigned->next < 0 ? 0 : assigned->next));
+            behind =
+                behind || (!list->elems[i].err && list->elems[i].offset > (assigned->next < 0 ? 0 : assigned->next));
         }
     }
     rd_kafka_topic_partition_list_destroy(list);

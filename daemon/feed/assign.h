@@ -19,11 +19,11 @@
 struct assigned {
     uint32_t index; /* the engine's */
     enum partition_state state;
-    int64_t next; /* -1: the log's beginning, wherever that is */
-    int64_t end;  /* -1: unknown */
-    bool tell;    /* `next` was chosen, not reached by records: the engine shall note it */
-    bool lost;    /* Kafka does not have `next` */
-    bool touched; /* since the last report */
+    int64_t next;  /* -1: the log's beginning, wherever that is */
+    int64_t end;   /* -1: unknown */
+    bool tell;     /* `next` was chosen, not reached by records: the engine shall note it */
+    bool lost;     /* Kafka does not have `next` */
+    bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
     struct fr_series *consumed;
 };
@@ -35,20 +35,21 @@ struct assignment {
     rd_kafka_topic_t *topic;
     struct assigned *partitions; /* by number */
     size_t len, cap;
-    bool stale;           /* the consumer does not yet have what stands here */
-    bool missing;         /* said that there is no such topic */
-    bool full;            /* said that there are too many partitions */
-    bool refused;         /* said that Kafka refuses to describe the topic */
-    uint64_t look_ns;     /* when to ask for metadata again */
-    unsigned wait_ms;     /* while there is no topic */
-    bool answered;        /* the last refresh asked for metadata, and Kafka answered */
+    bool stale;       /* the consumer does not yet have what stands here */
+    bool missing;     /* said that there is no such topic */
+    bool full;        /* said that there are too many partitions */
+    bool refused;     /* said that Kafka refuses to describe the topic */
+    uint64_t look_ns; /* when to ask for metadata again */
+    unsigned wait_ms; /* while there is no topic */
+    bool answered;    /* the last refresh asked for metadata, and Kafka answered */
 };
 
 void assignment_init(struct assignment *assignment, const struct feed_options *options, struct engine *engine);
 void assignment_release(struct assignment *assignment);
 /* A new consumer has nothing assigned; NULL before it is destroyed. Positions stay. */
 void assignment_attach(struct assignment *assignment, rd_kafka_t *consumer);
-/* When it is time: asks for metadata, takes up new partitions, settles lost ones, and makes the assignment anew if needed. */
+/* When it is time: asks for metadata, takes up new partitions, settles lost ones, and makes the assignment anew if
+ * needed. */
 void assignment_refresh(struct assignment *assignment, uint64_t now_ns);
 /* NULL: not one of ours, or halted. */
 struct assigned *assignment_at(struct assignment *assignment, int32_t number);

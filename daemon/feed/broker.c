@@ -1,9 +1,9 @@
 /*
  * broker.c -- the embedded Kafka of --dev: librdkafka's mock cluster, one broker on a free loopback port.
  *
- * It lives in a client handle that is used for nothing else. It keeps nothing, holds at most 5 MiB (or 100,000 batches) per
- * partition and then drops the oldest, and makes any topic somebody asks for with 4 partitions; so the two topics that
- * matter are made first, as wished. It says nothing: whoever starts it tells the address.
+ * It lives in a client handle that is used for nothing else. It keeps nothing, holds at most 5 MiB (or 100,000
+ * batches) per partition and then drops the oldest, and makes any topic somebody asks for with 4 partitions; so the
+ * two topics that matter are made first, as wished. It says nothing: whoever starts it tells the address.
  */
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>

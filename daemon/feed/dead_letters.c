@@ -5,9 +5,10 @@
  *            ^                                     '────> bad: waits here, then `again` puts it back
  *            '─────────────────────────────────────────────────────'
  *
- * A letter is in the synced store before it comes here and leaves it only when all replicas of Kafka have it, so each arrives at
- * least once; idempotence keeps the retries of one run from doubling it. Nothing that fails is dropped: what may pass (no
- * broker, a full queue) is tried again soon, what hardly will (too large, no such topic, not allowed) slowly, for a person may come and mend it.
+ * A letter is in the synced store before it comes here and leaves it only when all replicas of Kafka have it, so each
+ * arrives at least once; idempotence keeps the retries of one run from doubling it. Nothing that fails is dropped:
+ * what may pass (no broker, a full queue) is tried again soon, what hardly will (too large, no such topic, not
+ * allowed) slowly, for a person may come and mend it.
  */
 #include <poll.h>
 #include <stdatomic.h>
@@ -23,7 +24,7 @@
 
 enum {
     IDLE_WAIT_MS = 100,
-    BUSY_WAIT_MS = 5,       /* reports are due: look for them soon */
+    BUSY_WAIT_MS = 5, /* reports are due: look for them soon */
     SOON_MS = 500,
     SLOW_MS = 15000,
     FULL_MS = 100,
@@ -110,8 +111,8 @@ static void on_report(rd_kafka_t *producer, const rd_kafka_message_t *message, v
         return;
     }
     if (letters->said) {
-        fr_log(FR_INFO, "feed", "dead_letter.accepted", FR_FIELDS(FR_TEXT("topic", letters->options->dead_letter_topic)),
-               "Kafka takes dead letters again");
+        fr_log(FR_INFO, "feed", "dead_letter.accepted",
+               FR_FIELDS(FR_TEXT("topic", letters->options->dead_letter_topic)), "Kafka takes dead letters again");
         letters->said = RD_KAFKA_RESP_ERR_NO_ERROR;
     }
     client_reached(&letters->client);

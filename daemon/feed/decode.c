@@ -4,17 +4,17 @@
  *     weight = weights[type] * (value if the type is listed in use_value, else 1)
  *     when   = time_ms, or the record's Kafka timestamp where that is 0
  *
- * A record that breaks a rule is not an error of ours: it gets a reason (a metric label) and a sentence that names the field and the
- * limit, and goes to the dead-letter topic. Bounds: ids of 1..256 bytes; value finite; |weight| <= 1e6; times in 0..EVENT_WHEN_MAX and at
- * most max_future after the Kafka timestamp.
+ * A record that breaks a rule is not an error of ours: it gets a reason (a metric label) and a sentence that names the
+ * field and the limit, and goes to the dead-letter topic. Bounds: ids of 1..256 bytes; value finite; |weight| <= 1e6;
+ * times in 0..EVENT_WHEN_MAX and at most max_future after the Kafka timestamp.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "decode.h"
 
@@ -133,8 +133,8 @@ static bool date(const struct decoder *decoder, const struct fields *fields, whe
                  struct problem *problem)
 {
     if (logged > EVENT_WHEN_MAX)
-        return problem_say(problem, "time", "the Kafka timestamp %lld is beyond %lld (the year 2527)", (long long)logged,
-                           (long long)EVENT_WHEN_MAX);
+        return problem_say(problem, "time", "the Kafka timestamp %lld is beyond %lld (the year 2527)",
+                           (long long)logged, (long long)EVENT_WHEN_MAX);
     if (fields->time == 0 && logged < 0)
         return problem_say(problem, "time", "time_ms is 0 and the record has no Kafka timestamp");
     event->when = fields->time ? fields->time : logged;

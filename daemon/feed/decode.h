@@ -29,8 +29,8 @@ struct decoder *decoder_new(const struct feed_options *options);
 void decoder_free(struct decoder *decoder);
 
 /*
- * True: *ret_event is an EVENT_APPLY. False: it is an EVENT_REJECT, and *ret_reject says why. Either way partition and offset are
- * left to the caller, runs are valid until the next call, and event.reject is NULL.
+ * True: *ret_event is an EVENT_APPLY. False: it is an EVENT_REJECT, and *ret_reject says why. Either way partition and
+ * offset are left to the caller, runs are valid until the next call, and event.reject is NULL.
  */
 bool decoder_decode(struct decoder *decoder, const struct record *record, struct event *ret_event,
                     struct reject *ret_reject);
@@ -45,7 +45,7 @@ struct problem {
 };
 /* Fills the problem; always false, so that a decoder can return it. */
 __attribute__((format(printf, 3, 4))) bool problem_say(struct problem *problem, const char *reason, const char *format,
-                                                        ...);
+                                                       ...);
 
 /* An Event as it came, before the rules. What is absent is empty or zero, as in proto3. */
 struct fields {

@@ -3,10 +3,10 @@
  *
  *     {"user_id": "u1", "itemId": "i7", "type": "rating", "value": 4.5, "time_ms": "1717171717000", "eventId": "e1"}
  *
- * Both spellings of a name are accepted; when a field comes twice the later one wins; null is absence; unknown fields are
- * ignored. An int64 is a number or a string of one, and 1.7e12 is an integer too; a double is a number, a string of one,
- * "NaN", "Infinity" or "-Infinity" (which the rules then refuse by name). Strings may hold \u0000 here, so that an id with a NUL
- * is refused as such and not cut short.
+ * Both spellings of a name are accepted; when a field comes twice the later one wins; null is absence; unknown fields
+ * are ignored. An int64 is a number or a string of one, and 1.7e12 is an integer too; a double is a number, a string
+ * of one, "NaN", "Infinity" or "-Infinity" (which the rules then refuse by name). Strings may hold \u0000 here, so
+ * that an id with a NUL is refused as such and not cut short.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -24,7 +24,8 @@ static bool digits(const char **at, const char *end)
     return *at > begin;
 }
 
-/* Is the text a number by JSON's grammar? *ret_whole: it has neither fraction nor exponent. strtod alone would take hex and spaces. */
+/* Is the text a number by JSON's grammar (strtod alone would take hex and spaces)? *ret_whole: it has neither fraction
+ * nor exponent. */
 static bool is_number(const char *at, size_t len, bool *ret_whole)
 {
     const char *end = at + len;
@@ -114,13 +115,10 @@ static bool get_text(const json_t *value, const char *name, struct fr_bytes *ret
 
 static bool check_context(json_t *value, struct problem *problem)
 {
-    const char *key;
-    json_t *entry;
-
     if (!json_is_object(value))
         return problem_say(problem, "undecodable", "context is not an object");
-    json_object_foreach(value, key, entry) {
-        if (!json_is_string(entry))
+    for (void *iter = json_object_iter(value); iter; iter = json_object_iter_next(value, iter)) {
+        if (!json_is_string(json_object_iter_value(iter)))
             return problem_say(problem, "undecodable", "context has a value that is not a string");
     }
     return true;
@@ -154,8 +152,8 @@ static bool take_member(struct fr_bytes key, json_t *value, struct fields *field
     return true;
 }
 
-/* An integer of more than 64 bits may stand in a field we ignore, so it is read again with all integers as doubles: the one
- * int64 we do read is exact up to 2^53 that way, and no accepted time is larger. */
+/* An integer of more than 64 bits may stand in a field we ignore, so it is read again with all integers as doubles: the
+ * one int64 we do read is exact up to 2^53 that way, and no accepted time is larger. */
 static json_t *parse(struct fr_bytes payload, json_error_t *ret_error)
 {
     json_t *document = json_loadb(payload.at ? payload.at : "", payload.len, JSON_ALLOW_NUL, ret_error);

@@ -4,9 +4,10 @@
  *     record   tag | value, tag | value, ...        tag = field number << 3 | wire type
  *
  * The rules are proto3's: fields come in any order, the last value wins, unknown fields are skipped, and so is a known
- * field of another wire type (it is unknown in this schema). Groups are skipped whole. What ends in the middle of a field, has
- * field number 0 or a wire type that does not exist is undecodable. A hand-written loop is five times as fast as
- * protobuf-c here, because it copies and allocates nothing; the fuzzer and a second encoder in the tests watch over it.
+ * field of another wire type (it is unknown in this schema). Groups are skipped whole. What ends in the middle of a
+ * field, has field number 0 or a wire type that does not exist is undecodable. A hand-written loop is five times as
+ * fast as protobuf-c here, because it copies and allocates nothing; the fuzzer and a second encoder in the tests watch
+ * over it.
  */
 #include "decode.h"
 
@@ -21,8 +22,9 @@ struct cursor {
 
 static bool cut_short(struct cursor *cursor)
 {
-    return problem_say(cursor->problem, "undecodable", "protobuf: the record ends inside a field at byte %zu",
-                       (size_t)(cursor->at - cursor->begin));
+    problem_say(cursor->problem, "undecodable", "protobuf: the record ends inside a field at byte %zu",
+                (size_t)(cursor->at - cursor->begin));
+    return false;
 }
 
 static bool take_long_varint(struct cursor *cursor, uint64_t *ret_value)
@@ -41,8 +43,9 @@ static bool take_long_varint(struct cursor *cursor, uint64_t *ret_value)
             return true;
         }
     }
-    return problem_say(cursor->problem, "undecodable", "protobuf: a varint is longer than 10 bytes at byte %zu",
-                       (size_t)(cursor->at - cursor->begin));
+    problem_say(cursor->problem, "undecodable", "protobuf: a varint is longer than 10 bytes at byte %zu",
+                (size_t)(cursor->at - cursor->begin));
+    return false;
 }
 
 /* Nearly all varints of an event are tags and lengths of one byte. */
@@ -61,9 +64,11 @@ static inline bool take_tag(struct cursor *cursor, uint32_t *ret_field, enum wir
     if (!take_varint(cursor, &tag))
         return false;
     *ret_wire = (enum wire)(tag & 7);
-    if (tag >> 3 == 0 || tag >> 3 > FIELD_MAX || *ret_wire > FIXED32)
-        return problem_say(cursor->problem, "undecodable", "protobuf: no field begins with tag %llu at byte %zu",
-                           (unsigned long long)tag, (size_t)(cursor->at - cursor->begin));
+    if (tag >> 3 == 0 || tag >> 3 > FIELD_MAX || *ret_wire > FIXED32) {
+        problem_say(cursor->problem, "undecodable", "protobuf: no field begins with tag %llu at byte %zu",
+                    (unsigned long long)tag, (size_t)(cursor->at - cursor->begin));
+        return false;
+    }
     *ret_field = (uint32_t)(tag >> 3);
     return true;
 }
@@ -115,8 +120,8 @@ static bool skip_value(struct cursor *cursor, uint32_t field, enum wire wire)
     case GROUP_END:
         break;
     }
-    return problem_say(cursor->problem, "undecodable", "protobuf: group %u ends without having begun at byte %zu", field,
-                       (size_t)(cursor->at - cursor->begin));
+    return problem_say(cursor->problem, "undecodable", "protobuf: group %u ends without having begun at byte %zu",
+                       field, (size_t)(cursor->at - cursor->begin));
 }
 
 /* Without recursion: the open groups are a short stack, so that a hostile record cannot use up the thread's. */

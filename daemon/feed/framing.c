@@ -6,12 +6,12 @@
  *               00 | schema id, 4 bytes | JSON
  *
  * A first byte of 00 is always the frame: no protobuf message begins with field number 0, and no JSON with NUL. With
- * format = auto the encoding is what the header content-type says, else what the first byte of the (unframed) payload says: '{'
- * is JSON. That cannot be mistaken: as protobuf '{' would open a group as field 15, which an Event never has, and after
- * the frame's header it would count -62 message indexes.
+ * format = auto the encoding is what the header content-type says, else what the first byte of the (unframed) payload
+ * says: '{' is JSON. That cannot be mistaken: as protobuf '{' would open a group as field 15, which an Event never
+ * has, and after the frame's header it would count -62 message indexes.
  *
- * The indexes are zigzag varints, a count and then the path to the message in its file; a lone 0 stands for the path [0], the
- * file's first message. Event is the first message of events.proto, so any other path names something else.
+ * The indexes are zigzag varints, a count and then the path to the message in its file; a lone 0 stands for the path
+ * [0], the file's first message. Event is the first message of events.proto, so any other path names something else.
  */
 #include <strings.h>
 

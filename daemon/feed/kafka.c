@@ -5,11 +5,11 @@
  *          │ none: the engine is behind                 (timeout 0)                 no timer: freshness
  *          └─> do not poll; librdkafka's queue fills, then it stops fetching
  *
- * Each record is decoded where it lies; only the ids (or, of a rejected one, all of it) are copied into the batch's arena, and
- * the record is given back to librdkafka before the next one is taken.
+ * Each record is decoded where it lies; only the ids (or, of a rejected one, all of it) are copied into the batch's
+ * arena, and the record is given back to librdkafka before the next one is taken.
  *
- * The consumer can be thrown away at any time, for every offset is ours: that is done when librdkafka declares itself broken, and
- * when it is silent although the log goes on (it has been seen to fall asleep after a broker's restart).
+ * The consumer can be thrown away at any time, for every offset is ours: that is done when librdkafka declares itself
+ * broken, and when it is silent although the log goes on (it has been seen to fall asleep after a broker's restart).
  */
 #include <poll.h>
 #include <stdatomic.h>
@@ -46,12 +46,12 @@ struct feed {
     struct assignment assignment;
     struct decoder *decoder;
     struct fr_series *misrouted;
-    bool broken;              /* throw the consumer away */
-    bool heard;               /* records or ends of logs since heard_ns was set */
-    uint64_t heard_ns;        /* when we last heard something */
-    uint64_t reported_ns;     /* when all partitions were last reported */
-    uint64_t rebuild_ns;      /* not before */
-    unsigned silence_ms;      /* how long may it be silent before we ask */
+    bool broken;          /* throw the consumer away */
+    bool heard;           /* records or ends of logs since heard_ns was set */
+    uint64_t heard_ns;    /* when we last heard something */
+    uint64_t reported_ns; /* when all partitions were last reported */
+    uint64_t rebuild_ns;  /* not before */
+    unsigned silence_ms;  /* how long may it be silent before we ask */
 };
 
 /* ---- options ------------------------------------------------------------------------------------------------ */
@@ -176,6 +176,11 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
         if (record_misrouted(&record, event))
             fr_count(feed->misrouted, 1);
         keep_ids(batch, event);
+        if (batch->whole)
+            event->reject = keep_reject(batch, &(struct reject){.key = record.key,
+                                                                .value = record.value,
+                                                                .has_key = record.has_key,
+                                                                .has_value = record.has_value});
     } else {
         event->reject = keep_reject(batch, &reject);
     }
@@ -186,7 +191,7 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
     assigned->read++;
 }
 
-/* The log's end at offset x: nothing below x is missing, which records alone do not tell (control records, compaction). */
+/* The end of the log: nothing below it is missing, which records alone do not tell (control records, compaction). */
 static void take_end(struct feed *feed, struct event_batch *batch, const rd_kafka_message_t *message)
 {
     struct assigned *assigned = assignment_at(&feed->assignment, message->partition);
@@ -197,8 +202,8 @@ static void take_end(struct feed *feed, struct event_batch *batch, const rd_kafk
     if (message->offset <= assigned->next)
         return;
     assigned->next = message->offset;
-    batch->events[batch->len++] = (struct event){
-        .kind = EVENT_POSITION, .partition = assigned->index, .offset = assigned->next, .logged = -1};
+    batch->events[batch->len++] =
+        (struct event){.kind = EVENT_POSITION, .partition = assigned->index, .offset = assigned->next, .logged = -1};
 }
 
 static void take_error(struct feed *feed, const rd_kafka_message_t *message)
@@ -272,7 +277,8 @@ static bool rebuild_consumer(struct feed *feed, uint64_t now_ns)
     return true;
 }
 
-/* Silent for long: is there really nothing? Each time that a new consumer hears no more than the old one, the next is asked for later. */
+/* Silent for long: is there really nothing? Each time that a new consumer hears no more than the old one, the next is
+ * asked for later. */
 static void watch_silence(struct feed *feed, uint64_t now_ns)
 {
     if (feed->heard) {

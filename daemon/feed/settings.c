@@ -3,10 +3,10 @@
  *
  *     defaults (below)  <  [kafka] of the user  <  owned (below)
  *
- * The same [kafka] section feeds the consumer and the producer of dead letters; librdkafka ignores in each what belongs to the
- * other. Why our defaults: fetch.wait.max.ms = 10, because a broker answers at once when there is data, and the wait only delays
- * brokers (and the mock) that do not; queued.min.messages = 2,000,000, because 2.0.2 stops fetching for up to a second when the
- * shared queue reaches it; queued.max.messages.kbytes bounds the memory instead.
+ * The same [kafka] section feeds the consumer and the producer of dead letters; librdkafka ignores in each what
+ * belongs to the other. Why our defaults: fetch.wait.max.ms = 10, because a broker answers at once when there is data,
+ * and the wait only delays brokers (and the mock) that do not; queued.min.messages = 2,000,000, because 2.0.2 stops
+ * fetching for up to a second when the shared queue reaches it; queued.max.messages.kbytes bounds the memory instead.
  */
 #include <stdlib.h>
 #include <string.h>

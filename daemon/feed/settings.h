@@ -1,5 +1,6 @@
 /*
- * settings.h -- librdkafka's configuration: Freshet's defaults, then the user's [kafka] section verbatim, then what Freshet owns.
+ * settings.h -- librdkafka's configuration: Freshet's defaults, then the user's [kafka] section verbatim, then what
+ * Freshet owns.
  */
 #ifndef FR_SETTINGS_H
 #define FR_SETTINGS_H

@@ -121,6 +121,12 @@ void rows_free(struct rows *rows)
         return;
     fr_epoch_reclaim(rows->epoch);
     assert(rows->retired == 0); /* no reader may be present any more */
+    for (size_t i = 0; i < rows->rows_len; i++) { /* long rows have mappings of their own */
+        const struct row *row = row_at(rows, (uint32_t)i);
+        if (row->lines_len)
+            fr_slab_give(rows->slab, block_lines(atomic_load_explicit(&row->block, memory_order_relaxed)),
+                         row->lines_len * sizeof(struct line));
+    }
     fr_slab_free(rows->slab);
     fr_array_release(&rows->headers);
     free(rows->ranked);

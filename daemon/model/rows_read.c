@@ -6,7 +6,7 @@
  */
 #include "rows_lines.h"
 
-enum { COPY_TRIES = 64, OPEN_PAUSES = 64 };
+enum { COPY_TRIES = 64, OPEN_PAUSES = 64, LINES_AHEAD = 128 };
 
 static inline void cpu_pause(void)
 {
@@ -27,6 +27,16 @@ void rows_prefetch_cell(const struct rows *rows, uint32_t index, uint32_t column
 
     if (block)
         __builtin_prefetch(block_lines(block) + home_line(column, rows->lines_of[block & CLASS_MASK]));
+}
+
+void rows_prefetch_lines(const struct rows *rows, uint32_t index)
+{
+    uintptr_t block = atomic_load_explicit(&row_at(rows, index)->block, memory_order_acquire);
+    const struct line *lines = block_lines(block);
+    uint32_t lines_len = block ? rows->lines_of[block & CLASS_MASK] : 0;
+
+    for (uint32_t at = 0; at < lines_len && at < LINES_AHEAD; at++)
+        __builtin_prefetch(lines + at, 0, 2);
 }
 
 size_t rows_len(const struct rows *rows, uint32_t row)

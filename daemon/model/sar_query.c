@@ -241,6 +241,8 @@ void sar_retrieve(const struct model *model, const struct query *query, struct s
         rows_prefetch(model->rows, terms.at[k].item);
     for (size_t k = 0; k < terms.len; k++) {
         uint32_t item = terms.at[k].item, n_i = users_of(model, item);
+        if (k + 1 < terms.len)
+            rows_prefetch_lines(model->rows, terms.at[k + 1].item);
         row_score(model, item, terms.at[k].weight, held, scores);
         if (model->options.parity && similarity_evidence(n_i, n_i, n_i, model->options.threshold))
             scores_add(scores, item,

@@ -1,26 +1,38 @@
 /*
- * answer.c -- asks the reader and packs what it says (answer.h). One function per method; messages are built in the question's arena.
+ * answer.c -- from the bytes of a request to the bytes of its answer.
+ *
+ *     struct question  <--check--  Request  <--unpack--  bytes
+ *                |
+ *             reader  --copy-->  Response  --pack-->  bytes         all in the question's arena
+ *
+ * Ids in an answer point into the reader's state, which stays valid until reader_end; so the answer is packed before.
  */
 #include "answer.h"
 
+#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "answer_private.h"
+#include <freshet/v1/admin.pb-c.h>
+
+#include "check.h"
 #include "freshet/life.h"
-#include "freshet/model.h"
-#include "freshet/v1/admin.pb-c.h"
-#include "freshet/v1/recommender.pb-c.h"
+#include "wire.h"
+
+struct answerer {
+    const struct serve_options *limits;
+    struct engine *engine;
+    struct reader *reader;
+    struct engine_status *status; /* made when first asked for: it is large */
+    struct engine_checkpoint *checkpoint;
+};
 
 struct answerer *answerer_new(const struct serve_options *options, struct engine *engine)
 {
     struct answerer *answerer = fr_zalloc(1, sizeof(*answerer));
 
-    answerer->options = options;
+    answerer->limits = options;
     answerer->engine = engine;
     answerer->reader = reader_new(engine);
-    answerer->status = fr_zalloc(1, sizeof(*answerer->status));
-    answerer->checkpoint = fr_zalloc(1, sizeof(*answerer->checkpoint));
     return answerer;
 }
 
@@ -34,250 +46,412 @@ void answerer_free(struct answerer *answerer)
     free(answerer);
 }
 
-/* ---- parts ---- */
-
-static void pack(struct question *question, const void *message, struct answer *answer)
+void question_release(struct question *question)
 {
-    *answer = (struct answer){.code = RPC_CODE_OK, .bytes = wire_pack(&question->arena, message)};
+    fr_arena_release(&question->arena);
 }
 
-static Freshet__V1__Position **positions(struct fr_arena *arena, const struct position *from, size_t len)
+/* `len` structs in one run, and the array of pointers to them that protobuf-c wants. */
+static void *rooms(struct fr_arena *arena, size_t len, size_t size, void *ret_pointers)
 {
-    Freshet__V1__Position *to = arena_zero(arena, len, sizeof(*to)), **list = arena_zero(arena, len, sizeof(*list));
+    char *structs = fr_arena_take(arena, len * size), **pointers = fr_arena_take(arena, len * sizeof(*pointers));
+
+    for (size_t i = 0; i < len; i++)
+        pointers[i] = structs + i * size;
+    memcpy(ret_pointers, &pointers, sizeof(pointers));
+    return structs;
+}
+
+static void say(struct question *question, const ProtobufCMessage *message, struct answer *answer)
+{
+    answer->code = RPC_CODE_OK;
+    answer->message[0] = '\0';
+    answer->bytes = wire_pack(&question->arena, message);
+}
+
+/* ---- parts that several answers share ---- */
+
+static Freshet__V1__Position **positions_of(struct fr_arena *arena, const struct position *positions, size_t len)
+{
+    Freshet__V1__Position **pointers, *room = rooms(arena, len, sizeof(*room), &pointers);
 
     for (size_t i = 0; i < len; i++) {
-        freshet__v1__position__init(&to[i]);
-        to[i].topic = wire_text(from[i].topic);
-        to[i].partition = from[i].partition;
-        to[i].offset = from[i].next;
-        list[i] = &to[i];
+        freshet__v1__position__init(&room[i]);
+        room[i].topic = wire_text(positions[i].topic);
+        room[i].partition = positions[i].partition;
+        room[i].offset = positions[i].next;
     }
-    return list;
+    return pointers;
 }
 
-static Freshet__V1__AsOf *as_of(struct answerer *answerer, struct fr_arena *arena)
+static Freshet__V1__AsOf *as_of(struct fr_arena *arena, const struct reader *reader)
 {
-    const struct as_of *from = reader_as_of(answerer->reader);
-    Freshet__V1__AsOf *to = arena_zero(arena, 1, sizeof(*to));
+    const struct as_of *seen = reader_as_of(reader);
+    Freshet__V1__AsOf *message = fr_arena_take(arena, sizeof(*message));
 
-    freshet__v1__as_of__init(to);
-    to->n_positions = from->positions_len;
-    to->positions = positions(arena, from->positions, from->positions_len);
-    to->event_time_ms = from->event_time;
-    to->staleness_seconds = from->staleness_seconds;
-    return to;
+    freshet__v1__as_of__init(message);
+    message->n_positions = seen->positions_len;
+    message->positions = positions_of(arena, seen->positions, seen->positions_len);
+    message->event_time_ms = seen->event_time;
+    message->staleness_seconds = seen->staleness_seconds;
+    return message;
 }
 
-static Freshet__V1__Reason **reasons(struct fr_arena *arena, const struct why *from, size_t len)
+static Freshet__V1__Reason **reasons_of(struct fr_arena *arena, const struct why *reasons, size_t len)
 {
-    Freshet__V1__Reason *to = arena_zero(arena, len, sizeof(*to)), **list = arena_zero(arena, len, sizeof(*list));
+    Freshet__V1__Reason **pointers, *room = rooms(arena, len, sizeof(*room), &pointers);
 
     for (size_t i = 0; i < len; i++) {
-        freshet__v1__reason__init(&to[i]);
-        to[i].item_id = wire_data(from[i].item);
-        to[i].contribution = from[i].contribution;
-        list[i] = &to[i];
+        freshet__v1__reason__init(&room[i]);
+        room[i].item_id = wire_data(reasons[i].item);
+        room[i].contribution = reasons[i].contribution;
     }
-    return list;
+    return pointers;
 }
 
-static Freshet__V1__Recommendation **items(struct fr_arena *arena, const struct recommendation_list *from)
+static Freshet__V1__Recommendation **recommendations_of(struct fr_arena *arena, const struct recommendation_list *list)
 {
-    Freshet__V1__Recommendation *to = arena_zero(arena, from->len, sizeof(*to));
-    Freshet__V1__Recommendation **list = arena_zero(arena, from->len, sizeof(*list));
+    Freshet__V1__Recommendation **pointers, *room = rooms(arena, list->len, sizeof(*room), &pointers);
 
-    for (size_t i = 0; i < from->len; i++) {
-        freshet__v1__recommendation__init(&to[i]);
-        to[i].item_id = wire_data(from->items[i].item);
-        to[i].score = from->items[i].score;
-        to[i].source = wire_text(from->items[i].source);
-        to[i].n_reasons = from->items[i].reasons_len;
-        to[i].reasons = reasons(arena, from->items[i].reasons, from->items[i].reasons_len);
-        list[i] = &to[i];
+    for (size_t i = 0; i < list->len; i++) {
+        const struct recommended *item = &list->items[i];
+        freshet__v1__recommendation__init(&room[i]);
+        room[i].item_id = wire_data(item->item);
+        room[i].score = item->score;
+        room[i].source = wire_text(item->source);
+        room[i].n_reasons = item->reasons_len;
+        room[i].reasons = reasons_of(arena, item->reasons, item->reasons_len);
     }
-    return list;
+    return pointers;
 }
 
-static void from_err(const struct fr_err *err, struct answer *answer)
+/* ---- Recommend ---- */
+
+static bool read_recommend(struct check *check, const void *message)
 {
-    enum rpc_code code = err->code == FR_NOT_FOUND ? RPC_CODE_NOT_FOUND
-                         : err->code == FR_LIMIT   ? RPC_CODE_RESOURCE_EXHAUSTED
-                         : err->code == FR_INVALID ? RPC_CODE_FAILED_PRECONDITION
-                                                   : RPC_CODE_INTERNAL;
+    const Freshet__V1__RecommendRequest *request = message;
+    struct question *question = check->question;
 
-    answer_refuse(answer, code, "%s", err->text);
+    question->ask.explain = request->explain;
+    question->ask.include_seen = request->include_seen;
+    question->max_staleness_ms = request->max_staleness_ms;
+    return check_k(check, request->k) && check_model(check, request->model) &&
+           check_user_or_seeds(check, wire_bytes(request->user_id), request->seeds, request->n_seeds) &&
+           check_positions(check, request->not_before, request->n_not_before) &&
+           check_filter(check, request->filter) && check_later_share(check, "diversity", request->diversity) &&
+           check_later_share(check, "exploration", request->exploration);
 }
 
-/* ---- methods ---- */
-
-static void recommend(struct answerer *answerer, struct question *question, struct answer *answer)
+static void answer_recommend(struct answerer *answerer, struct question *question, struct answer *answer)
 {
     Freshet__V1__RecommendResponse response = FRESHET__V1__RECOMMEND_RESPONSE__INIT;
-    struct recommendation_list list;
     double staleness = reader_as_of(answerer->reader)->staleness_seconds;
+    struct recommendation_list list = {0};
 
     if (question->max_staleness_ms && staleness * 1000 > question->max_staleness_ms) {
-        answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "the state is %.3f s stale; max_staleness_ms is %u", staleness,
-                      question->max_staleness_ms);
+        answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "the state is %.3f s stale; max_staleness_ms is %u",
+                      staleness, question->max_staleness_ms);
         return;
     }
     reader_recommend(answerer->reader, &question->ask, &list);
     response.n_items = list.len;
-    response.items = items(&question->arena, &list);
+    response.items = recommendations_of(&question->arena, &list);
     response.model = wire_text(list.model);
     response.fallback = list.fallback;
-    response.as_of = as_of(answerer, &question->arena);
-    pack(question, &response, answer);
+    response.as_of = as_of(&question->arena, answerer->reader);
+    say(question, &response.base, answer);
 }
 
-static void similar(struct answerer *answerer, struct question *question, struct answer *answer)
+/* ---- Similar ---- */
+
+static bool read_similar(struct check *check, const void *message)
+{
+    const Freshet__V1__SimilarRequest *request = message;
+    struct fr_bytes item = wire_bytes(request->item_id), user = wire_bytes(request->user_id);
+    struct ask *ask = &check->question->ask;
+
+    if (!item.len == !user.len)
+        return answer_refuse(check->answer, RPC_CODE_INVALID_ARGUMENT, "%s given; exactly one is needed",
+                             user.len ? "item_id and user_id are both" : "neither item_id nor user_id is");
+    check->question->item = item;
+    ask->user = user;
+    if (!check_id(check, user.len ? "user_id" : "item_id", user.len ? user : item) || !check_k(check, request->k) ||
+        !check_model(check, request->model) || !check_filter(check, request->filter))
+        return false;
+    if (user.len && ask->exclude_len + ask->include_len)
+        return answer_refuse(check->answer, RPC_CODE_INVALID_ARGUMENT,
+                             "filter is for items; the answer to a user_id has users");
+    return true;
+}
+
+/* What is wrong when a reader did not say FR_OK, but for what the caller has dealt with. */
+static void refuse_status(struct answer *answer, int status, const struct fr_err *err)
+{
+    if (status == FR_NOT_FOUND)
+        answer_refuse(answer, RPC_CODE_NOT_FOUND, "no event has named this item_id");
+    else if (status == FR_LIMIT)
+        answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "limits.similar_work is too small for this: %s", err->text);
+    else if (status == FR_INVALID)
+        answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "users like a user need engine.user_postings = yes");
+    else
+        answer_refuse(answer, RPC_CODE_INTERNAL, "%s", err->text);
+}
+
+static void answer_similar(struct answerer *answerer, struct question *question, struct answer *answer)
 {
     Freshet__V1__SimilarResponse response = FRESHET__V1__SIMILAR_RESPONSE__INIT;
+    Freshet__V1__Neighbour *room;
     struct neighbour_list list = {0};
-    struct fr_err err;
-    int status;
+    struct fr_err err = {0};
+    const struct ask *ask = &question->ask;
+    int status = ask->user.len ? reader_similar_users(answerer->reader, ask->user, ask->k, &list, &err)
+                               : reader_similar_items(answerer->reader, question->item, ask, &list, &err);
 
-    if (question->item.len)
-        status = reader_similar_items(answerer->reader, question->item, &question->ask, &list, &err);
-    else
-        status = reader_similar_users(answerer->reader, question->ask.user, question->ask.k, &list, &err);
-    if (status && !(status == FR_NOT_FOUND && !question->item.len)) { /* an unknown user is not an error */
-        from_err(&err, answer);
+    if (status == FR_NOT_FOUND && ask->user.len) {
+        list = (struct neighbour_list){0}; /* an unknown user is not an error */
+    } else if (status != FR_OK) {
+        refuse_status(answer, status, &err);
         return;
     }
-    Freshet__V1__Neighbour *to = arena_zero(&question->arena, list.len, sizeof(*to));
-    response.n_neighbours = list.len;
-    response.neighbours = arena_zero(&question->arena, list.len, sizeof(*response.neighbours));
+    room = rooms(&question->arena, list.len, sizeof(*room), &response.neighbours);
     for (size_t i = 0; i < list.len; i++) {
-        freshet__v1__neighbour__init(&to[i]);
-        to[i].id = wire_data(list.neighbours[i].id);
-        to[i].similarity = list.neighbours[i].similarity;
-        response.neighbours[i] = &to[i];
+        freshet__v1__neighbour__init(&room[i]);
+        room[i].id = wire_data(list.neighbours[i].id);
+        room[i].similarity = list.neighbours[i].similarity;
     }
-    response.as_of = as_of(answerer, &question->arena);
-    pack(question, &response, answer);
+    response.n_neighbours = list.len;
+    response.as_of = as_of(&question->arena, answerer->reader);
+    say(question, &response.base, answer);
 }
 
-static void popular(struct answerer *answerer, struct question *question, struct answer *answer)
+/* ---- Popular ---- */
+
+static bool read_popular(struct check *check, const void *message)
+{
+    const Freshet__V1__PopularRequest *request = message;
+
+    return check_k(check, request->k) && check_popular_by(check, request->by) && check_filter(check, request->filter);
+}
+
+static void answer_popular(struct answerer *answerer, struct question *question, struct answer *answer)
 {
     Freshet__V1__PopularResponse response = FRESHET__V1__POPULAR_RESPONSE__INIT;
-    struct recommendation_list list;
+    struct recommendation_list list = {0};
 
     reader_popular(answerer->reader, &question->ask, &list);
     response.n_items = list.len;
-    response.items = items(&question->arena, &list);
-    response.as_of = as_of(answerer, &question->arena);
-    pack(question, &response, answer);
+    response.items = recommendations_of(&question->arena, &list);
+    response.as_of = as_of(&question->arena, answerer->reader);
+    say(question, &response.base, answer);
 }
 
-static void get_user(struct answerer *answerer, struct question *question, struct answer *answer)
+/* ---- GetUser, GetItem ---- */
+
+static bool read_get_user(struct check *check, const void *message)
+{
+    const Freshet__V1__GetUserRequest *request = message;
+
+    check->question->ask.user = wire_bytes(request->user_id);
+    return check_id(check, "user_id", check->question->ask.user);
+}
+
+static void answer_get_user(struct answerer *answerer, struct question *question, struct answer *answer)
 {
     Freshet__V1__GetUserResponse response = FRESHET__V1__GET_USER_RESPONSE__INIT;
+    Freshet__V1__Affinity *room;
     struct user_facts facts = {0};
-    struct fr_err err;
+    struct fr_err err = {0};
+    int status = reader_user(answerer->reader, question->ask.user, &facts, &err);
 
-    if (reader_user(answerer->reader, question->ask.user, &facts, &err) == FR_NOT_FOUND)
-        facts = (struct user_facts){0}; /* nothing is known of this one, which is an answer */
-    Freshet__V1__Affinity *to = arena_zero(&question->arena, facts.affinities_len, sizeof(*to));
+    if (status == FR_NOT_FOUND) {
+        facts = (struct user_facts){0}; /* an unknown user is not an error */
+    } else if (status != FR_OK) {
+        refuse_status(answer, status, &err);
+        return;
+    }
+    room = rooms(&question->arena, facts.affinities_len, sizeof(*room), &response.affinities);
+    for (size_t i = 0; i < facts.affinities_len; i++) {
+        freshet__v1__affinity__init(&room[i]);
+        room[i].item_id = wire_data(facts.affinities[i].item);
+        room[i].affinity = facts.affinities[i].affinity;
+        room[i].last_event_ms = facts.affinities[i].last;
+    }
     response.user_id = wire_data(question->ask.user);
     response.n_affinities = facts.affinities_len;
-    response.affinities = arena_zero(&question->arena, facts.affinities_len, sizeof(*response.affinities));
-    for (size_t i = 0; i < facts.affinities_len; i++) {
-        freshet__v1__affinity__init(&to[i]);
-        to[i].item_id = wire_data(facts.affinities[i].item);
-        to[i].affinity = facts.affinities[i].affinity;
-        to[i].last_event_ms = facts.affinities[i].last;
-        response.affinities[i] = &to[i];
-    }
     response.last_event_ms = facts.last_event;
     response.events = facts.events;
-    response.as_of = as_of(answerer, &question->arena);
-    pack(question, &response, answer);
+    response.as_of = as_of(&question->arena, answerer->reader);
+    say(question, &response.base, answer);
 }
 
-static void get_item(struct answerer *answerer, struct question *question, struct answer *answer)
+static bool read_get_item(struct check *check, const void *message)
+{
+    const Freshet__V1__GetItemRequest *request = message;
+
+    check->question->item = wire_bytes(request->item_id);
+    return check_id(check, "item_id", check->question->item);
+}
+
+static void answer_get_item(struct answerer *answerer, struct question *question, struct answer *answer)
 {
     Freshet__V1__GetItemResponse response = FRESHET__V1__GET_ITEM_RESPONSE__INIT;
     Freshet__V1__Item item = FRESHET__V1__ITEM__INIT;
-    struct item_facts facts;
-    struct fr_err err;
+    struct item_facts facts = {0};
+    struct fr_err err = {0};
+    int status = reader_item(answerer->reader, question->item, &facts, &err);
 
-    if (reader_item(answerer->reader, question->item, &facts, &err)) {
-        from_err(&err, answer);
+    if (status != FR_OK) {
+        refuse_status(answer, status, &err);
         return;
     }
     item.item_id = wire_data(question->item);
     response.item = &item;
     response.users = facts.users;
     response.first_seen_ms = facts.first_seen;
-    response.as_of = as_of(answerer, &question->arena);
-    pack(question, &response, answer);
+    response.as_of = as_of(&question->arena, answerer->reader);
+    say(question, &response.base, answer);
 }
 
 /* ---- Admin ---- */
 
-static void get_status(struct answerer *answerer, struct question *question, struct answer *answer)
+static bool read_nothing(struct check *check, const void *message)
+{
+    (void)check;
+    (void)message;
+    return true;
+}
+
+static Freshet__V1__PartitionStatus **partitions_of(struct fr_arena *arena, const struct engine_status *status)
+{
+    Freshet__V1__PartitionStatus **pointers, *room = rooms(arena, status->partitions_len, sizeof(*room), &pointers);
+
+    for (size_t i = 0; i < status->partitions_len; i++) {
+        const struct partition_status *partition = &status->partitions[i];
+        freshet__v1__partition_status__init(&room[i]);
+        room[i].topic = wire_text(partition->topic);
+        room[i].partition = partition->partition;
+        room[i].state = wire_text(partition_state_name(partition->state));
+        room[i].applied = partition->applied;
+        room[i].durable = partition->durable;
+        room[i].end = partition->end;
+        room[i].lag = partition->lag;
+    }
+    return pointers;
+}
+
+static void answer_get_status(struct answerer *answerer, struct question *question, struct answer *answer)
 {
     Freshet__V1__GetStatusResponse response = FRESHET__V1__GET_STATUS_RESPONSE__INIT;
     Freshet__V1__ModelStatus model = FRESHET__V1__MODEL_STATUS__INIT, *models[] = {&model};
-    const struct engine_status *status = answerer->status;
-    struct fr_arena *arena = &question->arena;
+    struct engine_status *status = answerer->status;
 
-    engine_status(answerer->engine, answerer->status);
-    Freshet__V1__PartitionStatus *to = arena_zero(arena, status->partitions_len, sizeof(*to));
-    response.version = wire_text(answerer->options->version);
-    response.state = wire_text(fr_state_name(fr_state_now()));
-    response.brokers = wire_text(answerer->options->brokers);
-    response.users = status->users;
-    response.items = status->items;
-    response.pairs = status->pairs;
-    response.n_partitions = status->partitions_len;
-    response.partitions = arena_zero(arena, status->partitions_len, sizeof(*response.partitions));
-    for (size_t i = 0; i < status->partitions_len; i++) {
-        const struct partition_status *from = &status->partitions[i];
-        freshet__v1__partition_status__init(&to[i]);
-        to[i].topic = wire_text(from->topic);
-        to[i].partition = from->partition;
-        to[i].state = wire_text(partition_state_name(from->state));
-        to[i].applied = from->applied;
-        to[i].durable = from->durable;
-        to[i].end = from->end;
-        to[i].lag = from->lag;
-        response.partitions[i] = &to[i];
-    }
-    model.name = wire_text(answerer->options->default_model);
+    if (!status)
+        status = answerer->status = fr_alloc(sizeof(*status));
+    engine_status(answerer->engine, status);
+    model.name = wire_text(answerer->limits->default_model);
     model.events = status->model_events;
     model.bytes = status->model_bytes;
     model.age_seconds = status->age_seconds;
+    response.version = wire_text(answerer->limits->version);
+    response.state = wire_text(fr_state_name(fr_state_now()));
+    response.brokers = wire_text(answerer->limits->brokers);
+    response.n_partitions = status->partitions_len;
+    response.partitions = partitions_of(&question->arena, status);
+    response.users = status->users;
+    response.items = status->items;
+    response.pairs = status->pairs;
     response.n_models = 1;
     response.models = models;
-    pack(question, &response, answer);
+    say(question, &response.base, answer);
 }
 
-static void checkpoint(struct answerer *answerer, struct question *question, struct answer *answer)
+static void answer_checkpoint(struct answerer *answerer, struct question *question, struct answer *answer)
 {
     Freshet__V1__CheckpointResponse response = FRESHET__V1__CHECKPOINT_RESPONSE__INIT;
+    struct engine_checkpoint *checkpoint = answerer->checkpoint;
 
-    if (!engine_checkpoint_done(answerer->engine, question->ticket, answerer->checkpoint)) {
-        answer_refuse(answer, RPC_CODE_INTERNAL, "the checkpoint is not done");
+    if (!checkpoint)
+        checkpoint = answerer->checkpoint = fr_alloc(sizeof(*checkpoint));
+    if (!engine_checkpoint_done(answerer->engine, question->ticket, checkpoint)) {
+        answer_refuse(answer, RPC_CODE_INTERNAL, "a checkpoint that was done is not done any more");
         return;
     }
-    response.n_durable = answerer->checkpoint->durable_len;
-    response.durable = positions(&question->arena, answerer->checkpoint->durable, answerer->checkpoint->durable_len);
-    response.keys = answerer->checkpoint->keys;
-    response.seconds = answerer->checkpoint->seconds;
-    pack(question, &response, answer);
+    response.n_durable = checkpoint->durable_len;
+    response.durable = positions_of(&question->arena, checkpoint->durable, checkpoint->durable_len);
+    response.keys = checkpoint->keys;
+    response.seconds = checkpoint->seconds;
+    say(question, &response.base, answer);
+}
+
+/* ---- all of them ---- */
+
+static const struct kind {
+    const ProtobufCMessageDescriptor *request;
+    bool (*read)(struct check *check, const void *message);
+    void (*answer)(struct answerer *answerer, struct question *question, struct answer *answer);
+    bool asks_reader;
+} kinds[RPCS] = {
+    [RPC_RECOMMEND] = {&freshet__v1__recommend_request__descriptor, read_recommend, answer_recommend, true},
+    [RPC_SIMILAR] = {&freshet__v1__similar_request__descriptor, read_similar, answer_similar, true},
+    [RPC_POPULAR] = {&freshet__v1__popular_request__descriptor, read_popular, answer_popular, true},
+    [RPC_GET_USER] = {&freshet__v1__get_user_request__descriptor, read_get_user, answer_get_user, true},
+    [RPC_GET_ITEM] = {&freshet__v1__get_item_request__descriptor, read_get_item, answer_get_item, true},
+    [RPC_GET_STATUS] = {&freshet__v1__get_status_request__descriptor, read_nothing, answer_get_status, false},
+    [RPC_CHECKPOINT] = {&freshet__v1__checkpoint_request__descriptor, read_nothing, answer_checkpoint, false},
+};
+
+/* What a request within its limits can need, with room for one somewhat beyond, which deserves to hear which limit. */
+static size_t memory_max(const struct serve_options *limits, size_t request_len)
+{
+    size_t parts = (size_t)limits->max_seeds + 5 * (size_t)limits->max_filter_items + PARTITIONS_MAX;
+
+    return 256 * parts + 4 * request_len + (64U << 10);
+}
+
+bool question_read(struct answerer *answerer, struct question *question, enum rpc rpc, struct fr_bytes request,
+                   struct answer *ret_answer)
+{
+    const struct kind *kind = &kinds[rpc];
+    struct fr_arena arena = question->arena;
+    struct check check = {answerer->limits, question, ret_answer};
+    const void *message;
+    bool large;
+
+    assert(kind->request);
+    fr_arena_reset(&arena);
+    *question = (struct question){.rpc = rpc, .arena = arena};
+    message = wire_unpack(&question->arena, kind->request, request, memory_max(answerer->limits, request.len), &large);
+    if (!message && large)
+        return answer_refuse(ret_answer, RPC_CODE_RESOURCE_EXHAUSTED, "the request has far more parts than any limit");
+    if (!message)
+        return answer_refuse(ret_answer, RPC_CODE_INVALID_ARGUMENT, "the request is not a %s", kind->request->name);
+    if (!kind->read(&check, message))
+        return false;
+    if (rpc == RPC_CHECKPOINT)
+        question->ticket = engine_checkpoint_ask(answerer->engine);
+    return true;
+}
+
+bool question_ready(struct answerer *answerer, struct question *question)
+{
+    if (question->rpc == RPC_CHECKPOINT)
+        return engine_checkpoint_done(answerer->engine, question->ticket, NULL);
+    while (question->reached < question->not_before_len) {
+        const struct position_asked *position = &question->not_before[question->reached];
+        if (!engine_reached(answerer->engine, position->topic, position->partition, position->next))
+            return false;
+        question->reached++; /* positions only grow */
+    }
+    return true;
 }
 
 void question_answer(struct answerer *answerer, struct question *question, struct answer *ret_answer)
 {
-    static void (*const methods[RPCS])(struct answerer *, struct question *, struct answer *) = {
-        [RPC_RECOMMEND] = recommend, [RPC_SIMILAR] = similar,       [RPC_POPULAR] = popular,       [RPC_GET_USER] = get_user,
-        [RPC_GET_ITEM] = get_item,   [RPC_GET_STATUS] = get_status, [RPC_CHECKPOINT] = checkpoint,
-    };
+    const struct kind *kind = &kinds[question->rpc];
 
-    *ret_answer = (struct answer){0};
-    reader_begin(answerer->reader);
-    methods[question->rpc](answerer, question, ret_answer);
-    reader_end(answerer->reader);
+    if (kind->asks_reader)
+        reader_begin(answerer->reader);
+    kind->answer(answerer, question, ret_answer);
+    if (kind->asks_reader)
+        reader_end(answerer->reader);
 }

@@ -10,6 +10,7 @@
 #ifndef FR_EVENT_H
 #define FR_EVENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "freshet/alloc.h"
@@ -47,7 +48,7 @@ struct event {
     uint32_t repeat_low;        /* 96-bit hash of (user_id, event_id); all zero: no event_id */
     uint64_t repeat_high;
 
-    /* EVENT_REJECT */
+    /* EVENT_REJECT; EVENT_APPLY in a batch that asks for whole records */
     const struct reject *reject;
 };
 
@@ -56,6 +57,9 @@ enum { EVENT_BATCH_MAX = 1024 };
 struct event_batch {
     struct event events[EVENT_BATCH_MAX];
     uint32_t len;
+    /* Set by the engine when users_max or items_max is near: every event then carries its record in `reject` (without a reason),
+     * so that one that no longer fits can be dead-lettered untouched. */
+    bool whole;
     struct fr_arena arena;
 };
 

@@ -39,6 +39,8 @@ void rows_extend(struct rows *rows, size_t len);
 /* Hints: the row's header; then, once that is near, the line where the column would stand. */
 void rows_prefetch(const struct rows *rows, uint32_t row);
 void rows_prefetch_cell(const struct rows *rows, uint32_t row, uint32_t column);
+/* Hint: the row's lines, for a copy that comes soon. Thread: any. */
+void rows_prefetch_lines(const struct rows *rows, uint32_t row);
 
 /* Adds `by`; a missing entry is 0, a result below 0 stays 0 (an entry lost to pruning). Returns the change made. */
 int32_t rows_add(struct rows *rows, uint32_t row, uint32_t column, int32_t by);

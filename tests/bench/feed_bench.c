@@ -3,9 +3,10 @@
  *
  *     feed_bench [RECORDS [ROUNDS]]       prints lines of: name value unit baseline ratio
  *
- * The broker is the mock cluster in a process of its own, filled with RECORDS protobuf events over 64 partitions. Each round reads all
- * of them twice: by a loop that takes and drops messages, and by feed (decode, check, copy ids, batch) into an engine that
- * counts and forgets. Both use the same settings. CPU is that of the whole consuming process; the medians are printed.
+ * The broker is the mock cluster in a process of its own, filled with RECORDS protobuf events over 64 partitions. Each
+ * round reads all of them twice: by a loop that takes and drops messages, and by feed (decode, check, copy ids, batch)
+ * into an engine that counts and forgets. Both use the same settings. CPU is that of the whole consuming process; the
+ * medians are printed.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -132,9 +133,13 @@ static double cpu_seconds(void)
 /* From the first record on: the start-up questions (half a second) are the same for both and no part of the rate. */
 static struct cost bare(unsigned long records)
 {
-    static const char *const settings[][2] = {{"group.id", "bench"}, {"queued.min.messages", "2000000"},
-        {"queued.max.messages.kbytes", "131072"}, {"fetch.wait.max.ms", "10"}, {"check.crcs", "true"},
-        {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"}};
+    static const char *const settings[][2] = {{"group.id", "bench"},
+                                              {"queued.min.messages", "2000000"},
+                                              {"queued.max.messages.kbytes", "131072"},
+                                              {"fetch.wait.max.ms", "10"},
+                                              {"check.crcs", "true"},
+                                              {"enable.auto.commit", "false"},
+                                              {"enable.auto.offset.store", "false"}};
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(PARTITIONS);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     unsigned long taken = 0;
@@ -174,9 +179,16 @@ static bool has_given(const struct engine *engine, const void *want)
 
 static struct cost fed(unsigned long records)
 {
-    struct feed_options options = {.topic = TOPIC, .dead_letter_topic = "dead", .format = FEED_AUTO, .start = FEED_EARLIEST,
-                                   .max_future = INT64_MAX, .weights = weights, .weights_len = 2, .kafka_keys = keys,
-                                   .kafka_values = values, .kafka_len = 1};
+    struct feed_options options = {.topic = TOPIC,
+                                   .dead_letter_topic = "dead",
+                                   .format = FEED_AUTO,
+                                   .start = FEED_EARLIEST,
+                                   .max_future = INT64_MAX,
+                                   .weights = weights,
+                                   .weights_len = 2,
+                                   .kafka_keys = keys,
+                                   .kafka_values = values,
+                                   .kafka_len = 1};
     struct engine *engine = fake_engine_new();
     unsigned long one = 1;
     struct feed *feed;

@@ -15,7 +15,7 @@ import unittest
 
 import grpc
 import testbed
-from testbed import admin_pb2, events_pb2, pb
+from testbed import admin_pb2, pb
 
 NOW_MS = int(time.time() * 1000)
 GOOD_MS = 1500000000000
@@ -167,14 +167,14 @@ class RealData(unittest.TestCase):
             self.assertEqual(metrics.value("freshet_events_applied_total", type="purchase"), purchases)
             self.assertEqual(metrics.value("freshet_events_applied_total", type="return"), len(records) - purchases)
             self.assertEqual(metrics.total("freshet_events_rejected_total"), 0)
-            customer = records[0][0]
+            customer, first = records[0][0], json.loads(records[0][1])["item_id"]
             recommended = daemon.recommend(customer)
             self.assertEqual(len(recommended), 10)
             self.assertFalse({item for item, _ in recommended} & set(daemon.affinities(customer)))
-            before = sorted(daemon.similar(item_id=records[0][1] and json.loads(records[0][1])["item_id"]))
+            before = daemon.similar(item_id=first)
             daemon.restart()
             self.assertEqual(daemon.recommend(customer), recommended, "the state is not what it was before the restart")
-            self.assertEqual(sorted(daemon.similar(item_id=json.loads(records[0][1])["item_id"])), before)
+            self.assertEqual(daemon.similar(item_id=first), before)
 
 
 def framed(value, indexes=b"\x00"):

@@ -1,5 +1,6 @@
 /*
- * decode_fuzz.c -- any bytes become an event within the contract's bounds, or a reason with a printable sentence; never anything else.
+ * decode_fuzz.c -- any bytes become an event within the contract's bounds, or a reason with a printable sentence;
+ * never anything else.
  *
  *     input   selector | value          selector: format (mod 3), content-type (mod 4), Kafka timestamp (mod 4)
  *

@@ -1,9 +1,10 @@
 /*
  * c11_threads.c -- C11 threads by way of POSIX threads, for ThreadSanitizer only.
  *
- * librdkafka makes its threads with glibc's thrd_create, which ThreadSanitizer does not intercept: the first malloc in such a thread
- * crashes in the sanitizer, and its locks would not count as locks. Linked into a program, these definitions come before
- * glibc's and lead to the functions that are intercepted. In glibc mtx_t and cnd_t are a pthread_mutex_t and a pthread_cond_t.
+ * librdkafka makes its threads with glibc's thrd_create, which ThreadSanitizer does not intercept: the first malloc in
+ * such a thread crashes in the sanitizer, and its locks would not count as locks. Linked into a program, these
+ * definitions come before glibc's and lead to the functions that are intercepted. In glibc mtx_t and cnd_t are a
+ * pthread_mutex_t and a pthread_cond_t.
  */
 #include <errno.h>
 #include <pthread.h>

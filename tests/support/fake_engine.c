@@ -77,7 +77,8 @@ static struct timespec later(int timeout_ms)
     return end;
 }
 
-bool fake_engine_wait(struct engine *engine, bool (*ready)(const struct engine *engine, const void *want), const void *want)
+bool fake_engine_wait(struct engine *engine, bool (*ready)(const struct engine *engine, const void *want),
+                      const void *want)
 {
     struct timespec end = later(WAIT_MAX_S * 1000);
     bool good;
@@ -147,7 +148,8 @@ int engine_partition(struct engine *engine, const char *topic, int32_t number, u
     return FR_OK;
 }
 
-void engine_partition_says(struct engine *engine, uint32_t index, enum partition_state state, int64_t end, when_ms oldest)
+void engine_partition_says(struct engine *engine, uint32_t index, enum partition_state state, int64_t end,
+                           when_ms oldest)
 {
     (void)oldest;
     lock(engine);
@@ -163,8 +165,7 @@ struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms)
 
     lock(engine);
     engine->takes++;
-    while ((engine->held || !engine->batches_len) &&
-           pthread_cond_timedwait(&engine->changed, &engine->lock, &end) == 0)
+    while ((engine->held || !engine->batches_len) && pthread_cond_timedwait(&engine->changed, &engine->lock, &end) == 0)
         continue;
     if (!engine->held && engine->batches_len)
         batch = engine->batches[--engine->batches_len];

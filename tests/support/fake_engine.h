@@ -1,7 +1,7 @@
 /*
- * fake_engine.h -- an engine that learns nothing: the feed functions of engine.h under the same names, so that feed can be linked
- * against it and told what the store knows. It notes every event, sends every reject to the outbox at once, and fails the test
- * when a partition's records go backwards.
+ * fake_engine.h -- an engine that learns nothing: the feed functions of engine.h under the same names, so that feed
+ * can be linked against it and told what the store knows. It notes every event, sends every reject to the outbox at
+ * once, and fails the test when a partition's records go backwards.
  *
  * Tests wait for a condition under the lock, never for a time: fake_engine_wait.
  */
@@ -62,7 +62,8 @@ void fake_engine_free(struct engine *engine);
 void fake_engine_know(struct engine *engine, const char *topic, int32_t number, int64_t next);
 void fake_engine_hold(struct engine *engine, bool held);
 /* Waits until `ready` says so (it is called under the lock); false after half a minute. */
-bool fake_engine_wait(struct engine *engine, bool (*ready)(const struct engine *engine, const void *want), const void *want);
+bool fake_engine_wait(struct engine *engine, bool (*ready)(const struct engine *engine, const void *want),
+                      const void *want);
 const struct fake_partition *fake_engine_partition(const struct engine *engine, int32_t number);
 
 #endif

@@ -153,6 +153,7 @@ static void metrics_come_as_plain_text_unless_open_metrics_is_preferred(void **s
         {"Accept: application/openmetrics-text;q=0.3, text/plain;q=0.9\r\n", false},
         {"Accept: application/openmetrics-text;q=0\r\n", false},
         {"Accept: application/openmetrics-textual\r\n", false},
+        {"Accept: application/open\r\n", false},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

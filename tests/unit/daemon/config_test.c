@@ -153,7 +153,7 @@ static void comments_spaces_and_colons_are_as_in_other_ini_files(void **state)
 {
     struct config *cfg =
         read_text("\xEF\xBB\xBF# a comment\r\n; another\r\n\r\n[feed]\r\n  topic =  clicks  ; behind a value\r\n"
-                  "format: json\r\n[store]\npath=/data/a;b\n");
+                  "   format: json\r\n[store]\npath=/data/a;b\n");
 
     (void)state;
     assert_string_equal(config_problems(cfg), "");
@@ -173,6 +173,8 @@ static void an_unknown_key_is_named_with_its_place_and_the_nearest_one(void **st
                    "test.conf:2: unknown key 'serve.max_k'; the nearest known key is 'limits.max_k'\n");
     assert_problem("[sra]\nwindow = 5\n",
                    "test.conf:2: unknown key 'sra.window'; the nearest known key is 'sar.window'\n");
+    assert_problem("[recommend]\nwindow = 5\n",
+                   "test.conf:2: unknown key 'recommend.window'; the nearest known key is 'sar.window'\n");
     assert_problem("[log]\nlevle = info\n",
                    "test.conf:2: unknown key 'log.levle'; the nearest known key is 'log.level'\n");
 }

@@ -1,8 +1,8 @@
 /*
  * assign_test.c -- where each partition starts, and what happens when Kafka does not have that offset.
  *
- * A trimmed log is made by the mock's own retention: 5 MiB per partition, the oldest batch goes first. Twelve records of 500 KB, a batch
- * each, leave ten (5,000,000 bytes and some) of them.
+ * A trimmed log is made by the mock's own retention: 5 MiB per partition, the oldest batch goes first. Twelve records
+ * of 500 KB, a batch each, leave ten (5,000,000 bytes and some) of them.
  */
 #include "world.h"
 

@@ -1,6 +1,6 @@
 /*
- * dead_letters_test.c -- what the outbox holds reaches the dead-letter topic: bytes untouched, with the contract's headers, and however
- * often Kafka refuses it first. The letters are read back by a consumer of the test's own.
+ * dead_letters_test.c -- what the outbox holds reaches the dead-letter topic: bytes untouched, with the contract's
+ * headers, and however often Kafka refuses it first. The letters are read back by a consumer of the test's own.
  */
 #include "world.h"
 

@@ -25,8 +25,7 @@ static void json_events_are_read_as_proto3_says(void **state)
         {"{" IDS ",\"time_ms\":0}", OTHER, 1, 1700000000000},
         {"{" IDS ",\"type\":null,\"value\":null,\"time_ms\":null,\"event_id\":null,\"context\":null}", OTHER, 1,
          1700000000000},
-        {"{" IDS ",\"context\":{\"device\":\"phone\"},\"unknown\":[1,{\"a\":null}]}", OTHER, 1,
-         1700000000000},
+        {"{" IDS ",\"context\":{\"device\":\"phone\"},\"unknown\":[1,{\"a\":null}]}", OTHER, 1, 1700000000000},
         {"{" IDS ",\"huge\":123456789012345678901234567890,\"time_ms\":1699999999999}", OTHER, 1, 1699999999999},
         {"{\"user_id\":\"no\",\"item_id\":\"no\"," IDS "}", OTHER, 1, 1700000000000}, /* the later wins */
         {"{\"userId\":\"no\",\"itemId\":\"no\"," IDS "}", OTHER, 1, 1700000000000},

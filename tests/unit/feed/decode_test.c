@@ -1,6 +1,6 @@
 /*
- * decode_test.c -- from a whole record to an event or a reason: the contract's rules, each limit at its boundary, and random events
- * that must come back as they were written.
+ * decode_test.c -- from a whole record to an event or a reason: the contract's rules, each limit at its boundary, and
+ * random events that must come back as they were written.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -9,14 +9,14 @@
 
 static void a_full_event_is_read_from_its_bytes(void **state)
 {
-    static const char bytes[] = "\x0a\x02"             "u1"      /* 1: user_id */
-                                "\x12\x02"             "i7"      /* 2: item_id */
-                                "\x1a\x06"             "rating"  /* 3: type */
-                                "\x21\0\0\0\0\0\0\x12\x40"       /* 4: 4.5 */
-                                "\x28\x80\xd0\x95\xff\xbc\x31"   /* 5: 1,700,000,000,000 */
-                                "\x32\x02"             "e1"      /* 6: event_id */
-                                "\x3a\x08\x0a\x01k\x12\x03val";  /* 7: {"k": "val"} */
-    XXH128_hash_t hash = XXH3_128bits("u1\0e1", 5);
+    static const char bytes[] = "\x0a\x02u1"                    /* 1: user_id */
+                                "\x12\x02i7"                    /* 2: item_id */
+                                "\x1a\x06rating"                /* 3: type */
+                                "\x21\0\0\0\0\0\0\x12\x40"      /* 4: 4.5 */
+                                "\x28\x80\xd0\x95\xff\xbc\x31"  /* 5: 1,700,000,000,000 */
+                                "\x32\x02x1"                    /* 6: event_id */
+                                "\x3a\x08\x0a\x01k\x12\x03val"; /* 7: {"k": "val"} */
+    XXH128_hash_t hash = XXH3_128bits("u1\0x1", 5);
 
     (void)state;
     assert_accepted(decode_auto(bytes, sizeof(bytes) - 1), "the full event");
@@ -54,10 +54,13 @@ static void a_type_weighs_what_the_table_says(void **state)
         double value, weight;
         uint32_t index;
     } cases[] = {
-        {"click", 7, 1, CLICK},       {"rating", 3.5, 3.5, RATING}, {"rating", 0, 0, RATING}, {"like", 9, 2, LIKE},
-        {"return", 2, -4, RETURN},    {"huge", 1, 1e6, HUGE_TYPE},  {"huge", -1, -1e6, HUGE_TYPE},
-        {"unheard-of", 5, 1, OTHER},  {"other", 5, 1, OTHER},       {"", 5, 1, OTHER},        {"Click", 5, 1, OTHER},
-        {"clic", 5, 1, OTHER},        {"clicks", 5, 1, OTHER},
+        {"click", 7, 1, CLICK},        {"rating", 3.5, 3.5, RATING},
+        {"rating", 0, 0, RATING},      {"like", 9, 2, LIKE},
+        {"return", 2, -4, RETURN},     {"huge", 1, 1e6, HUGE_TYPE},
+        {"huge", -1, -1e6, HUGE_TYPE}, {"unheard-of", 5, 1, OTHER},
+        {"other", 5, 1, OTHER},        {"", 5, 1, OTHER},
+        {"Click", 5, 1, OTHER},        {"clic", 5, 1, OTHER},
+        {"clicks", 5, 1, OTHER},
     };
 
     (void)state;
@@ -82,10 +85,14 @@ static void an_id_has_1_to_256_bytes_of_utf8_without_nul(void **state)
         size_t len;
         const char *tail, *words;
     } cases[] = {
-        {0, "", "is empty"},           {1, "", NULL},
-        {256, "", NULL},               {257, "", "is longer than 256 bytes"},
-        {254, "\xc3\xa9", NULL},       {255, "\xc3\xa9", "is longer than 256 bytes"},
-        {3, "\xc3", "not valid UTF-8"}, {3, "\xed\xa0\x80", "not valid UTF-8"},
+        {0, "", "is empty"},
+        {1, "", NULL},
+        {256, "", NULL},
+        {257, "", "is longer than 256 bytes"},
+        {254, "\xc3\xa9", NULL},
+        {255, "\xc3\xa9", "is longer than 256 bytes"},
+        {3, "\xc3", "not valid UTF-8"},
+        {3, "\xed\xa0\x80", "not valid UTF-8"},
     };
     char id[300];
 
@@ -122,10 +129,17 @@ static void value_and_weight_are_finite_and_at_most_a_million(void **state)
         double value;
         bool good;
     } cases[] = {
-        {"rating", 1e6, true},   {"rating", -1e6, true},        {"rating", 1000000.0000000001, false},
-        {"rating", 1e300, false}, {"huge", 1.0000000000000002, false}, {"huge", 1e308, false},
-        {"click", 1e300, true}, /* not used as a weight */      {"rating", (double)NAN, false},
-        {"rating", (double)INFINITY, false}, {"click", (double)NAN, false}, {"click", -(double)INFINITY, false},
+        {"rating", 1e6, true},
+        {"rating", -1e6, true},
+        {"rating", 1000000.0000000001, false},
+        {"rating", 1e300, false},
+        {"huge", 1.0000000000000002, false},
+        {"huge", 1e308, false},
+        {"click", 1e300, true}, /* not used as a weight */
+        {"rating", (double)NAN, false},
+        {"rating", (double)INFINITY, false},
+        {"click", (double)NAN, false},
+        {"click", -(double)INFINITY, false},
     };
 
     (void)state;
@@ -218,7 +232,8 @@ static void a_record_under_another_key_is_misrouted(void **state)
 static void repeats_are_told_by_user_and_event_id_together(void **state)
 {
     static char long_id[3000];
-    const char *const pairs[][2] = {{"u1", "e1"}, {"u1", "e2"}, {"u2", "e1"}, {"u", "1e1"}, {"u1e", "1"}, {"u1", long_id}};
+    const char *const pairs[][2] = {{"u1", "e1"}, {"u1", "e2"}, {"u2", "e1"},
+                                    {"u", "1e1"}, {"u1e", "1"}, {"u1", long_id}};
     struct event seen[LENGTH(pairs)];
 
     (void)state;
@@ -323,9 +338,12 @@ static void put_json(struct buffer *out, const struct wanted *wanted)
     if (wanted->type != OTHER)
         put(out, text, (size_t)snprintf(text, sizeof(text), ",\"type\":\"%s\"", weights[wanted->type].type));
     if (wanted->has_value)
-        put(out, text, (size_t)snprintf(text, sizeof(text), draw(2) ? ",\"value\":%.17g" : ",\"value\":\"%.17g\"", wanted->value));
+        put(out, text,
+            (size_t)snprintf(text, sizeof(text), draw(2) ? ",\"value\":%.17g" : ",\"value\":\"%.17g\"", wanted->value));
     if (wanted->time)
-        put(out, text, (size_t)snprintf(text, sizeof(text), draw(2) ? ",\"time_ms\":%lld" : ",\"timeMs\":\"%lld\"", (long long)wanted->time));
+        put(out, text,
+            (size_t)snprintf(text, sizeof(text), draw(2) ? ",\"time_ms\":%lld" : ",\"timeMs\":\"%lld\"",
+                             (long long)wanted->time));
     put(out, "}", 1);
 }
 

@@ -17,10 +17,12 @@ static void the_encoding_comes_from_the_setting_the_header_or_the_first_byte(voi
     assert_false(decode_as(FEED_AUTO, "application/x-protobuf", json, strlen(json), LOGGED));
     assert_false(decode_as(FEED_AUTO, NULL, spaced, strlen(spaced), LOGGED));
     assert_accepted(decode_as(FEED_AUTO, "application/json", spaced, strlen(spaced), LOGGED), "the header is second");
-    assert_accepted(decode_as(FEED_AUTO, " Application/JSON ; charset=utf-8", spaced, strlen(spaced), LOGGED), "as HTTP");
+    assert_accepted(decode_as(FEED_AUTO, " Application/JSON ; charset=utf-8", spaced, strlen(spaced), LOGGED),
+                    "as HTTP");
     assert_false(decode_as(FEED_AUTO, "application/jsonp", spaced, strlen(spaced), LOGGED));
     assert_accepted(decode_as(FEED_AUTO, "text/plain", json, strlen(json), LOGGED), "an unknown header says nothing");
-    assert_accepted(decode_as(FEED_AUTO, "application/x-protobuf;v=1", proto.at, proto.len, LOGGED), "protobuf by header");
+    assert_accepted(decode_as(FEED_AUTO, "application/x-protobuf;v=1", proto.at, proto.len, LOGGED),
+                    "protobuf by header");
     assert_accepted(decode_as(FEED_PROTOBUF, "application/json", proto.at, proto.len, LOGGED), "protobuf by setting");
     assert_false(decode_as(FEED_AUTO, "application/json", proto.at, proto.len, LOGGED));
 }
@@ -33,9 +35,9 @@ static void confluent_frames_are_opened(void **state)
         bool json;
         const char *words; /* NULL: accepted */
     } cases[] = {
-        {FR_BYTES("\0\0\0\0\x07\x00"), false, NULL},             /* a lone 0 is [0] */
-        {FR_BYTES("\0\0\0\0\x07\x02\x00"), false, NULL},         /* one index: 0 */
-        {FR_BYTES("\0\x7b\x7b\x7b\x7b\x00"), false, NULL},       /* the schema id may look like anything */
+        {FR_BYTES("\0\0\0\0\x07\x00"), false, NULL},       /* a lone 0 is [0] */
+        {FR_BYTES("\0\0\0\0\x07\x02\x00"), false, NULL},   /* one index: 0 */
+        {FR_BYTES("\0\x7b\x7b\x7b\x7b\x00"), false, NULL}, /* the schema id may look like anything */
         {FR_BYTES("\0\0\0\0\x07"), true, NULL},
         {FR_BYTES("\0\0\0\0\x07\x02\x02"), false, "names message 1 at depth 1"},
         {FR_BYTES("\0\0\0\0\x07\x04\x00\x00"), false, "names message 0 at depth 2"},

@@ -1,5 +1,6 @@
 /*
- * kafka_test.c -- records on their way from a Kafka (librdkafka's mock cluster) into the engine's batches (a fake engine's).
+ * kafka_test.c -- records on their way from a Kafka (librdkafka's mock cluster) into the engine's batches (a fake
+ * engine's).
  */
 #include "world.h"
 
@@ -46,9 +47,9 @@ static void what_was_read_and_misrouted_is_counted(void **state)
     (void)state;
     world_open(&world, 2);
     world_send(&world, TOPIC, 1, FR_BYTES("u1"), event, 1000, NULL);
-    world_send(&world, TOPIC, 1, FR_BYTES("u2"), event, 1000, NULL);         /* another key */
+    world_send(&world, TOPIC, 1, FR_BYTES("u2"), event, 1000, NULL);             /* another key */
     world_send(&world, TOPIC, 1, (struct fr_bytes){NULL, 0}, event, 1000, NULL); /* no key */
-    world_send(&world, TOPIC, 1, FR_BYTES("u2"), FR_BYTES("{"), 1000, NULL); /* rejected, so of no user */
+    world_send(&world, TOPIC, 1, FR_BYTES("u2"), FR_BYTES("{"), 1000, NULL);     /* rejected, so of no user */
     world_flush(&world);
     world_feed(&world, world_options());
     wait_for(&world, 1, 4, PARTITION_RUNNING);

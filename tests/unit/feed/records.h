@@ -1,5 +1,6 @@
 /*
- * records.h -- the decoder's tests share an encoder of their own, which knows nothing of the decoder, and one decoder per format.
+ * records.h -- the decoder's tests share an encoder of their own, which knows nothing of the decoder, and one decoder
+ * per format.
  *
  * The functions are inline so that a test need not use them all.
  */
@@ -100,12 +101,11 @@ static struct decoder *decoders[3];
 static struct event event;
 static struct reject reject;
 
-static inline bool decode_as(enum feed_format format, const char *content_type, const void *bytes, size_t len, when_ms logged)
+static inline bool decode_as(enum feed_format format, const char *content_type, const void *bytes, size_t len,
+                             when_ms logged)
 {
-    struct record record = {.value = {bytes, len},
-                            .has_value = true,
-                            .content_type = fr_bytes_of(content_type),
-                            .logged = logged};
+    struct record record = {
+        .value = {bytes, len}, .has_value = true, .content_type = fr_bytes_of(content_type), .logged = logged};
 
     return decoder_decode(decoders[format], &record, &event, &reject);
 }

@@ -6,11 +6,20 @@
 static void good_settings_pass_verbatim(void **state)
 {
     static const char *const good[][2] = {
-        {"bootstrap.servers", "a:9092,b:9092"}, {"security.protocol", "SASL_SSL"}, {"sasl.mechanism", "PLAIN"},
-        {"sasl.username", "x"},                 {"sasl.password", "y"},            {"fetch.wait.max.ms", "100"},
-        {"group.id", "mine"},                   {"client.id", "mine"},             {"compression.type", "zstd"},
-        {"ssl.ca.location", "/etc/ssl/ca.pem"}, {"check.crcs", "false"},           {"queued.min.messages", "1000"},
-        {"linger.ms", "20"},                    {"isolation.level", "read_uncommitted"},
+        {"bootstrap.servers", "a:9092,b:9092"},
+        {"security.protocol", "SASL_SSL"},
+        {"sasl.mechanism", "PLAIN"},
+        {"sasl.username", "x"},
+        {"sasl.password", "y"},
+        {"fetch.wait.max.ms", "100"},
+        {"group.id", "mine"},
+        {"client.id", "mine"},
+        {"compression.type", "zstd"},
+        {"ssl.ca.location", "/etc/ssl/ca.pem"},
+        {"check.crcs", "false"},
+        {"queued.min.messages", "1000"},
+        {"linger.ms", "20"},
+        {"isolation.level", "read_uncommitted"},
     };
     char room[200];
 
@@ -61,7 +70,9 @@ static void feed_does_not_start_on_settings_that_cannot_work(void **state)
         {{NULL}, {NULL}, 0, "kafka.bootstrap.servers is not set"},
         {{"bootstrap.servers", "auto.offset.reset"}, {"x:1", "latest"}, 2, "kafka.auto.offset.reset is owned"},
         {{"bootstrap.servers", "nonsense"}, {"x:1", "1"}, 2, "kafka.nonsense: No such"},
-        {{"bootstrap.servers", "security.protocol", "sasl.mechanism"}, {"x:1", "sasl_plaintext", "NONE"}, 3,
+        {{"bootstrap.servers", "security.protocol", "sasl.mechanism"},
+         {"x:1", "sasl_plaintext", "NONE"},
+         3,
          "cannot make the Kafka client for the consumer"},
     };
     struct engine *engine = fake_engine_new();

@@ -154,8 +154,9 @@ static inline void wait_for(struct world *world, int32_t number, int64_t next, e
 
     if (!fake_engine_wait(world->engine, partition_reached, &want)) {
         const struct fake_partition *partition = fake_engine_partition(world->engine, number);
-        fail_msg("partition %d is at %lld in state %d, not at %lld in %d", number, partition ? (long long)partition->next : -2,
-                 partition ? (int)partition->state : -1, (long long)next, (int)state);
+        fail_msg("partition %d is at %lld in state %d, not at %lld in %d", number,
+                 partition ? (long long)partition->next : -2, partition ? (int)partition->state : -1, (long long)next,
+                 (int)state);
     }
 }
 

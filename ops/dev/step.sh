@@ -1,0 +1,36 @@
+# One line per step, its log shown when it fails; to be sourced by the scripts of ops/. FR_LOGS is the folder of the logs.
+
+# step NAME WORDS... -- COMMAND...: NAME names the log file.
+step() {
+    local name=$1 words="" began=$SECONDS
+    shift
+    while [ "$1" != -- ]; do
+        words="$words $1"
+        shift
+    done
+    shift
+    mkdir -p "$FR_LOGS"
+    printf '%-58s' "${words# }"
+    if "$@" >"$FR_LOGS/$name.log" 2>&1 </dev/null; then
+        printf 'ok    %4d s\n' $((SECONDS - began))
+    else
+        printf 'FAILED\n'
+        grep -nE 'error|warning|FAILED|CMake Error' "$FR_LOGS/$name.log" | head -n 30 >&2 || true
+        printf -- '---- the end of %s\n' "$FR_LOGS/$name.log" >&2
+        tail -n 60 "$FR_LOGS/$name.log" >&2
+        return 1
+    fi
+}
+
+# configure_and_build FOLDER TARGET OPTIONS...: TARGET "" is all. A folder that was configured with another compiler begins anew.
+configure_and_build() {
+    local folder=$1 target=$2 name
+    shift 2
+    name=$(basename "$folder")
+    if [ "$(cat "$folder/options" 2>/dev/null)" != "$PWD $*" ]; then
+        rm -rf "$folder/CMakeCache.txt" "$folder/CMakeFiles"
+    fi
+    step "$name-configure" "configure $folder" -- cmake -S . -B "$folder" -G Ninja "$@" || return 1
+    printf '%s\n' "$PWD $*" >"$folder/options"
+    step "$name-build" "build $folder" -- cmake --build "$folder" ${target:+--target "$target"} || return 1
+}
