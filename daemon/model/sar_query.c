@@ -22,7 +22,7 @@
 #include "similarity.h"
 #include "sar_parts.h"
 
-enum { TERMS_NEAR = 256, BLOCK = 256, SORTED_BY_HAND = 64 };
+enum { TERMS_NEAR = 256, BLOCK = 128, SORTED_BY_HAND = 64 };
 
 struct term {
     uint32_t item;
@@ -212,13 +212,16 @@ static void row_score(const struct model *model, uint32_t item, double weight, u
     uint32_t columns[BLOCK], together[BLOCK], others[BLOCK];
     double values[BLOCK];
     size_t len = row_copy(model, item, scores);
+    const uint32_t *row_columns = scores->columns, *row_counts = scores->counts;
 
     for (size_t begin = 0; begin < len; begin += BLOCK) {
         size_t end = begin + BLOCK < len ? begin + BLOCK : len, kept = 0;
         for (size_t k = begin; k < end; k++) {
-            uint32_t column = scores->columns[k];
+            uint32_t column = row_columns[k];
             uint32_t n_j = atomic_load_explicit(&users_of_item[column], memory_order_acquire);
-            uint32_t c = similarity_evidence(scores->counts[k], n_i, n_j, threshold);
+            uint32_t c = similarity_evidence(row_counts[k], n_i, n_j, threshold);
+            __builtin_prefetch(&scores->value[column], 1);
+            __builtin_prefetch(&scores->mark[column], 1);
             columns[kept] = column;
             together[kept] = c;
             others[kept] = n_j;

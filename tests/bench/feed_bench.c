@@ -16,12 +16,13 @@
 #include <unistd.h>
 #include <librdkafka/rdkafka.h>
 
+#include "bench.h"
 #include "fake_engine.h"
 #include "freshet/clock.h"
 #include "freshet/feed.h"
 #include "freshet/log.h"
 
-enum { PARTITIONS = 64, ROUNDS_MAX = 99 };
+enum { PARTITIONS = 64 };
 #define TOPIC "events"
 
 static const char *const keys[] = {"bootstrap.servers"};
@@ -210,29 +211,16 @@ static struct cost fed(unsigned long records)
     return cost;
 }
 
-static int by_value(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-
-    return (a > b) - (a < b);
-}
-
-static double median(double *numbers, size_t len)
-{
-    qsort(numbers, len, sizeof(*numbers), by_value);
-    return numbers[len / 2];
-}
-
 int main(int argc, char **argv)
 {
     unsigned long records = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000;
     size_t rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 5;
-    double bare_rate[ROUNDS_MAX], feed_rate[ROUNDS_MAX], bare_cpu[ROUNDS_MAX], feed_cpu[ROUNDS_MAX];
+    struct bench_rounds rate = {.len = 0}, cpu = {.len = 0};
     char address[128];
     int alive;
     pid_t broker;
 
-    if (records == 0 || rounds == 0 || rounds > ROUNDS_MAX)
+    if (records == 0 || rounds == 0 || rounds > BENCH_ROUNDS_MAX)
         die("usage: feed_bench [RECORDS [ROUNDS]]");
     fr_log_setup(FR_WARN, FR_LOG_TEXT);
     broker = start_broker(address, sizeof(address), &alive);
@@ -241,16 +229,12 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < rounds; i++) {
         struct cost plain = bare(records), ours = fed(records);
 
-        bare_rate[i] = (double)records / plain.seconds;
-        feed_rate[i] = (double)records / ours.seconds;
-        bare_cpu[i] = plain.cpu_seconds * 1e6 / (double)records;
-        feed_cpu[i] = ours.cpu_seconds * 1e6 / (double)records;
+        bench_round(&rate, (double)records / ours.seconds, (double)records / plain.seconds);
+        bench_round(&cpu, ours.cpu_seconds * 1e6 / (double)records, plain.cpu_seconds * 1e6 / (double)records);
     }
     close(alive);
     waitpid(broker, NULL, 0);
-    double rates[] = {median(feed_rate, rounds), median(bare_rate, rounds)};
-    double cpus[] = {median(feed_cpu, rounds), median(bare_cpu, rounds)};
-    printf("ingest_no_learning %.0f events/s %.0f %.2f\n", rates[0], rates[1], rates[0] / rates[1]);
-    printf("ingest_no_learning_cpu %.3f us/event %.3f %.2f\n", cpus[0], cpus[1], cpus[0] / cpus[1]);
+    bench_print("ingest_no_learning", "events/s", &rate, false);
+    bench_print("ingest_no_learning_cpu", "us/event", &cpu, true);
     return 0;
 }

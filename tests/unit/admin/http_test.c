@@ -22,15 +22,17 @@
 #include "freshet/life.h"
 #include "freshet/metric.h"
 
-static const char *stuck_loop;
+static _Atomic(const char *) stuck_loop;
 
 bool __wrap_fr_pulse_all(const char **ret_stuck);
 
 bool __wrap_fr_pulse_all(const char **ret_stuck)
 {
-    if (stuck_loop)
-        *ret_stuck = stuck_loop;
-    return !stuck_loop;
+    const char *name = stuck_loop;
+
+    if (name)
+        *ret_stuck = name;
+    return !name;
 }
 
 /* ---- a client --------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,492 @@
+/*
+ * call.c -- the life of one call.
+ *
+ *     armed --ARRIVED--> one answer ---------------------------> reply --WROTE--> released
+ *               |  \---> waits, looked at each millisecond -----> reply           (another is armed at once on arrival,
+ *               |            \--CLOSED: the caller is gone                         so that none is ever missing)
+ *               |------> Health.Watch: write whenever health changes, until CLOSED or the server stops
+ *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions
+ *
+ * Invariants. At most one batch of each kind is on its way; `pending` counts them, and a call is released when none is and it is finished.
+ * A call that is kept has asked for CLOSED first, so that its end is always heard of. Nothing here blocks.
+ * Thread: the lane's; only the counters in struct serve are shared.
+ */
+#include "call.h"
+
+#include <assert.h>
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/slice.h>
+#include <grpc/support/time.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- lists ---- */
+
+static void list_add(struct call **list, struct call *call)
+{
+    call->list = list;
+    call->before = NULL;
+    call->after = *list;
+    if (*list)
+        (*list)->before = call;
+    *list = call;
+}
+
+static void list_remove(struct call *call)
+{
+    if (!call->list)
+        return;
+    atomic_fetch_sub(call->list == &call->lane->waiting ? &call->lane->serve->waiting : &call->lane->serve->streams, 1);
+    if (call->before)
+        call->before->after = call->after;
+    else
+        *call->list = call->after;
+    if (call->after)
+        call->after->before = call->before;
+    call->list = NULL;
+}
+
+/* ---- birth and death ---- */
+
+void call_arm(struct lane *lane, enum rpc rpc)
+{
+    struct call *call = lane->spare;
+    grpc_call_error error;
+
+    if (call)
+        lane->spare = call->after;
+    else
+        call = fr_alloc(sizeof(*call));
+    *call = (struct call){.lane = lane, .rpc = rpc};
+    call->arrived = (struct tag){CALL_ARRIVED, call};
+    call->read = (struct tag){CALL_READ, call};
+    call->wrote = (struct tag){CALL_WROTE, call};
+    call->closed = (struct tag){CALL_CLOSED, call};
+    grpc_metadata_array_init(&call->metadata);
+    grpc_call_details_init(&call->details);
+    if (rpc == RPC_UNKNOWN)
+        error = grpc_server_request_call(lane->listener->server, &call->call, &call->details, &call->metadata,
+                                         lane->queue, lane->queue, &call->arrived);
+    else
+        error = grpc_server_request_registered_call(
+            lane->listener->server, lane->listener->registered[rpc], &call->call, &call->deadline, &call->metadata,
+            rpc_methods[rpc].kind == RPC_KIND_TALK ? NULL : &call->received, lane->queue, lane->queue, &call->arrived);
+    assert(error == GRPC_CALL_OK);
+    (void)error;
+}
+
+static void call_release(struct call *call)
+{
+    struct lane *lane = call->lane;
+
+    assert(!call->list);
+    grpc_byte_buffer_destroy(call->received);
+    grpc_byte_buffer_destroy(call->sent);
+    grpc_metadata_array_destroy(&call->metadata);
+    grpc_call_details_destroy(&call->details);
+    if (call->call)
+        grpc_call_unref(call->call);
+    question_release(&call->question);
+    call->after = lane->spare;
+    lane->spare = call;
+}
+
+void lane_free_calls(struct lane *lane)
+{
+    while (lane->spare) {
+        struct call *call = lane->spare;
+        lane->spare = call->after;
+        free(call);
+    }
+}
+
+/* ---- figures ---- */
+
+static void count_arrival(const struct call *call)
+{
+    fr_gauge_add(call->lane->serve->inflight[call->rpc], 1);
+}
+
+static void count_end(struct call *call, enum rpc_code code)
+{
+    struct serve *serve = call->lane->serve;
+
+    if (call->counted)
+        return;
+    call->counted = true;
+    fr_gauge_add(serve->inflight[call->rpc], -1);
+    fr_observe(serve->seconds[call->rpc], (double)(fr_mono_ns() - call->since_ns) * 1e-9);
+    fr_count(serve->handled[call->rpc][code], 1);
+}
+
+/* ---- batches ---- */
+
+static void start(struct call *call, const grpc_op *ops, size_t len, struct tag *tag)
+{
+    grpc_call_error error = grpc_call_start_batch(call->call, ops, len, tag, NULL);
+
+    assert(error == GRPC_CALL_OK);
+    (void)error;
+    call->pending++;
+}
+
+static grpc_op op_greet(struct call *call)
+{
+    call->greeted = true;
+    return (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+}
+
+static grpc_op op_send(struct call *call, struct fr_bytes bytes)
+{
+    grpc_slice slice = grpc_slice_from_copied_buffer(bytes.at, bytes.len);
+
+    grpc_byte_buffer_destroy(call->sent);
+    call->sent = grpc_raw_byte_buffer_create(&slice, 1);
+    grpc_slice_unref(slice);
+    return (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->sent};
+}
+
+static grpc_op op_watch(struct call *call)
+{
+    call->watched = true;
+    return (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &call->cancelled};
+}
+
+/* The last words: one batch for the whole answer of a call that nothing has been said in yet. */
+static void reply(struct call *call, const struct answer *answer)
+{
+    grpc_slice details = grpc_slice_from_copied_string(answer->message);
+    grpc_op ops[4] = {0};
+    size_t len = 0;
+
+    assert(!call->finished && !call->writing);
+    list_remove(call);
+    count_end(call, answer->code);
+    call->finished = true;
+    if (!call->greeted)
+        ops[len++] = op_greet(call);
+    if (answer->code == RPC_CODE_OK && rpc_methods[call->rpc].kind == RPC_KIND_ONE)
+        ops[len++] = op_send(call, answer->bytes);
+    ops[len] = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
+    ops[len].data.send_status_from_server.status = (grpc_status_code)answer->code;
+    ops[len++].data.send_status_from_server.status_details = &details;
+    if (!call->watched)
+        ops[len++] = op_watch(call);
+    start(call, ops, len, &call->wrote);
+    grpc_slice_unref(details);
+}
+
+__attribute__((format(printf, 3, 4))) static void refuse(struct call *call, enum rpc_code code, const char *format, ...)
+{
+    struct answer answer = {.code = code};
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(answer.message, sizeof(answer.message), format, list);
+    va_end(list);
+    reply(call, &answer);
+}
+
+static void reject(struct call *call, enum rejection reason, enum rpc_code code, const char *text)
+{
+    fr_count(call->lane->serve->rejected[reason], 1);
+    refuse(call, code, "%s", text);
+}
+
+static void watch(struct call *call)
+{
+    grpc_op op = op_watch(call);
+
+    start(call, &op, 1, &call->closed);
+}
+
+/* A message of a stream. */
+static void write_message(struct call *call, struct fr_bytes bytes)
+{
+    grpc_op ops[2] = {0};
+    size_t len = 0;
+
+    if (!call->greeted)
+        ops[len++] = op_greet(call);
+    ops[len++] = op_send(call, bytes);
+    call->writing = true;
+    start(call, ops, len, &call->wrote);
+}
+
+static void read_message(struct call *call)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->received};
+
+    start(call, &op, 1, &call->read);
+}
+
+/* The message received, uncompressed, in one piece. False: there is none, or it cannot be read. */
+static bool take_received(struct call *call, grpc_slice *ret_slice)
+{
+    grpc_byte_buffer_reader reader;
+    bool good = call->received && grpc_byte_buffer_reader_init(&reader, call->received);
+
+    if (good) {
+        *ret_slice = grpc_byte_buffer_reader_readall(&reader);
+        grpc_byte_buffer_reader_destroy(&reader);
+    }
+    grpc_byte_buffer_destroy(call->received);
+    call->received = NULL;
+    return good;
+}
+
+static struct fr_bytes bytes_of(const grpc_slice *slice)
+{
+    return (struct fr_bytes){(const char *)GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)};
+}
+
+/* Keeps the call in a list that may hold `max` calls over all lanes. False: it is full. */
+static bool keep(struct call *call, struct call **list, _Atomic uint32_t *count, uint32_t max)
+{
+    if (atomic_fetch_add(count, 1) >= max) {
+        atomic_fetch_sub(count, 1);
+        return false;
+    }
+    list_add(list, call);
+    watch(call);
+    return true;
+}
+
+/* ---- one question, one answer ---- */
+
+static void wait_for_it(struct call *call)
+{
+    struct lane *lane = call->lane;
+
+    if (!keep(call, &lane->waiting, &lane->serve->waiting, lane->serve->options.max_waiting)) {
+        reject(call, REJECTED_WAITING, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_waiting calls are waiting already");
+        return;
+    }
+    call->question = lane->question; /* it owns what it points to */
+    lane->question = (struct question){0};
+}
+
+static void answer_question(struct call *call, struct fr_bytes request)
+{
+    struct lane *lane = call->lane;
+    struct answer answer;
+
+    if (question_read(lane->answerer, &lane->question, call->rpc, request, &answer)) {
+        if (!question_ready(lane->answerer, &lane->question)) {
+            wait_for_it(call);
+            return;
+        }
+        question_answer(lane->answerer, &lane->question, &answer);
+    }
+    reply(call, &answer);
+}
+
+static void answer_health(struct call *call, struct fr_bytes request)
+{
+    struct fr_arena *scratch = &call->lane->scratch;
+    enum health_service service;
+    struct answer answer;
+
+    fr_arena_reset(scratch);
+    if (health_read(scratch, call->lane->listener->which, request, &service, &answer))
+        health_check(scratch, service, &answer);
+    reply(call, &answer);
+}
+
+static void answer_one(struct call *call)
+{
+    grpc_slice slice;
+    struct fr_bytes request;
+
+    if (!take_received(call, &slice)) {
+        refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
+        return;
+    }
+    request = bytes_of(&slice);
+    if (call->rpc == RPC_HEALTH_CHECK)
+        answer_health(call, request);
+    else
+        answer_question(call, request);
+    grpc_slice_unref(slice);
+}
+
+void lane_look_at_waiting(struct lane *lane)
+{
+    uint64_t now = fr_mono_ns();
+
+    for (struct call *call = lane->waiting, *next; call; call = next) {
+        struct answer answer;
+        next = call->after; /* reply takes it off the list */
+        if (question_ready(lane->answerer, &call->question)) {
+            question_answer(lane->answerer, &call->question, &answer);
+            reply(call, &answer);
+        } else if (now >= call->deadline_ns) {
+            refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline",
+                   call->rpc == RPC_CHECKPOINT ? "the checkpoint was not done" : "not_before was not reached");
+        }
+    }
+}
+
+/* ---- streams ---- */
+
+static void push_health(struct call *call)
+{
+    enum health health = health_of(call->service);
+
+    if (call->writing || health == call->said)
+        return;
+    call->said = health;
+    fr_arena_reset(&call->lane->scratch);
+    write_message(call, health_message(&call->lane->scratch, health));
+}
+
+static void watch_health(struct call *call)
+{
+    struct answer answer;
+    grpc_slice slice;
+    bool good;
+
+    if (!take_received(call, &slice)) {
+        refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
+        return;
+    }
+    fr_arena_reset(&call->lane->scratch);
+    good = health_read(&call->lane->scratch, call->lane->listener->which, bytes_of(&slice), &call->service, &answer);
+    grpc_slice_unref(slice);
+    if (!good)
+        reply(call, &answer);
+    else if (!keep(call, &call->lane->streams, &call->lane->serve->streams, STREAMS_MAX))
+        reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
+    else
+        push_health(call);
+}
+
+static void talk(struct call *call)
+{
+    if (!keep(call, &call->lane->streams, &call->lane->serve->streams, STREAMS_MAX))
+        reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
+    else
+        read_message(call);
+}
+
+static void talk_on(struct call *call)
+{
+    struct fr_arena *scratch = &call->lane->scratch;
+    struct answer answer = {.code = RPC_CODE_OK};
+    grpc_slice slice;
+
+    if (!take_received(call, &slice)) { /* no more questions */
+        reply(call, &answer);
+        return;
+    }
+    fr_arena_reset(scratch);
+    reflection_answer(call->lane->serve->reflection, scratch, call->lane->listener->which, bytes_of(&slice), &answer);
+    grpc_slice_unref(slice);
+    if (answer.code == RPC_CODE_OK)
+        write_message(call, answer.bytes);
+    else
+        reply(call, &answer);
+}
+
+void lane_look_at_streams(struct lane *lane)
+{
+    bool stopping = atomic_load(&lane->serve->stopping);
+
+    for (struct call *call = lane->streams, *next; call; call = next) {
+        next = call->after;
+        if (rpc_methods[call->rpc].kind == RPC_KIND_WATCH)
+            push_health(call); /* a stopping server's last word is that it does not serve */
+        if (stopping && !call->writing)
+            refuse(call, RPC_CODE_UNAVAILABLE, "draining");
+    }
+}
+
+/* ---- what happens to a call ---- */
+
+static uint64_t deadline_ns(gpr_timespec deadline, uint64_t now_ns)
+{
+    gpr_timespec left;
+
+    if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0)
+        return UINT64_MAX;
+    left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+    if (left.tv_sec < 0)
+        return now_ns;
+    return now_ns + (uint64_t)left.tv_sec * 1000000000U + (uint64_t)left.tv_nsec;
+}
+
+/* A path that no method is registered for: not served yet, not served here, or nothing of ours. */
+static void turn_away(struct call *call)
+{
+    struct fr_bytes path = bytes_of(&call->details.method);
+
+    call->rpc = rpc_of(path);
+    if (rpc_methods[call->rpc].kind != RPC_KIND_LATER || !(rpc_methods[call->rpc].listeners & call->lane->listener->which))
+        call->rpc = RPC_UNKNOWN;
+    count_arrival(call);
+    if (call->rpc == RPC_UNKNOWN)
+        refuse(call, RPC_CODE_UNIMPLEMENTED, "there is no method %.*s on this listener", (int)(path.len < 200 ? path.len : 200),
+               path.at);
+    else
+        refuse(call, RPC_CODE_UNIMPLEMENTED, "%s is not served by this version", rpc_methods[call->rpc].label);
+}
+
+static void arrive(struct call *call)
+{
+    bool ours = rpc_methods[call->rpc].listeners != RPC_BOTH; /* not one of the standard services */
+
+    call_arm(call->lane, call->rpc);
+    call->since_ns = fr_mono_ns();
+    if (call->rpc == RPC_UNKNOWN) {
+        turn_away(call);
+        return;
+    }
+    count_arrival(call);
+    call->deadline_ns = deadline_ns(call->deadline, call->since_ns);
+    if (ours && (fr_state_now() == FR_DRAINING || atomic_load(&call->lane->serve->stopping)))
+        reject(call, REJECTED_DRAINING, RPC_CODE_UNAVAILABLE, "draining");
+    else if (call->since_ns >= call->deadline_ns)
+        reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
+    else if (rpc_methods[call->rpc].kind == RPC_KIND_ONE)
+        answer_one(call);
+    else if (rpc_methods[call->rpc].kind == RPC_KIND_WATCH)
+        watch_health(call);
+    else
+        talk(call);
+}
+
+/* The caller has hung up, or its deadline is over, or all has been said. */
+static void close_call(struct call *call)
+{
+    if (call->finished)
+        return;
+    list_remove(call);
+    count_end(call, fr_mono_ns() >= call->deadline_ns ? RPC_CODE_DEADLINE_EXCEEDED : RPC_CODE_CANCELLED);
+    call->finished = true;
+}
+
+void call_happened(struct call *call, enum happening what, bool success)
+{
+    if (what == CALL_ARRIVED) {
+        if (success)
+            arrive(call);
+        else
+            call_release(call); /* the server stops */
+        return;
+    }
+    call->pending--;
+    if (what == CALL_CLOSED) {
+        close_call(call);
+    } else if (what == CALL_WROTE) {
+        bool wrote_message = call->writing;
+        call->writing = false;
+        if (wrote_message && !call->finished && success && rpc_methods[call->rpc].kind == RPC_KIND_TALK)
+            read_message(call);
+    } else if (what == CALL_READ && !call->finished) {
+        talk_on(call);
+    }
+    if (!call->pending && call->finished)
+        call_release(call);
+}

@@ -1,0 +1,103 @@
+/*
+ * call.h -- what grpc.c (servers, queues, threads) and call.c (the life of one call) share. Included by nobody else: these two files
+ * are the only ones that know gRPC-core.
+ *
+ *     struct serve
+ *       listeners[2]   a grpc_server each: the Recommender's with `threads` lanes, the Admin's with one
+ *         lanes[]      a completion queue, its thread, and the calls that live on it
+ */
+#ifndef FR_CALL_H
+#define FR_CALL_H
+
+#include <grpc/grpc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "answer.h"
+#include "freshet/life.h"
+#include "freshet/metric.h"
+#include "health.h"
+#include "reflection.h"
+
+enum { LISTENERS = 2, LANES_MAX = 64, STREAMS_MAX = 1024 };
+
+/* What a completion queue hands back: which thing has happened to whom. */
+struct tag {
+    enum happening { CALL_ARRIVED, CALL_READ, CALL_WROTE, CALL_CLOSED, SERVER_DOWN } what;
+    void *whom; /* a struct call, or for SERVER_DOWN a struct listener */
+};
+
+struct call {
+    struct lane *lane;
+    enum rpc rpc;
+    struct tag arrived, read, wrote, closed;
+    /* gRPC's */
+    grpc_call *call;
+    grpc_call_details details; /* of a path no method is registered for */
+    grpc_metadata_array metadata;
+    gpr_timespec deadline;
+    grpc_byte_buffer *received, *sent;
+    int cancelled;
+    /* ours */
+    unsigned pending;     /* batches that have not come back; the call is released after the last */
+    bool watched;         /* its end will be heard of: CALL_CLOSED comes, or has come */
+    bool greeted;         /* initial metadata is sent */
+    bool writing;         /* of a stream: a message is on its way */
+    bool finished;        /* its status is sent, or it is gone */
+    bool counted;
+    uint64_t since_ns, deadline_ns; /* UINT64_MAX: none */
+    struct question question;       /* while it waits */
+    enum health_service service;    /* Health.Watch */
+    enum health said;
+    struct call **list;   /* the lane's list it is in, or NULL */
+    struct call *before, *after;
+};
+
+struct lane {
+    struct serve *serve;
+    struct listener *listener;
+    grpc_completion_queue *queue;
+    struct fr_thread *thread;
+    struct answerer *answerer;
+    struct question question; /* the one being answered */
+    struct fr_arena scratch;  /* health and reflection */
+    struct call *waiting;     /* for a position or a checkpoint: looked at each millisecond */
+    struct call *streams;     /* Health.Watch and reflection */
+    struct call *spare;       /* calls to use again; by `after` */
+    bool streams_ended;
+};
+
+struct listener {
+    struct serve *serve;
+    enum rpc_listener which;
+    grpc_server *server;
+    void *registered[RPCS]; /* NULL: not on this listener */
+    int port;
+    struct lane lanes[LANES_MAX];
+    size_t lanes_len;
+    struct tag down_tag;
+    bool down; /* under serve's lock */
+};
+
+enum rejection { REJECTED_DRAINING, REJECTED_EXPIRED, REJECTED_WAITING, REJECTED_STREAMS, REJECTIONS };
+
+struct serve {
+    struct serve_options options;
+    struct reflection *reflection;
+    struct listener listeners[LISTENERS];
+    _Atomic bool stopping;
+    _Atomic uint32_t waiting, streams; /* over all lanes */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct fr_series *handled[RPCS][RPC_CODES], *seconds[RPCS], *inflight[RPCS], *rejected[REJECTIONS];
+};
+
+/* Asks for the next call of a method (RPC_UNKNOWN: of any other path). */
+void call_arm(struct lane *lane, enum rpc rpc);
+void call_happened(struct call *call, enum happening what, bool success);
+/* Answers what has waited long enough; pushes health that has changed; ends streams when the server stops. */
+void lane_look_at_waiting(struct lane *lane);
+void lane_look_at_streams(struct lane *lane);
+void lane_free_calls(struct lane *lane);
+
+#endif

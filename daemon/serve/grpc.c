@@ -1,0 +1,305 @@
+/*
+ * grpc.c -- the servers, their completion queues and threads, from binding to the last call.
+ *
+ * Stopping, in this order, because each step relies on the one before:
+ *
+ *     stopping = true            new calls are refused, streams are told and ended
+ *     shutdown_and_notify        connections are told to go away; armed calls come back unused
+ *     ... grace ...              calls in flight finish; then cancel_all_calls
+ *     SERVER_DOWN comes          no call is left: the server can be destroyed
+ *     queues shut down           each lane drains its own and its thread ends
+ *
+ * No call is armed after its server is down: a call arms its successor before it is answered, and an unanswered call keeps its server up.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <grpc/grpc_security.h>
+#include <grpc/support/log.h>
+#include <grpc/support/time.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "call.h"
+#include "freshet/log.h"
+#include "freshet/serve.h"
+
+enum { LOOK_MS = 1, STREAMS_MS = 100, IDLE_MS = 1000 };
+
+const char *serve_library_version(void)
+{
+    return grpc_version_string();
+}
+
+static void log_line(gpr_log_func_args *args)
+{
+    const char *file = strrchr(args->file, '/');
+
+    fr_log(args->severity == GPR_LOG_SEVERITY_ERROR ? FR_WARN : FR_DEBUG, "grpc", "grpc.says",
+           FR_FIELDS(FR_TEXT("file", file ? file + 1 : args->file), FR_INT("line", args->line)), "%s", args->message);
+}
+
+/* ---- a lane ---- */
+
+static gpr_timespec in_ms(int64_t ms)
+{
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(ms, GPR_TIMESPAN));
+}
+
+static void server_down(struct listener *listener)
+{
+    struct serve *serve = listener->serve;
+
+    pthread_mutex_lock(&serve->lock);
+    listener->down = true;
+    pthread_cond_signal(&serve->changed);
+    pthread_mutex_unlock(&serve->lock);
+}
+
+static void lane_run(void *lane_pointer)
+{
+    struct lane *lane = lane_pointer;
+    struct fr_pulse *pulse = fr_pulse_start(lane->listener->which == RPC_ADMIN ? "serve.admin" : "serve");
+    uint64_t look_ns = 0, streams_ns = 0;
+    grpc_event event;
+
+    do {
+        uint64_t now = fr_mono_ns();
+        fr_pulse_beat(pulse);
+        if (lane->waiting && now >= look_ns) {
+            lane_look_at_waiting(lane);
+            look_ns = fr_mono_ns() + LOOK_MS * 1000000U;
+        }
+        if (lane->streams && (now >= streams_ns || atomic_load(&lane->serve->stopping))) {
+            lane_look_at_streams(lane);
+            streams_ns = now + STREAMS_MS * 1000000U;
+        }
+        event = grpc_completion_queue_next(lane->queue,
+                                           in_ms(lane->waiting ? LOOK_MS : lane->streams ? STREAMS_MS : IDLE_MS), NULL);
+        if (event.type == GRPC_OP_COMPLETE) {
+            struct tag *tag = event.tag;
+            if (tag->what == SERVER_DOWN)
+                server_down(tag->whom);
+            else
+                call_happened(tag->whom, tag->what, event.success);
+        }
+    } while (event.type != GRPC_QUEUE_SHUTDOWN);
+    fr_pulse_stop(pulse);
+}
+
+/* ---- starting ---- */
+
+static grpc_arg number(const char *key, int64_t value)
+{
+    return (grpc_arg){.type = GRPC_ARG_INTEGER,
+                      .key = (char *)(uintptr_t)key,
+                      .value.integer = (int)(value < INT_MAX ? value : INT_MAX)};
+}
+
+static grpc_server *server_new(const struct serve_options *options)
+{
+    grpc_arg args[] = {
+        number(GRPC_ARG_ALLOW_REUSEPORT, 0), /* else a second daemon on the port would share its connections */
+        number(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, options->max_message_bytes),
+        number(GRPC_ARG_MAX_METADATA_SIZE, 8192),
+        number(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_concurrent_streams),
+        number(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 5000), /* gRPC's own is two minutes */
+        number(GRPC_ARG_HTTP2_BDP_PROBE, 0),                /* it grows windows, and with them memory per call */
+        number(GRPC_ARG_ENABLE_CHANNELZ, 0),
+        number(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000),
+        number(GRPC_ARG_KEEPALIVE_TIME_MS, 60000), /* so that a caller that vanished does not wait for ever */
+        number(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000),
+        number(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+    };
+    grpc_channel_args all = {sizeof(args) / sizeof(args[0]), args};
+
+    return grpc_server_create(&all, NULL);
+}
+
+static void listener_init(struct listener *listener, struct serve *serve, enum rpc_listener which, int lanes,
+                          struct engine *engine)
+{
+    listener->serve = serve;
+    listener->which = which;
+    listener->server = server_new(&serve->options);
+    listener->down_tag = (struct tag){SERVER_DOWN, listener};
+    listener->lanes_len = (size_t)lanes;
+    for (int i = 0; i < lanes; i++) {
+        struct lane *lane = &listener->lanes[i];
+        lane->serve = serve;
+        lane->listener = listener;
+        lane->queue = grpc_completion_queue_create_for_next(NULL);
+        lane->answerer = answerer_new(&serve->options, engine);
+        grpc_server_register_completion_queue(listener->server, lane->queue, NULL);
+    }
+    for (int rpc = 0; rpc < RPC_UNKNOWN; rpc++)
+        if (rpc_methods[rpc].listeners & which && rpc_methods[rpc].kind != RPC_KIND_LATER)
+            listener->registered[rpc] = grpc_server_register_method(
+                listener->server, rpc_methods[rpc].path, NULL,
+                rpc_methods[rpc].kind == RPC_KIND_TALK ? GRPC_SRM_PAYLOAD_NONE : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
+}
+
+static int listener_bind(struct listener *listener, const char *address, struct fr_err *err)
+{
+    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+
+    listener->port = grpc_server_add_http2_port(listener->server, address, credentials);
+    grpc_server_credentials_release(credentials);
+    if (listener->port <= 0)
+        return fr_fail(err, FR_IO, "cannot listen on '%s': it is taken, or not an address of this machine", address);
+    return FR_OK;
+}
+
+static void listener_start(struct listener *listener)
+{
+    grpc_server_start(listener->server);
+    for (size_t i = 0; i < listener->lanes_len; i++) {
+        struct lane *lane = &listener->lanes[i];
+        for (int rpc = 0; rpc < RPCS; rpc++)
+            for (unsigned n = 0; (listener->registered[rpc] || rpc == RPC_UNKNOWN) && n < rpc_methods[rpc].armed; n++)
+                call_arm(lane, (enum rpc)rpc);
+        lane->thread = fr_thread_start(listener->which == RPC_ADMIN ? "serve-admin" : "serve", lane_run, lane);
+    }
+}
+
+/* Every series there can be, from the start. */
+static void make_series(struct serve *serve)
+{
+    static const char *const reasons[REJECTIONS] = {"draining", "expired", "waiting", "streams"};
+
+    for (int rpc = 0; rpc < RPCS; rpc++) {
+        const char *label = rpc_methods[rpc].label;
+        serve->seconds[rpc] = fr_series(FR_M_RPC_SECONDS, label, "", "");
+        serve->inflight[rpc] = fr_series(FR_M_RPC_INFLIGHT, label, "", "");
+        for (int code = 0; code < RPC_CODES; code++)
+            if (rpc_code_name((enum rpc_code)code))
+                serve->handled[rpc][code] = fr_series(FR_M_RPC_HANDLED, label, rpc_code_name((enum rpc_code)code), "");
+    }
+    for (int i = 0; i < REJECTIONS; i++)
+        serve->rejected[i] = fr_series(FR_M_RPC_REJECTED, reasons[i], "", "");
+}
+
+static void copy_options(struct serve *serve, const struct serve_options *options)
+{
+    serve->options = *options;
+    serve->options.default_model = fr_strdup(options->default_model ? options->default_model : "");
+    serve->options.version = fr_strdup(options->version ? options->version : "");
+    serve->options.brokers = fr_strdup(options->brokers ? options->brokers : "");
+    if (serve->options.threads < 1)
+        serve->options.threads = 1;
+    if (serve->options.threads > LANES_MAX)
+        serve->options.threads = LANES_MAX;
+    if (serve->options.default_k > options->max_k)
+        serve->options.default_k = options->max_k;
+}
+
+int serve_start(struct serve **ret_serve, const struct serve_options *options, struct engine *engine, struct fr_err *err)
+{
+    struct serve *serve = fr_zalloc(1, sizeof(*serve));
+    pthread_condattr_t monotonic;
+    int status;
+
+    gpr_set_log_function(log_line);
+    grpc_init();
+    copy_options(serve, options);
+    make_series(serve);
+    serve->reflection = reflection_new();
+    pthread_mutex_init(&serve->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&serve->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    listener_init(&serve->listeners[0], serve, RPC_PUBLIC, serve->options.threads, engine);
+    listener_init(&serve->listeners[1], serve, RPC_ADMIN, 1, engine);
+    status = listener_bind(&serve->listeners[0], options->listen, err);
+    if (status == FR_OK)
+        status = listener_bind(&serve->listeners[1], options->admin_listen, err);
+    if (status != FR_OK)
+        serve->options.drain_grace = 0;
+    /* A server that could not bind is started all the same: what has begun is ended in one way only. */
+    listener_start(&serve->listeners[0]);
+    listener_start(&serve->listeners[1]);
+    if (status != FR_OK) {
+        serve_stop(serve);
+        return status;
+    }
+    *ret_serve = serve;
+    return FR_OK;
+}
+
+int serve_port(const struct serve *serve)
+{
+    return serve->listeners[0].port;
+}
+
+int serve_admin_port(const struct serve *serve)
+{
+    return serve->listeners[1].port;
+}
+
+/* ---- stopping ---- */
+
+/* Waits until both servers are down, to `end` on the monotonic clock (NULL: as long as it takes). */
+static bool wait_down(struct serve *serve, const struct timespec *end)
+{
+    bool down;
+    int failed = 0;
+
+    pthread_mutex_lock(&serve->lock);
+    while (!(down = serve->listeners[0].down && serve->listeners[1].down) && !failed)
+        failed = end ? pthread_cond_timedwait(&serve->changed, &serve->lock, end)
+                     : pthread_cond_wait(&serve->changed, &serve->lock);
+    pthread_mutex_unlock(&serve->lock);
+    return down;
+}
+
+static void listener_release(struct listener *listener)
+{
+    grpc_server_destroy(listener->server);
+    for (size_t i = 0; i < listener->lanes_len; i++) {
+        struct lane *lane = &listener->lanes[i];
+        grpc_completion_queue_shutdown(lane->queue);
+        fr_thread_join(lane->thread);
+        grpc_completion_queue_destroy(lane->queue);
+        assert(!lane->waiting && !lane->streams);
+        lane_free_calls(lane);
+        question_release(&lane->question);
+        fr_arena_release(&lane->scratch);
+        answerer_free(lane->answerer);
+    }
+}
+
+void serve_stop(struct serve *serve)
+{
+    struct timespec end;
+
+    if (!serve)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += (time_t)(serve->options.drain_grace / 1000);
+    end.tv_nsec += (long)(serve->options.drain_grace % 1000) * 1000000;
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_sec++;
+        end.tv_nsec -= 1000000000;
+    }
+    atomic_store(&serve->stopping, true);
+    for (int i = 0; i < LISTENERS; i++) {
+        struct listener *listener = &serve->listeners[i];
+        grpc_server_shutdown_and_notify(listener->server, listener->lanes[0].queue, &listener->down_tag);
+    }
+    if (!wait_down(serve, &end)) {
+        for (int i = 0; i < LISTENERS; i++)
+            grpc_server_cancel_all_calls(serve->listeners[i].server);
+        wait_down(serve, NULL);
+    }
+    for (int i = 0; i < LISTENERS; i++)
+        listener_release(&serve->listeners[i]);
+    reflection_free(serve->reflection);
+    free((char *)(uintptr_t)serve->options.default_model);
+    free((char *)(uintptr_t)serve->options.version);
+    free((char *)(uintptr_t)serve->options.brokers);
+    pthread_cond_destroy(&serve->changed);
+    pthread_mutex_destroy(&serve->lock);
+    free(serve);
+    grpc_shutdown_blocking();
+}

@@ -1,0 +1,108 @@
+/*
+ * measure.h -- what a benchmark asks the kernel about processes and threads, and percentiles of what it timed itself.
+ *
+ * CPU time is what a busy machine leaves true; wall time says what a user waits. Where both matter, both are printed.
+ */
+#ifndef FR_BENCH_MEASURE_H
+#define FR_BENCH_MEASURE_H
+
+#include <dirent.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "freshet/alloc.h"
+
+/* ---- samples ---- */
+
+struct samples {
+    double *at;
+    size_t len, cap;
+};
+
+static inline void samples_add(struct samples *samples, double value)
+{
+    fr_reserve((void **)&samples->at, &samples->cap, samples->len + 1, sizeof(*samples->at));
+    samples->at[samples->len++] = value;
+}
+
+static inline int samples_compare(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* Sorts; `share` in [0, 1]. 0 when there are none. */
+static inline double samples_at(struct samples *samples, double share)
+{
+    if (!samples->len)
+        return 0;
+    qsort(samples->at, samples->len, sizeof(*samples->at), samples_compare);
+    size_t at = (size_t)(share * (double)samples->len);
+    return samples->at[at < samples->len ? at : samples->len - 1];
+}
+
+static inline void samples_release(struct samples *samples)
+{
+    free(samples->at);
+    *samples = (struct samples){0};
+}
+
+/* ---- the kernel's books ---- */
+
+static inline double read_schedstat(const char *path)
+{
+    unsigned long long ns = 0;
+    FILE *file = fopen(path, "r");
+
+    if (!file)
+        return 0;
+    if (fscanf(file, "%llu", &ns) != 1)
+        ns = 0;
+    fclose(file);
+    return (double)ns / 1e9;
+}
+
+/* CPU seconds of the threads of a process whose name begins with `name` ("" all of those alive), to the nanosecond. */
+static inline double cpu_of_threads(pid_t pid, const char *name)
+{
+    char path[300], comm[32];
+    double seconds = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *task; tasks && (task = readdir(tasks));) {
+        if (task->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof(path), "/proc/%d/task/%.20s/comm", (int)pid, task->d_name);
+        FILE *file = fopen(path, "r");
+        if (!file)
+            continue;
+        if (fgets(comm, sizeof(comm), file) && strncmp(comm, name, strlen(name)) == 0) {
+            snprintf(path, sizeof(path), "/proc/%d/task/%.20s/schedstat", (int)pid, task->d_name);
+            seconds += read_schedstat(path);
+        }
+        fclose(file);
+    }
+    if (tasks)
+        closedir(tasks);
+    return seconds;
+}
+
+static inline size_t resident_bytes(pid_t pid)
+{
+    char path[64];
+    unsigned long pages = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file && fscanf(file, "%*u %lu", &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * config_finish_test.c -- what concerns several keys: contradictions, brokers, feed.start, the shape of the state.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config_reading.h"
+
+/* ---- what concerns several keys --------------------------------------------------------------------------------- */
+
+static void keys_that_contradict_each_other_are_refused(void **state)
+{
+    (void)state;
+    assert_problem("[sar]\nnormalize = yes\n", "test.conf:2: sar.normalize = yes needs sar.mode = parity\n");
+    assert_good("[sar]\nnormalize = yes\nmode = parity\n");
+    assert_problem("[recommend]\nk = 1001\n", "recommend.k = 1001 is more than limits.max_k = 1000\n");
+    assert_problem("[feed]\ntopic = a\ndead_letter_topic = a\n",
+                   "feed.topic and feed.dead_letter_topic are both 'a'; a dead letter would be read again\n");
+    assert_problem("[sar]\nhalf_life_days = 0.000000001\n",
+                   "test.conf:2: sar.half_life_days is less than a millisecond; 0 means no decay\n");
+    assert_problem("[kafka]\nbootstrap.servers = a:1\n",
+                   "test.conf:2: kafka.bootstrap.servers cannot be set with --dev, which brings a broker of its own\n");
+}
+
+static void brokers_are_needed_and_the_model_must_exist(void **state)
+{
+    struct config_host host = {.models = "sar fm"};
+    struct config *cfg = read_text("[recommend]\ndefault_model = ncf\n");
+
+    (void)state;
+    config_finish(cfg, &host);
+    assert_string_equal(config_problems(cfg),
+                        "test.conf:2: recommend.default_model = 'ncf' is not one of: sar fm\n"
+                        "kafka.bootstrap.servers is not set; for a broker to try things with there is --dev\n");
+    config_free(cfg);
+    cfg = read_text("[recommend]\ndefault_model = fm\n[kafka]\nmetadata.broker.list = a:1\n");
+    config_finish(cfg, &host);
+    assert_string_equal(config_problems(cfg), "");
+    config_free(cfg);
+}
+
+static const char *no_offset_store(const char *key, const char *value, char *room, size_t room_len)
+{
+    (void)value, (void)room, (void)room_len;
+    return strcmp(key, "enable.auto.commit") == 0 ? "is owned by Freshet" : NULL;
+}
+
+static void kafka_keys_are_checked_by_who_knows_them(void **state)
+{
+    struct config_host host = {.kafka_problem = no_offset_store};
+    struct config *cfg = read_text("[kafka]\nbootstrap.servers = a:1\nenable.auto.commit = true\n");
+
+    (void)state;
+    config_finish(cfg, &host);
+    assert_string_equal(config_problems(cfg), "test.conf:3: kafka.enable.auto.commit is owned by Freshet\n");
+    config_free(cfg);
+}
+
+/* ---- feed.start ------------------------------------------------------------------------------------------------- */
+
+static void a_start_is_a_word_or_a_time(void **state)
+{
+    enum feed_start start;
+    when_ms time;
+
+    (void)state;
+    assert_true(config_start("latest", &start, &time));
+    assert_int_equal(start, FEED_LATEST);
+    assert_true(config_start("1000000000123", &start, &time));
+    assert_int_equal(start, FEED_TIME);
+    assert_int_equal(time, 1000000000123);
+    assert_true(config_start("2001-09-09T01:46:40Z", &start, &time)); /* the well-known second 10^9 */
+    assert_int_equal(time, 1000000000000);
+    assert_true(config_start("2001-09-09T01:46:40.5Z", &start, &time));
+    assert_int_equal(time, 1000000000500);
+    assert_true(config_start("2001-09-09T03:46:40.123456+02:00", &start, &time));
+    assert_int_equal(time, 1000000000123);
+    assert_true(config_start("2001-09-08 18:46:40-07:00", &start, &time));
+    assert_int_equal(time, 1000000000000);
+    assert_true(config_start("1970-01-02", &start, &time));
+    assert_int_equal(time, 86400000);
+}
+
+static void what_is_no_time_is_refused(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "yesterday",
+                                      "2001-13-01",
+                                      "2001-02-30",
+                                      "2001-09-09T",
+                                      "2001-09-09T01:46",
+                                      "2001-09-09T01:46:40",
+                                      "2001-09-09T24:00:00Z",
+                                      "2001-09-09T01:46:40Zulu",
+                                      "2001-09-09T01:46:40+2",
+                                      "1969-12-31",
+                                      "-5",
+                                      "3000-01-01",
+                                      "12:00",
+                                      "2001-1-1"};
+    enum feed_start start;
+    when_ms time;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (config_start(bad[i], &start, &time))
+            fail_msg("'%s' was taken for a time", bad[i]);
+}
+
+/* ---- the shape -------------------------------------------------------------------------------------------------- */
+
+static void the_shape_lists_what_shapes_the_state_sorted(void **state)
+{
+    struct config *cfg = finished("[weights]\nuse_value = view,rating\n");
+    struct engine_options engine;
+
+    (void)state;
+    config_engine_options(cfg, &engine);
+    assert_string_equal(engine.shape, "engine.history_max=200\n"
+                                      "feed.dedup_window_ms=3600000\n"
+                                      "sar.half_life_days=30\n"
+                                      "sar.mode=product\n"
+                                      "sar.neighbours_max=500\n"
+                                      "sar.normalize=no\n"
+                                      "sar.window=10\n"
+                                      "weights.add_to_cart=3\n"
+                                      "weights.click=1\n"
+                                      "weights.dislike=-2\n"
+                                      "weights.like=2\n"
+                                      "weights.purchase=4\n"
+                                      "weights.rating=1\n"
+                                      "weights.remove_from_cart=-1\n"
+                                      "weights.return=-4\n"
+                                      "weights.use_value=rating,view\n"
+                                      "weights.view=1\n");
+    config_free(cfg);
+}
+
+static void the_shape_does_not_depend_on_how_it_was_written(void **state)
+{
+    struct config *a =
+        finished("[weights]\nzap = 0.10\nuse_value = rating , view\nant = 1e1\n[sar]\nhalf_life_days = 7.50\n");
+    struct config *b =
+        finished("[sar]\nhalf_life_days = 7.5\n[weights]\nant = 10\nzap = .1\nuse_value = view,rating,view\n"
+                 "[sar]\nsimilarity = jaccard\nthreshold = 3\nscore_last = 5\nrecency = 0.5\n");
+    struct engine_options options_a, options_b;
+
+    (void)state;
+    config_engine_options(a, &options_a);
+    config_engine_options(b, &options_b);
+    assert_string_equal(options_a.shape, options_b.shape);
+    assert_non_null(strstr(options_a.shape, "sar.half_life_days=7.5\n"));
+    assert_non_null(strstr(options_a.shape, "weights.zap=0.1\n"));
+    config_free(a);
+    config_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_that_contradict_each_other_are_refused),
+        cmocka_unit_test(brokers_are_needed_and_the_model_must_exist),
+        cmocka_unit_test(kafka_keys_are_checked_by_who_knows_them),
+        cmocka_unit_test(a_start_is_a_word_or_a_time),
+        cmocka_unit_test(what_is_no_time_is_refused),
+        cmocka_unit_test(the_shape_lists_what_shapes_the_state_sorted),
+        cmocka_unit_test(the_shape_does_not_depend_on_how_it_was_written),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
