@@ -139,8 +139,10 @@ static const unsigned char *take(struct fr_reader *reader, size_t len)
         reader->failed = true;
         return NULL;
     }
-    reader->at += len;
-    return reader->at - len;
+    const unsigned char *at = reader->at;
+    if (len) /* an empty reader may stand at NULL, to which nothing can be added */
+        reader->at += len;
+    return at;
 }
 
 static uint64_t get_little(struct fr_reader *reader, size_t len)

@@ -265,33 +265,68 @@ static void push_change(struct pile *pile, const struct change *change)
         push(pile, change_column(change), 0, changes->blobs[change->what], false);
 }
 
-/* The row in pile->row (NULL: the base has none, or it was cleared) with its changes, into pile->merged. */
-static bool merge_row(struct pile *pile, const struct segment_cells *old, const struct changes_row *new)
+/*
+ * Sums of base and changes, as long as there are both. Which side the next column is on is random, so that nothing is decided by
+ * a branch: both candidates are computed, and the places move on by 0 or 1. False if a sum does not fit.
+ */
+static bool merge_sums(struct segment_cells *merged, const struct segment_cells *old, const struct changes_row *new,
+                       size_t *at_old, size_t *at_new)
 {
-    bool sums = pile->changes.sums;
-    size_t i = 0, k = 0, old_len = old ? old->len : 0;
+    size_t i = 0, k = 0, len = 0;
+    bool overflow = false;
 
-    segment_cells_reserve(&pile->merged, sums, old_len + new->len);
-    pile->merged.len = 0;
-    while (i < old_len || k < new->len) {
-        if (k == new->len || (i < old_len && old->columns[i] < change_column(&new->at[k]))) {
-            push(pile, old->columns[i], sums ? old->sums[i] : 0, sums ? (struct fr_bytes){0} : old->cells[i], sums);
-            i++;
-        } else if (i == old_len || change_column(&new->at[k]) < old->columns[i]) {
-            push_change(pile, &new->at[k++]);
-        } else if (sums) {
-            int64_t sum;
-            if (__builtin_add_overflow(old->sums[i], (int64_t)new->at[k].what, &sum))
-                return false;
-            if (sum)
-                push(pile, old->columns[i], sum, (struct fr_bytes){0}, true);
-            i++;
-            k++;
+    while (i < old->len && k < new->len) {
+        uint32_t a = old->columns[i], b = change_column(&new->at[k]);
+        int64_t left = a <= b ? old->sums[i] : 0, right = b <= a ? (int64_t)new->at[k].what : 0, sum;
+        overflow |= __builtin_add_overflow(left, right, &sum);
+        merged->columns[len] = a < b ? a : b;
+        merged->sums[len] = sum;
+        len += sum != 0;
+        i += a <= b;
+        k += b <= a;
+    }
+    merged->len = len;
+    *at_old = i;
+    *at_new = k;
+    return !overflow;
+}
+
+static void merge_bytes(struct pile *pile, const struct segment_cells *old, const struct changes_row *new,
+                        size_t *at_old, size_t *at_new)
+{
+    size_t i = 0, k = 0;
+
+    while (i < old->len && k < new->len) {
+        uint32_t a = old->columns[i], b = change_column(&new->at[k]);
+        if (a < b) {
+            push(pile, a, 0, old->cells[i++], false);
         } else {
             push_change(pile, &new->at[k++]);
-            i++;
+            i += a == b;
         }
     }
+    *at_old = i;
+    *at_new = k;
+}
+
+/* The row in pile->row (`old` NULL: the base has none, or it was cleared) with its changes, into pile->merged. */
+static bool merge_row(struct pile *pile, const struct segment_cells *old, const struct changes_row *new)
+{
+    static const struct segment_cells nothing;
+    bool sums = pile->changes.sums;
+    size_t i = 0, k = 0;
+
+    old = old ? old : &nothing;
+    segment_cells_reserve(&pile->merged, sums, old->len + new->len);
+    pile->merged.len = 0;
+    if (sums && !merge_sums(&pile->merged, old, new, &i, &k))
+        return false;
+    if (!sums)
+        merge_bytes(pile, old, new, &i, &k);
+    for (; i < old->len; i++)
+        push(pile, old->columns[i], sums ? old->sums[i] : 0, sums ? (struct fr_bytes){0} : old->cells[i], sums);
+    for (; k < new->len; k++)
+        push_change(pile, &new->at[k]);
     return true;
 }
 

@@ -5,7 +5,7 @@
  * same user, over 100,000 users and 100,000 items (Zipf 1). Forty such journals one after another on RocksDB, folds included. Then the
  * store is closed, opened and read: bare iteration against loading, in turns.
  *
- *     checkpoint_bench [journals] [folder]
+ *     checkpoint_bench [journals] [folder]          0 journals: only read what the folder has
  */
 #include <string.h>
 
@@ -175,7 +175,8 @@ int main(int argc, char **argv)
         return 1;
     }
     bench_zipf_init(&items, ITEMS, &random_state);
-    write_journals(store, journals);
+    if (journals > 0)
+        write_journals(store, journals);
     bench_zipf_release(&items);
     store->ops->close(store);
     store = open_at(folder);

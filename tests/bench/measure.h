@@ -65,7 +65,8 @@ static inline double read_schedstat(const char *path)
     return (double)ns / 1e9;
 }
 
-/* CPU seconds of the threads of a process whose name begins with `name` ("" all of those alive), to the nanosecond. */
+/* CPU seconds of the threads of a process whose name begins with `name`, the first thread (named after the program) left out. "" is all of
+ * them. To the nanosecond; threads that have ended no longer count. */
 static inline double cpu_of_threads(pid_t pid, const char *name)
 {
     char path[300], comm[32];
@@ -74,7 +75,7 @@ static inline double cpu_of_threads(pid_t pid, const char *name)
     snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
     DIR *tasks = opendir(path);
     for (struct dirent *task; tasks && (task = readdir(tasks));) {
-        if (task->d_name[0] == '.')
+        if (task->d_name[0] == '.' || (*name && atoi(task->d_name) == (int)pid))
             continue;
         snprintf(path, sizeof(path), "/proc/%d/task/%.20s/comm", (int)pid, task->d_name);
         FILE *file = fopen(path, "r");

@@ -118,6 +118,7 @@ class Kills(unittest.TestCase):
         settings = {"feed.topic": self.topic, "feed.dead_letter_topic": "kills.dead", "sar.mode": "parity", "sar.half_life_days": 0,
                     "sar.similarity": "cooccurrence", "store.checkpoint_interval_ms": 50, "store.wal_sync_interval_ms": 100}
         with testbed.Daemon(self.kafka, settings) as daemon:
+            daemon.kill()
             self.stream.flowing.set()
             for kill in range(1, KILLS + 1):
                 daemon.launch()

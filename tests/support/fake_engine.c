@@ -244,6 +244,8 @@ void engine_batch_give(struct engine *engine, struct event_batch *batch)
     lock(engine);
     for (uint32_t i = 0; i < batch->len; i++)
         apply(engine, &batch->events[i]);
+    if (batch->arena.total > engine->arena_max)
+        engine->arena_max = batch->arena.total;
     batch->len = 0;
     fr_arena_reset(&batch->arena);
     engine->batches[engine->batches_len++] = batch;

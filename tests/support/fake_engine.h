@@ -50,6 +50,7 @@ struct engine {
     struct fake_event *events;
     size_t events_len, events_cap;
     uint64_t applied, rejected, takes;
+    size_t arena_max; /* bytes in the largest batch's arena */
     struct event_batch *batches[FAKE_BATCHES];
     size_t batches_len;
     struct fake_letter **letters;

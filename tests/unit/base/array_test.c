@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -112,6 +113,42 @@ static void reserving_uses_no_memory(void **state)
         fr_array_release(&arrays[i]);
 }
 
+/* Is the mapping with this address marked for huge pages (VmFlags "hg" of smaps)? */
+static bool asks_for_huge_pages(const void *address)
+{
+    FILE *file = fopen("/proc/self/smaps", "r");
+    char text[1000];
+    bool inside = false, asks = false;
+
+    assert_non_null(file);
+    while (fgets(text, sizeof(text), file)) {
+        size_t begin, end;
+        if (sscanf(text, "%zx-%zx ", &begin, &end) == 2)
+            inside = (uintptr_t)address >= begin && (uintptr_t)address < end;
+        else if (inside && strncmp(text, "VmFlags:", 8) == 0)
+            asks = strstr(text, " hg") != NULL;
+    }
+    fclose(file);
+    return asks;
+}
+
+static void it_asks_for_huge_pages_once_it_is_larger_than_one(void **state)
+{
+    (void)state;
+    struct fr_array array;
+
+    if (access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK))
+        skip();
+    fr_array_init(&array, 1024, 1 << 20);
+    assert_int_equal((uintptr_t)array.base % (2 * MIB), 0);
+    fr_array_grow(&array, 2048);
+    assert_false(asks_for_huge_pages(array.base));
+    fr_array_grow(&array, 2049);
+    assert_true(asks_for_huge_pages(array.base));
+    assert_true(asks_for_huge_pages(fr_array_at(&array, 2048)));
+    fr_array_release(&array);
+}
+
 static void one_that_never_had_elements_can_be_released(void **state)
 {
     (void)state;
@@ -130,6 +167,7 @@ int main(void)
         cmocka_unit_test(all_of_its_elements_can_be_used_and_no_more_is_counted),
         cmocka_unit_test(it_grows_by_an_eighth_so_that_appending_is_cheap),
         cmocka_unit_test(reserving_uses_no_memory),
+        cmocka_unit_test(it_asks_for_huge_pages_once_it_is_larger_than_one),
         cmocka_unit_test(one_that_never_had_elements_can_be_released),
     };
 

@@ -69,7 +69,7 @@ static void a_long_text_is_cut_and_still_ends(void **state)
     assert_memory_equal(err.text, "a: www", 6);
     fr_while(&err, "%s", words);
     assert_int_equal(strlen(err.text), 499);
-    assert_int_equal(err.text[498], 'w');
+    assert_int_equal(err.text[0], 'w'); /* the context goes before what it is about */
 }
 
 int main(void)

@@ -133,12 +133,28 @@ static void a_small_state_stays_small(void **state)
     for (int i = 0; i < 100; i++)
         fr_slab_take(slab, 100);
     assert_int_equal(fr_slab_mapped(slab), 256 << 10);
-    fr_slab_take(slab, 512 << 10); /* does not fit in the first region */
+    fr_slab_take(slab, 300 << 10); /* does not fit in the first region */
     assert_int_equal(fr_slab_mapped(slab), (256 << 10) + (4 << 20));
-    /* What was left of the first region serves small blocks: 100 more need no new one. */
-    for (int i = 0; i < 1000; i++)
+    fr_slab_free(slab);
+}
+
+static void what_is_left_of_a_region_is_used(void **state)
+{
+    (void)state;
+    struct fr_slab *slab = fr_slab_new(16);
+    size_t left = (256 << 10) - 100 * fr_slab_room(slab, 100), size = left;
+
+    for (int i = 0; i < 100; i++)
         fr_slab_take(slab, 100);
+    for (int i = 0; i < 4; i++) /* these fill the second region exactly */
+        fr_slab_take(slab, 1 << 20);
     assert_int_equal(fr_slab_mapped(slab), (256 << 10) + (4 << 20));
+    while (fr_slab_room(slab, size) > left)
+        size--;
+    fr_slab_take(slab, size); /* the largest block that has its place in the rest of the first */
+    assert_int_equal(fr_slab_mapped(slab), (256 << 10) + (4 << 20));
+    fr_slab_take(slab, size);
+    assert_int_equal(fr_slab_mapped(slab), (256 << 10) + (8 << 20));
     fr_slab_free(slab);
 }
 
@@ -170,6 +186,7 @@ int main(void)
         cmocka_unit_test(room_is_a_multiple_of_the_unit_and_a_third_over_at_most),
         cmocka_unit_test(what_is_given_is_taken_again),
         cmocka_unit_test(a_small_state_stays_small),
+        cmocka_unit_test(what_is_left_of_a_region_is_used),
         cmocka_unit_test(a_large_block_goes_back_to_the_system),
     };
 

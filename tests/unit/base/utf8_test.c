@@ -11,47 +11,49 @@
 
 #include "freshet/bytes.h"
 
+#define TEXT(literal) {(literal), sizeof(literal) - 1} /* FR_BYTES is no constant */
+
 static const struct fr_bytes good[] = {
     {NULL, 0},
-    FR_BYTES("a"),
-    FR_BYTES("plain ASCII, longer than eight bytes"),
-    FR_BYTES("\x00"),
-    FR_BYTES("\x7F"),
-    FR_BYTES("\xC2\x80"),                /* U+0080 */
-    FR_BYTES("\xDF\xBF"),                /* U+07FF */
-    FR_BYTES("\xE0\xA0\x80"),            /* U+0800 */
-    FR_BYTES("\xED\x9F\xBF"),            /* U+D7FF, the last before the surrogates */
-    FR_BYTES("\xEE\x80\x80"),            /* U+E000, the first after */
-    FR_BYTES("\xEF\xBF\xBF"),            /* U+FFFF */
-    FR_BYTES("\xF0\x90\x80\x80"),        /* U+10000 */
-    FR_BYTES("\xF4\x8F\xBF\xBF"),        /* U+10FFFF */
-    FR_BYTES("seven..\xC3\xA9 over the eighth byte"),
-    FR_BYTES("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"),
+    TEXT("a"),
+    TEXT("plain ASCII, longer than eight bytes"),
+    TEXT("\x00"),
+    TEXT("\x7F"),
+    TEXT("\xC2\x80"),                /* U+0080 */
+    TEXT("\xDF\xBF"),                /* U+07FF */
+    TEXT("\xE0\xA0\x80"),            /* U+0800 */
+    TEXT("\xED\x9F\xBF"),            /* U+D7FF, the last before the surrogates */
+    TEXT("\xEE\x80\x80"),            /* U+E000, the first after */
+    TEXT("\xEF\xBF\xBF"),            /* U+FFFF */
+    TEXT("\xF0\x90\x80\x80"),        /* U+10000 */
+    TEXT("\xF4\x8F\xBF\xBF"),        /* U+10FFFF */
+    TEXT("seven..\xC3\xA9 over the eighth byte"),
+    TEXT("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"),
 };
 
 static const struct fr_bytes bad[] = {
-    FR_BYTES("\x80"),                    /* continues nothing */
-    FR_BYTES("\xBF"),
-    FR_BYTES("\xC0\x80"),                /* overlong NUL */
-    FR_BYTES("\xC1\xBF"),                /* overlong U+007F */
-    FR_BYTES("\xE0\x9F\xBF"),            /* overlong U+07FF */
-    FR_BYTES("\xF0\x8F\xBF\xBF"),        /* overlong U+FFFF */
-    FR_BYTES("\xED\xA0\x80"),            /* U+D800 */
-    FR_BYTES("\xED\xBF\xBF"),            /* U+DFFF */
-    FR_BYTES("\xF4\x90\x80\x80"),        /* U+110000 */
-    FR_BYTES("\xF5\x80\x80\x80"),
-    FR_BYTES("\xFE"),
-    FR_BYTES("\xFF"),
-    FR_BYTES("\xC2"),                    /* cut off */
-    FR_BYTES("\xE2\x82"),
-    FR_BYTES("\xF0\x9F\x98"),
-    FR_BYTES("\xC2\x41"),                /* interrupted */
-    FR_BYTES("\xE2\x82\x41"),
-    FR_BYTES("\xF0\x9F\x98\x41"),
-    FR_BYTES("\xE2\x28\xA1"),
-    FR_BYTES("sixteen bytes...\xFF"),
-    FR_BYTES("eight by\x80tes"),
-    FR_BYTES("seven..\xC3"),
+    TEXT("\x80"),                    /* continues nothing */
+    TEXT("\xBF"),
+    TEXT("\xC0\x80"),                /* overlong NUL */
+    TEXT("\xC1\xBF"),                /* overlong U+007F */
+    TEXT("\xE0\x9F\xBF"),            /* overlong U+07FF */
+    TEXT("\xF0\x8F\xBF\xBF"),        /* overlong U+FFFF */
+    TEXT("\xED\xA0\x80"),            /* U+D800 */
+    TEXT("\xED\xBF\xBF"),            /* U+DFFF */
+    TEXT("\xF4\x90\x80\x80"),        /* U+110000 */
+    TEXT("\xF5\x80\x80\x80"),
+    TEXT("\xFE"),
+    TEXT("\xFF"),
+    TEXT("\xC2"),                    /* cut off */
+    TEXT("\xE2\x82"),
+    TEXT("\xF0\x9F\x98"),
+    TEXT("\xC2\x41"),                /* interrupted */
+    TEXT("\xE2\x82\x41"),
+    TEXT("\xF0\x9F\x98\x41"),
+    TEXT("\xE2\x28\xA1"),
+    TEXT("sixteen bytes...\xFF"),
+    TEXT("eight by\x80tes"),
+    TEXT("seven..\xC3"),
 };
 
 /* A copy of exactly its length, so that AddressSanitizer sees a read beyond. */

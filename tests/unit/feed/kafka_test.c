@@ -152,12 +152,16 @@ static void a_batch_of_huge_rejected_records_is_given_early(void **state)
         world_send(&world, TOPIC, i % 4, FR_BYTES("u0"), (struct fr_bytes){huge, sizeof(huge)}, 1000, NULL);
         world_flush(&world);
     }
+    fake_engine_hold(world.engine, true); /* so that there is much to take when the first batch comes */
     world_feed(&world, world_options());
+    wait_rounds(&world, 15);
+    fake_engine_hold(world.engine, false);
     for (int partition = 0; partition < 4; partition++)
         wait_for(&world, partition, 4, PARTITION_RUNNING);
     feed_stop(world.feed);
     world.feed = NULL;
     assert_int_equal(world.engine->rejected, 16);
+    assert_true(world.engine->arena_max < (4 << 20) + 2 * sizeof(huge)); /* one record beyond 4 MiB at most */
     for (size_t i = 0; i < world.engine->letters_len; i++)
         assert_true(fr_bytes_equal(world.engine->letters[i]->letter.value, (struct fr_bytes){huge, sizeof(huge)}));
     world_close(&world);

@@ -1,0 +1,185 @@
+/*
+ * fake_reader.c -- the small world of fake_reader.h.
+ */
+#include "fake_reader.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "freshet/model.h"
+
+struct reader {
+    struct engine *engine;
+    struct position position;
+    struct as_of as_of;
+};
+
+static const struct model_ops models[] = {{.name = "sar"}, {.name = "fm"}};
+static const struct why because[] = {{{"apple", 5}, 1}, {{"pear", 4}, 0.5}};
+static const struct recommended for_ann[] = {{{"plum", 4}, 1.5, "sar", NULL, 0}, {{"pear", 4}, 0, "popular", NULL, 0}};
+static const struct recommended for_ann_why[] = {{{"plum", 4}, 1.5, "sar", because, 2}, {{"pear", 4}, 0, "popular", NULL, 0}};
+static const struct recommended popular[] = {
+    {{"apple", 5}, 3, "popular", NULL, 0}, {{"pear", 4}, 2, "popular", NULL, 0}, {{"plum", 4}, 1, "popular", NULL, 0}};
+static const struct neighbour like_apple[] = {{{"pear", 4}, 0.75}, {{"plum", 4}, 0.5}}, like_ann[] = {{{"bob", 3}, 6}};
+static const struct user_affinity affinities[] = {{{"apple", 5}, 2.5, 400}, {{"pear", 4}, 1, 350}};
+static const struct {
+    struct fr_bytes id;
+    struct item_facts facts;
+} items[] = {{{"apple", 5}, {3, 100}}, {{"pear", 4}, {2, 200}}, {{"plum", 4}, {1, 300}}};
+
+const struct model_ops *registry_at(size_t index)
+{
+    return index < 2 ? &models[index] : NULL;
+}
+
+const char *partition_state_name(enum partition_state state)
+{
+    return state == PARTITION_RUNNING ? "running" : "waiting";
+}
+
+struct reader *reader_new(struct engine *engine)
+{
+    struct reader *reader = calloc(1, sizeof(*reader));
+
+    reader->engine = engine;
+    return reader;
+}
+
+void reader_free(struct reader *reader)
+{
+    free(reader);
+}
+
+void reader_begin(struct reader *reader)
+{
+    struct engine *engine = reader->engine;
+
+    engine->open++;
+    reader->position = (struct position){"events", 2, engine->next};
+    reader->as_of = (struct as_of){&reader->position, 1, 400, engine->staleness_ms / 1000.0};
+}
+
+void reader_end(struct reader *reader)
+{
+    reader->engine->open--;
+}
+
+const struct as_of *reader_as_of(const struct reader *reader)
+{
+    return &reader->as_of;
+}
+
+bool engine_reached(struct engine *engine, struct fr_bytes topic, int32_t partition, int64_t next)
+{
+    return fr_bytes_equal(topic, FR_BYTES("events")) && partition == 2 && engine->next >= next;
+}
+
+/* What was asked, copied: it lives in the question's arena. */
+static void note(struct engine *engine, const struct ask *ask)
+{
+    assert(engine->open > 0);
+    engine->ask = *ask;
+    snprintf(engine->user, sizeof(engine->user), "%.*s", (int)ask->user.len, ask->user.len ? ask->user.at : "");
+    engine->exclude[0] = engine->include[0] = '\0';
+    for (size_t i = 0; i < ask->exclude_len; i++)
+        snprintf(engine->exclude + strlen(engine->exclude), sizeof(engine->exclude) - strlen(engine->exclude), "%.*s ",
+                 (int)ask->exclude[i].len, ask->exclude[i].at);
+    for (size_t i = 0; i < ask->include_len; i++)
+        snprintf(engine->include + strlen(engine->include), sizeof(engine->include) - strlen(engine->include), "%.*s ",
+                 (int)ask->include[i].len, ask->include[i].at);
+    for (size_t i = 0; i < ask->seeds_len && i < 4; i++)
+        engine->seeds[i] = ask->seeds[i];
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+void reader_recommend(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list)
+{
+    bool known = fr_bytes_equal(ask->user, FR_BYTES("ann"));
+
+    note(reader->engine, ask);
+    *ret_list = (struct recommendation_list){.model = "sar", .fallback = true};
+    ret_list->items = !known ? popular : ask->explain ? for_ann_why : for_ann;
+    ret_list->len = least(ask->k, known ? 2 : 3);
+}
+
+int reader_similar_items(struct reader *reader, struct fr_bytes item, const struct ask *filter, struct neighbour_list *ret_list,
+                         struct fr_err *err)
+{
+    note(reader->engine, filter);
+    if (!fr_bytes_equal(item, FR_BYTES("apple")))
+        return fr_fail(err, FR_NOT_FOUND, "no item '%.*s'", (int)item.len, item.at);
+    *ret_list = (struct neighbour_list){like_apple, least(filter->k, 2)};
+    return FR_OK;
+}
+
+int reader_similar_users(struct reader *reader, struct fr_bytes user, uint32_t k, struct neighbour_list *ret_list,
+                         struct fr_err *err)
+{
+    int status = reader->engine->similar_users;
+
+    if (status == FR_OK && !fr_bytes_equal(user, FR_BYTES("ann")))
+        status = FR_NOT_FOUND;
+    *ret_list = (struct neighbour_list){like_ann, least(k, 1)};
+    return status == FR_OK ? FR_OK : fr_fail(err, (enum fr_status)status, "9 of 8 places");
+}
+
+void reader_popular(struct reader *reader, const struct ask *filter, struct recommendation_list *ret_list)
+{
+    note(reader->engine, filter);
+    *ret_list = (struct recommendation_list){.items = popular, .len = least(filter->k, 3), .model = "popular"};
+}
+
+int reader_user(struct reader *reader, struct fr_bytes user, struct user_facts *ret_facts, struct fr_err *err)
+{
+    assert(reader->engine->open > 0);
+    if (reader->engine->broken)
+        return fr_fail(err, (enum fr_status)reader->engine->broken, "broken");
+    if (!fr_bytes_equal(user, FR_BYTES("ann")))
+        return fr_fail(err, FR_NOT_FOUND, "no such user");
+    *ret_facts = (struct user_facts){affinities, 2, 400, 4};
+    return FR_OK;
+}
+
+int reader_item(struct reader *reader, struct fr_bytes item, struct item_facts *ret_facts, struct fr_err *err)
+{
+    assert(reader->engine->open > 0);
+    if (reader->engine->broken)
+        return fr_fail(err, (enum fr_status)reader->engine->broken, "broken");
+    for (size_t i = 0; i < 3; i++)
+        if (fr_bytes_equal(item, items[i].id)) {
+            *ret_facts = items[i].facts;
+            return FR_OK;
+        }
+    return fr_fail(err, FR_NOT_FOUND, "no such item");
+}
+
+void engine_status(struct engine *engine, struct engine_status *ret_status)
+{
+    *ret_status = (struct engine_status){.users = 2, .items = 3, .pairs = 6, .model_events = 9, .model_bytes = 4096, .age_seconds = 1.5,
+                                         .partitions_len = 1};
+    ret_status->partitions[0] = (struct partition_status){"events", 2, PARTITION_RUNNING, engine->next, 7, 50, 50 - engine->next, 0.25};
+}
+
+uint64_t engine_checkpoint_ask(struct engine *engine)
+{
+    return ++engine->asked;
+}
+
+bool engine_checkpoint_done(struct engine *engine, uint64_t ticket, struct engine_checkpoint *ret)
+{
+    if (engine->done < ticket)
+        return false;
+    if (ret) {
+        ret->keys = 12;
+        ret->seconds = 0.125;
+        ret->durable_len = 1;
+        ret->durable[0] = (struct position){"events", 2, 41};
+    }
+    return true;
+}

@@ -1,0 +1,397 @@
+/* From the bytes of a request to the bytes of its answer, in the small world of fake_reader.h. */
+#include "asking.h"
+
+#include <stdlib.h>
+
+#include "freshet/life.h"
+
+static void assert_as_of(const Freshet__V1__AsOf *as_of)
+{
+    assert_non_null(as_of);
+    assert_int_equal(as_of->n_positions, 1);
+    assert_string_equal(as_of->positions[0]->topic, "events");
+    assert_int_equal(as_of->positions[0]->partition, 2);
+    assert_int_equal(as_of->positions[0]->offset, 40);
+    assert_int_equal(as_of->event_time_ms, 400);
+}
+
+/* ---- answers ---- */
+
+static void a_known_user_is_answered_with_scores_sources_and_what_was_seen(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__RecommendResponse *response;
+
+    (void)state;
+    request.user_id = id("ann");
+    engine.staleness_ms = 250;
+    response = ASK(RPC_RECOMMEND, request, freshet__v1__recommend_response);
+    assert_int_equal(response->n_items, 2);
+    assert_id(response->items[0]->item_id, "plum");
+    assert_true(response->items[0]->score == 1.5);
+    assert_string_equal(response->items[0]->source, "sar");
+    assert_int_equal(response->items[0]->n_reasons, 0);
+    assert_id(response->items[1]->item_id, "pear");
+    assert_string_equal(response->items[1]->source, "popular");
+    assert_string_equal(response->model, "sar");
+    assert_true(response->fallback);
+    assert_as_of(response->as_of);
+    assert_true(response->as_of->staleness_seconds == 0.25);
+    assert_int_equal(engine.ask.k, 2); /* the default */
+    assert_false(engine.ask.explain);
+    assert_false(engine.ask.include_seen);
+    FREE(response);
+}
+
+static void explain_fills_the_reasons(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__RecommendResponse *response;
+
+    (void)state;
+    request.user_id = id("ann");
+    request.explain = request.include_seen = 1;
+    request.k = 1;
+    response = ASK(RPC_RECOMMEND, request, freshet__v1__recommend_response);
+    assert_int_equal(response->n_items, 1);
+    assert_int_equal(response->items[0]->n_reasons, 2);
+    assert_id(response->items[0]->reasons[0]->item_id, "apple");
+    assert_true(response->items[0]->reasons[0]->contribution == 1);
+    assert_id(response->items[0]->reasons[1]->item_id, "pear");
+    assert_true(response->items[0]->reasons[1]->contribution == 0.5);
+    assert_string_equal(response->items[0]->reasons[0]->text, "");
+    assert_true(engine.ask.include_seen);
+    FREE(response);
+}
+
+static void a_session_without_a_user_brings_its_seeds_and_filter_to_the_reader(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__Filter filter = FRESHET__V1__FILTER__INIT;
+    Freshet__V1__Seed one = FRESHET__V1__SEED__INIT, two = FRESHET__V1__SEED__INIT, *seeds[] = {&one, &two};
+    ProtobufCBinaryData out[] = {id("pear"), id("fig")}, in[] = {id("apple"), id("pear"), id("plum")};
+    Freshet__V1__RecommendResponse *response;
+
+    (void)state;
+    one.item_id = id("apple");
+    one.weight = -1e6;
+    one.time_ms = 17592186044415; /* 2^44 - 1 */
+    two.item_id = id("a\xc3\xa9"); /* an item nobody knows is no error */
+    request.seeds = seeds;
+    request.n_seeds = 2;
+    filter.exclude_items = out;
+    filter.n_exclude_items = 2;
+    filter.include_items = in;
+    filter.n_include_items = 3;
+    request.filter = &filter;
+    request.model = wire_text("fm");
+    request.k = 5;
+    response = ASK(RPC_RECOMMEND, request, freshet__v1__recommend_response);
+    assert_int_equal(response->n_items, 3);
+    assert_string_equal(engine.user, "");
+    assert_int_equal(engine.ask.seeds_len, 2);
+    assert_true(engine.seeds[0].weight == -1e6);
+    assert_int_equal(engine.seeds[0].when, 17592186044415);
+    assert_true(engine.seeds[1].weight == 0);
+    assert_string_equal(engine.exclude, "pear fig ");
+    assert_string_equal(engine.include, "apple pear plum ");
+    FREE(response);
+}
+
+static void similar_items_and_similar_users_are_neighbours_with_ids(void **state)
+{
+    Freshet__V1__SimilarRequest request = FRESHET__V1__SIMILAR_REQUEST__INIT;
+    Freshet__V1__SimilarResponse *response;
+
+    (void)state;
+    request.item_id = id("apple");
+    response = ASK(RPC_SIMILAR, request, freshet__v1__similar_response);
+    assert_int_equal(response->n_neighbours, 2);
+    assert_id(response->neighbours[0]->id, "pear");
+    assert_true(response->neighbours[0]->similarity == 0.75);
+    assert_as_of(response->as_of);
+    FREE(response);
+
+    request.item_id = id("");
+    request.user_id = id("ann");
+    response = ASK(RPC_SIMILAR, request, freshet__v1__similar_response);
+    assert_int_equal(response->n_neighbours, 1);
+    assert_id(response->neighbours[0]->id, "bob");
+    FREE(response);
+}
+
+static void popular_items_carry_their_number_of_users(void **state)
+{
+    Freshet__V1__PopularRequest request = FRESHET__V1__POPULAR_REQUEST__INIT;
+    Freshet__V1__PopularResponse *response;
+
+    (void)state;
+    request.by = wire_text("users");
+    response = ASK(RPC_POPULAR, request, freshet__v1__popular_response);
+    assert_int_equal(response->n_items, 2);
+    assert_id(response->items[0]->item_id, "apple");
+    assert_true(response->items[0]->score == 3);
+    assert_as_of(response->as_of);
+    FREE(response);
+}
+
+static void a_user_is_told_by_affinities_and_an_unknown_one_is_empty(void **state)
+{
+    Freshet__V1__GetUserRequest request = FRESHET__V1__GET_USER_REQUEST__INIT;
+    Freshet__V1__GetUserResponse *response;
+
+    (void)state;
+    request.user_id = id("ann");
+    response = ASK(RPC_GET_USER, request, freshet__v1__get_user_response);
+    assert_id(response->user_id, "ann");
+    assert_int_equal(response->n_affinities, 2);
+    assert_id(response->affinities[1]->item_id, "pear");
+    assert_true(response->affinities[0]->affinity == 2.5);
+    assert_int_equal(response->affinities[0]->last_event_ms, 400);
+    assert_int_equal(response->last_event_ms, 400);
+    assert_int_equal(response->events, 4);
+    FREE(response);
+
+    request.user_id = id("zoe");
+    response = ASK(RPC_GET_USER, request, freshet__v1__get_user_response);
+    assert_id(response->user_id, "zoe");
+    assert_int_equal(response->n_affinities, 0);
+    assert_int_equal(response->events, 0);
+    assert_as_of(response->as_of);
+    FREE(response);
+}
+
+/* The wire, byte by byte, worked by hand from the .proto. */
+static void an_item_has_exactly_these_bytes_on_the_wire(void **state)
+{
+    static const char want[] = "\x0a\x06\x0a\x04plum" /* item { item_id } */
+                               "\x10\x01"              /* users = 1 */
+                               "\x20\xac\x02"          /* first_seen_ms = 300 */
+                               "\x2a\x11"              /* as_of, 17 bytes */
+                               "\x0a\x0c\x0a\x06"      /* positions { topic */
+                               "events\x10\x02\x18\x28" /* partition = 2, offset = 40 } */
+                               "\x10\x90\x03";         /* event_time_ms = 400; staleness 0 is not sent */
+
+    (void)state;
+    assert_true(read_bytes(RPC_GET_ITEM, FR_BYTES("\x0a\x04plum")));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_OK);
+    assert_int_equal(answer.bytes.len, sizeof(want) - 1);
+    assert_memory_equal(answer.bytes.at, want, sizeof(want) - 1);
+}
+
+static void fields_of_a_newer_client_are_ignored(void **state)
+{
+    (void)state;
+    assert_true(read_bytes(RPC_GET_ITEM, FR_BYTES("\x0a\x04plum\x9a\x06\x03new")));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_OK);
+}
+
+static void similar_of_an_unknown_user_is_empty(void **state)
+{
+    Freshet__V1__SimilarRequest request = FRESHET__V1__SIMILAR_REQUEST__INIT;
+    Freshet__V1__SimilarResponse *response;
+
+    (void)state;
+    request.user_id = id("zoe");
+    response = ASK(RPC_SIMILAR, request, freshet__v1__similar_response);
+    assert_int_equal(response->n_neighbours, 0);
+    FREE(response);
+}
+
+static void the_status_tells_every_partition_and_model(void **state)
+{
+    Freshet__V1__GetStatusRequest request = FRESHET__V1__GET_STATUS_REQUEST__INIT;
+    Freshet__V1__GetStatusResponse *response;
+
+    (void)state;
+    fr_state_set(FR_RUNNING);
+    response = ASK(RPC_GET_STATUS, request, freshet__v1__get_status_response);
+    assert_string_equal(response->version, "0.1.0");
+    assert_string_equal(response->state, "running");
+    assert_string_equal(response->brokers, "one:9092,two:9092");
+    assert_int_equal(response->users, 2);
+    assert_int_equal(response->items, 3);
+    assert_int_equal(response->pairs, 6);
+    assert_int_equal(response->n_partitions, 1);
+    assert_string_equal(response->partitions[0]->topic, "events");
+    assert_int_equal(response->partitions[0]->partition, 2);
+    assert_string_equal(response->partitions[0]->state, "running");
+    assert_int_equal(response->partitions[0]->applied, 40);
+    assert_int_equal(response->partitions[0]->durable, 7);
+    assert_int_equal(response->partitions[0]->end, 50);
+    assert_int_equal(response->partitions[0]->lag, 10);
+    assert_int_equal(response->n_models, 1);
+    assert_string_equal(response->models[0]->name, "sar");
+    assert_int_equal(response->models[0]->events, 9);
+    assert_int_equal(response->models[0]->bytes, 4096);
+    assert_true(response->models[0]->age_seconds == 1.5);
+    FREE(response);
+}
+
+/* ---- waiting ---- */
+
+static void a_checkpoint_is_answered_once_it_is_done(void **state)
+{
+    Freshet__V1__CheckpointRequest request = FRESHET__V1__CHECKPOINT_REQUEST__INIT;
+    Freshet__V1__CheckpointResponse *response;
+
+    (void)state;
+    assert_true(read_message(RPC_CHECKPOINT, &request.base));
+    assert_int_equal(engine.asked, 1);
+    assert_false(question_ready(answerer, &question));
+    engine.done = 1;
+    assert_true(question_ready(answerer, &question));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_OK);
+    response = freshet__v1__checkpoint_response__unpack(NULL, answer.bytes.len, (const uint8_t *)answer.bytes.at);
+    assert_int_equal(response->keys, 12);
+    assert_true(response->seconds == 0.125);
+    assert_int_equal(response->n_durable, 1);
+    assert_int_equal(response->durable[0]->offset, 41);
+    FREE(response);
+}
+
+static void not_before_waits_for_every_position_and_for_unknown_partitions(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__Position one = FRESHET__V1__POSITION__INIT, two = FRESHET__V1__POSITION__INIT, *both[] = {&one, &two};
+
+    (void)state;
+    request.user_id = id("ann");
+    request.not_before = both;
+    request.n_not_before = 1;
+    one.topic = two.topic = wire_text("events");
+    one.partition = two.partition = 2;
+    one.offset = 40;
+    two.offset = 42;
+    assert_true(read_message(RPC_RECOMMEND, &request.base));
+    assert_true(question_ready(answerer, &question)); /* 40 is next: all before it is applied */
+
+    request.n_not_before = 2;
+    assert_true(read_message(RPC_RECOMMEND, &request.base));
+    assert_false(question_ready(answerer, &question));
+    engine.next = 41;
+    assert_false(question_ready(answerer, &question));
+    engine.next = 42;
+    assert_true(question_ready(answerer, &question));
+
+    two.partition = 7;
+    assert_true(read_message(RPC_RECOMMEND, &request.base));
+    assert_false(question_ready(answerer, &question));
+}
+
+static void a_state_staler_than_allowed_is_a_failed_precondition(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__RecommendResponse *response;
+
+    (void)state;
+    request.user_id = id("ann");
+    request.max_staleness_ms = 1500;
+    engine.staleness_ms = 1500;
+    response = ASK(RPC_RECOMMEND, request, freshet__v1__recommend_response);
+    FREE(response);
+    engine.staleness_ms = 1501;
+    assert_refused(RPC_RECOMMEND, &request.base, RPC_CODE_FAILED_PRECONDITION,
+                   "the state is 1.501 s stale; max_staleness_ms is 1500");
+}
+
+/* ---- what cannot be answered ---- */
+
+static void what_the_reader_says_becomes_a_status(void **state)
+{
+    Freshet__V1__SimilarRequest similar = FRESHET__V1__SIMILAR_REQUEST__INIT;
+    Freshet__V1__GetItemRequest item = FRESHET__V1__GET_ITEM_REQUEST__INIT;
+    Freshet__V1__GetUserRequest user = FRESHET__V1__GET_USER_REQUEST__INIT;
+
+    (void)state;
+    similar.item_id = item.item_id = id("fig");
+    assert_refused(RPC_SIMILAR, &similar.base, RPC_CODE_NOT_FOUND, "no event has named this item_id");
+    assert_refused(RPC_GET_ITEM, &item.base, RPC_CODE_NOT_FOUND, "no event has named this item_id");
+    similar.item_id = id("");
+    similar.user_id = user.user_id = id("ann");
+    engine.similar_users = FR_INVALID;
+    assert_refused(RPC_SIMILAR, &similar.base, RPC_CODE_FAILED_PRECONDITION,
+                   "users like a user need engine.user_postings = yes");
+    engine.similar_users = FR_LIMIT;
+    assert_refused(RPC_SIMILAR, &similar.base, RPC_CODE_RESOURCE_EXHAUSTED,
+                   "limits.similar_work is too small for this: 9 of 8 places");
+    engine.broken = FR_INTERNAL;
+    assert_refused(RPC_GET_USER, &user.base, RPC_CODE_INTERNAL, "broken");
+    assert_refused(RPC_GET_ITEM, &item.base, RPC_CODE_INTERNAL, "broken");
+}
+
+static void bytes_that_are_no_request_are_refused(void **state)
+{
+    (void)state;
+    assert_false(read_bytes(RPC_RECOMMEND, FR_BYTES("\x0a\x7f" "ann"))); /* a field longer than the message */
+    assert_int_equal(answer.code, RPC_CODE_INVALID_ARGUMENT);
+    assert_string_equal(answer.message, "the request is not a freshet.v1.RecommendRequest");
+    assert_false(read_bytes(RPC_GET_STATUS, FR_BYTES("\x07")));
+    assert_int_equal(answer.code, RPC_CODE_INVALID_ARGUMENT);
+}
+
+/* "\x22\x00" is an empty seed: 2 bytes of request, about 100 of memory. */
+static void a_small_request_cannot_take_much_memory(void **state)
+{
+    enum { SEEDS = 1 << 20 };
+    char *bytes = fr_alloc(2 * SEEDS);
+
+    (void)state;
+    for (size_t i = 0; i < SEEDS; i++)
+        memcpy(bytes + 2 * i, "\x22\x00", 2);
+    assert_false(read_bytes(RPC_RECOMMEND, (struct fr_bytes){bytes, 2 * SEEDS}));
+    assert_int_equal(answer.code, RPC_CODE_RESOURCE_EXHAUSTED);
+    assert_string_equal(answer.message, "the request has far more parts than any limit");
+    assert_true(question.arena.total < 16 << 20);
+    assert_false(read_bytes(RPC_RECOMMEND, (struct fr_bytes){bytes, 2 * 1000})); /* somewhat too many: which limit? */
+    assert_string_equal(answer.message, "there are 1000 seeds; limits.max_seeds is 2");
+    free(bytes);
+}
+
+static void unpacking_survives_any_bound_on_memory(void **state)
+{
+    static const char bytes[] = "\x0a\x03" "ann\x1a\x03sar\x22\x07\x0a\x05" "apple\x22\x06\x0a\x04pear\x2a\x0d\x0a\x04plum"
+                                "\x12\x05" "apple\x32\x06\x0a\x01k\x12\x01v\x4a\x08\x0a\x06" "events";
+    struct fr_arena arena = {0};
+    size_t refused = 0;
+    bool large;
+    void *message = NULL;
+
+    (void)state;
+    for (size_t max = 0; !message; max += 8) {
+        fr_arena_reset(&arena);
+        message = wire_unpack(&arena, &freshet__v1__recommend_request__descriptor, FR_BYTES(bytes), max, &large);
+        assert_true(message ? !large : large);
+        refused += !message;
+    }
+    assert_true(refused > 10);
+    fr_arena_release(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_known_user_is_answered_with_scores_sources_and_what_was_seen),
+        TEST(explain_fills_the_reasons),
+        TEST(a_session_without_a_user_brings_its_seeds_and_filter_to_the_reader),
+        TEST(similar_items_and_similar_users_are_neighbours_with_ids),
+        TEST(popular_items_carry_their_number_of_users),
+        TEST(a_user_is_told_by_affinities_and_an_unknown_one_is_empty),
+        TEST(an_item_has_exactly_these_bytes_on_the_wire),
+        TEST(fields_of_a_newer_client_are_ignored),
+        TEST(similar_of_an_unknown_user_is_empty),
+        TEST(the_status_tells_every_partition_and_model),
+        TEST(a_checkpoint_is_answered_once_it_is_done),
+        TEST(not_before_waits_for_every_position_and_for_unknown_partitions),
+        TEST(a_state_staler_than_allowed_is_a_failed_precondition),
+        TEST(what_the_reader_says_becomes_a_status),
+        TEST(bytes_that_are_no_request_are_refused),
+        TEST(a_small_request_cannot_take_much_memory),
+        TEST(unpacking_survives_any_bound_on_memory),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,193 @@
+/* Every limit of a request, and the words with which it is refused. */
+#include "asking.h"
+
+#include <math.h>
+
+#define INVALID(rpc, request, text) assert_refused((rpc), &(request).base, RPC_CODE_INVALID_ARGUMENT, (text))
+#define LATER(rpc, request, text) assert_refused((rpc), &(request).base, RPC_CODE_UNIMPLEMENTED, (text))
+#define ID_RULE "; an id is 1 to 256 bytes of UTF-8 without NUL"
+
+static void ids_out_of_bounds_are_refused_by_name(void **state)
+{
+    Freshet__V1__RecommendRequest recommend = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__GetUserRequest user = FRESHET__V1__GET_USER_REQUEST__INIT;
+    Freshet__V1__GetItemRequest item = FRESHET__V1__GET_ITEM_REQUEST__INIT;
+    Freshet__V1__SimilarRequest similar = FRESHET__V1__SIMILAR_REQUEST__INIT;
+    char long_id[258];
+
+    (void)state;
+    memset(long_id, 'x', 257);
+    long_id[257] = '\0';
+    INVALID(RPC_RECOMMEND, recommend, "user_id is empty and there are no seeds; one of them is needed");
+    recommend.user_id = id(long_id);
+    INVALID(RPC_RECOMMEND, recommend, "user_id is longer than 256 bytes" ID_RULE);
+    recommend.user_id = (ProtobufCBinaryData){3, (uint8_t *)(uintptr_t)"a\0b"};
+    INVALID(RPC_RECOMMEND, recommend, "user_id contains a NUL byte" ID_RULE);
+    recommend.user_id = id("\xff");
+    INVALID(RPC_RECOMMEND, recommend, "user_id is not valid UTF-8" ID_RULE);
+    INVALID(RPC_GET_USER, user, "user_id is empty" ID_RULE);
+    INVALID(RPC_GET_ITEM, item, "item_id is empty" ID_RULE);
+    item.item_id = id("\xed\xa0\x80"); /* a surrogate */
+    INVALID(RPC_GET_ITEM, item, "item_id is not valid UTF-8" ID_RULE);
+    INVALID(RPC_SIMILAR, similar, "neither item_id nor user_id is given; exactly one is needed");
+    similar.item_id = id("apple");
+    similar.user_id = id("ann");
+    INVALID(RPC_SIMILAR, similar, "item_id and user_id are both given; exactly one is needed");
+    similar.user_id = id("");
+    similar.item_id = id(long_id);
+    INVALID(RPC_SIMILAR, similar, "item_id is longer than 256 bytes" ID_RULE);
+}
+
+static void seeds_out_of_bounds_are_refused_by_place(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__Seed good = FRESHET__V1__SEED__INIT, bad = FRESHET__V1__SEED__INIT, *seeds[] = {&good, &bad, &good};
+
+    (void)state;
+    good.item_id = bad.item_id = id("apple");
+    request.seeds = seeds;
+    request.n_seeds = 3;
+    INVALID(RPC_RECOMMEND, request, "there are 3 seeds; limits.max_seeds is 2");
+    request.n_seeds = 2;
+    bad.item_id = id("");
+    INVALID(RPC_RECOMMEND, request, "seeds[1].item_id is empty" ID_RULE);
+    bad.item_id = id("pear");
+    bad.weight = 1000001;
+    INVALID(RPC_RECOMMEND, request, "seeds[1].weight is 1e+06; it must lie within -1e6 and 1e6");
+    bad.weight = -INFINITY;
+    INVALID(RPC_RECOMMEND, request, "seeds[1].weight is -inf; it must lie within -1e6 and 1e6");
+    bad.weight = (double)NAN;
+    INVALID(RPC_RECOMMEND, request, "seeds[1].weight is nan; it must lie within -1e6 and 1e6");
+    bad.weight = 1;
+    bad.time_ms = -1;
+    INVALID(RPC_RECOMMEND, request, "seeds[1].time_ms is -1; it must lie within 0 and 17592186044415");
+    bad.time_ms = 17592186044416;
+    INVALID(RPC_RECOMMEND, request, "seeds[1].time_ms is 17592186044416; it must lie within 0 and 17592186044415");
+}
+
+static void numbers_and_names_out_of_bounds_are_refused(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__PopularRequest popular = FRESHET__V1__POPULAR_REQUEST__INIT;
+
+    (void)state;
+    request.user_id = id("ann");
+    request.k = 6;
+    INVALID(RPC_RECOMMEND, request, "k is 6; limits.max_k is 5");
+    request.k = 5;
+    request.model = wire_text("ncf");
+    INVALID(RPC_RECOMMEND, request, "model \"ncf\" is not known; the models are: sar, fm");
+    request.model = wire_text("\xff");
+    INVALID(RPC_RECOMMEND, request, "model (not UTF-8) is not known; the models are: sar, fm");
+    request.model = wire_text("a-name-that-nobody-would-give-to-a-model-if-they-were-in-their-mind");
+    INVALID(RPC_RECOMMEND, request, "model (long) is not known; the models are: sar, fm");
+    request.model = wire_text("sar");
+    request.diversity = 1.5;
+    INVALID(RPC_RECOMMEND, request, "diversity is 1.5; it must lie within 0 and 1");
+    request.diversity = 0;
+    request.exploration = -0.5;
+    INVALID(RPC_RECOMMEND, request, "exploration is -0.5; it must lie within 0 and 1");
+    request.exploration = (double)NAN;
+    INVALID(RPC_RECOMMEND, request, "exploration is nan; it must lie within 0 and 1");
+    popular.by = wire_text("best");
+    INVALID(RPC_POPULAR, popular, "by \"best\" is not known; it is one of: users, trending, newest");
+    popular.by = wire_text("");
+    popular.k = 4000000000U;
+    INVALID(RPC_POPULAR, popular, "k is 4000000000; limits.max_k is 5");
+}
+
+static void filters_out_of_bounds_are_refused(void **state)
+{
+    Freshet__V1__SimilarRequest request = FRESHET__V1__SIMILAR_REQUEST__INIT;
+    Freshet__V1__Filter filter = FRESHET__V1__FILTER__INIT;
+    ProtobufCBinaryData items[] = {id("a"), id("b"), id("c"), id("d")}, bad[] = {id("a"), id("")};
+
+    (void)state;
+    request.item_id = id("apple");
+    request.filter = &filter;
+    filter.exclude_items = items;
+    filter.n_exclude_items = 4;
+    INVALID(RPC_SIMILAR, request, "filter.exclude_items has 4 items; limits.max_filter_items is 3");
+    filter.n_exclude_items = 0;
+    filter.include_items = items;
+    filter.n_include_items = 4;
+    INVALID(RPC_SIMILAR, request, "filter.include_items has 4 items; limits.max_filter_items is 3");
+    filter.include_items = bad;
+    filter.n_include_items = 2;
+    INVALID(RPC_SIMILAR, request, "filter.include_items[1] is empty" ID_RULE);
+    filter.n_include_items = 1;
+    request.item_id = id("");
+    request.user_id = id("ann");
+    INVALID(RPC_SIMILAR, request, "filter is for items; the answer to a user_id has users");
+}
+
+static void positions_out_of_bounds_are_refused(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__Position position = FRESHET__V1__POSITION__INIT, *positions[4097];
+
+    (void)state;
+    request.user_id = id("ann");
+    request.not_before = positions;
+    for (int i = 0; i < 4097; i++)
+        positions[i] = &position;
+    request.n_not_before = 1;
+    INVALID(RPC_RECOMMEND, request, "not_before[0].topic is 0 bytes long; it must be 1 to 249");
+    position.topic = wire_text("t");
+    position.partition = -1;
+    INVALID(RPC_RECOMMEND, request, "not_before[0].partition is -1; the smallest is 0");
+    position.partition = 0;
+    position.offset = -5;
+    INVALID(RPC_RECOMMEND, request, "not_before[0].offset is -5; the smallest is 0");
+    position.offset = 0;
+    request.n_not_before = 4097;
+    INVALID(RPC_RECOMMEND, request, "not_before has 4097 positions; at most 4096 partitions are served");
+}
+
+static void good_wishes_of_later_versions_are_unimplemented_by_name(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__PopularRequest popular = FRESHET__V1__POPULAR_REQUEST__INIT;
+    Freshet__V1__Filter filter = FRESHET__V1__FILTER__INIT;
+    char *categories[] = {wire_text("fruit")};
+
+    (void)state;
+    request.user_id = id("ann");
+    request.diversity = 0.5;
+    LATER(RPC_RECOMMEND, request, "diversity is not served by this version");
+    request.diversity = 0;
+    request.exploration = 1;
+    LATER(RPC_RECOMMEND, request, "exploration is not served by this version");
+    request.exploration = 0;
+    request.filter = &filter;
+    filter.any_category = filter.all_categories = filter.no_category = categories;
+    filter.n_any_category = 1;
+    LATER(RPC_RECOMMEND, request, "filter.any_category is not served by this version");
+    filter.n_any_category = 0;
+    filter.n_all_categories = 1;
+    LATER(RPC_RECOMMEND, request, "filter.all_categories is not served by this version");
+    filter.n_all_categories = 0;
+    filter.n_no_category = 1;
+    LATER(RPC_RECOMMEND, request, "filter.no_category is not served by this version");
+    filter.n_no_category = 0;
+    filter.max_per_category = 2;
+    LATER(RPC_RECOMMEND, request, "filter.max_per_category is not served by this version");
+    popular.by = wire_text("trending");
+    LATER(RPC_POPULAR, popular, "by \"trending\" is not served by this version");
+    popular.by = wire_text("newest");
+    LATER(RPC_POPULAR, popular, "by \"newest\" is not served by this version");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(ids_out_of_bounds_are_refused_by_name),
+        TEST(seeds_out_of_bounds_are_refused_by_place),
+        TEST(numbers_and_names_out_of_bounds_are_refused),
+        TEST(filters_out_of_bounds_are_refused),
+        TEST(positions_out_of_bounds_are_refused),
+        TEST(good_wishes_of_later_versions_are_unimplemented_by_name),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
