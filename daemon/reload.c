@@ -41,8 +41,11 @@ struct config *read_config(const struct freshetd *d)
 
 void use_own_broker(const struct freshetd *d, struct config *cfg)
 {
-    if (d->broker)
-        config_put(cfg, "kafka", "bootstrap.servers", feed_broker_address(d->broker), "--dev");
+    if (!d->broker)
+        return;
+    config_put(cfg, "kafka", "bootstrap.servers", feed_broker_address(d->broker), "--dev");
+    /* The mock knows no other way, and librdkafka would say so again and again. */
+    config_put(cfg, "kafka", "allow.auto.create.topics", "true", "--dev");
 }
 
 static void say_change(void *context, const char *key, bool reloads, const char *old, const char *new)

@@ -1,6 +1,6 @@
 /*
- * descriptors.h -- the published .proto files as protoc read them: one google.protobuf.FileDescriptorSet, whose field 1, repeated, is
- * a FileDescriptorProto each, every file after the ones it imports. Reflection hands them out.
+ * descriptors.h -- the published .proto files as protoc read them: one google.protobuf.FileDescriptorSet. Its field 1,
+ * repeated, is a FileDescriptorProto each, every file after the ones it imports. Reflection hands them out.
  */
 #ifndef FR_DESCRIPTORS_H
 #define FR_DESCRIPTORS_H

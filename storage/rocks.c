@@ -4,8 +4,8 @@
  *     write   one WriteBatch, write-ahead log on, no sync: the kernel has it when it returns
  *     sync    flush_wal(sync): the disk has it
  *
- * One column family, so that a batch lives in one memtable and one log record. Never set here, because each has lost data in
- * this or a later version: atomic_flush, disableWAL, manual_wal_flush, recycle_log_file_num, unordered_write.
+ * One column family, so that a batch lives in one memtable and one log record. Never set here, because each has lost
+ * data in this or a later version: atomic_flush, disableWAL, manual_wal_flush, recycle_log_file_num, unordered_write.
  * The C API gives errors as texts only; rocks_error_code() reads them back; one it does not know is FR_IO.
  */
 #include "rocks_errors.h"

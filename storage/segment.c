@@ -1,8 +1,8 @@
 /*
  * segment.c -- cells <-> bytes. The grammar is FORMAT.md's; every byte of a valid value is determined by its cells.
  *
- * Both directions run once per changed cell at every checkpoint and once per cell at every start, so the varints are done here,
- * inline, and with as few branches that nobody can predict as is simple.
+ * Both directions run once per changed cell at every checkpoint and once per cell at every start, so the varints are
+ * done here, inline, and with as few branches that nobody can predict as is simple.
  */
 #include "freshet/segment.h"
 

@@ -42,7 +42,8 @@ void fr_array_release(struct fr_array *array)
 /* `committed` counts whole elements, so the accessible part is recovered by rounding up to whole pages again. */
 size_t fr_array_bytes(const struct fr_array *array)
 {
-    return whole_pages(array->committed * array->size);
+    /* Any thread may ask while the writer grows it. */
+    return whole_pages(__atomic_load_n(&array->committed, __ATOMIC_RELAXED) * array->size);
 }
 
 void fr_array_grow(struct fr_array *array, size_t len)
@@ -59,6 +60,7 @@ void fr_array_grow(struct fr_array *array, size_t len)
         base_out_of_memory("an array that grows", bytes - old);
     if (bytes > HUGE_PAGE)
         (void)madvise(array->base, bytes, MADV_HUGEPAGE); /* advice: a kernel without them is slower, not wrong */
-    array->committed = bytes / array->size < array->max ? bytes / array->size : array->max;
+    size_t committed = bytes / array->size < array->max ? bytes / array->size : array->max;
+    __atomic_store_n(&array->committed, committed, __ATOMIC_RELAXED);
     assert(fr_array_bytes(array) == bytes);
 }

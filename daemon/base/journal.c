@@ -234,8 +234,8 @@ bool journal_next(struct journal_cursor *cursor, struct journal_op *ret_op)
     if (!chunk)
         return false;
     const uint32_t *at = chunk->words + cursor->at;
-    struct journal_op op = {.kind = (enum journal_op_kind)(at[0] & 0xff), .table = (enum journal_table)(at[0] >> 8),
-                            .row = at[1]};
+    struct journal_op op = {
+        .kind = (enum journal_op_kind)(at[0] & 0xff), .table = (enum journal_table)(at[0] >> 8), .row = at[1]};
     size_t words = 0;
     switch (op.kind) {
     case JOURNAL_STAR:

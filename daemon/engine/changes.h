@@ -3,8 +3,9 @@
  *
  *     add (7,3) +1 | add (2,9) +1 | clear 7 | add (7,3) +2 | add (2,9) -1       settle:  (7: cleared) (7,3) +2
  *
- * Sums are added up and zeros dropped; of bytes the last operation counts; a clear drops what its row had before. The journal at hand and
- * the deltas of a segment are settled by the same code, so that folding cannot differ from applying. Thread: the owner's.
+ * Sums are added up and zeros dropped; of bytes the last operation counts; a clear drops what its row had before. The
+ * journal at hand and the deltas of a segment are settled by the same code, so that folding cannot differ from
+ * applying. Thread: the owner's.
  */
 #ifndef FR_CHANGES_H
 #define FR_CHANGES_H

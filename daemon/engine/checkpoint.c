@@ -2,13 +2,14 @@
  * checkpoint.c -- the thread between the engine and the store.
  *
  *     engine                         this thread
- *     give(full) --- job --->        compose: journal -> batch          (journals and store are touched without the lock:
- *        <--- spare ---              write, until the store takes it     a journal belongs to one side at a time)
+ *     give(full) --- job --->        compose: journal -> batch
+ *        <--- spare ---              write, until the store takes it
  *                                    sync, when it is time or was asked for
  *
+ * A journal belongs to one side at a time, and the store to this thread, so both are touched without the lock.
  * Under `lock`: what the two sides and the askers share. The store's calls, compose and the callbacks run without it.
- * A batch that was refused stays as it is and is written again after 100 ms, 200 ms ... 5 s; the wait is on the condition, so that
- * stopping cuts it short.
+ * A batch that was refused stays as it is and is written again after 100 ms, 200 ms ... 5 s; the wait is on the
+ * condition, so that stopping cuts it short.
  */
 #include "checkpoint.h"
 
@@ -114,7 +115,7 @@ static void tell_relief(struct trouble *trouble)
     trouble->retry_ms = RETRY_FIRST_MS;
 }
 
-/* After a failure. False if there is to be no other attempt: `stopping` says that this was already the one after the stop. */
+/* After a failure. False if there is to be no other attempt: `stopping` says that this was the one after the stop. */
 static bool wait_to_retry(struct checkpoint *checkpoint, struct trouble *trouble, bool stopping)
 {
     uint64_t begin = fr_mono_ns();
@@ -190,7 +191,8 @@ static void write_journal(struct checkpoint *checkpoint, struct journal *journal
     pthread_mutex_unlock(&checkpoint->lock);
     if (checkpoint->options.written)
         checkpoint->options.written(checkpoint->options.context, number);
-    pthread_mutex_lock(&checkpoint->lock); /* only now: who sees that it is due may count on written() having been called */
+    /* Only now: who sees that it is due may count on written() having been called. */
+    pthread_mutex_lock(&checkpoint->lock);
     checkpoint->spare = journal;
     pthread_cond_broadcast(&checkpoint->changed);
     pthread_mutex_unlock(&checkpoint->lock);

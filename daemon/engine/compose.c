@@ -1,14 +1,14 @@
 /*
  * compose.c -- journal --> batch.
  *
- *     m/clock, o..., | table 1: segment, segment ... | table 2 ... | x...        keys ascending: five times faster to insert
+ *     m/clock, o..., | table 1: segment, segment ... | table 2 ... | x...        keys ascending: five times faster
  *
- * Per segment the delta is encoded first; its length then says whether the segment is due for folding, and if it is, and this checkpoint
- * may still read so much, the same changes go into a new base instead. When it may not, the next checkpoint begins its folding
- * where this one stopped, so that every segment has its turn.
+ * Per segment the delta is encoded first; its length then says whether the segment is due for folding, and if it is,
+ * and this checkpoint may still read so much, the same changes go into a new base instead. When it may not, the next
+ * checkpoint begins its folding where this one stopped, so that every segment has its turn.
  *
- * A journal expands eightfold (a star's 4 bytes per other are two changes of 16), so a table is taken in slices of rows of about
- * SLICE changes; a usual checkpoint has one or two, one after an hour without a disk has many.
+ * A journal expands eightfold (a star's 4 bytes per other are two changes of 16), so a table is taken in slices of rows
+ * of about SLICE changes; a usual checkpoint has one or two, one after an hour without a disk has many.
  */
 #include "compose.h"
 
@@ -51,7 +51,7 @@ struct composer {
     struct chunks chunks;
     struct plain_key *keys;
     size_t keys_len, keys_cap;
-    size_t fold_left;                /* bytes this checkpoint may still read */
+    size_t fold_left;                 /* bytes this checkpoint may still read */
     uint64_t fold_from, fold_stopped; /* table << 32 | segment; stopped 0: nothing had to wait */
     struct composer_figures figures;
 };
@@ -123,7 +123,7 @@ static bool to_base(void *context, uint32_t row, const uint32_t *columns, const 
     return true;
 }
 
-/* The new base, and then away with what it replaces: chunks beyond its last, and all deltas. Keys ascend: the pile's do. */
+/* The new base, then away with what it replaces: chunks beyond its last, and all deltas. Keys ascend: the pile's do. */
 static void put_base(struct composer *composer, struct store_batch *batch)
 {
     const struct store_ops *ops = composer->store->ops;
@@ -217,8 +217,8 @@ static bool fold_if_due(struct composer *composer, enum journal_table table, uin
     if (!weight)
         return false;
     bool nothing = !weight->base && !weight->deltas;
-    bool due = nothing || (weight->base != WEIGHT_UNFOLDABLE &&
-                           (replaced || weight_is_due(weight->base, weight->deltas + more)));
+    bool due = nothing ||
+               (weight->base != WEIGHT_UNFOLDABLE && (replaced || weight_is_due(weight->base, weight->deltas + more)));
     if (nothing) {
         pile_begin(&composer->pile, table, segment);
     } else if (due && !read) {

@@ -15,8 +15,9 @@
 struct composer;
 struct composer *composer_new(struct store *store);
 void composer_free(struct composer *composer);
-/* Appends to `batch`, which must be written before the next call: from here on this counts as being in the store. Fails only before the first
- * success, if it cannot be read how many journals the store has taken; then `batch` is untouched and the call may be repeated. */
+/* Appends to `batch`, which must be written before the next call: from here on this counts as being in the store. Fails
+ * only before the first success, if it cannot be read how many journals the store has taken; then `batch` is untouched
+ * and the call may be repeated. */
 int compose(struct composer *composer, const struct journal *journal, struct store_batch *batch, struct fr_err *err);
 
 /* Since the start; read them on the composer's thread. */

@@ -1,8 +1,9 @@
 /*
  * pile.c -- base and deltas of one segment into rows.
  *
- * The deltas' cells are put one after another, oldest first, and settled (changes.h); then base and changes, both sorted, are merged
- * like two decks of cards. Chunks may be cut inside a row: base_next() joins them again, so that below it rows are whole.
+ * The deltas' cells are put one after another, oldest first, and settled (changes.h); then base and changes, both
+ * sorted, are merged like two decks of cards. Chunks may be cut inside a row: base_next() joins them again, so that
+ * below it rows are whole.
  */
 #include "pile.h"
 
@@ -125,15 +126,20 @@ static bool base_open(struct base *base)
     return true;
 }
 
-static void append_cells(struct segment_cells *row, const struct segment_cells *more, bool sums)
+/* The cells of `more` from `from` on. */
+static void append_cells(struct segment_cells *row, const struct segment_cells *more, size_t from, bool sums)
 {
-    segment_cells_reserve(row, sums, row->len + more->len);
-    memcpy(row->columns + row->len, more->columns, more->len * sizeof(*row->columns));
+    size_t len = more->len - from;
+
+    if (!len)
+        return;
+    segment_cells_reserve(row, sums, row->len + len);
+    memcpy(row->columns + row->len, more->columns + from, len * sizeof(*row->columns));
     if (sums)
-        memcpy(row->sums + row->len, more->sums, more->len * sizeof(*row->sums));
+        memcpy(row->sums + row->len, more->sums + from, len * sizeof(*row->sums));
     else
-        memcpy(row->cells + row->len, more->cells, more->len * sizeof(*row->cells));
-    row->len += more->len;
+        memcpy(row->cells + row->len, more->cells + from, len * sizeof(*row->cells));
+    row->len += len;
 }
 
 /* The row in pile->row was the last of its chunk: what follows may be more of it. */
@@ -153,7 +159,7 @@ static bool base_join(struct base *base)
         }
         if (tail->columns[0] <= row->columns[row->len - 1])
             return base_fail(base, "goes back within a row");
-        append_cells(row, tail, base->reader.sums);
+        append_cells(row, tail, 0, base->reader.sums);
     }
     return true;
 }
@@ -243,31 +249,22 @@ static int settle_deltas(struct pile *pile, const struct changes *last, struct c
 
 /* ---- both ---- */
 
-static void push(struct pile *pile, uint32_t column, int64_t sum, struct fr_bytes cell, bool sums)
+static void push_change(struct pile *pile, const struct change *change)
 {
     struct segment_cells *merged = &pile->merged;
 
-    merged->columns[merged->len] = column;
-    if (sums)
-        merged->sums[merged->len++] = sum;
+    if (change->what == CHANGE_DELETED && !pile->changes.sums)
+        return;
+    merged->columns[merged->len] = change_column(change);
+    if (pile->changes.sums)
+        merged->sums[merged->len++] = (int64_t)change->what;
     else
-        merged->cells[merged->len++] = cell;
-}
-
-static void push_change(struct pile *pile, const struct change *change)
-{
-    const struct changes *changes = &pile->changes;
-    static const struct fr_bytes none = {NULL, 0};
-
-    if (changes->sums)
-        push(pile, change_column(change), (int64_t)change->what, none, true);
-    else if (change->what != CHANGE_DELETED)
-        push(pile, change_column(change), 0, changes->blobs[change->what], false);
+        merged->cells[merged->len++] = pile->changes.blobs[change->what];
 }
 
 /*
- * Sums of base and changes, as long as there are both. Which side the next column is on is random, so that nothing is decided by
- * a branch: both candidates are computed, and the places move on by 0 or 1. False if a sum does not fit.
+ * Sums of base and changes, as long as there are both. Which side the next column is on is random, so that no branch
+ * decides: what does not take part is masked to 0, and the places move on by 0 or 1. False if a sum does not fit.
  */
 static bool merge_sums(struct segment_cells *merged, const struct segment_cells *old, const struct changes_row *new,
                        size_t *at_old, size_t *at_new)
@@ -277,13 +274,14 @@ static bool merge_sums(struct segment_cells *merged, const struct segment_cells 
 
     while (i < old->len && k < new->len) {
         uint32_t a = old->columns[i], b = change_column(&new->at[k]);
-        int64_t left = a <= b ? old->sums[i] : 0, right = b <= a ? (int64_t)new->at[k].what : 0, sum;
+        uint64_t first = a <= b, second = b <= a;
+        int64_t left = old->sums[i] & -(int64_t)first, right = (int64_t)(new->at[k].what & -second), sum;
         overflow |= __builtin_add_overflow(left, right, &sum);
         merged->columns[len] = a < b ? a : b;
         merged->sums[len] = sum;
         len += sum != 0;
-        i += a <= b;
-        k += b <= a;
+        i += first;
+        k += second;
     }
     merged->len = len;
     *at_old = i;
@@ -299,7 +297,8 @@ static void merge_bytes(struct pile *pile, const struct segment_cells *old, cons
     while (i < old->len && k < new->len) {
         uint32_t a = old->columns[i], b = change_column(&new->at[k]);
         if (a < b) {
-            push(pile, a, 0, old->cells[i++], false);
+            pile->merged.columns[pile->merged.len] = a;
+            pile->merged.cells[pile->merged.len++] = old->cells[i++];
         } else {
             push_change(pile, &new->at[k++]);
             i += a == b;
@@ -323,8 +322,7 @@ static bool merge_row(struct pile *pile, const struct segment_cells *old, const 
         return false;
     if (!sums)
         merge_bytes(pile, old, new, &i, &k);
-    for (; i < old->len; i++)
-        push(pile, old->columns[i], sums ? old->sums[i] : 0, sums ? (struct fr_bytes){0} : old->cells[i], sums);
+    append_cells(&pile->merged, old, i, sums);
     for (; k < new->len; k++)
         push_change(pile, &new->at[k]);
     return true;
@@ -332,8 +330,8 @@ static bool merge_row(struct pile *pile, const struct segment_cells *old, const 
 
 static bool give(const struct segment_cells *cells, uint32_t row, bool sums, pile_sink sink, void *context)
 {
-    return !cells->len || sink(context, row, cells->columns, sums ? cells->sums : NULL, sums ? NULL : cells->cells,
-                               cells->len);
+    return !cells->len ||
+           sink(context, row, cells->columns, sums ? cells->sums : NULL, sums ? NULL : cells->cells, cells->len);
 }
 
 int pile_merge(struct pile *pile, const struct changes *last, struct changes_walk walk, pile_sink sink, void *context,

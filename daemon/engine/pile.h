@@ -3,8 +3,8 @@
  *
  *     chunk 0 | chunk 1 | ... | delta a | delta b | ...   (+ the changes at hand)   --->   rows, ascending, whole
  *
- * Loading hands the rows to whoever asked for the table; folding writes them as the new base. A segment without deltas is decoded
- * straight through. Thread: the owner's.
+ * Loading hands the rows to whoever asked for the table; folding writes them as the new base. A segment without deltas
+ * is decoded straight through. Thread: the owner's.
  */
 #ifndef FR_PILE_H
 #define FR_PILE_H

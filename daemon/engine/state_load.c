@@ -6,8 +6,8 @@
  *                  |                            |
  *                  v                            v                       the caller decodes, merges and hands out rows
  *
- * A few piles go round between the two, so that reading overlaps with rebuilding. The store is used by the reading thread alone, from its
- * start to its end, and the caller's own use lies before and after.
+ * A few piles go round between the two, so that reading overlaps with rebuilding. The store is used by the reading
+ * thread alone, from its start to its end, and the caller's own use lies before and after.
  */
 #include "checkpoint.h"
 
@@ -61,8 +61,8 @@ static bool read_table(struct loading *loading, const struct state_loader *loade
 
     while (wanted && !loading->status && ops->next(iter, &name, &value)) {
         if (!segment_key_read(name, &key)) {
-            loading->status = fr_fail(&loading->err, FR_CORRUPT, "a key of table '%s' cannot be read",
-                                      table_name(loader->table));
+            loading->status =
+                fr_fail(&loading->err, FR_CORRUPT, "a key of table '%s' cannot be read", table_name(loader->table));
             break;
         }
         if (pile && pile->pile.segment != key.segment) {

@@ -1,8 +1,8 @@
 /*
  * weights.h -- how heavy the base and the deltas of each segment are, to know when folding pays (storage/FORMAT.md).
  *
- * What is not here has not been measured since the start; measuring is reading the segment. Open addressing with linear probing
- * over (table, segment); an entry that leaves is filled from behind. Thread: the checkpoint's.
+ * What is not here has not been measured since the start; measuring is reading the segment. Open addressing with linear
+ * probing over (table, segment); an entry that leaves is filled from behind. Thread: the checkpoint's.
  */
 #ifndef FR_WEIGHTS_H
 #define FR_WEIGHTS_H
@@ -26,8 +26,8 @@ struct weights {
 };
 
 void weights_release(struct weights *weights);
-struct weight *weights_find(struct weights *weights, enum journal_table table, uint32_t segment); /* NULL: not measured */
-/* Borrowed until the next weights_set or weights_forget. */
+/* NULL: not measured. Borrowed, as that of weights_set, until the next weights_set or weights_forget. */
+struct weight *weights_find(struct weights *weights, enum journal_table table, uint32_t segment);
 struct weight *weights_set(struct weights *weights, enum journal_table table, uint32_t segment, uint64_t base,
                            uint64_t deltas);
 void weights_forget(struct weights *weights, enum journal_table table, uint32_t segment);

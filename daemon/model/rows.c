@@ -2,12 +2,12 @@
  * rows.c -- the writer's half of rows.h.
  *
  * Publication. A new entry is its column first, then its count; readers load the count first: a count
- * above 0 therefore comes with its column. New lines are filled before the header names them (one word, see rows_lines.h),
- * and the old ones go to the epoch, frozen: a reader that is still in them reads the row as it was.
+ * above 0 therefore comes with its column. New lines are filled before the header names them (one word, see
+ * rows_lines.h), and the old ones go to the epoch, frozen: a reader that is still in them reads the row as it was.
  *
  * Versions. rows_open stores an odd version, then come release stores of counts, then rows_shut stores an even one.
- * A reader that loads one of these counts (acquire) therefore sees the odd version or a later one when it looks again, and
- * throws its copy away. No fence is needed, and ThreadSanitizer can follow it.
+ * A reader that loads one of these counts (acquire) therefore sees the odd version or a later one when it looks again,
+ * and throws its copy away. No fence is needed, and ThreadSanitizer can follow it.
  *
  * Sizes. A row is rebuilt when `used` would pass its limit, into the smallest class that leaves an eighth of what lives
  * to grow into. Full lines hold 64 / 7 = 9.1 bytes per entry, rebuilt ones at most 9.1 * 9/8 * 4/3 = 13.7.
@@ -36,17 +36,17 @@ static void classes_fill(struct rows *rows)
 /* The smallest class that takes `len` entries and leaves `spare` to grow. */
 static unsigned class_for(const struct rows *rows, size_t len, size_t spare)
 {
-    unsigned class = 0;
+    unsigned size_class = 0;
 
-    while (class < rows->classes && lines_limit(rows->lines_of[class]) < len + spare)
-        class++;
-    assert(class < rows->classes);
-    return class;
+    while (size_class < rows->classes && lines_limit(rows->lines_of[size_class]) < len + spare)
+        size_class++;
+    assert(size_class < rows->classes);
+    return size_class;
 }
 
-static struct line *lines_take(struct rows *rows, unsigned class)
+static struct line *lines_take(struct rows *rows, unsigned size_class)
 {
-    uint32_t lines_len = rows->lines_of[class];
+    uint32_t lines_len = rows->lines_of[size_class];
     struct line *lines = fr_slab_take(rows->slab, lines_len * sizeof(struct line));
 
     for (uint32_t i = 0; i < lines_len; i++) {
@@ -120,7 +120,7 @@ void rows_free(struct rows *rows)
     if (!rows)
         return;
     fr_epoch_reclaim(rows->epoch);
-    assert(rows->retired == 0); /* no reader may be present any more */
+    assert(rows->retired == 0);                   /* no reader may be present any more */
     for (size_t i = 0; i < rows->rows_len; i++) { /* long rows have mappings of their own */
         const struct row *row = row_at(rows, (uint32_t)i);
         if (row->lines_len)
@@ -151,13 +151,13 @@ static void entries_add(struct rows *rows, struct row *row, int64_t by)
 }
 
 /* Gives the row new lines (NULL: none), retires the old. `used` of the new slots are taken. */
-static void row_publish(struct rows *rows, struct row *row, struct line *lines, unsigned class, uint32_t used)
+static void row_publish(struct rows *rows, struct row *row, struct line *lines, unsigned size_class, uint32_t used)
 {
     uintptr_t old = atomic_load_explicit(&row->block, memory_order_relaxed);
     size_t old_size = row->lines_len * sizeof(struct line);
 
-    atomic_store(&row->block, lines ? (uintptr_t)lines | class : 0);
-    row->lines_len = lines ? rows->lines_of[class] : 0;
+    atomic_store(&row->block, lines ? (uintptr_t)lines | size_class : 0);
+    row->lines_len = lines ? rows->lines_of[size_class] : 0;
     row->limit = lines ? lines_limit(row->lines_len) : 0;
     row->used = used;
     if (old) {
@@ -170,19 +170,19 @@ static void row_publish(struct rows *rows, struct row *row, struct line *lines, 
 static void row_rebuild(struct rows *rows, struct row *row)
 {
     uint32_t live = atomic_load_explicit(&row->live, memory_order_relaxed);
-    unsigned class = class_for(rows, live, live / 8 + 1);
-    struct line *lines = lines_take(rows, class);
+    unsigned size_class = class_for(rows, live, live / 8 + 1);
+    struct line *lines = lines_take(rows, size_class);
     const struct line *old = block_lines(atomic_load_explicit(&row->block, memory_order_relaxed));
 
     for (uint32_t at = 0; at < row->lines_len; at++) {
         for (unsigned slot = 0; slot < LINE_SLOTS; slot++) {
             uint32_t count = atomic_load_explicit(&old[at].counts[slot], memory_order_relaxed);
             if (count)
-                lines_put(lines, rows->lines_of[class],
+                lines_put(lines, rows->lines_of[size_class],
                           atomic_load_explicit(&old[at].columns[slot], memory_order_relaxed), count);
         }
     }
-    row_publish(rows, row, lines, class, live);
+    row_publish(rows, row, lines, size_class, live);
 }
 
 /* Changes a count that has its slot. */
@@ -260,20 +260,20 @@ void rows_load(struct rows *rows, uint32_t index, const uint32_t *columns, const
     rows_clear(rows, index);
     if (!len)
         return;
-    unsigned class = class_for(rows, len, 0);
-    struct line *lines = lines_take(rows, class);
+    unsigned size_class = class_for(rows, len, 0);
+    struct line *lines = lines_take(rows, size_class);
     size_t distinct = 0;
     for (size_t i = 0; i < len; i++) {
         unsigned slot = 0;
         bool found = false;
         assert(columns[i] != NO_COLUMN && counts[i]);
-        struct line *line = lines_find(lines, rows->lines_of[class], columns[i], &slot, &found);
+        struct line *line = lines_find(lines, rows->lines_of[size_class], columns[i], &slot, &found);
         assert(line);
         atomic_store_explicit(&line->columns[slot], columns[i], memory_order_relaxed);
         atomic_store_explicit(&line->counts[slot], counts[i], memory_order_relaxed);
         distinct += !found; /* a repeated column breaks the promise; rows_len tells a caller who reads files */
     }
-    row_publish(rows, row, lines, class, (uint32_t)distinct);
+    row_publish(rows, row, lines, size_class, (uint32_t)distinct);
     entries_add(rows, row, (int64_t)distinct);
 }
 
@@ -333,11 +333,11 @@ void rows_prune(struct rows *rows, uint32_t index, size_t keep)
         }
     }
     keep_largest(rows->ranked, len, keep);
-    unsigned class = class_for(rows, keep, keep / 8 + 1);
-    struct line *lines = lines_take(rows, class);
+    unsigned size_class = class_for(rows, keep, keep / 8 + 1);
+    struct line *lines = lines_take(rows, size_class);
     for (size_t i = 0; i < keep; i++)
-        lines_put(lines, rows->lines_of[class], NO_COLUMN - (uint32_t)rows->ranked[i],
+        lines_put(lines, rows->lines_of[size_class], NO_COLUMN - (uint32_t)rows->ranked[i],
                   (uint32_t)(rows->ranked[i] >> 32));
-    row_publish(rows, row, lines, class, (uint32_t)keep);
+    row_publish(rows, row, lines, size_class, (uint32_t)keep);
     entries_add(rows, row, (int64_t)keep - live);
 }

@@ -1,8 +1,8 @@
 /*
  * rows_read.c -- the readers' half of rows.h, and the hints. Nothing here writes or waits.
  *
- * All loads of shared words are acquire, of the header's block sequentially consistent (epoch.h says why). A slot is read
- * count first: a count above 0 was stored after its column.
+ * All loads of shared words are acquire, of the header's block sequentially consistent (epoch.h says why). A slot is
+ * read count first: a count above 0 was stored after its column.
  */
 #include "rows_lines.h"
 

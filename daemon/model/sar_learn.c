@@ -6,13 +6,13 @@
  *     leaves d    a [b c]   [e f g]      -1 to (d, b) (d, c) (d, e) (d, f) (d, g), and to their mirrors
  *
  * Slots stand in order of sequence, so the partners are one run of the history, and the journal takes it as it is.
- * Only the first event on an item makes pairs, only the last one to go takes them away (binary: contract).
+ * Only the first event on an item makes pairs, only the last one to go takes them away.
  *
  * What readers see: the item's own row changes between rows_open and rows_shut, all partners at once; each
  * partner's row changes by one entry, which is one store.
  *
- * Speed is the latency of memory: the item's own row is one place, but each partner's cell is another. prepare() asks for
- * them one and two events ahead, and the loops below for those that prepare() left out.
+ * Speed is the latency of memory: the item's own row is one place, but each partner's cell is another. prepare() asks
+ * for them one and two events ahead, and the loops below for those that prepare() left out.
  *
  * Thread: engine.
  */

@@ -3,7 +3,7 @@
  *
  * First the history and the seeds become terms, newest first:
  *
- *     seeds     s1 s2 s1          (the last one is the newest; a repeated one stands where it was last, its weights add up)
+ *     seeds     s1 s2 s1          the last is the newest; a repeated one counts where it was last, weights add up
  *     history   a  b  s2 c        by (last event time, sequence)
  *     terms     s1 s2 c b a       s2 also brings what the history holds of it
  *     weight    affinity as of now * recency^age,  age 0 1 2 3 4;  only the score_last first
@@ -56,7 +56,8 @@ static void terms_take_seeds(struct terms *terms, const struct model *model, con
 {
     for (size_t s = query->seeds_len; s-- > 0;) {
         const struct seed *seed = &query->seeds[s];
-        double weight = (query->unit ? 1 : seed->weight) * decay_factor(query->now - seed->when, model->options.half_life);
+        double weight =
+            (query->unit ? 1 : seed->weight) * decay_factor(query->now - seed->when, model->options.half_life);
         struct term *before = terms_find(terms, terms->len, seed->item);
         if (before)
             before->weight += weight;
@@ -120,8 +121,7 @@ static void terms_take_newest(struct terms *terms, const struct model *model, co
     if (!by_hand)
         qsort(aged, len, sizeof(*aged), aged_compare);
     for (size_t k = 0; k < len && k < want; k++)
-        terms->at[terms->len++] =
-            (struct term){history->item[aged[k].slot], slot_weight(model, query, aged[k].slot)};
+        terms->at[terms->len++] = (struct term){history->item[aged[k].slot], slot_weight(model, query, aged[k].slot)};
     if (!by_hand)
         free(aged);
 }
@@ -204,31 +204,40 @@ static void scores_add_many(struct scores *scores, const uint32_t *columns, cons
     scores->touched_len = touched_len;
 }
 
+/* Closes the gaps that pairs without evidence leave; returns how many stay. */
+static size_t keep_evidence(const uint32_t *together, uint32_t *columns, double *values, size_t len)
+{
+    size_t kept = 0;
+
+    for (size_t k = 0; k < len; k++) {
+        columns[kept] = columns[k];
+        values[kept] = values[k];
+        kept += together[k] != 0;
+    }
+    return kept;
+}
+
 /* Adds weight * similarity(item, j) for every j with evidence. */
 static void row_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores)
 {
+    const struct similarity_with with = {model->options.similarity, users_of(model, item), held,
+                                         model->options.threshold};
     const _Atomic uint32_t *users_of_item = model->host.users_of_item;
-    uint32_t n_i = users_of(model, item), threshold = model->options.threshold;
-    uint32_t columns[BLOCK], together[BLOCK], others[BLOCK];
+    uint32_t others[BLOCK], together[BLOCK];
     double values[BLOCK];
-    size_t len = row_copy(model, item, scores);
-    const uint32_t *row_columns = scores->columns, *row_counts = scores->counts;
+    size_t rest = row_copy(model, item, scores);
 
-    for (size_t begin = 0; begin < len; begin += BLOCK) {
-        size_t end = begin + BLOCK < len ? begin + BLOCK : len, kept = 0;
-        for (size_t k = begin; k < end; k++) {
-            uint32_t column = row_columns[k];
-            uint32_t n_j = atomic_load_explicit(&users_of_item[column], memory_order_acquire);
-            uint32_t c = similarity_evidence(row_counts[k], n_i, n_j, threshold);
-            __builtin_prefetch(&scores->value[column], 1);
-            __builtin_prefetch(&scores->mark[column], 1);
-            columns[kept] = column;
-            together[kept] = c;
-            others[kept] = n_j;
-            kept += c != 0;
-        }
-        similarity_many(model->options.similarity, together, n_i, others, held, values, kept);
-        scores_add_many(scores, columns, values, kept, weight);
+    for (uint32_t *columns = scores->columns, *counts = scores->counts; rest;) {
+        size_t len = rest < BLOCK ? rest : BLOCK;
+        for (size_t k = 0; k < len; k++)
+            others[k] = atomic_load_explicit(&users_of_item[columns[k]], memory_order_acquire);
+        if (similarity_many(&with, counts, others, together, values, len))
+            scores_add_many(scores, columns, values, len, weight);
+        else
+            scores_add_many(scores, columns, values, keep_evidence(together, columns, values, len), weight);
+        columns += len;
+        counts += len;
+        rest -= len;
     }
 }
 
@@ -279,7 +288,8 @@ size_t sar_explain(const struct model *model, const struct query *query, uint32_
         size_t at = len;
         if (len == parts_max && fabs(contribution) <= fabs(parts[len - 1].contribution))
             continue;
-        for (at = len < parts_max ? len : len - 1; at > 0 && fabs(contribution) > fabs(parts[at - 1].contribution); at--)
+        for (at = len < parts_max ? len : len - 1; at > 0 && fabs(contribution) > fabs(parts[at - 1].contribution);
+             at--)
             parts[at] = parts[at - 1];
         parts[at] = (struct reason_part){term, contribution};
         len = len < parts_max ? len + 1 : len;

@@ -1,8 +1,8 @@
 /*
  * scores.c -- the accumulator of one asking thread, and the decay that all affinities share.
  *
- * value and mark are all zero but for the touched items, so a reset costs what was touched, not the catalogue. `touched`
- * has one place more than there are items: scores_add writes before it knows whether it may keep.
+ * value and mark are all zero but for the touched items, so a reset costs what was touched, not the catalogue.
+ * `touched` has one place more than there are items: scores_add writes before it knows whether it may keep.
  */
 #include <math.h>
 #include <stdlib.h>

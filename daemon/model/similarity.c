@@ -1,10 +1,11 @@
 /*
  * similarity.c -- the loops around similarity.h's table.
  *
- * One loop per kind, written once: `kind` is a constant in each copy, so the switch is gone from inside, and the compiler may do
- * several pairs at a time (this file is built with -O3 for that). Square roots and divisions are what a query costs most of, and four of
- * them at once (AVX2) take as long as two; so the loops exist twice, and the processor decides. The bits are the same: no operation
- * is reordered, none is fused.
+ * One loop per kind, written once: `kind` is a constant in each copy, so the switch is gone from inside, and the
+ * compiler may do several pairs at a time (this file is built with -O3 for that). Square roots and divisions are what a
+ * query costs most of, and four of them at once (AVX2) take as long as two; so the loops exist twice, and the processor
+ * decides. The bits are the same: no operation is reordered, none is fused. Pairs without evidence go through the
+ * formula too, and come out as anything.
  */
 #include "similarity.h"
 
@@ -15,68 +16,70 @@ double similarity_of(enum sar_similarity kind, uint32_t c, uint32_t n_i, uint32_
     return c ? similarity_value(kind, c, n_i, n_j, items) : 0;
 }
 
-static inline __attribute__((always_inline)) void many(enum sar_similarity kind, const uint32_t *restrict together,
-                                                       double n_i, const uint32_t *restrict others, double items,
-                                                       double *restrict values, size_t len)
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE void values_of(enum sar_similarity kind, const struct similarity_with *with, const uint32_t *restrict together,
+                      const uint32_t *restrict others, double *restrict values, size_t len)
 {
+    double n_i = with->n_i, items = with->items;
+
     for (size_t k = 0; k < len; k++)
         values[k] = similarity_value(kind, together[k], n_i, others[k], items);
 }
 
-#define KINDS(loop)                                                                                                    \
-    switch (kind) {                                                                                                    \
-    case SAR_COOCCURRENCE:                                                                                             \
-        loop(SAR_COOCCURRENCE, together, n_i, others, items, values, len);                                             \
-        break;                                                                                                         \
-    case SAR_JACCARD:                                                                                                  \
-        loop(SAR_JACCARD, together, n_i, others, items, values, len);                                                  \
-        break;                                                                                                         \
-    case SAR_COSINE:                                                                                                   \
-        loop(SAR_COSINE, together, n_i, others, items, values, len);                                                   \
-        break;                                                                                                         \
-    case SAR_SHRUNK_COSINE:                                                                                            \
-        loop(SAR_SHRUNK_COSINE, together, n_i, others, items, values, len);                                            \
-        break;                                                                                                         \
-    case SAR_INCLUSION:                                                                                                \
-        loop(SAR_INCLUSION, together, n_i, others, items, values, len);                                                \
-        break;                                                                                                         \
-    case SAR_LIFT:                                                                                                     \
-        loop(SAR_LIFT, together, n_i, others, items, values, len);                                                     \
-        break;                                                                                                         \
-    case SAR_MUTUAL_INFORMATION:                                                                                       \
-        loop(SAR_MUTUAL_INFORMATION, together, n_i, others, items, values, len);                                       \
-        break;                                                                                                         \
-    case SAR_LEXICOGRAPHERS_MI:                                                                                        \
-        loop(SAR_LEXICOGRAPHERS_MI, together, n_i, others, items, values, len);                                        \
-        break;                                                                                                         \
-    }
-
-typedef void many_fn(enum sar_similarity kind, const uint32_t *restrict together, double n_i,
-                     const uint32_t *restrict others, double items, double *restrict values, size_t len);
-
-static void many_anywhere(enum sar_similarity kind, const uint32_t *restrict together, double n_i,
-                          const uint32_t *restrict others, double items, double *restrict values, size_t len)
+INLINE bool many(const struct similarity_with *with, const uint32_t *restrict counts, const uint32_t *restrict others,
+                 uint32_t *restrict together, double *restrict values, size_t len)
 {
-    KINDS(many)
+    uint32_t n_i = with->n_i, threshold = with->threshold, none = 0;
+
+    for (size_t k = 0; k < len; k++) {
+        together[k] = similarity_evidence(counts[k], n_i, others[k], threshold);
+        none |= together[k] == 0;
+    }
+    switch (with->kind) {
+    case SAR_COOCCURRENCE:
+        values_of(SAR_COOCCURRENCE, with, together, others, values, len);
+        break;
+    case SAR_JACCARD:
+        values_of(SAR_JACCARD, with, together, others, values, len);
+        break;
+    case SAR_COSINE:
+        values_of(SAR_COSINE, with, together, others, values, len);
+        break;
+    case SAR_SHRUNK_COSINE:
+        values_of(SAR_SHRUNK_COSINE, with, together, others, values, len);
+        break;
+    case SAR_INCLUSION:
+        values_of(SAR_INCLUSION, with, together, others, values, len);
+        break;
+    case SAR_LIFT:
+        values_of(SAR_LIFT, with, together, others, values, len);
+        break;
+    case SAR_MUTUAL_INFORMATION:
+        values_of(SAR_MUTUAL_INFORMATION, with, together, others, values, len);
+        break;
+    case SAR_LEXICOGRAPHERS_MI:
+        values_of(SAR_LEXICOGRAPHERS_MI, with, together, others, values, len);
+        break;
+    }
+    return !none;
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx2"))) static void many_avx2(enum sar_similarity kind, const uint32_t *restrict together,
-                                                      double n_i, const uint32_t *restrict others, double items,
-                                                      double *restrict values, size_t len)
+__attribute__((target("avx2"))) static bool many_avx2(const struct similarity_with *with,
+                                                      const uint32_t *restrict counts, const uint32_t *restrict others,
+                                                      uint32_t *restrict together, double *restrict values, size_t len)
 {
-    KINDS(many)
+    return many(with, counts, others, together, values, len);
 }
 #endif
 
-void similarity_many(enum sar_similarity kind, const uint32_t *restrict together, uint32_t n_i,
-                     const uint32_t *restrict others, uint32_t items, double *restrict values, size_t len)
+bool similarity_many(const struct similarity_with *with, const uint32_t *restrict counts,
+                     const uint32_t *restrict others, uint32_t *restrict together, double *restrict values, size_t len)
 {
-    many_fn *loops = many_anywhere;
-
 #ifdef __x86_64__
     if (__builtin_cpu_supports("avx2"))
-        loops = many_avx2;
+        return many_avx2(with, counts, others, together, values, len);
 #endif
-    loops(kind, together, n_i, others, items, values, len);
+    return many(with, counts, others, together, values, len);
 }

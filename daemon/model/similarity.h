@@ -13,9 +13,9 @@
  *     mutual information   log2(n c / (n_i n_j))
  *     lexicographer's MI   c log2(n c / (n_i n_j))
  *
- * After Microsoft's SAR, but for the shrunk cosine (ours; measured best) and for pairs that never met: mutual information is
- * 0 there, not minus infinity, because "no evidence" must not forbid an item; and the lexicographer's is the elementwise
- * product that its inventors meant (sar_reference.md, section 4).
+ * After Microsoft's SAR, but for the shrunk cosine (ours; measured best) and for pairs that never met: mutual
+ * information is 0 there, not minus infinity, because "no evidence" must not forbid an item; and the lexicographer's is
+ * the elementwise product that its inventors meant, where the reference multiplies matrices.
  *
  * Threshold: counts below it are 0, n_i and n_j included. Since c <= n_i and c <= n_j, an item below the threshold
  * shares no pair above it, so testing c is enough. A reader may catch c of this instant and n of the last one;
@@ -27,6 +27,7 @@
 #define FR_SIMILARITY_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -67,13 +68,22 @@ static inline __attribute__((always_inline)) double similarity_value(enum sar_si
     return 0;
 }
 
+/* What all pairs of one item have in common. */
+struct similarity_with {
+    enum sar_similarity kind;
+    uint32_t n_i, items, threshold;
+};
+
 /* One pair: 0 without evidence. */
 double similarity_of(enum sar_similarity kind, uint32_t c, uint32_t n_i, uint32_t n_j, uint32_t items,
                      uint32_t threshold);
 
-/* Many pairs of one item, all with evidence: values[k] from together[k] (c) and others[k] (n_j). The same bits as
- * similarity_of. Arrays do not overlap. */
-void similarity_many(enum sar_similarity kind, const uint32_t *restrict together, uint32_t n_i,
-                     const uint32_t *restrict others, uint32_t items, double *restrict values, size_t len);
+/*
+ * Many pairs of one item, with counts[k] (c) and others[k] (n_j): together[k] = their evidence, values[k] = the same
+ * bits as similarity_of gives, where there is evidence, else anything. Returns whether all have evidence. Arrays do not
+ * overlap.
+ */
+bool similarity_many(const struct similarity_with *with, const uint32_t *restrict counts,
+                     const uint32_t *restrict others, uint32_t *restrict together, double *restrict values, size_t len);
 
 #endif

@@ -137,8 +137,8 @@ static bool read_recommend(struct check *check, const void *message)
     question->max_staleness_ms = request->max_staleness_ms;
     return check_k(check, request->k) && check_model(check, request->model) &&
            check_user_or_seeds(check, wire_bytes(request->user_id), request->seeds, request->n_seeds) &&
-           check_positions(check, request->not_before, request->n_not_before) &&
-           check_filter(check, request->filter) && check_later_share(check, "diversity", request->diversity) &&
+           check_positions(check, request->not_before, request->n_not_before) && check_filter(check, request->filter) &&
+           check_later_share(check, "diversity", request->diversity) &&
            check_later_share(check, "exploration", request->exploration);
 }
 

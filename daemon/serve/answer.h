@@ -1,12 +1,12 @@
 /*
  * answer.h -- from the bytes of a request to the bytes of its answer; no gRPC here.
  *
- *     question_read      unpack, check every field against its limit     -> a question, or the answer that says what is wrong
+ *     question_read      unpack, check every field against its limit: a question, or the answer that says what is wrong
  *     question_ready     may it be answered yet? (not_before, Checkpoint)
  *     question_answer    ask the reader, pack
  *
- * A question owns an arena in which its request, its parts and its answer live, so that one that has to wait is set aside by moving
- * the struct. Thread: each answerer its own.
+ * A question owns an arena in which its request, its parts and its answer live, so that one that has to wait is set
+ * aside by moving the struct. Thread: each answerer its own.
  */
 #ifndef FR_ANSWER_H
 #define FR_ANSWER_H
@@ -50,6 +50,7 @@ void question_answer(struct answerer *answerer, struct question *question, struc
 void question_release(struct question *question);
 
 /* Returns false: return answer_refuse(answer, RPC_CODE_INVALID_ARGUMENT, "k is %u; ...", k); */
-__attribute__((format(printf, 3, 4))) bool answer_refuse(struct answer *answer, enum rpc_code code, const char *format, ...);
+__attribute__((format(printf, 3, 4))) bool answer_refuse(struct answer *answer, enum rpc_code code, const char *format,
+                                                         ...);
 
 #endif

@@ -7,9 +7,9 @@
  *               |------> Health.Watch: write whenever health changes, until CLOSED or the server stops
  *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions
  *
- * Invariants. At most one batch of each kind is on its way; `pending` counts them, and a call is released when none is and it is finished.
- * A call that is kept has asked for CLOSED first, so that its end is always heard of. Nothing here blocks.
- * Thread: the lane's; only the counters in struct serve are shared.
+ * Invariants. At most one batch of each kind is on its way; `pending` counts them, and a call is released when none is
+ * and it is finished. A call that is kept has asked for CLOSED first, so that its end is always heard of. Nothing here
+ * blocks. Thread: the lane's; only the counters in struct serve are shared.
  */
 #include "call.h"
 
@@ -423,12 +423,13 @@ static void turn_away(struct call *call)
     struct fr_bytes path = bytes_of(&call->details.method);
 
     call->rpc = rpc_of(path);
-    if (rpc_methods[call->rpc].kind != RPC_KIND_LATER || !(rpc_methods[call->rpc].listeners & call->lane->listener->which))
+    if (rpc_methods[call->rpc].kind != RPC_KIND_LATER ||
+        !(rpc_methods[call->rpc].listeners & call->lane->listener->which))
         call->rpc = RPC_UNKNOWN;
     count_arrival(call);
     if (call->rpc == RPC_UNKNOWN)
-        refuse(call, RPC_CODE_UNIMPLEMENTED, "there is no method %.*s on this listener", (int)(path.len < 200 ? path.len : 200),
-               path.at);
+        refuse(call, RPC_CODE_UNIMPLEMENTED, "there is no method %.*s on this listener",
+               (int)(path.len < 200 ? path.len : 200), path.at);
     else
         refuse(call, RPC_CODE_UNIMPLEMENTED, "%s is not served by this version", rpc_methods[call->rpc].label);
 }

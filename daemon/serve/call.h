@@ -1,6 +1,6 @@
 /*
- * call.h -- what grpc.c (servers, queues, threads) and call.c (the life of one call) share. Included by nobody else: these two files
- * are the only ones that know gRPC-core.
+ * call.h -- what grpc.c (servers, queues, threads) and call.c (the life of one call) share. Included by nobody else:
+ * these two files are the only ones that know gRPC-core.
  *
  *     struct serve
  *       listeners[2]   a grpc_server each: the Recommender's with `threads` lanes, the Admin's with one
@@ -39,17 +39,17 @@ struct call {
     grpc_byte_buffer *received, *sent;
     int cancelled;
     /* ours */
-    unsigned pending;     /* batches that have not come back; the call is released after the last */
-    bool watched;         /* its end will be heard of: CALL_CLOSED comes, or has come */
-    bool greeted;         /* initial metadata is sent */
-    bool writing;         /* of a stream: a message is on its way */
-    bool finished;        /* its status is sent, or it is gone */
+    unsigned pending; /* batches that have not come back; the call is released after the last */
+    bool watched;     /* its end will be heard of: CALL_CLOSED comes, or has come */
+    bool greeted;     /* initial metadata is sent */
+    bool writing;     /* of a stream: a message is on its way */
+    bool finished;    /* its status is sent, or it is gone */
     bool counted;
     uint64_t since_ns, deadline_ns; /* UINT64_MAX: none */
     struct question question;       /* while it waits */
     enum health_service service;    /* Health.Watch */
     enum health said;
-    struct call **list;   /* the lane's list it is in, or NULL */
+    struct call **list; /* the lane's list it is in, or NULL */
     struct call *before, *after;
 };
 

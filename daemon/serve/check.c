@@ -1,7 +1,7 @@
 /*
  * check.c -- every field of a request against its limit.
  *
- * Wrong input is INVALID_ARGUMENT, whatever else the request asks; a good wish that this version cannot grant is UNIMPLEMENTED.
+ * Wrong input is INVALID_ARGUMENT; a good wish that this version cannot grant is UNIMPLEMENTED.
  */
 #include "check.h"
 
@@ -47,7 +47,8 @@ bool check_id(struct check *check, const char *field, struct fr_bytes id)
 {
     const char *problem = fr_id_problem(id.at, id.len);
 
-    return !problem || WRONG(check, "%s %s; an id is 1 to %d bytes of UTF-8 without NUL", field, problem, FR_ID_BYTES_MAX);
+    return !problem ||
+           WRONG(check, "%s %s; an id is 1 to %d bytes of UTF-8 without NUL", field, problem, FR_ID_BYTES_MAX);
 }
 
 static bool check_id_at(struct check *check, const char *list, size_t index, const char *part, struct fr_bytes id)
@@ -174,11 +175,13 @@ bool check_positions(struct check *check, Freshet__V1__Position *const *position
     for (size_t i = 0; i < len; i++) {
         struct fr_bytes topic = fr_bytes_of(positions[i]->topic);
         if (!topic.len || topic.len > TOPIC_BYTES_MAX)
-            return WRONG(check, "not_before[%zu].topic is %zu bytes long; it must be 1 to %d", i, topic.len, TOPIC_BYTES_MAX);
+            return WRONG(check, "not_before[%zu].topic is %zu bytes long; it must be 1 to %d", i, topic.len,
+                         TOPIC_BYTES_MAX);
         if (positions[i]->partition < 0)
             return WRONG(check, "not_before[%zu].partition is %d; the smallest is 0", i, positions[i]->partition);
         if (positions[i]->offset < 0)
-            return WRONG(check, "not_before[%zu].offset is %lld; the smallest is 0", i, (long long)positions[i]->offset);
+            return WRONG(check, "not_before[%zu].offset is %lld; the smallest is 0", i,
+                         (long long)positions[i]->offset);
         room[i] = (struct position_asked){topic, positions[i]->partition, positions[i]->offset};
     }
     check->question->not_before = room;

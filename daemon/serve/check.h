@@ -1,6 +1,6 @@
 /*
- * check.h -- every field of a request against its limit. What is wrong is said with the field's name as in the .proto and the limit's
- * name as in the configuration. Each returns false when it has refused.
+ * check.h -- every field of a request against its limit. What is wrong is said with the field's name as in the .proto
+ * and the limit's name as in the configuration. Each returns false when it has refused.
  */
 #ifndef FR_CHECK_H
 #define FR_CHECK_H

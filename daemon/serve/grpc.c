@@ -9,7 +9,8 @@
  *     SERVER_DOWN comes          no call is left: the server can be destroyed
  *     queues shut down           each lane drains its own and its thread ends
  *
- * No call is armed after its server is down: a call arms its successor before it is answered, and an unanswered call keeps its server up.
+ * No call is armed after its server is down: a call arms its successor before it is answered, and an unanswered call
+ * keeps its server up.
  */
 #include <assert.h>
 #include <errno.h>
@@ -65,6 +66,7 @@ static void lane_run(void *lane_pointer)
 
     do {
         uint64_t now = fr_mono_ns();
+        int rest_ms;
         fr_pulse_beat(pulse);
         if (lane->waiting && now >= look_ns) {
             lane_look_at_waiting(lane);
@@ -74,8 +76,8 @@ static void lane_run(void *lane_pointer)
             lane_look_at_streams(lane);
             streams_ns = now + STREAMS_MS * 1000000U;
         }
-        event = grpc_completion_queue_next(lane->queue,
-                                           in_ms(lane->waiting ? LOOK_MS : lane->streams ? STREAMS_MS : IDLE_MS), NULL);
+        rest_ms = lane->waiting ? LOOK_MS : lane->streams ? STREAMS_MS : IDLE_MS;
+        event = grpc_completion_queue_next(lane->queue, in_ms(rest_ms), NULL);
         if (event.type == GRPC_OP_COMPLETE) {
             struct tag *tag = event.tag;
             if (tag->what == SERVER_DOWN)
@@ -132,11 +134,14 @@ static void listener_init(struct listener *listener, struct serve *serve, enum r
         lane->answerer = answerer_new(&serve->options, engine);
         grpc_server_register_completion_queue(listener->server, lane->queue, NULL);
     }
-    for (int rpc = 0; rpc < RPC_UNKNOWN; rpc++)
-        if (rpc_methods[rpc].listeners & which && rpc_methods[rpc].kind != RPC_KIND_LATER)
+    for (int rpc = 0; rpc < RPC_UNKNOWN; rpc++) {
+        const struct rpc_method *method = &rpc_methods[rpc];
+        bool talks = method->kind == RPC_KIND_TALK; /* nothing is read before we ask */
+        if (method->listeners & which && method->kind != RPC_KIND_LATER)
             listener->registered[rpc] = grpc_server_register_method(
-                listener->server, rpc_methods[rpc].path, NULL,
-                rpc_methods[rpc].kind == RPC_KIND_TALK ? GRPC_SRM_PAYLOAD_NONE : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
+                listener->server, method->path, NULL,
+                talks ? GRPC_SRM_PAYLOAD_NONE : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
+    }
 }
 
 static int listener_bind(struct listener *listener, const char *address, struct fr_err *err)
@@ -193,7 +198,8 @@ static void copy_options(struct serve *serve, const struct serve_options *option
         serve->options.default_k = options->max_k;
 }
 
-int serve_start(struct serve **ret_serve, const struct serve_options *options, struct engine *engine, struct fr_err *err)
+int serve_start(struct serve **ret_serve, const struct serve_options *options, struct engine *engine,
+                struct fr_err *err)
 {
     struct serve *serve = fr_zalloc(1, sizeof(*serve));
     pthread_condattr_t monotonic;

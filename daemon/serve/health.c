@@ -24,8 +24,8 @@ bool health_read(struct fr_arena *arena, enum rpc_listener listener, struct fr_b
                  enum health_service *ret_service, struct answer *ret_answer)
 {
     bool large;
-    const Grpc__Health__V1__HealthCheckRequest *message =
-        wire_unpack(arena, &grpc__health__v1__health_check_request__descriptor, request, MEMORY_MAX + request.len, &large);
+    const Grpc__Health__V1__HealthCheckRequest *message = wire_unpack(
+        arena, &grpc__health__v1__health_check_request__descriptor, request, MEMORY_MAX + request.len, &large);
 
     if (!message)
         return answer_refuse(ret_answer, RPC_CODE_INVALID_ARGUMENT, "the request is not a %s",

@@ -1,7 +1,7 @@
 /*
  * health.h -- grpc.health.v1: is a service being served? No gRPC here.
  *
- *     ""  "freshet.v1.Recommender"  "freshet.v1.Admin"    SERVING while the daemon is running: state loaded, not draining
+ *     ""  "freshet.v1.Recommender"  "freshet.v1.Admin"    SERVING while the daemon runs: state loaded, not draining
  *     "liveness"                                          SERVING while every loop of the daemon moves
  *
  * A listener knows its own service only. Thread: any.

@@ -1,7 +1,7 @@
 /*
  * reflection.c -- what the published .proto files say, for clients that have none at hand.
  *
- * Of google.protobuf.FileDescriptorProto only names matter here, so it is read by hand. A path of field numbers leads to each:
+ * Of google.protobuf.FileDescriptorProto only names matter here, so it is read by hand. Field numbers:
  *
  *     file     1 name   2 package   3 import*   4 message*   5 enum*   6 service*   7 extension*
  *     message  1 name   2 field*    3 message*  4 enum*      6 extension*           8 oneof*
@@ -279,8 +279,7 @@ static void respond_symbol(const struct reflection *reflection, struct fr_arena 
                            char *name, struct answer *answer)
 {
     struct symbol key = {.name = name};
-    const struct symbol *found =
-        bsearch(&key, reflection->symbols, reflection->symbols_len, sizeof(key), symbol_order);
+    const struct symbol *found = bsearch(&key, reflection->symbols, reflection->symbols_len, sizeof(key), symbol_order);
 
     if (found)
         respond_file(reflection, arena, response, found->file, answer);

@@ -1,8 +1,8 @@
 /*
- * reflection.h -- grpc.reflection.v1 and v1alpha (the same messages): which services there are, and the .proto files behind them. No gRPC
- * here.
+ * reflection.h -- grpc.reflection.v1 and v1alpha (the same messages): which services there are, and the .proto files
+ * behind them. No gRPC here.
  *
- * All comes from the descriptors that protoc made of the published files and the build embedded. At the start they are walked once:
+ * All comes from the descriptors that protoc made of the published files and the build embedded:
  *
  *     files     name, bytes, imports                        list_services      the services of this listener
  *     symbols   sorted full names -> file                   file_by_filename, file_containing_symbol
@@ -18,7 +18,7 @@ struct reflection;
 struct reflection *reflection_new(void);
 void reflection_free(struct reflection *reflection);
 
-/* Answers one request of a stream. An error within the protocol is an answer too; a code other than OK ends the stream. */
+/* Answers one request of a stream. "Not found" is an answer too; a code other than OK ends the stream. */
 void reflection_answer(const struct reflection *reflection, struct fr_arena *arena, enum rpc_listener listener,
                        struct fr_bytes request, struct answer *ret_answer);
 

@@ -3,9 +3,9 @@
  *
  *   RPC(id, service, method, label, kind, listeners, armed)
  *
- * kind: ONE question and one answer; WATCH, one question and an answer whenever it changes; TALK, questions and answers in turns; LATER,
- * in the published service but not served by this version. label: its name in metrics. armed: how many calls of it a completion queue
- * has asked for ahead of their coming.
+ * kind: ONE question and one answer; WATCH, one question and an answer whenever it changes; TALK, questions and answers
+ * in turns; LATER, in the published service but not served by this version. label: its name in metrics. armed: how many
+ * calls of it a completion queue has asked for ahead of their coming.
  */
 #ifndef FR_RPC_H
 #define FR_RPC_H
@@ -31,7 +31,8 @@ enum rpc_listener { RPC_PUBLIC = 1, RPC_ADMIN = 2, RPC_BOTH = 3 };
     RPC(HEALTH_CHECK, "grpc.health.v1.Health", "Check", "Health.Check", ONE, BOTH, 4)                                  \
     RPC(HEALTH_WATCH, "grpc.health.v1.Health", "Watch", "Health.Watch", WATCH, BOTH, 2)                                \
     RPC(REFLECTION, "grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", "Reflection", TALK, BOTH, 1)        \
-    RPC(REFLECTION_ALPHA, "grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo", "Reflection.v1alpha", TALK, BOTH, 1)
+    RPC(REFLECTION_ALPHA, "grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo", "Reflection.v1alpha",    \
+        TALK, BOTH, 1)
 
 enum rpc {
 #define RPC(id, service, method, label, kind, listeners, armed) RPC_##id,

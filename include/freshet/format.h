@@ -3,8 +3,10 @@
  *
  *     m/format  m/shape  m/clock  m/journals     'o' topic 0 partition -> position     'x' id -> dead letter
  *
- * Every value is sealed: a version byte first, a checksum last. A reader says false for anything this program did not write: wrong length,
- * wrong checksum, unknown version, key and value that cannot belong together. Writers append. What a reader returns borrows from key and value.
+ * Every value is sealed: a version byte first, a checksum last. A reader says false for anything this program did not
+ * write: wrong length, wrong checksum, unknown version, key and value that cannot belong together. Writers append. What
+ * a reader returns borrows from key and value.
+ *
  * Thread: any.
  */
 #ifndef FR_FORMAT_H
@@ -25,8 +27,8 @@
 #define FORMAT_POSITION_PREFIX "o"
 #define FORMAT_LETTER_PREFIX "x"
 
-/* Is this a store we may use? An empty one is marked as ours (and synced). FR_CONFIG: made by a newer program, the text says which
- * bits; FR_CORRUPT: not ours. state_load calls it first. */
+/* Is this a store we may use? An empty one is marked as ours (and synced). FR_CONFIG: made by a newer program, the text
+ * says which bits; FR_CORRUPT: not ours. state_load calls it first. */
 int format_admit(struct store *store, struct fr_err *err);
 
 struct format_version {

@@ -4,8 +4,9 @@
  *     version | gap header [gap value]* [head]  | gap header ... | check
  *               row: gap, cells << 2 | head << 1 | cleared
  *
- * The writer streams: rows and columns ascending, a row's cells encoded aside until their number is known. The reader trusts
- * nothing: checksum first, then grammar, ranges and the rules of its kind; `problem` says what is wrong.
+ * The writer streams: rows and columns ascending, a row's cells encoded aside until their number is known. The reader
+ * trusts nothing: checksum first, then grammar, ranges and the rules of its kind; `problem` says what is wrong.
+ *
  * Thread: the owner's.
  */
 #ifndef FR_SEGMENT_H

@@ -1,9 +1,10 @@
 /*
  * bench.h -- what the benchmark programs share: a line per figure, medians, random numbers, Zipf.
  *
- *     name value unit baseline ratio          the ratio is value against baseline, > 1 better; a dash where there is none
+ *     name value unit baseline ratio          ratio: value against baseline, above 1 is better
  *
- * Value and baseline are taken in turns in the same run, so that a busy machine slows both; the ratio is the median of the rounds' ratios.
+ * Value and baseline are taken in turns in the same run, so that a busy machine slows both; the ratio is the median of
+ * the rounds' ratios.
  */
 #ifndef FR_BENCH_H
 #define FR_BENCH_H
@@ -49,7 +50,8 @@ static inline double bench_median(const double *values, unsigned len)
 }
 
 /* `less_is_better`: values are times. A round without baseline has 0 there. */
-static inline void bench_print(const char *name, const char *unit, const struct bench_rounds *rounds, bool less_is_better)
+static inline void bench_print(const char *name, const char *unit, const struct bench_rounds *rounds,
+                               bool less_is_better)
 {
     double ratios[BENCH_ROUNDS_MAX];
     double value = bench_median(rounds->value, rounds->len), baseline = bench_median(rounds->baseline, rounds->len);

@@ -7,8 +7,6 @@
 #ifndef FR_BENCH_ENGINE_WORLD_H
 #define FR_BENCH_ENGINE_WORLD_H
 
-#include <stdarg.h>
-
 #include "bench.h"
 #include "engine_private.h"
 #include "folder.h"
@@ -21,18 +19,6 @@
 enum { WORLD_ITEMS = 100000, WORLD_ID_ROOM = 16, WORLD_STEP_MS = 10 };
 
 static const char *const world_types[] = {"click", "other"};
-
-__attribute__((noreturn, format(printf, 1, 2))) static inline void die(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    fputs("bench: ", stderr);
-    vfprintf(stderr, format, args);
-    fputs("\n", stderr);
-    va_end(args);
-    exit(1);
-}
 
 /* ---- the longest pause: the linker puts this around publish_freeze (--wrap) -------------------------------- */
 

@@ -1,5 +1,5 @@
 /*
- * measure.h -- what a benchmark asks the kernel about processes and threads, and percentiles of what it timed itself.
+ * measure.h -- what a benchmark asks the kernel about processes and threads, percentiles of what it timed itself, and how it gives up.
  *
  * CPU time is what a busy machine leaves true; wall time says what a user waits. Where both matter, both are printed.
  */
@@ -7,13 +7,28 @@
 #define FR_BENCH_MEASURE_H
 
 #include <dirent.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "freshet/alloc.h"
+
+/* A benchmark that cannot go on. */
+__attribute__((noreturn, format(printf, 1, 2))) static inline void die(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    fputs("bench: ", stderr);
+    vfprintf(stderr, format, args);
+    fputs("\n", stderr);
+    va_end(args);
+    exit(1);
+}
 
 /* ---- samples ---- */
 
@@ -90,6 +105,17 @@ static inline double cpu_of_threads(pid_t pid, const char *name)
     if (tasks)
         closedir(tasks);
     return seconds;
+}
+
+/* CPU seconds of a process, threads that have ended included. */
+static inline double cpu_of_process(pid_t pid)
+{
+    struct timespec spent = {0};
+    clockid_t clock;
+
+    if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &spent))
+        die("no CPU clock of process %d", (int)pid);
+    return (double)spent.tv_sec + (double)spent.tv_nsec / 1e9;
 }
 
 static inline size_t resident_bytes(pid_t pid)

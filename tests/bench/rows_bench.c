@@ -3,8 +3,7 @@
  *
  *   rows_fill     directed updates/s into an empty table, fetched two stages ahead
  *   rows_steady   the same updates again: no entry is new
- *                 baseline of both: random increments/s in a flat table as large as the rows have become, fetched ahead:
- *                 what this memory can do
+ *                 baseline of both: random increments/s, fetched ahead, in a flat table as large as the rows are
  *   rows_bytes    bytes per entry, headers left out; baseline: 8, a column and a count
  *   rows_copy     ns per entry of copying rows of some 500; baseline: one sequential read of their bytes
  */

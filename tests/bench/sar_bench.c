@@ -3,7 +3,7 @@
  *
  *   sar_parity_fill     pairs/s of learn(), histories of 50, from nothing. A pair is both of its entries
  *   sar_parity_steady   the same events again, no entry is new
- *                       baseline of both: a bare loop over rows with the same content, no journal, no versions, fetched in the same stages
+ *                       baseline of both: a bare loop over the same rows: no journal, no versions, fetched alike
  *   sar_product_learn   events/s of learn(): window 10, rows of 500
  *                       baseline: the bare loop with the same pairs, unbounded
  *   sar_retrieve        us per query on that product state, the newest 20 items
@@ -206,8 +206,8 @@ static double read_once(const uint64_t *memory, size_t words)
     return (double)(fr_mono_ns() - begin);
 }
 
-static void bench_retrieve(const char *name, struct bench *bench, const struct stream *stream, const struct bench_zipf *zipf,
-                           uint64_t *random)
+static void bench_retrieve(const char *name, struct bench *bench, const struct stream *stream,
+                           const struct bench_zipf *zipf, uint64_t *random)
 {
     struct asked *asked = fr_zalloc(1, sizeof(*asked));
     struct bench_rounds rounds = {.len = 0};
@@ -230,8 +230,9 @@ static void bench_retrieve(const char *name, struct bench *bench, const struct s
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t begin = fr_mono_ns();
         for (uint32_t k = 0; k < QUERIES; k++) {
-            struct query query = {
-                .history = history_of(stream, asked->past[bench_random(random) % HISTORIES]), .now = 2000, .items = ITEMS};
+            struct query query = {.history = history_of(stream, asked->past[bench_random(random) % HISTORIES]),
+                                  .now = 2000,
+                                  .items = ITEMS};
             scores_reset(&scores, ITEMS);
             sar_ops.retrieve(bench->model, &query, &scores);
             candidates += scores.touched_len;

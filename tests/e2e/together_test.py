@@ -5,13 +5,14 @@ never older than an answer that the same caller had before.
 """
 import random
 import threading
+import time
 import unittest
 
 import grpc
 import testbed
 from testbed import admin_pb2, pb
 
-EVENTS = 200000 if testbed.LONG else 40000
+EVENTS, ANSWERS = (200000, 50000) if testbed.LONG else (40000, 4000)
 USERS, ITEMS, PARTITIONS, CALLERS = 400, 300, 4, 3
 
 
@@ -113,14 +114,15 @@ class Together(unittest.TestCase):
         kafka.create_topic(topic, PARTITIONS)
         kafka.create_topic("dead", 1)
         draw = random.Random(3)
-        records = [testbed.event_protobuf(f"u{draw.randrange(USERS)}", f"i{int(draw.random() ** 2 * ITEMS)}", "rating",
-                                          draw.randrange(1, 6), 1600000000000 + n) for n in range(EVENTS)]
         every = {"feed.topic": topic, "feed.dead_letter_topic": "dead", "store.checkpoint_interval_ms": 50, "limits.max_k": 1000}
         with testbed.Daemon(kafka, {**every, **settings}) as daemon:
             callers = [Caller(daemon, seed) for seed in range(CALLERS)]
             for caller in callers:
                 caller.start()
-            kafka.publish(topic, records)
+            events, deadline = 0, time.monotonic() + testbed.PATIENCE_S
+            while events < EVENTS or sum(c.answers for c in callers) < ANSWERS and time.monotonic() < deadline:
+                kafka.publish(topic, [self.some_event(draw, events + n) for n in range(2000)])
+                events += 2000
             daemon.wait_applied(topic)
             daemon.admin.Checkpoint(admin_pb2.CheckpointRequest(), timeout=60)
             for caller in callers:
@@ -129,8 +131,12 @@ class Together(unittest.TestCase):
                 caller.join(testbed.PATIENCE_S)
                 if caller.failure:
                     raise caller.failure
-            print(f"     {EVENTS} events, {sum(c.answers for c in callers)} answers meanwhile")
-            self.assertEqual(daemon.metrics().total("freshet_events_applied_total"), EVENTS)
+            print(f"     {events} events, {sum(c.answers for c in callers)} answers meanwhile")
+            self.assertEqual(daemon.metrics().total("freshet_events_applied_total"), events)
+
+    def some_event(self, draw, number):
+        return testbed.event_protobuf(f"u{draw.randrange(USERS)}", f"i{int(draw.random() ** 2 * ITEMS)}", "rating",
+                                      draw.randrange(1, 6), 1600000000000 + number)
 
     def test_product(self):
         """events and questions together, product"""

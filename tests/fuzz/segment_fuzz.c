@@ -1,8 +1,9 @@
 /*
- * segment_fuzz.c -- any bytes as a value of a segment, or as one of the plain values: never a crash, and what is accepted as a segment is
- * exactly what encoding its cells gives again.
+ * segment_fuzz.c -- any bytes as a value of a segment, or as one of the plain values: never a crash, and what is
+ * accepted as a segment is exactly what encoding its cells gives again.
  *
- * The first byte chooses what the rest is; the second, for segments, which one. The checksum is put right, so that the fuzzer gets past it.
+ * The first byte chooses what the rest is; the second, for segments, which one. The checksum is put right, so that the
+ * fuzzer gets past it.
  */
 #include <assert.h>
 #include <stdint.h>

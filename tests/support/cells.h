@@ -1,6 +1,7 @@
 /*
- * cells.h -- an oracle for the tables: a plain array of cells to which operations are applied as journal.h describes them, one at
- * a time, without sorting, encoding or folding. And a source of random journals, the n-th of which depends on n and the seed alone.
+ * cells.h -- an oracle for the tables: a plain array of cells to which operations are applied as journal.h describes
+ * them, one at a time, without sorting, encoding or folding. And a source of random journals, the n-th of which depends
+ * on n and the seed alone.
  *
  * Rows and columns are a few dozen numbers around every edge there is: ends of segments, of varints, of 32 bits.
  */
@@ -21,10 +22,12 @@
 
 enum { CELLS_IDS = 32, CELLS_KEYS = 8, CELLS_BYTES_MAX = 6000 };
 
+// clang-format off
 static const uint32_t cells_ids[CELLS_IDS] = {
-    0,    1,    2,    3,    62,   63,    64,     65,     126,     127,     128,          129,          255,           256,           257,         511,
-    1000, 1023, 1024, 1025, 5000, 16383, 16384,  70000,  1 << 20, 2097151, 2097152, 268435455, 268435456, UINT32_MAX - 64, UINT32_MAX - 1, UINT32_MAX,
+    0, 1, 2, 3, 62, 63, 64, 65, 126, 127, 128, 129, 255, 256, 257, 511, 1000, 1023, 1024, 1025, 5000, 16383, 16384,
+    70000, 1 << 20, 2097151, 2097152, 268435455, 268435456, UINT32_MAX - 64, UINT32_MAX - 1, UINT32_MAX,
 };
+// clang-format on
 
 struct cells_cell {
     bool there;
@@ -283,9 +286,9 @@ static inline void cells_assert_stored(struct store *store, const struct cells *
         for (size_t row = 0; row < CELLS_IDS; row++)
             for (size_t column = 0; column < CELLS_IDS; column++) {
                 const struct cells_cell *a = &got->at[table][row][column], *b = &want->at[table][row][column];
-                if (a->there == b->there && (!a->there || (a->sum == b->sum && a->len == b->len &&
-                                                           (cells_sums((enum journal_table)table) ||
-                                                            a->seed == cells_hash(b->seed, b->len)))))
+                if (a->there == b->there &&
+                    (!a->there || (a->sum == b->sum && a->len == b->len &&
+                                   (cells_sums((enum journal_table)table) || a->seed == cells_hash(b->seed, b->len)))))
                     continue;
                 fail_msg("table %d, row %u, column %u: %s %lld (%u bytes) instead of %s %lld (%u bytes)", table,
                          cells_ids[row], cells_ids[column], a->there ? "there" : "absent", (long long)a->sum, a->len,

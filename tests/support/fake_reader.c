@@ -19,7 +19,8 @@ struct reader {
 static const struct model_ops models[] = {{.name = "sar"}, {.name = "fm"}};
 static const struct why because[] = {{{"apple", 5}, 1}, {{"pear", 4}, 0.5}};
 static const struct recommended for_ann[] = {{{"plum", 4}, 1.5, "sar", NULL, 0}, {{"pear", 4}, 0, "popular", NULL, 0}};
-static const struct recommended for_ann_why[] = {{{"plum", 4}, 1.5, "sar", because, 2}, {{"pear", 4}, 0, "popular", NULL, 0}};
+static const struct recommended for_ann_why[] = {{{"plum", 4}, 1.5, "sar", because, 2},
+                                                 {{"pear", 4}, 0, "popular", NULL, 0}};
 static const struct recommended popular[] = {
     {{"apple", 5}, 3, "popular", NULL, 0}, {{"pear", 4}, 2, "popular", NULL, 0}, {{"plum", 4}, 1, "popular", NULL, 0}};
 static const struct neighbour like_apple[] = {{{"pear", 4}, 0.75}, {{"plum", 4}, 0.5}}, like_ann[] = {{{"bob", 3}, 6}};
@@ -73,6 +74,7 @@ const struct as_of *reader_as_of(const struct reader *reader)
 
 bool engine_reached(struct engine *engine, struct fr_bytes topic, int32_t partition, int64_t next)
 {
+    engine->looks++;
     return fr_bytes_equal(topic, FR_BYTES("events")) && partition == 2 && engine->next >= next;
 }
 
@@ -80,6 +82,8 @@ bool engine_reached(struct engine *engine, struct fr_bytes topic, int32_t partit
 static void note(struct engine *engine, const struct ask *ask)
 {
     assert(engine->open > 0);
+    if (!engine->notes)
+        return;
     engine->ask = *ask;
     snprintf(engine->user, sizeof(engine->user), "%.*s", (int)ask->user.len, ask->user.len ? ask->user.at : "");
     engine->exclude[0] = engine->include[0] = '\0';
@@ -108,8 +112,8 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     ret_list->len = least(ask->k, known ? 2 : 3);
 }
 
-int reader_similar_items(struct reader *reader, struct fr_bytes item, const struct ask *filter, struct neighbour_list *ret_list,
-                         struct fr_err *err)
+int reader_similar_items(struct reader *reader, struct fr_bytes item, const struct ask *filter,
+                         struct neighbour_list *ret_list, struct fr_err *err)
 {
     note(reader->engine, filter);
     if (!fr_bytes_equal(item, FR_BYTES("apple")))
@@ -161,9 +165,17 @@ int reader_item(struct reader *reader, struct fr_bytes item, struct item_facts *
 
 void engine_status(struct engine *engine, struct engine_status *ret_status)
 {
-    *ret_status = (struct engine_status){.users = 2, .items = 3, .pairs = 6, .model_events = 9, .model_bytes = 4096, .age_seconds = 1.5,
-                                         .partitions_len = 1};
-    ret_status->partitions[0] = (struct partition_status){"events", 2, PARTITION_RUNNING, engine->next, 7, 50, 50 - engine->next, 0.25};
+    int64_t next = engine->next;
+
+    memset(ret_status, 0, sizeof(*ret_status));
+    ret_status->users = 2;
+    ret_status->items = 3;
+    ret_status->pairs = 6;
+    ret_status->model_events = 9;
+    ret_status->model_bytes = 4096;
+    ret_status->age_seconds = 1.5;
+    ret_status->partitions_len = 1;
+    ret_status->partitions[0] = (struct partition_status){"events", 2, PARTITION_RUNNING, next, 7, 50, 50 - next, 0.25};
 }
 
 uint64_t engine_checkpoint_ask(struct engine *engine)

@@ -1,11 +1,11 @@
 /*
- * fake_reader.h -- an engine that knows a world small enough to hold in the head: the question side of engine.h under the same names,
- * so that serve can be linked against it. It notes what it was asked.
+ * fake_reader.h -- an engine that knows a world small enough to hold in the head: the question side of engine.h under
+ * the same names, so that serve can be linked against it. It notes what it was asked.
  *
  *     items   apple (3 users, first seen at 100)   pear (2, 200)   plum (1, 300)
  *     users   ann: apple 2.5 (last at 400), pear 1 (last at 350), 4 events
- *     ann     is recommended plum 1.5 by "sar" because of apple (1) and pear (.5), then pear 0 by "popular"; anybody else is not known and
- *             gets apple, pear and plum by "popular"
+ *     ann     is recommended plum 1.5 by "sar" because of apple (1) and pear (.5), then pear 0 by "popular"
+ *     others  are not known and get apple, pear and plum by "popular"
  *     apple   is like pear (.75) and plum (.5)      ann is like bob (6)
  *     models  sar, fm
  */
@@ -17,16 +17,18 @@
 #include "freshet/engine.h"
 
 struct engine {
-    _Atomic int64_t next;        /* of partition 2 of topic "events" */
+    _Atomic int64_t next;         /* of partition 2 of topic "events" */
+    _Atomic uint64_t looks;       /* how often engine_reached was asked */
     _Atomic uint64_t asked, done; /* checkpoints */
     _Atomic int staleness_ms;
-    _Atomic int similar_users;   /* the status that reader_similar_users returns */
-    _Atomic int broken;          /* not 0: reader_user and reader_item fail with this */
-    /* what was asked last; for tests of one thread */
+    _Atomic int similar_users;    /* the status that reader_similar_users returns */
+    _Atomic int broken;           /* not 0: reader_user and reader_item fail with this */
+    /* what was asked last, if somebody wants to know; for tests of one thread */
+    bool notes;
     struct ask ask;
     struct ask_seed seeds[4];
     char user[300], exclude[300], include[300];
-    int open; /* readers between begin and end */
+    _Atomic int open; /* readers between begin and end */
 };
 
 #endif

@@ -11,9 +11,11 @@
 
 #include "freshet/codec.h"
 
-static const uint64_t numbers[] = {0,          1,          2,           127,        128,        255,
-                                   256,        16383,      16384,       UINT16_MAX, UINT32_MAX, (uint64_t)UINT32_MAX + 1,
-                                   INT64_MAX,  (uint64_t)INT64_MAX + 1, UINT64_MAX - 1, UINT64_MAX};
+static const uint64_t numbers[] = {
+    0, 1, 2, 127, 128, 255, 256,
+    16383, 16384, UINT16_MAX, UINT32_MAX, (uint64_t)UINT32_MAX + 1, INT64_MAX, (uint64_t)INT64_MAX + 1,
+    UINT64_MAX - 1, UINT64_MAX,
+};
 enum { NUMBERS = sizeof(numbers) / sizeof(*numbers) };
 
 static void assert_written(const struct fr_writer *writer, const char *bytes, size_t len)

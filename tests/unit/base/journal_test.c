@@ -102,7 +102,7 @@ static void a_star_without_others_is_nothing(void **state)
     journal_free(journal);
 }
 
-/* The n-th put of the long test: its length goes through all remainders of 4, and now and then is longer than any chunk. */
+/* The length of the n-th put of the long test: all remainders of 4, and now and then longer than any chunk. */
 static size_t length_of(uint32_t n)
 {
     return n % 1000 == 999 ? 300000 + n : n % 61;

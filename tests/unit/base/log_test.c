@@ -109,7 +109,8 @@ static void texts_are_escaped(void **state)
     assert_string_equal(json_message_of("escape.1", "say \"hi\" \\ there"), "\"say \\\"hi\\\" \\\\ there\"");
     assert_string_equal(json_message_of("escape.2", "a\nb\tc\x01\x1f\x7f"),
                         "\"a\\u000ab\\u0009c\\u0001\\u001f\\u007f\"");
-    assert_string_equal(json_message_of("escape.3", "caf\xC3\xA9 \xF0\x9F\x98\x80"), "\"caf\xC3\xA9 \xF0\x9F\x98\x80\"");
+    assert_string_equal(json_message_of("escape.3", "caf\xC3\xA9 \xF0\x9F\x98\x80"),
+                        "\"caf\xC3\xA9 \xF0\x9F\x98\x80\"");
     assert_string_equal(json_message_of("escape.4", "a\xFF\xC3(\xED\xA0\x80z\xE2\x82"),
                         "\"a\\ufffd\\ufffd(\\ufffd\\ufffd\\ufffdz\\ufffd\\ufffd\"");
     assert_string_equal(json_message_of("escape.5", "\xC2\x9B" "31m"), "\"\\u009b31m\""); /* a terminal's CSI */

@@ -1,5 +1,7 @@
 /*
- * metric_test.c -- the text that is scraped, by hand. The registry is one for the process, so each test uses its own families.
+ * metric_test.c -- the text that is scraped, by hand.
+ *
+ * The registry is one for the process, so each test uses its own families.
  */
 #include <setjmp.h>
 #include <stdarg.h>

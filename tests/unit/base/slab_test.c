@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <sys/mman.h>
+
 #include "freshet/alloc.h"
 
 enum { BLOCKS = 600, STEPS = 40000 };
@@ -163,6 +166,7 @@ static void a_large_block_goes_back_to_the_system(void **state)
     (void)state;
     struct fr_slab *slab = fr_slab_new(32);
     size_t size = (5 << 20) + 1;
+    unsigned char resident;
 
     void *first = fr_slab_take(slab, size), *second = fr_slab_take(slab, size);
     assert_int_equal(fr_slab_room(slab, size), 6 << 20);
@@ -170,6 +174,8 @@ static void a_large_block_goes_back_to_the_system(void **state)
     memset(first, 1, 6 << 20);
     memset(second, 2, 6 << 20);
     fr_slab_give(slab, first, size);
+    assert_int_equal(mincore(first, 4096, &resident), -1); /* nothing is there any more */
+    assert_int_equal(errno, ENOMEM);
     assert_int_equal(fr_slab_mapped(slab), 6 << 20);
     assert_int_equal(fr_slab_bytes(slab), 6 << 20);
     assert_int_equal(((unsigned char *)second)[(6 << 20) - 1], 2);

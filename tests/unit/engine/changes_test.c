@@ -112,7 +112,8 @@ static void the_sort_is_that_of_numbers_whatever_bits_differ(void **state)
 {
     (void)state;
     enum { LEN = 5000 };
-    static const uint64_t masks[] = {0, 1, 0xffff, 0xffffffff, UINT64_MAX, 0xff00ff00ff00ff00, 0x8000000080000001, 0x0001ffff0001ffff};
+    static const uint64_t masks[] = {
+        0, 1, 0xffff, 0xffffffff, UINT64_MAX, 0xff00ff00ff00ff00, 0x8000000080000001, 0x0001ffff0001ffff};
     uint64_t want[LEN], random = 88172645463325252u;
     struct changes changes = {0};
 

@@ -1,9 +1,9 @@
 /*
- * checkpoint_kill_test.c -- kill -9 of a process that checkpoints on RocksDB as fast as it can, again and again on the same store:
- * what is loaded is the state after exactly the journals that the position in the same store says.
+ * checkpoint_kill_test.c -- kill -9 of a process that checkpoints on RocksDB as fast as it can, again and again on the
+ * same store: what is loaded is the state after exactly the journals that the position in the same store says.
  *
- * The child is this program itself, started anew (a fork of a process with RocksDB's threads would lack them). Its n-th journal depends on
- * n alone, so this process knows what the state after n journals must be.
+ * The child is this program itself, started anew (a fork of a process with RocksDB's threads would lack them). Its n-th
+ * journal depends on n alone, so this process knows what the state after n journals must be.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -103,7 +103,7 @@ static void state_and_position_belong_together_after_each_kill(void **state)
         close(pipe);
         struct store *store = open_folder(folder);
         found = cells_number(store);
-        assert_true(found > applied); /* a killed process loses nothing that was written: at least two journals each time */
+        assert_true(found > applied); /* a killed process loses nothing that was written: two journals at least */
         while (applied < found)
             cells_journal(NULL, cells, SEED, ++applied, OPS);
         cells_assert_stored(store, cells);

@@ -1,5 +1,6 @@
 /*
- * checkpoint_test.c -- the thread: when it takes a journal, when it syncs, and that no fault of the store loses or doubles anything.
+ * checkpoint_test.c -- the thread: when it takes a journal, when it syncs, and that no fault of the store loses or
+ * doubles anything.
  *
  * Nothing here sleeps: the tests wait for conditions, with a limit that is met only by failing.
  */
@@ -74,7 +75,7 @@ static void give(struct world *world, size_t ops)
     assert_true(journal_empty(world->journal));
 }
 
-/* Waits for a figure to reach what is wanted. The checkpoint wakes those who wait for it to be due at every step of its own. */
+/* Waits for a figure to reach what is wanted. Who waits to be due is woken at every step of the checkpoint's own. */
 static void wait_for(struct world *world, uint64_t (*figure)(struct checkpoint *), uint64_t want)
 {
     uint64_t begin = fr_mono_ns();

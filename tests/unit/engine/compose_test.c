@@ -1,5 +1,6 @@
 /*
- * compose_test.c -- random journals against an oracle of plain arrays: what is loaded is what happened, however it was folded.
+ * compose_test.c -- random journals against an oracle of plain arrays: what is loaded is what happened, however it was
+ * folded.
  */
 #include <stdio.h>
 
@@ -356,6 +357,60 @@ static void a_missing_chunk_stops_loading(void **state)
     store->ops->close(store);
 }
 
+static void a_foreign_key_among_the_segments_stops_loading(void **state)
+{
+    (void)state;
+    struct store *store = store_memory_new(NULL);
+    struct state_loader loader = {.table = TABLE_PAIRS, .context = &(struct long_row){0, 0}, .sums = count_sums};
+    struct store_batch *batch = store->ops->batch_new(store);
+    struct world world;
+    struct fr_err err;
+
+    world_open(&world, store);
+    for (uint32_t row = 0; row < 6000; row++)
+        journal_add(world.journal, TABLE_PAIRS, row, 2, 1);
+    commit(&world);
+    store->ops->batch_put(batch, (struct fr_bytes){"s\4\0\0\0\100huh", 9}, FR_BYTES("?"));
+    assert_int_equal(store->ops->write(store, batch, NULL), FR_OK);
+    store->ops->batch_free(batch);
+    assert_int_equal(state_load(store, &loader, 1, &err), FR_CORRUPT);
+    assert_non_null(strstr(err.text, "'pairs'"));
+    world_close(&world);
+    store->ops->close(store);
+}
+
+static int (*good_close)(struct store_iter *iter, struct fr_err *err);
+
+static int close_badly(struct store_iter *iter, struct fr_err *err)
+{
+    good_close(iter, NULL);
+    return fr_fail(err, FR_IO, "cannot read from the store: the disk is gone");
+}
+
+static void a_store_that_fails_while_it_is_read_stops_loading(void **state)
+{
+    (void)state;
+    struct store *store = store_memory_new(NULL);
+    struct state_loader loader = {.table = TABLE_PAIRS, .context = &(struct long_row){0, 0}, .sums = count_sums};
+    struct store_ops failing = *store->ops;
+    struct world world;
+    struct fr_err err;
+
+    world_open(&world, store);
+    for (uint32_t row = 0; row < 6000; row++)
+        journal_add(world.journal, TABLE_PAIRS, row, 2, 1);
+    commit(&world);
+    const struct store_ops *good = store->ops;
+    good_close = good->iter_close;
+    failing.iter_close = close_badly;
+    store->ops = &failing;
+    assert_int_equal(state_load(store, &loader, 1, &err), FR_IO);
+    assert_string_equal(err.text, "cannot read from the store: the disk is gone");
+    store->ops = good;
+    world_close(&world);
+    store->ops->close(store);
+}
+
 static bool refuse(void *context, uint32_t row, const uint32_t *columns, const int64_t *sums, size_t len)
 {
     (void)context, (void)columns, (void)sums, (void)len;
@@ -371,8 +426,8 @@ static void a_loader_may_refuse_a_row_and_it_is_named(void **state)
     struct fr_err err;
 
     world_open(&world, store);
-    journal_add(world.journal, TABLE_PAIRS, 69, 2, 1);
-    journal_add(world.journal, TABLE_PAIRS, 70, 2, 1);
+    for (uint32_t row = 60; row < 6000; row++) /* many segments behind it, still being read when it is refused */
+        journal_add(world.journal, TABLE_PAIRS, row, 2, 1);
     commit(&world);
     assert_int_equal(state_load(store, &loader, 1, &err), FR_CORRUPT);
     assert_non_null(strstr(err.text, "'pairs', row 70"));
@@ -417,6 +472,8 @@ int main(void)
         cmocka_unit_test(a_journal_too_long_for_one_slice_is_the_same_as_many_short_ones),
         cmocka_unit_test(a_damaged_value_stops_loading_and_names_its_place),
         cmocka_unit_test(a_missing_chunk_stops_loading),
+        cmocka_unit_test(a_foreign_key_among_the_segments_stops_loading),
+        cmocka_unit_test(a_store_that_fails_while_it_is_read_stops_loading),
         cmocka_unit_test(a_loader_may_refuse_a_row_and_it_is_named),
         cmocka_unit_test(a_segment_that_cannot_be_folded_keeps_taking_deltas),
     };

@@ -2,6 +2,7 @@
  * decode_protobuf_test.c -- the fields of an Event from protobuf bytes. Expected values follow from proto3's rules;
  * bytes that matter are spelt out.
  */
+#include "freshet/v1/events.pb-c.h"
 #include "records.h"
 
 static void unknown_fields_are_skipped_whatever_their_wire_type(void **state)
@@ -152,6 +153,75 @@ static void a_record_cut_inside_a_field_is_undecodable(void **state)
     }
 }
 
+/* ---- protobuf-c as the other opinion ----------------------------------------------------------------------------- */
+
+static uint64_t draw(uint64_t *state, uint64_t below)
+{
+    *state = *state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (*state >> 33) % below;
+}
+
+static ProtobufCBinaryData draw_bytes(uint64_t *state, uint8_t *room, size_t max)
+{
+    size_t len = draw(state, max + 1);
+
+    for (size_t i = 0; i < len; i++)
+        room[i] = (uint8_t)draw(state, 256);
+    return (ProtobufCBinaryData){len, room};
+}
+
+static void assert_same(struct fr_bytes ours, ProtobufCBinaryData theirs)
+{
+    assert_true(fr_bytes_equal(ours, (struct fr_bytes){(const char *)theirs.data, theirs.len}));
+}
+
+/* Two packed messages in a row are their merger in protobuf, so what protobuf-c then unpacks is what we must read. */
+static void what_protobuf_c_packs_is_read_as_protobuf_c_reads_it(void **unused)
+{
+    uint64_t state = 7;
+
+    (void)unused;
+    for (int round = 0; round < 20000; round++) {
+        struct fields fields;
+        struct problem problem;
+        uint8_t packed[4096];
+        size_t len = 0;
+
+        for (uint64_t messages = 1 + draw(&state, 2); messages; messages--) {
+            Freshet__V1__Event__ContextEntry entry = FRESHET__V1__EVENT__CONTEXT_ENTRY__INIT, *entries[] = {&entry};
+            Freshet__V1__Event message = FRESHET__V1__EVENT__INIT;
+            uint8_t user[300], item[300], id[300];
+            char type[3] = {(char)('a' + draw(&state, 26)), 0};
+
+            message.user_id = draw_bytes(&state, user, sizeof(user));
+            message.item_id = draw_bytes(&state, item, sizeof(item));
+            message.event_id = draw_bytes(&state, id, sizeof(id));
+            message.type = draw(&state, 2) ? type : message.type;
+            message.time_ms = draw(&state, 2) ? (int64_t)(draw(&state, UINT32_MAX) << draw(&state, 33)) : 0;
+            if (draw(&state, 2)) {
+                message.value_given_case = FRESHET__V1__EVENT__VALUE_GIVEN_VALUE;
+                message.value = (double)draw(&state, 1000) / 7;
+            }
+            entry.key = type;
+            message.n_context = draw(&state, 2);
+            message.context = entries;
+            len += freshet__v1__event__pack(&message, packed + len);
+        }
+        Freshet__V1__Event *theirs = freshet__v1__event__unpack(NULL, len, packed);
+        assert_non_null(theirs);
+        if (!decode_protobuf((struct fr_bytes){(const char *)packed, len}, &fields, &problem))
+            fail_msg("round %d: %s", round, problem.text);
+        assert_same(fields.user, theirs->user_id);
+        assert_same(fields.item, theirs->item_id);
+        assert_same(fields.event_id, theirs->event_id);
+        assert_true(fr_bytes_equal(fields.type, fr_bytes_of(theirs->type)));
+        assert_int_equal(fields.time, theirs->time_ms);
+        assert_int_equal(fields.has_value, theirs->value_given_case == FRESHET__V1__EVENT__VALUE_GIVEN_VALUE);
+        assert_true(!fields.has_value || fields.value == theirs->value);
+        freshet__v1__event__free_unpacked(theirs, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +230,7 @@ int main(void)
         cmocka_unit_test(broken_protobuf_is_undecodable),
         cmocka_unit_test(groups_may_be_nested_a_hundred_deep_and_no_deeper),
         cmocka_unit_test(a_record_cut_inside_a_field_is_undecodable),
+        cmocka_unit_test(what_protobuf_c_packs_is_read_as_protobuf_c_reads_it),
     };
 
     return cmocka_run_group_tests_name("decode_protobuf", tests, make_decoders, free_decoders);

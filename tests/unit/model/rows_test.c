@@ -2,8 +2,8 @@
  * rows_test.c -- rows against a plain table of counts that does the same, entry by entry; their size; and
  * readers that look while the writer writes.
  *
- * The reference is a dense array [row][column], obviously right. After each stretch of random operations every row must copy,
- * count and look up as it does, and the totals must be sums of the rows.
+ * The reference is a dense array [row][column], obviously right. After each stretch of random operations every row must
+ * copy, count and look up as it does, and the totals must be sums of the rows.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -288,9 +288,10 @@ static void eight_entries_fit_one_line(void **state)
  * Each event adds 1 to every entry of its row, between open and shut, and now and then the row gets one entry
  * more (at the common count). A whole copy has equal counts. Events are short and have pauses, as in the engine.
  *
- * rows_copy gives up being whole after 64 tries, which happens when the writer loses its core in the middle of an event. Such a
- * copy usually returns while the event is still unfinished, and is excused for that; one in a thousand is granted for the writer that
- * wakes just then (without the version check it is one in 250). That a count goes back is never excused.
+ * rows_copy gives up being whole after 64 tries, which happens when the writer loses its core in the middle of an
+ * event. Such a copy usually returns while the event is still unfinished, and is excused for that; one in a thousand is
+ * granted for the writer that wakes just then (without the version check it is one in 250). That a count goes back is
+ * never excused.
  */
 enum { SHARED_ROWS = 4, READERS = 2, WIDTH_MAX = 60, EVENTS = 60000 };
 struct shared {

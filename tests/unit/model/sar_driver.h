@@ -1,5 +1,6 @@
 /*
- * sar_driver.h -- a very small engine, for the tests of SAR: plain arrays, no cleverness, in the order that model.h promises.
+ * sar_driver.h -- a very small engine, for the tests of SAR: plain arrays, no cleverness, in the order that model.h
+ * promises.
  *
  *     event     learn with the history before; then the slot is added or touched; then n_i; then the oldest leaves if
  *               there are more than history_max
@@ -66,8 +67,7 @@ static inline void driver_free(struct driver *driver)
 
 static inline struct history person_view(const struct person *person)
 {
-    return (struct history){person->item,     person->sequence, person->stamp,
-                            person->affinity, person->unit,     person->len};
+    return (struct history){person->item, person->sequence, person->stamp, person->affinity, person->unit, person->len};
 }
 
 static inline uint32_t person_find(const struct person *person, uint32_t item)
@@ -109,7 +109,7 @@ static inline void driver_evict(struct driver *driver, uint32_t user)
     driver_drop(driver, user, oldest);
 }
 
-/* Adds to the decayed sum kept as of `last` (algorithms.md 1.2); returns the new `last`. */
+/* Adds to the decayed sum kept as of `last`; returns the new `last`. */
 static inline when_ms decayed_add(double *sum, when_ms last, when_ms when, double weight, span_ms half_life)
 {
     if (when >= last) {

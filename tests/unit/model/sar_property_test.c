@@ -1,14 +1,16 @@
 /*
  * sar_property_test.c -- incremental equals a batch recount.
  *
- * A random stream (duplicates, disorder, negative weights, forgotten events, forgotten users) goes to SAR event by event,
- * through the driver. Beside it only a log is kept. At the end everything is worked out again from the log by definition:
+ * A random stream (duplicates, disorder, negative weights, forgotten events, forgotten users) goes to SAR event by
+ * event, through the driver. Beside it only a log is kept. At the end everything is worked out again from the log by
+ * definition:
  *
  *     C[i][j] = users whose history holds both, at most `window` places apart
  *     score   = sum of affinity * recency^age * similarity
  *
- * and must agree: the counts exactly, from memory and from the journal, the scores within 1e-9 of the sum of their absolute terms. The
- * recount never looks at the driver: it replays each user's log into what is held and where, and counts from there.
+ * and must agree: the counts exactly, from memory and from the journal, the scores within 1e-9 of the sum of their
+ * absolute terms. The recount never looks at the driver: it replays each user's log into what is held and where, and
+ * counts from there.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -189,7 +191,7 @@ static double affinity_of(const struct recount *recount, uint32_t user, uint32_t
     return sum;
 }
 
-/* sar_reference.md, section 4; the shrunk cosine from models.md. */
+/* The formulas of the reference, with the threshold on the diagonal; MI without evidence is 0. */
 static double likeness(const struct recount *recount, uint32_t i, uint32_t j)
 {
     uint32_t threshold = recount->options.threshold;
@@ -459,8 +461,9 @@ static void product_equals_a_batch_recount(void **state)
 
 /*
  * Pruning loses counts, but not without bound. A prune keeps the `most` largest entries, so it drops none above
- * total(row) / (most + 1); without forgetting, an entry therefore lacks at most the number of its row's prunes times that. With
- * forgetting a count never exceeds the truth. A row that was never pruned is exact. Whatever was lost, store and memory agree.
+ * total(row) / (most + 1); without forgetting, an entry therefore lacks at most the number of its row's prunes times
+ * that. With forgetting a count never exceeds the truth. A row that was never pruned is exact. Whatever was lost, store
+ * and memory agree.
  */
 static void pruned_rows_stay_within_bounds(void **state)
 {

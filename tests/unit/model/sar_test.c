@@ -8,8 +8,8 @@
  *       bob      x      x      x        each x: one event of weight 1, at noon, from left to right
  *       cat                    x
  *
- * Two people hold each item, three items are held. apple and bread share ann and bob: jaccard 2 / (2 + 2 - 2) = 1. apple and
- * cheese share bob: 1 / (2 + 2 - 1) = 1/3; bread and cheese too.
+ * Two people hold each item, three items are held. apple and bread share ann and bob: jaccard 2 / (2 + 2 - 2) = 1.
+ * apple and cheese share bob: 1 / (2 + 2 - 1) = 1/3; bread and cheese too.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -87,7 +87,11 @@ static void each_similarity_has_its_diagonal(void **state)
     const struct {
         enum sar_similarity kind;
         double itself;
-    } diagonals[] = {{SAR_COOCCURRENCE, 2}, {SAR_JACCARD, 1}, {SAR_COSINE, 1}, {SAR_INCLUSION, 1}, {SAR_LIFT, 0.5},
+    } diagonals[] = {{SAR_COOCCURRENCE, 2},
+                     {SAR_JACCARD, 1},
+                     {SAR_COSINE, 1},
+                     {SAR_INCLUSION, 1},
+                     {SAR_LIFT, 0.5},
                      {SAR_MUTUAL_INFORMATION, 0.58496250072115618}, /* log2(3 * 2 / 4) = log2 3 - 1 */
                      {SAR_LEXICOGRAPHERS_MI, 2 * 0.58496250072115618}};
 

@@ -99,8 +99,10 @@ static void decay_halves_each_half_life_and_never_grows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adding_sums_and_lists_each_item_once), cmocka_unit_test(all_items_may_be_touched),
-        cmocka_unit_test(a_reset_clears_touched_items_and_grows), cmocka_unit_test(an_exclusion_alone_is_not_a_touch),
+        cmocka_unit_test(adding_sums_and_lists_each_item_once),
+        cmocka_unit_test(all_items_may_be_touched),
+        cmocka_unit_test(a_reset_clears_touched_items_and_grows),
+        cmocka_unit_test(an_exclusion_alone_is_not_a_touch),
         cmocka_unit_test(decay_halves_each_half_life_and_never_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

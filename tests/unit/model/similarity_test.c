@@ -21,7 +21,7 @@ static const struct {
     double value;
 } by_hand[] = {
     {SAR_COOCCURRENCE, 6},
-    {SAR_JACCARD, 6.0 / 20},              /* 8 + 18 - 6 */
+    {SAR_JACCARD, 6.0 / 20}, /* 8 + 18 - 6 */
     {SAR_COSINE, 6.0 / 12},
     {SAR_SHRUNK_COSINE, 6 / 23.323807579381201}, /* root of 144 + 400 */
     {SAR_INCLUSION, 6.0 / 8},
@@ -49,8 +49,14 @@ static void each_formula_gives_the_number_worked_by_hand(void **state)
 static void an_item_is_like_itself(void **state)
 {
     const double itself[KINDS] = {
-        [SAR_COOCCURRENCE] = 4, [SAR_JACCARD] = 1, [SAR_COSINE] = 1, [SAR_SHRUNK_COSINE] = 4 / sqrt(416),
-        [SAR_INCLUSION] = 1, [SAR_LIFT] = 0.25, [SAR_MUTUAL_INFORMATION] = 3, [SAR_LEXICOGRAPHERS_MI] = 12,
+        [SAR_COOCCURRENCE] = 4,
+        [SAR_JACCARD] = 1,
+        [SAR_COSINE] = 1,
+        [SAR_SHRUNK_COSINE] = 4 / sqrt(416),
+        [SAR_INCLUSION] = 1,
+        [SAR_LIFT] = 0.25,
+        [SAR_MUTUAL_INFORMATION] = 3,
+        [SAR_LEXICOGRAPHERS_MI] = 12,
     };
 
     (void)state;
@@ -90,19 +96,38 @@ static void counts_caught_between_two_events_stay_sane(void **state)
 
 static void many_at_once_are_the_same_bits_as_one_by_one(void **state)
 {
-    uint32_t together[37], others[37];
+    uint32_t counts[37], others[37], together[37];
     double values[37];
 
     (void)state;
     for (uint32_t k = 0; k < 37; k++) {
-        together[k] = 1 + k * k * 40503 % 97;
-        others[k] = together[k] + k * 2654435761U % 100003 + (k == 36 ? 4000000000U : 0);
+        counts[k] = 3 + k * k * 40503 % 97;
+        others[k] = counts[k] + k * 2654435761U % 100003 + (k == 36 ? 4000000000U : 0);
     }
     for (unsigned kind = 0; kind < KINDS; kind++) {
-        enum sar_similarity similarity = (enum sar_similarity)kind;
-        similarity_many(similarity, together, 123, others, 4567, values, 37);
-        for (unsigned k = 0; k < 37; k++)
-            assert_true(values[k] == similarity_of(similarity, together[k], 123, others[k], 4567, 1));
+        const struct similarity_with with = {(enum sar_similarity)kind, 123, 4567, 3};
+        assert_true(similarity_many(&with, counts, others, together, values, 37));
+        for (unsigned k = 0; k < 37; k++) {
+            assert_int_equal(together[k], counts[k]);
+            assert_true(values[k] == similarity_of(with.kind, counts[k], 123, others[k], 4567, 3));
+        }
+    }
+}
+
+static void many_at_once_say_when_one_has_no_evidence(void **state)
+{
+    const uint32_t counts[] = {5, 4, 5, 5, 6, 6, 6, 6, 6}, others[] = {9, 9, 4, 0, 9, 9, 9, 9, 5};
+    uint32_t together[9];
+    double values[9];
+
+    (void)state;
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        const struct similarity_with with = {(enum sar_similarity)kind, 7, 50, 5};
+        assert_false(similarity_many(&with, counts, others, together, values, 9));
+        for (unsigned k = 0; k < 9; k++)
+            assert_int_equal(together[k], similarity_evidence(counts[k], 7, others[k], 5));
+        assert_int_equal(together[1] + together[2] + together[3], 0);
+        assert_true(values[8] == similarity_of(with.kind, 6, 7, 5, 50, 5)); /* c cut to 5 */
     }
 }
 
@@ -115,6 +140,7 @@ int main(void)
         cmocka_unit_test(counts_below_the_threshold_are_nothing),
         cmocka_unit_test(counts_caught_between_two_events_stay_sane),
         cmocka_unit_test(many_at_once_are_the_same_bits_as_one_by_one),
+        cmocka_unit_test(many_at_once_say_when_one_has_no_evidence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

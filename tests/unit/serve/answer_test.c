@@ -353,8 +353,9 @@ static void a_small_request_cannot_take_much_memory(void **state)
 
 static void unpacking_survives_any_bound_on_memory(void **state)
 {
-    static const char bytes[] = "\x0a\x03" "ann\x1a\x03sar\x22\x07\x0a\x05" "apple\x22\x06\x0a\x04pear\x2a\x0d\x0a\x04plum"
-                                "\x12\x05" "apple\x32\x06\x0a\x01k\x12\x01v\x4a\x08\x0a\x06" "events";
+    static const char bytes[] = "\x0a\x03" "ann\x1a\x03sar\x22\x07\x0a\x05" "apple\x22\x06\x0a\x04pear"
+                                "\x2a\x0d\x0a\x04plum\x12\x05" "apple\x32\x06\x0a\x01k\x12\x01v"
+                                "\x4a\x08\x0a\x06" "events";
     struct fr_arena arena = {0};
     size_t refused = 0;
     bool large;

@@ -34,6 +34,7 @@ static inline int set_up(void **state)
     (void)state;
     memset(&engine, 0, sizeof(engine));
     engine.next = 40;
+    engine.notes = true;
     answerer = answerer_new(&options, &engine);
     return 0;
 }

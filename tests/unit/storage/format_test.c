@@ -172,7 +172,8 @@ static void write_kind(int kind, struct fr_writer *out)
         format_position_value(out, &(struct format_position){.index = 1, .next = 2, .newest = 3});
         break;
     default:
-        format_letter_value(out, &(struct format_letter){.topic = FR_BYTES("t"), .has_key = true, .key = FR_BYTES("k")});
+        format_letter_value(out,
+                            &(struct format_letter){.topic = FR_BYTES("t"), .has_key = true, .key = FR_BYTES("k")});
     }
 }
 

@@ -67,7 +67,8 @@ static void a_folder_that_cannot_be_made_is_an_error_not_an_abort(void **state)
     struct store *second = NULL;
     struct fr_err err;
 
-    assert_int_not_equal(store_rocks_open(&second, &(struct store_rocks_options){.path = "/proc/no/such"}, &err), FR_OK);
+    assert_int_not_equal(store_rocks_open(&second, &(struct store_rocks_options){.path = "/proc/no/such"}, &err),
+                         FR_OK);
     assert_int_equal(err.code, FR_IO);
     assert_null(second);
 }
@@ -144,7 +145,8 @@ static void error_texts_are_understood(void **state)
         {"Corruption: block checksum mismatch: stored = 1, computed = 2 in 000009.sst", FR_CORRUPT},
         {"IO error: No space left on device: While appending to file: /x/000004.log: No space left on device", FR_FULL},
         {"IO error: While appending to file: /x/000004.log: No space left on device", FR_FULL},
-        {"IO error: lock hold by current process, acquire time 1 acquiring thread 2: /x/LOCK: No locks available", FR_BUSY},
+        {"IO error: lock hold by current process, acquire time 1 acquiring thread 2: /x/LOCK: No locks available",
+         FR_BUSY},
         {"IO error: While lock file: /x/LOCK: Resource temporarily unavailable", FR_BUSY},
         {"IO error: While open a file for random read: /x/000009.sst: Input/output error", FR_IO},
         {"IO error: No such file or directory: While mkdir if missing: /x", FR_IO},

@@ -79,12 +79,13 @@ static struct fr_bytes value_of(char *room, const unsigned char *body, size_t le
 static void sums_are_encoded_as_the_format_says(void **state)
 {
     (void)state;
-    /* row 70: 6 after row 64; three cells, the last of them the head: 3 << 2 | 2 = 14 */
-    const unsigned char body[] = {6, 14, /* column 3: +1 */ 3, 2, /* column 10, 6 skipped: -2 */ 6, 3, /* head: +300 */
-                                  0xd8, 0x04,
-                                  /* row 72: 1 skipped; no cells, cleared */ 1, 1,
-                                  /* row 127: 54 skipped; one cell: column 2^32 - 2 = 4294967294, -1 */ 54, 4, 0xfe, 0xff,
-                                  0xff, 0xff, 0x0f, 1};
+    /* row 70, 6 after row 64; three cells, the last of them the head (3 << 2 | 2): column 3 +1; column 10, 6 skipped,
+     * -2; head +300. Row 72, 1 skipped, cleared, no cells. Row 127, 54 skipped, one cell: column 2^32 - 2, -1. */
+    // clang-format off
+    const unsigned char body[] = {6, 14, 3, 2, 6, 3, 0xd8, 0x04,
+                                  1, 1,
+                                  54, 4, 0xfe, 0xff, 0xff, 0xff, 0x0f, 1};
+    // clang-format on
     struct segment_writer writer;
     char room[64];
 
@@ -132,8 +133,8 @@ static void sums_are_encoded_as_the_format_says(void **state)
 static void bytes_are_encoded_as_the_format_says(void **state)
 {
     (void)state;
-    /* row 0: four cells, the head among them, cleared: 4 << 2 | 2 | 1; a length is one more than it is; the gap of 198 before
-     * column 200 is c6 01 */
+    /* row 0: four cells, the head among them, cleared: 4 << 2 | 2 | 1; a length is one more than it is; the gap of 198
+     * before column 200 is c6 01 */
     const unsigned char body[] = {0, 4 << 2 | 2 | 1, 0, 3, 'a', 'b', 0, 0, 0xc6, 0x01, 1, 3, 'h', 'd'};
     struct segment_writer writer;
     char room[64];
@@ -205,24 +206,24 @@ static void what_breaks_the_grammar_is_refused(void **state)
 {
     (void)state;
     assert_true(READABLE(pairs_delta, 0, 4, 0, 2));
-    assert_false(body_readable(&pairs_delta, NULL, 0));                     /* no rows */
-    assert_false(READABLE(pairs_delta, 0, 4, 0));                           /* a cell cut short */
-    assert_false(READABLE(pairs_delta, 0));                                 /* no header */
-    assert_false(READABLE(pairs_delta, 64, 4, 0, 2));                       /* row 128 is the next segment's */
+    assert_false(body_readable(&pairs_delta, NULL, 0)); /* no rows */
+    assert_false(READABLE(pairs_delta, 0, 4, 0));       /* a cell cut short */
+    assert_false(READABLE(pairs_delta, 0));             /* no header */
+    assert_false(READABLE(pairs_delta, 64, 4, 0, 2));   /* row 128 is the next segment's */
     assert_true(READABLE(pairs_delta, 63, 4, 0, 2));
-    assert_false(READABLE(pairs_delta, 63, 4, 0, 2, 0, 4, 0, 2));           /* as is the row after */
-    assert_false(READABLE(pairs_delta, 0, 8, 0, 2));                        /* fewer cells than claimed */
-    assert_false(READABLE(pairs_delta, 0, 0xff, 0xff, 0xff, 0xff, 0x0f));   /* far fewer */
-    assert_false(READABLE(pairs_delta, 0, 2));                              /* a head among no cells */
-    assert_false(READABLE(pairs_delta, 0, 0));                              /* a row that says nothing */
-    assert_false(READABLE(pairs_delta, 0, 4, 0, 0));                        /* a sum of 0 */
-    assert_false(READABLE(pairs_delta, 0, 4, 0x80, 0x00, 2));               /* not the shortest form */
-    assert_false(READABLE(pairs_delta, 0, 4, 0x81, 0x80, 0x00, 2));         /* nor this */
-    assert_false(READABLE(pairs_delta, 0x80, 0x00, 4, 0, 2));               /* nor there */
+    assert_false(READABLE(pairs_delta, 63, 4, 0, 2, 0, 4, 0, 2));               /* as is the row after */
+    assert_false(READABLE(pairs_delta, 0, 8, 0, 2));                            /* fewer cells than claimed */
+    assert_false(READABLE(pairs_delta, 0, 0xff, 0xff, 0xff, 0xff, 0x0f));       /* far fewer */
+    assert_false(READABLE(pairs_delta, 0, 2));                                  /* a head among no cells */
+    assert_false(READABLE(pairs_delta, 0, 0));                                  /* a row that says nothing */
+    assert_false(READABLE(pairs_delta, 0, 4, 0, 0));                            /* a sum of 0 */
+    assert_false(READABLE(pairs_delta, 0, 4, 0x80, 0x00, 2));                   /* not the shortest form */
+    assert_false(READABLE(pairs_delta, 0, 4, 0x81, 0x80, 0x00, 2));             /* nor this */
+    assert_false(READABLE(pairs_delta, 0x80, 0x00, 4, 0, 2));                   /* nor there */
     assert_false(READABLE(pairs_delta, 0, 4, 0xff, 0xff, 0xff, 0xff, 0x0f, 2)); /* the head's column without its flag */
     assert_false(READABLE(pairs_delta, 0, 8, 0xfe, 0xff, 0xff, 0xff, 0x0f, 2, 0, 2)); /* a column past the last */
-    assert_true(READABLE(pairs_delta, 0, 10, 0xfe, 0xff, 0xff, 0xff, 0x0f, 2, 2)); /* unless it is the head */
-    assert_false(READABLE(history_delta, 0, 4, 0, 4, 'a', 'b'));            /* bytes past the end */
+    assert_true(READABLE(pairs_delta, 0, 10, 0xfe, 0xff, 0xff, 0xff, 0x0f, 2, 2));    /* unless it is the head */
+    assert_false(READABLE(history_delta, 0, 4, 0, 4, 'a', 'b'));                      /* bytes past the end */
     assert_true(READABLE(history_delta, 0, 4, 0, 3, 'a', 'b'));
     assert_true(READABLE(history_delta, 0, 4, 0, 0));
 }

@@ -1,4 +1,4 @@
-/* store_contract.h -- what store.h promises, asked of each implementation. `state` points at a struct store * that is empty. */
+/* store_contract.h -- what store.h promises, asked of each implementation. *state is a struct store that is empty. */
 #ifndef FR_STORE_CONTRACT_H
 #define FR_STORE_CONTRACT_H
 
@@ -73,7 +73,8 @@ static inline void keys_sort_as_unsigned_bytes_and_a_prefix_may_end_in_255(void 
 {
     struct store *store = *state;
     struct store_batch *batch = store->ops->batch_new(store);
-    const struct fr_bytes keys[] = {{"\xff\xff\x01", 3}, {"\xff\xff", 2}, {"\xff\x7f", 2}, {"s\0\x80", 3}, {"s\xff", 2}, {"s\xff\xff", 3}, {"t", 1}};
+    const struct fr_bytes keys[] = {{"\xff\xff\x01", 3}, {"\xff\xff", 2},  {"\xff\x7f", 2}, {"s\0\x80", 3},
+                                    {"s\xff", 2},        {"s\xff\xff", 3}, {"t", 1}};
     struct fr_bytes key, value;
 
     for (size_t i = 0; i < 7; i++)

@@ -1,0 +1,497 @@
+/*
+ * A real server on free ports, asked by a real client, in front of the small world of fake_reader.h.
+ *
+ * Where a test must know that a call waits, it watches how often the fake engine has been asked for a position.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <freshet/v1/admin.pb-c.h>
+#include <grpc/health/v1/health.pb-c.h>
+#include <grpc/reflection/v1/reflection.pb-c.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fake_reader.h"
+#include "freshet/life.h"
+#include "freshet/metric.h"
+#include "freshet/serve.h"
+#include "grpc_client.h"
+
+#define RECOMMENDER "/freshet.v1.Recommender/"
+#define ANN FR_BYTES("\x0a\x03" "ann")
+/* user_id "ann", not_before { "events", partition 2, offset 41 }; the fake engine stands at 40 */
+#define ANN_AFTER_41 FR_BYTES("\x0a\x03" "ann\x4a\x0c\x0a\x06" "events\x10\x02\x18\x29")
+#define LIVENESS FR_BYTES("\x0a\x08" "liveness")
+#define NOBODY FR_BYTES("\x0a\x06" "nobody")
+
+static struct engine engine;
+static struct serve_options options;
+static struct serve *serve;
+static struct client client, admin;
+
+static int set_up(void **state)
+{
+    struct fr_err err = {0};
+
+    (void)state;
+    memset(&engine, 0, sizeof(engine));
+    engine.next = 40;
+    options = (struct serve_options){
+        .listen = "127.0.0.1:0",
+        .admin_listen = "127.0.0.1:0",
+        .threads = 1,
+        .default_k = 10,
+        .max_k = 100,
+        .max_seeds = 10,
+        .max_filter_items = 10,
+        .max_message_bytes = 65536,
+        .max_waiting = 2,
+        .max_concurrent_streams = 1000,
+        .drain_grace = 20000,
+        .default_model = "sar",
+        .version = "0.1.0",
+        .brokers = "",
+    };
+    fr_state_set(FR_RUNNING);
+    if (serve_start(&serve, &options, &engine, &err) != FR_OK)
+        fail_msg("%s", err.text);
+    client_open(&client, serve_port(serve));
+    client_open(&admin, serve_admin_port(serve));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    serve_stop(serve);
+    serve = NULL;
+    client_close(&client);
+    client_close(&admin);
+    return engine.open;
+}
+
+static void assert_ask(struct client *whom, const char *path, struct fr_bytes request, int code, const char *text)
+{
+    char message[600];
+
+    assert_int_equal(client_ask(whom, path, request, message), code);
+    assert_string_equal(message, text);
+}
+
+static double series(enum fr_metric family, const char *first, const char *second)
+{
+    return fr_series_value(fr_series(family, first, second, ""));
+}
+
+/* Until the server has looked whether a waiting call's position is reached. */
+static void wait_for_a_look(void)
+{
+    uint64_t before = engine.looks;
+
+    while (engine.looks < before + 2)
+        sched_yield();
+}
+
+/* ---- calls ---- */
+
+static void a_call_is_answered(void **state)
+{
+    struct client_call call;
+    struct fr_bytes body;
+    Freshet__V1__RecommendResponse *response;
+
+    (void)state;
+    client_begin(&call, &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    body = client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_OK);
+    response = freshet__v1__recommend_response__unpack(NULL, body.len, (const uint8_t *)body.at);
+    assert_non_null(response);
+    assert_int_equal(response->n_items, 2);
+    assert_int_equal(response->as_of->positions[0]->offset, 40);
+    freshet__v1__recommend_response__free_unpacked(response, NULL);
+    client_release(&call);
+}
+
+static void a_refusal_carries_its_words(void **state)
+{
+    (void)state;
+    assert_ask(&client, RECOMMENDER "Recommend", FR_BYTES("\x0a\x03" "ann\x10\x65"), GRPC_STATUS_INVALID_ARGUMENT,
+               "k is 101; limits.max_k is 100");
+}
+
+static void an_unknown_method_is_unimplemented_at_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) /* more than are armed */
+        assert_ask(&client, RECOMMENDER "Guess", ANN, GRPC_STATUS_UNIMPLEMENTED,
+                   "there is no method /freshet.v1.Recommender/Guess on this listener");
+    assert_ask(&client, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), GRPC_STATUS_UNIMPLEMENTED,
+               "there is no method /freshet.v1.Admin/GetStatus on this listener");
+    assert_ask(&client, RECOMMENDER "Score", ANN, GRPC_STATUS_UNIMPLEMENTED, "Score is not served by this version");
+    assert_ask(&client, RECOMMENDER "Watch", ANN, GRPC_STATUS_UNIMPLEMENTED, "Watch is not served by this version");
+}
+
+static void a_call_without_a_message_is_invalid(void **state)
+{
+    (void)state;
+    assert_ask(&client, RECOMMENDER "Recommend", (struct fr_bytes){NULL, 0}, GRPC_STATUS_INVALID_ARGUMENT,
+               "the call brought no message, or one that cannot be unpacked");
+}
+
+static void a_message_beyond_the_limit_is_resource_exhausted(void **state)
+{
+    static char large[65537];
+    char message[600];
+
+    (void)state;
+    assert_int_equal(client_ask(&client, RECOMMENDER "Recommend", (struct fr_bytes){large, sizeof(large)}, message),
+                     GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_int_equal(client_ask(&client, RECOMMENDER "Recommend", ANN, message), GRPC_STATUS_OK);
+}
+
+static void many_calls_at_once_are_all_answered(void **state)
+{
+    enum { CALLS = 200 };
+    struct client_call *calls = calloc(CALLS, sizeof(*calls));
+    double before = series(FR_M_RPC_HANDLED, "Recommend", "OK");
+
+    (void)state;
+    for (int i = 0; i < CALLS; i++)
+        client_begin(&calls[i], &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    for (int i = 0; i < CALLS; i++) {
+        client_end(&calls[i]);
+        assert_int_equal(calls[i].code, GRPC_STATUS_OK);
+        client_release(&calls[i]);
+    }
+    free(calls);
+    assert_true(series(FR_M_RPC_HANDLED, "Recommend", "OK") == before + CALLS);
+    assert_true(series(FR_M_RPC_INFLIGHT, "Recommend", "") == 0);
+}
+
+/* ---- waiting ---- */
+
+static void a_call_that_waits_is_answered_when_its_position_is_reached(void **state)
+{
+    struct client_call call;
+
+    (void)state;
+    client_begin(&call, &client, RECOMMENDER "Recommend", ANN_AFTER_41, CLIENT_PATIENCE_MS);
+    wait_for_a_look();
+    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, ""); /* others are not held up */
+    engine.next = 41;
+    client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_OK);
+    client_release(&call);
+}
+
+static void a_position_that_is_not_reached_in_time_exceeds_the_deadline(void **state)
+{
+    struct client_call call;
+
+    (void)state;
+    client_begin(&call, &client, RECOMMENDER "Recommend", ANN_AFTER_41, 100);
+    client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    client_release(&call);
+    while (series(FR_M_RPC_INFLIGHT, "Recommend", "") > 0)
+        sched_yield();
+}
+
+static void more_waiting_calls_than_allowed_are_refused_and_hanging_up_makes_room(void **state)
+{
+    struct client_call one, two;
+
+    (void)state;
+    client_begin(&one, &client, RECOMMENDER "Recommend", ANN_AFTER_41, CLIENT_PATIENCE_MS);
+    client_begin(&two, &client, RECOMMENDER "Recommend", ANN_AFTER_41, CLIENT_PATIENCE_MS);
+    while (series(FR_M_RPC_INFLIGHT, "Recommend", "") < 2)
+        sched_yield();
+    assert_ask(&client, RECOMMENDER "Recommend", ANN_AFTER_41, GRPC_STATUS_RESOURCE_EXHAUSTED,
+               "limits.max_waiting calls are waiting already");
+    grpc_call_cancel(one.call, NULL);
+    client_end(&one);
+    assert_int_equal(one.code, GRPC_STATUS_CANCELLED);
+    client_release(&one);
+    while (series(FR_M_RPC_INFLIGHT, "Recommend", "") > 1)
+        sched_yield();
+    client_begin(&one, &client, RECOMMENDER "Recommend", ANN_AFTER_41, CLIENT_PATIENCE_MS);
+    wait_for_a_look();
+    engine.next = 41;
+    client_end(&one);
+    client_end(&two);
+    assert_int_equal(one.code, GRPC_STATUS_OK);
+    assert_int_equal(two.code, GRPC_STATUS_OK);
+    client_release(&one);
+    client_release(&two);
+}
+
+static void a_checkpoint_is_answered_when_it_is_written(void **state)
+{
+    struct client_call call;
+    struct fr_bytes body;
+    Freshet__V1__CheckpointResponse *response;
+
+    (void)state;
+    client_begin(&call, &admin, "/freshet.v1.Admin/Checkpoint", FR_BYTES(""), CLIENT_PATIENCE_MS);
+    while (engine.asked < 1)
+        sched_yield();
+    assert_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), GRPC_STATUS_OK, "");
+    engine.done = 1;
+    body = client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_OK);
+    response = freshet__v1__checkpoint_response__unpack(NULL, body.len, (const uint8_t *)body.at);
+    assert_int_equal(response->keys, 12);
+    freshet__v1__checkpoint_response__free_unpacked(response, NULL);
+    client_release(&call);
+}
+
+/* ---- health ---- */
+
+static int health_in(struct fr_bytes body)
+{
+    Grpc__Health__V1__HealthCheckResponse *response =
+        grpc__health__v1__health_check_response__unpack(NULL, body.len, (const uint8_t *)body.at);
+    int status = response ? (int)response->status : -1;
+
+    grpc__health__v1__health_check_response__free_unpacked(response, NULL);
+    return status;
+}
+
+static int check_health(struct client *whom, struct fr_bytes request)
+{
+    struct client_call call;
+    int status;
+
+    client_begin(&call, whom, "/grpc.health.v1.Health/Check", request, CLIENT_PATIENCE_MS);
+    status = health_in(client_end(&call));
+    assert_int_equal(call.code, GRPC_STATUS_OK);
+    client_release(&call);
+    return status;
+}
+
+static void health_follows_the_daemons_state_and_each_listener_knows_its_service(void **state)
+{
+    static const struct fr_bytes recommender = {"\x0a\x16" "freshet.v1.Recommender", 24};
+    static const struct fr_bytes admins = {"\x0a\x10" "freshet.v1.Admin", 18};
+
+    (void)state;
+    assert_int_equal(check_health(&client, FR_BYTES("")), 1); /* SERVING */
+    assert_int_equal(check_health(&client, recommender), 1);
+    assert_int_equal(check_health(&client, LIVENESS), 1);
+    assert_int_equal(check_health(&admin, admins), 1);
+    assert_ask(&client, "/grpc.health.v1.Health/Check", admins, GRPC_STATUS_NOT_FOUND,
+               "there is no such service on this listener");
+    assert_ask(&admin, "/grpc.health.v1.Health/Check", NOBODY, GRPC_STATUS_NOT_FOUND,
+               "there is no such service on this listener");
+    fr_state_set(FR_DRAINING);
+    assert_int_equal(check_health(&client, recommender), 2); /* NOT_SERVING */
+    assert_int_equal(check_health(&client, LIVENESS), 1);
+    fr_state_set(FR_STARTING);
+    assert_int_equal(check_health(&admin, FR_BYTES("")), 2);
+}
+
+static void health_is_pushed_when_it_changes(void **state)
+{
+    struct client_call watch, unknown;
+    struct fr_bytes body;
+
+    (void)state;
+    stream_begin(&unknown, &client, "/grpc.health.v1.Health/Watch");
+    stream_send(&unknown, NOBODY, true);
+    assert_true(stream_next(&unknown, &body));
+    assert_int_equal(health_in(body), 3); /* SERVICE_UNKNOWN, and the stream stays */
+    stream_begin(&watch, &client, "/grpc.health.v1.Health/Watch");
+    stream_send(&watch, FR_BYTES(""), true);
+    assert_true(stream_next(&watch, &body));
+    assert_int_equal(health_in(body), 1);
+    fr_state_set(FR_DRAINING);
+    assert_true(stream_next(&watch, &body));
+    assert_int_equal(health_in(body), 2);
+    fr_state_set(FR_RUNNING);
+    assert_true(stream_next(&watch, &body));
+    assert_int_equal(health_in(body), 1);
+    grpc_call_cancel(watch.call, NULL);
+    stream_end(&watch);
+    client_release(&watch);
+    grpc_call_cancel(unknown.call, NULL);
+    stream_end(&unknown);
+    client_release(&unknown);
+    while (series(FR_M_RPC_INFLIGHT, "Health.Watch", "") > 0)
+        sched_yield();
+}
+
+/* ---- reflection ---- */
+
+static void ask_reflection(const char *path)
+{
+    struct client_call call;
+    struct fr_bytes body;
+    Grpc__Reflection__V1__ServerReflectionResponse *response;
+
+    stream_begin(&call, &client, path);
+    stream_send(&call, FR_BYTES("\x3a\x00"), false); /* list_services */
+    assert_true(stream_next(&call, &body));
+    response = grpc__reflection__v1__server_reflection_response__unpack(NULL, body.len, (const uint8_t *)body.at);
+    assert_int_equal(response->list_services_response->n_service, 4);
+    grpc__reflection__v1__server_reflection_response__free_unpacked(response, NULL);
+    stream_send(&call, FR_BYTES("\x22\x0f" "freshet.v1.Item"), true); /* file_containing_symbol */
+    assert_true(stream_next(&call, &body));
+    response = grpc__reflection__v1__server_reflection_response__unpack(NULL, body.len, (const uint8_t *)body.at);
+    assert_int_equal(response->file_descriptor_response->n_file_descriptor_proto, 1);
+    grpc__reflection__v1__server_reflection_response__free_unpacked(response, NULL);
+    assert_false(stream_next(&call, &body));
+    stream_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_OK);
+    client_release(&call);
+}
+
+static void reflection_answers_several_questions_on_one_stream_under_both_names(void **state)
+{
+    (void)state;
+    ask_reflection("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+    ask_reflection("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
+}
+
+/* ---- draining and stopping ---- */
+
+static void new_calls_of_a_draining_server_are_unavailable(void **state)
+{
+    double before = series(FR_M_RPC_REJECTED, "draining", "");
+
+    (void)state;
+    fr_state_set(FR_DRAINING);
+    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_UNAVAILABLE, "draining");
+    assert_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), GRPC_STATUS_UNAVAILABLE, "draining");
+    assert_true(series(FR_M_RPC_REJECTED, "draining", "") == before + 2);
+}
+
+static void stop(void *unused)
+{
+    (void)unused;
+    serve_stop(serve);
+    serve = NULL;
+}
+
+static void stopping_lets_a_call_in_flight_finish_and_ends_streams(void **state)
+{
+    struct client_call call, watch;
+    struct fr_thread *stopper;
+    struct fr_bytes body;
+
+    (void)state;
+    stream_begin(&watch, &client, "/grpc.health.v1.Health/Watch");
+    stream_send(&watch, FR_BYTES(""), true);
+    assert_true(stream_next(&watch, &body));
+    client_begin(&call, &client, RECOMMENDER "Recommend", ANN_AFTER_41, CLIENT_PATIENCE_MS);
+    wait_for_a_look();
+    fr_state_set(FR_DRAINING);
+    stopper = fr_thread_start("stopper", stop, NULL);
+    assert_true(stream_next(&watch, &body));
+    assert_int_equal(health_in(body), 2); /* told, then ended */
+    assert_false(stream_next(&watch, &body));
+    stream_end(&watch);
+    assert_int_equal(watch.code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(watch.message, "draining");
+    engine.next = 41;
+    client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_OK);
+    client_release(&watch);
+    client_release(&call);
+    fr_thread_join(stopper);
+}
+
+static void stopping_ends_a_call_that_outlasts_the_grace(void **state)
+{
+    struct client_call call;
+
+    (void)state;
+    tear_down(state);
+    options.drain_grace = 30;
+    assert_int_equal(serve_start(&serve, &options, &engine, NULL), FR_OK);
+    client_open(&client, serve_port(serve));
+    client_open(&admin, serve_admin_port(serve));
+    client_begin(&call, &client, RECOMMENDER "Recommend", ANN_AFTER_41, CLIENT_PATIENCE_MS);
+    wait_for_a_look();
+    stop(NULL);
+    client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_UNAVAILABLE);
+    client_release(&call);
+}
+
+static void an_address_that_is_taken_is_an_error_that_names_it(void **state)
+{
+    struct serve_options second = options;
+    struct serve *other = NULL;
+    struct fr_err err = {0};
+    char address[40], want[200];
+
+    (void)state;
+    snprintf(address, sizeof(address), "127.0.0.1:%d", serve_admin_port(serve));
+    snprintf(want, sizeof(want), "cannot listen on '%s': it is taken, or not an address of this machine", address);
+    second.admin_listen = address;
+    assert_int_equal(serve_start(&other, &second, &engine, &err), FR_IO);
+    assert_null(other);
+    assert_string_equal(err.text, want);
+    second.listen = "nowhere";
+    assert_int_equal(serve_start(&other, &second, &engine, &err), FR_IO);
+}
+
+static void two_threads_share_the_calls(void **state)
+{
+    (void)state;
+    tear_down(state);
+    options.threads = 2;
+    assert_int_equal(serve_start(&serve, &options, &engine, NULL), FR_OK);
+    client_open(&client, serve_port(serve));
+    client_open(&admin, serve_admin_port(serve));
+    many_calls_at_once_are_all_answered(state);
+    a_call_that_waits_is_answered_when_its_position_is_reached(state);
+}
+
+static void every_series_is_there_from_the_start(void **state)
+{
+    struct fr_writer text;
+
+    (void)state;
+    fr_writer_init(&text, 0);
+    fr_metric_write(&text, false);
+    fr_put_u8(&text, 0);
+    assert_non_null(strstr(text.at, "freshet_rpc_handled_total{method=\"Similar\",code=\"RESOURCE_EXHAUSTED\"} 0"));
+    assert_non_null(strstr(text.at, "freshet_rpc_handled_total{method=\"Explain\",code=\"UNIMPLEMENTED\"} 0"));
+    assert_non_null(strstr(text.at, "freshet_rpc_inflight{method=\"Checkpoint\"} 0"));
+    assert_non_null(strstr(text.at, "freshet_rpc_handling_seconds_count{method=\"GetItem\"} 0"));
+    assert_non_null(strstr(text.at, "freshet_rpc_rejected_total{reason=\"waiting\"} 0"));
+    fr_writer_release(&text);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(every_series_is_there_from_the_start),
+        TEST(a_call_is_answered),
+        TEST(a_refusal_carries_its_words),
+        TEST(an_unknown_method_is_unimplemented_at_once),
+        TEST(a_call_without_a_message_is_invalid),
+        TEST(a_message_beyond_the_limit_is_resource_exhausted),
+        TEST(many_calls_at_once_are_all_answered),
+        TEST(a_call_that_waits_is_answered_when_its_position_is_reached),
+        TEST(a_position_that_is_not_reached_in_time_exceeds_the_deadline),
+        TEST(more_waiting_calls_than_allowed_are_refused_and_hanging_up_makes_room),
+        TEST(a_checkpoint_is_answered_when_it_is_written),
+        TEST(health_follows_the_daemons_state_and_each_listener_knows_its_service),
+        TEST(health_is_pushed_when_it_changes),
+        TEST(reflection_answers_several_questions_on_one_stream_under_both_names),
+        TEST(new_calls_of_a_draining_server_are_unavailable),
+        TEST(stopping_lets_a_call_in_flight_finish_and_ends_streams),
+        TEST(stopping_ends_a_call_that_outlasts_the_grace),
+        TEST(an_address_that_is_taken_is_an_error_that_names_it),
+        TEST(two_threads_share_the_calls),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
