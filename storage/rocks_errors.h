@@ -1,4 +1,4 @@
-/* rocks_errors.h -- what RocksDB's error texts mean. Apart, so that a test may ask without each. Thread: any. */
+/* rocks_errors.h -- what RocksDB's error texts mean; apart, so that a test can ask. Thread: any. */
 #ifndef FR_ROCKS_ERRORS_H
 #define FR_ROCKS_ERRORS_H
 

@@ -81,27 +81,21 @@ void apply_make_room(struct engine *engine, uint32_t users, uint32_t items)
 }
 
 /* Handles are made in log order. Room is made first, so that a reader never meets a handle that has none. */
-static uint32_t resolve_user(struct engine *engine, struct fr_bytes id, uint64_t hash)
+static uint32_t make_user(struct engine *engine, struct fr_bytes id, uint64_t hash)
 {
-    uint32_t user = dict_find(engine->users, id, hash);
-
-    if (user != DICT_NONE || dict_len(engine->users) == engine->options.users_max)
-        return user;
     histories_extend(engine->histories, dict_len(engine->users) + 1);
-    user = dict_add(engine->users, id, hash);
+    uint32_t user = dict_add(engine->users, id, hash);
+
     if (user != DICT_NONE)
         journal_put(engine->journal, TABLE_USERS, user, 0, id.at, id.len);
     return user;
 }
 
-static uint32_t resolve_item(struct engine *engine, struct fr_bytes id, uint64_t hash)
+static uint32_t make_item(struct engine *engine, struct fr_bytes id, uint64_t hash)
 {
-    uint32_t item = dict_find(engine->items, id, hash);
-
-    if (item != DICT_NONE || dict_len(engine->items) == engine->options.items_max)
-        return item;
     apply_make_room(engine, dict_len(engine->users), dict_len(engine->items) + 1);
-    item = dict_add(engine->items, id, hash);
+    uint32_t item = dict_add(engine->items, id, hash);
+
     if (item != DICT_NONE)
         journal_put(engine->journal, TABLE_ITEMS, item, 0, id.at, id.len);
     return item;
@@ -183,7 +177,7 @@ static void learn(struct engine *engine, uint32_t user, uint32_t item, const str
     touch.fresh = at == UINT32_MAX;
     if (!touch.fresh)
         touch.sequence = touch.history.sequence[at];
-    if (engine->evaluator && touch.fresh)
+    if (engine->evaluator && touch.fresh && touch.history.len && event->weight > 0)
         evaluate(engine->evaluator, event->user, event->item);
     for (size_t m = 0; m < engine->learners_len; m++)
         engine->learners[m].ops->learn(engine->learners[m].model, &touch);
@@ -223,29 +217,44 @@ static void refuse(struct engine *engine, const struct event *event, const char 
     outbox_add(engine, &rejected);
 }
 
+/* The bound of the state that stands against the event; NULL if none does. DICT_NONE: new. */
+static const char *bound_against(const struct engine *engine, uint32_t user, uint32_t item)
+{
+    if (user == DICT_NONE && dict_len(engine->users) >= engine->options.users_max)
+        return "user_id is new and engine.users_max users are known";
+    if (user != DICT_NONE && histories_next_sequence(engine->histories, user) == UINT32_MAX)
+        return "user_id has had 4294967295 items, and sequence numbers are never used again";
+    if (item == DICT_NONE && dict_len(engine->items) >= engine->options.items_max)
+        return "item_id is new and engine.items_max items are known";
+    return NULL;
+}
+
+/* Bounds come first: what is refused leaves no trace, no new id and no event_id by which its second coming would be a repeat. */
 static void apply_event(struct engine *engine, const struct event *event, const struct resolved *resolved)
 {
+    uint32_t user = resolved->user, item = resolved->item;
+
+    if (user == DICT_NONE) /* an event before it in the chunk may have made it */
+        user = dict_find(engine->users, event->user, resolved->user_hash);
+    if (item == DICT_NONE)
+        item = dict_find(engine->items, event->item, resolved->item_hash);
+    const char *bound = bound_against(engine, user, item);
+    if (bound) {
+        refuse(engine, event, bound);
+        return;
+    }
     if (engine->dedup && (event->repeat_high || event->repeat_low) && event->logged >= 0 &&
         dedup_seen(engine->dedup, event->partition, event->repeat_high, event->repeat_low, event->logged,
                    engine->journal)) {
         fr_count(engine->duplicate_series, 1);
         return;
     }
-    uint32_t user = resolved->user, item = resolved->item;
     if (user == DICT_NONE)
-        user = resolve_user(engine, event->user, resolved->user_hash);
-    if (user == DICT_NONE) {
-        refuse(engine, event, "user_id is new and engine.users_max users are known");
-        return;
-    }
-    if (histories_next_sequence(engine->histories, user) == UINT32_MAX) {
-        refuse(engine, event, "user_id has had 4294967295 items, and sequence numbers are never used again");
-        return;
-    }
+        user = make_user(engine, event->user, resolved->user_hash);
     if (item == DICT_NONE)
-        item = resolve_item(engine, event->item, resolved->item_hash);
-    if (item == DICT_NONE) {
-        refuse(engine, event, "item_id is new and engine.items_max items are known");
+        item = make_item(engine, event->item, resolved->item_hash);
+    if (user == DICT_NONE || item == DICT_NONE) {
+        refuse(engine, event, "the ids known take all the room there is for ids");
         return;
     }
     if (event->when > atomic_load_explicit(&engine->now, memory_order_relaxed))
@@ -282,7 +291,8 @@ static void count_batch(struct engine *engine, const struct event_batch *batch)
         engine->type_counts[t] = 0;
     }
     atomic_fetch_add_explicit(&engine->events, applied, memory_order_relaxed);
-    atomic_store_explicit(&engine->changed, wall, memory_order_relaxed);
+    if (applied) /* feed gives empty batches too */
+        atomic_store_explicit(&engine->changed, wall, memory_order_relaxed);
     if (applied && !atomic_load_explicit(&engine->uncommitted_since, memory_order_relaxed))
         atomic_store_explicit(&engine->uncommitted_since, wall, memory_order_relaxed);
     for (uint32_t i = 0; i < batch->len; i++)

@@ -43,6 +43,13 @@ void engine_batch_give(struct engine *engine, struct event_batch *batch)
     fr_queue_push(engine->given, batch, -1); /* room for all batches: never waits */
 }
 
+/* One at most is on its way: with more the queue could be full of them while the engine takes nothing, and feed would wait. */
+void engine_nudge(struct engine *engine)
+{
+    if (!atomic_exchange(&engine->nudged, true))
+        fr_queue_push(engine->given, &engine->nudge, 0);
+}
+
 /* ---- the loop ---- */
 
 static bool journal_full(const struct engine *engine)
@@ -69,7 +76,9 @@ static void run(void *arg)
             checkpoint_wait_due(engine->checkpoint, BUSY_MS);
         else
             batch = fr_queue_pop(engine->given, stopping ? 0 : journal_empty(engine->journal) ? IDLE_MS : BUSY_MS);
-        if (batch && batch != &engine->nudge) {
+        if (batch == &engine->nudge) {
+            atomic_store(&engine->nudged, false);
+        } else if (batch) {
             apply_batch(engine, batch);
             atomic_fetch_add_explicit(&engine->batches_done, 1, memory_order_release);
             give_back(engine, batch);
@@ -183,8 +192,7 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
         return status;
     }
     journal_reset(engine->journal); /* loading is no change */
-    if (options->evaluate_every)
-        engine->evaluator = evaluator_new(engine);
+    engine->evaluator = evaluator_new(engine);
     *ret_engine = engine;
     return FR_OK;
 }
@@ -212,14 +220,16 @@ bool engine_stop(struct engine *engine, struct fr_err *err)
         return true;
     engine_checkpoint_ask(engine); /* whatever was given so far goes into a last freeze */
     atomic_store_explicit(&engine->stop, true, memory_order_release);
-    fr_queue_push(engine->given, &engine->nudge, 0);
+    engine_nudge(engine);
     fr_thread_join(engine->thread);
     engine->thread = NULL;
     checkpoint_hurry(engine->checkpoint);
-    if (checkpoint_wait_due(engine->checkpoint, STOP_MS))
+    if (checkpoint_wait_due(engine->checkpoint, STOP_MS)) {
         publish_freeze(engine);
-    else
-        saved = false; /* the store does not take the journal before: what is in memory will be read from Kafka again */
+    } else { /* what is in memory will be read from Kafka again */
+        saved = false;
+        fr_fail(err, FR_IO, "the store has not taken the checkpoint before within %d s", STOP_MS / 1000);
+    }
     saved = checkpoint_stop(engine->checkpoint, err) && saved;
     engine->checkpoint = NULL;
     fr_metric_collector_remove(publish_figures, engine);

@@ -105,7 +105,9 @@ struct engine {
     _Atomic int64_t changed;         /* wall time of the last batch */
     _Atomic uint64_t batches_given, batches_done;
     _Atomic int64_t batch_oldest[BATCHES * 2]; /* oldest Kafka time in batch number n, at n mod its length */
-    _Atomic int64_t uncommitted_since; /* wall time of the oldest batch no write holds; 0: none */
+    _Atomic int64_t uncommitted_since; /* wall time of the oldest batch in the journal of the moment; 0: none */
+    _Atomic int64_t unwritten_since;   /* the same of the journal handed over and not written yet; older, if any */
+    _Atomic bool nudged;               /* `nudge` is among the given: it never takes a batch's place there */
 
     /* engine's thread only */
     struct journal *journal;
@@ -151,6 +153,7 @@ struct partition *partition_at(const struct engine *engine, uint32_t index); /* 
 struct partition *partition_make(struct engine *engine, uint32_t index, const char *topic, size_t topic_len, int32_t number);
 void publish_positions(struct engine *engine);                               /* engine */
 void publish_freeze(struct engine *engine);                                  /* engine: when due, hands the journal over */
+void engine_nudge(struct engine *engine);                                    /* any: the engine looks around */
 void publish_written(void *engine, uint64_t number);                         /* checkpoint */
 void publish_synced(void *engine, uint64_t number);                          /* checkpoint */
 void publish_figures(void *engine);                                          /* metrics collector */
@@ -176,7 +179,7 @@ void extremes_update(struct extremes *extremes, uint32_t user); /* the user's hi
 bool extremes_at(const struct extremes *extremes, when_ms now, double *ret_min, double *ret_max);
 
 /* evaluate.c; thread: engine */
-struct evaluator *evaluator_new(struct engine *engine);
+struct evaluator *evaluator_new(struct engine *engine); /* NULL: off; its series are there all the same */
 void evaluator_free(struct evaluator *evaluator);
 void evaluate(struct evaluator *evaluator, struct fr_bytes user, struct fr_bytes item);
 

@@ -1,8 +1,8 @@
 /*
  * evaluate.c -- prequential quality: test, then train.
  *
- * One in `evaluate_every` first meetings of a known user and an item is ranked before it is learned: are we about to recommend what
- * the user is about to choose? Over the last WINDOW samples, with r the item's rank in the list of 10 (none: a miss):
+ * One in `evaluate_every` first meetings of a user with a history and an item, of positive weight, is ranked before it is learned: are
+ * we about to recommend what the user is about to choose? Over the last WINDOW samples, with r the item's rank in the list of 10 (none: a miss):
  *
  *     hit_rate = mean [r <= 10]     ndcg = mean 1 / log2(1 + r)     mrr = mean 1 / r
  *
@@ -28,15 +28,21 @@ struct evaluator {
 
 struct evaluator *evaluator_new(struct engine *engine)
 {
-    struct evaluator *evaluator = fr_zalloc(1, sizeof(*evaluator));
     const char *model = engine->answering->ops->name;
+    struct fr_series *hit_rate = fr_series(FR_M_MODEL_QUALITY, model, "hit_rate_10", "10000");
+    struct fr_series *ndcg = fr_series(FR_M_MODEL_QUALITY, model, "ndcg_10", "10000");
+    struct fr_series *mrr = fr_series(FR_M_MODEL_QUALITY, model, "mrr_10", "10000");
+    struct evaluator *evaluator;
 
+    if (!engine->options.evaluate_every)
+        return NULL; /* the series stay at 0 */
+    evaluator = fr_zalloc(1, sizeof(*evaluator));
     evaluator->engine = engine;
     evaluator->reader = reader_new(engine);
     evaluator->until_next = engine->options.evaluate_every;
-    evaluator->hit_rate = fr_series(FR_M_MODEL_QUALITY, model, "hit_rate_10", "10000");
-    evaluator->ndcg = fr_series(FR_M_MODEL_QUALITY, model, "ndcg_10", "10000");
-    evaluator->mrr = fr_series(FR_M_MODEL_QUALITY, model, "mrr_10", "10000");
+    evaluator->hit_rate = hit_rate;
+    evaluator->ndcg = ndcg;
+    evaluator->mrr = mrr;
     return evaluator;
 }
 

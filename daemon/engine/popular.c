@@ -3,7 +3,7 @@
  *
  * n_i stands in one run of u32, and each page of 4096 items has a peak that no n_i in it exceeds. A question walks the
  * pages and skips those whose peak is below the k-th best so far; since popular items tend to be met early, that is most
- * of them. Exact at any moment, nothing to maintain but the peak (which only rises until the page is walked).
+ * of them. Exact at any moment, nothing to maintain but the peak (which only rises: where many have left, a page is walked for nothing).
  * Thread: each reader its own.
  */
 #include "engine_private.h"

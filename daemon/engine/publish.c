@@ -8,6 +8,7 @@
  * Positions are stored with release after the batch's effects: a reader that loads a position sees all events before it.
  */
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,7 +190,8 @@ void publish_freeze(struct engine *engine)
     engine->freezes_tail = &freeze->after;
     cover_asked(engine, freeze->number);
     pthread_mutex_unlock(&engine->lock);
-    atomic_store_explicit(&engine->uncommitted_since, 0, memory_order_relaxed);
+    atomic_store(&engine->unwritten_since, atomic_load(&engine->uncommitted_since));
+    atomic_store(&engine->uncommitted_since, 0); /* second: whoever reads them in turn finds it in one of them */
     engine->journal = checkpoint_give(engine->checkpoint, engine->journal, freeze->number);
     fr_observe(engine->pause_series, (double)(fr_mono_ns() - begin) / 1e9);
 }
@@ -198,8 +200,10 @@ void publish_freeze(struct engine *engine)
 
 void publish_written(void *context, uint64_t number)
 {
-    (void)context;
-    (void)number;
+    struct engine *engine = context;
+
+    (void)number; /* one journal at a time is with the checkpoint's thread: it is that one */
+    atomic_store(&engine->unwritten_since, 0);
 }
 
 void publish_synced(void *context, uint64_t number)
@@ -231,7 +235,7 @@ uint64_t engine_checkpoint_ask(struct engine *engine)
     uint64_t ticket = ++engine->asked;
     pthread_mutex_unlock(&engine->lock);
     checkpoint_hurry(engine->checkpoint);
-    fr_queue_push(engine->given, &engine->nudge, 0); /* full: the engine is awake anyway */
+    engine_nudge(engine);
     return ticket;
 }
 
@@ -262,7 +266,8 @@ bool engine_checkpoint_done(struct engine *engine, uint64_t ticket, struct engin
 
 /*
  * Age of the oldest record of a partition that is in the log and not applied. Its own time is known once it is fetched; before
- * that it is at least as new as the last one applied, and it came after the partition was last caught up.
+ * that it is at least as new as the last one applied, and it came after the partition was last caught up. With neither it may
+ * be of any age.
  */
 double partition_staleness(const struct engine *engine, const struct partition *partition, when_ms wall)
 {
@@ -278,13 +283,16 @@ double partition_staleness(const struct engine *engine, const struct partition *
         int64_t caught_up = atomic_load_explicit(&partition->caught_up, memory_order_relaxed);
         since = last > caught_up ? last : caught_up;
     }
-    return since > 0 && wall > since ? (double)(wall - since) / 1000 : 0;
+    if (since <= 0)
+        return INFINITY;
+    return wall > since ? (double)(wall - since) / 1000 : 0;
 }
 
 double engine_staleness(const struct engine *engine, when_ms wall)
 {
     uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
     uint64_t done = atomic_load_explicit(&engine->batches_done, memory_order_acquire);
+    uint64_t given = atomic_load_explicit(&engine->batches_given, memory_order_acquire);
     double stalest = 0;
 
     for (uint32_t i = 0; i < len; i++) {
@@ -292,7 +300,7 @@ double engine_staleness(const struct engine *engine, when_ms wall)
         if (staleness > stalest)
             stalest = staleness;
     }
-    if (done < atomic_load_explicit(&engine->batches_given, memory_order_acquire)) {
+    for (; done < given; done++) {
         int64_t oldest = atomic_load_explicit(&engine->batch_oldest[done % (BATCHES * 2)], memory_order_relaxed);
         if (oldest >= 0 && wall > oldest && (double)(wall - oldest) / 1000 > stalest)
             stalest = (double)(wall - oldest) / 1000;
@@ -354,7 +362,8 @@ static void state_figures(struct engine *engine)
 void publish_figures(void *context)
 {
     struct engine *engine = context;
-    when_ms since = atomic_load(&engine->uncommitted_since);
+    when_ms young = atomic_load(&engine->uncommitted_since), old = atomic_load(&engine->unwritten_since);
+    when_ms since = old ? old : young;
     uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
 
     state_figures(engine);

@@ -84,7 +84,10 @@ static bool load_user(void *context, uint32_t row, const uint32_t *columns, cons
 {
     struct engine *engine = context;
 
-    return len == 1 && columns[0] == 0 && row < engine->options.users_max && load_id(engine->users, row, cells[0]);
+    if (len != 1 || columns[0] != 0 || row >= engine->options.users_max || !load_id(engine->users, row, cells[0]))
+        return false;
+    histories_extend(engine->histories, row + 1); /* also of one whose history is empty, and not stored */
+    return true;
 }
 
 static bool load_item(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
@@ -113,7 +116,6 @@ static bool load_history(void *context, uint32_t row, const uint32_t *columns, c
     for (size_t i = 0; i + 1 < len; i++)
         if (columns[i] >= dict_len(engine->items))
             return false;
-    histories_extend(engine->histories, row + 1);
     if (!histories_load(engine->histories, row, cells[len - 1], columns, cells, len - 1))
         return false;
     for (size_t i = 0; i + 1 < len; i++) {

@@ -15,7 +15,6 @@
  *
  * Thread: any, inside an epoch.
  */
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 

@@ -10,7 +10,6 @@
  *   sar_retrieve_quiet  the same for histories of items drawn evenly, whose rows are short
  *                       baseline of both: one sequential read of as many bytes as the rows of the query have
  */
-#include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
 

@@ -1,0 +1,356 @@
+/*
+ * engine_edge_test.c -- the engine where it is tight: bounds that are reached, a disk that refuses, what metrics and
+ * staleness say before anything is known.
+ */
+#include <math.h>
+
+#include "engine_world.h"
+#include "freshet/codec.h"
+
+/* ---- a store that is sick at will ---- */
+
+static struct {
+    const struct store_ops *healthy;
+    struct store_ops ops;
+    atomic_bool sick;
+    atomic_int refused;
+} ward;
+
+static int ward_write(struct store *store, struct store_batch *batch, struct fr_err *err)
+{
+    if (!atomic_load(&ward.sick))
+        return ward.healthy->write(store, batch, err);
+    atomic_fetch_add(&ward.refused, 1);
+    return fr_fail(err, FR_FULL, "the disk is full");
+}
+
+static struct store *ward_store_new(void)
+{
+    struct store *store = store_memory_new(NULL);
+
+    ward.healthy = store->ops;
+    ward.ops = *store->ops;
+    ward.ops.write = ward_write;
+    store->ops = &ward.ops;
+    atomic_store(&ward.sick, false);
+    atomic_store(&ward.refused, 0);
+    return store;
+}
+
+static uint64_t patience(void)
+{
+    return fr_mono_ns() + 20000000000ULL;
+}
+
+/* From here on one journal is with the checkpoint's thread, which cannot write it. */
+static void fall_sick(struct world *world)
+{
+    uint64_t deadline = patience();
+
+    atomic_store(&ward.sick, true);
+    town(world);
+    while (!atomic_load(&ward.refused)) {
+        assert_true(fr_mono_ns() < deadline);
+        sched_yield();
+    }
+}
+
+/* Many asking for a checkpoint must not fill the way by which feed gives its batches: feed would wait for the disk, and nobody
+ * could stop it. */
+static void asking_for_checkpoints_takes_no_batch_its_place(void **state)
+{
+    struct world world = {.store = ward_store_new()};
+    struct engine_options options = parity();
+    const struct event more = event(6, "dan", "apple", NOON);
+
+    (void)state;
+    options.uncommitted_mb_max = 0; /* the second journal is full as soon as there is anything in it */
+    begin(&world, &options);
+    fall_sick(&world);
+    give(&world, &more, 1);
+    await(&world, 7);
+    for (int i = 0; i < 2 * BATCHES; i++)
+        engine_checkpoint_ask(world.engine);
+    assert_true(fr_queue_len(world.engine->given) <= 1);
+    struct event_batch *batch;
+    int batches = 0;
+    for (; (batch = engine_batch_take(world.engine, 0)); batches++)
+        engine_batch_give(world.engine, batch);
+    assert_true(batches <= BATCHES);
+    atomic_store(&ward.sick, false);
+    checkpoint(&world);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+static double uncommitted_seconds(struct world *world)
+{
+    publish_figures(world->engine);
+    return fr_series_value(FR_SERIES(FR_M_UNCOMMITTED));
+}
+
+static void what_the_disk_refuses_counts_as_uncommitted(void **state)
+{
+    struct world world = {.store = ward_store_new()};
+    struct engine_options options = parity();
+    uint64_t deadline = patience();
+
+    (void)state;
+    begin(&world, &options);
+    fall_sick(&world);
+    while (uncommitted_seconds(&world) <= 0) {
+        assert_true(fr_mono_ns() < deadline);
+        sched_yield();
+    }
+    atomic_store(&ward.sick, false);
+    checkpoint(&world);
+    assert_true(uncommitted_seconds(&world) == 0);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+/* ---- bounds of the state ---- */
+
+static void a_refused_event_leaves_no_trace(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct event refused = event(1, "bob", "bread", NOON), again = event(2, "bob", "bread", NOON);
+
+    (void)state;
+    refused.repeat_high = again.repeat_high = 42;
+    options.items_max = 1;
+    begin(&world, &options);
+    give(&world, (const struct event[]){event(0, "ann", "apple", NOON), refused}, 2);
+    await(&world, 2);
+    assert_int_equal(dict_len(world.engine->users), 1);
+    end(&world);
+    options.items_max = 10;
+    begin(&world, &options);
+    give(&world, &again, 1); /* sent again, it is no repeat of anything */
+    await(&world, 3);
+    assert_string_equal(recommend(&world, "bob", (struct ask){.include_seen = true}), "bread 1.000000 apple 0.000000");
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+static void a_user_stored_without_a_history_can_begin_one(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct fr_err err;
+
+    (void)state;
+    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_OK);
+    histories_extend(world.engine->histories, 1);
+    assert_int_equal(dict_add(world.engine->users, FR_BYTES("eve"), dict_hash(FR_BYTES("eve"))), 0);
+    journal_put(world.engine->journal, TABLE_USERS, 0, 0, "eve", 3);
+    assert_int_equal(engine_start(world.engine, &err), FR_OK);
+    end(&world);
+    begin(&world, &options);
+    assert_int_equal(dict_len(world.engine->users), 1);
+    give(&world, (const struct event[]){event(0, "eve", "apple", NOON)}, 1);
+    await(&world, 1);
+    assert_string_equal(recommend(&world, "eve", (struct ask){.include_seen = true}), "apple 1.000000");
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+/* Three items fit. The fourth event is older than all of them: it is the one that goes, with everything counted for it. */
+static void a_newcomer_that_is_the_oldest_goes_at_once(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)}, never = {.store = store_memory_new(NULL)};
+    struct engine_options options = product();
+    const struct event events[] = {
+        event(0, "ann", "apple", NOON),     event(1, "ann", "bread", NOON),    event(2, "ann", "cheese", NOON),
+        event(3, "bob", "apple", NOON),     event(4, "bob", "dill", NOON),     event(5, "ann", "dill", NOON - 1000),
+    };
+
+    (void)state;
+    options.history_max = 3;
+    begin(&world, &options);
+    begin(&never, &options);
+    give(&world, events, 6);
+    give(&never, events, 5);
+    await(&world, 6);
+    await(&never, 5);
+    char without[256];
+    snprintf(without, sizeof(without), "%s", recommend(&never, "ann", (struct ask){.include_seen = true}));
+    assert_string_equal(recommend(&world, "ann", (struct ask){.include_seen = true}), without);
+    assert_int_equal(users_of(world.engine, dict_find(world.engine->items, FR_BYTES("dill"), dict_hash(FR_BYTES("dill")))), 1);
+    end(&world);
+    end(&never);
+    world.store->ops->close(world.store);
+    never.store->ops->close(never.store);
+}
+
+/* ---- staleness ---- */
+
+static void behind_with_nothing_applied_is_of_any_age(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+
+    (void)state;
+    begin(&world, &options);
+    assert_true(engine_staleness(world.engine, NOON) == 0); /* no end is known */
+    engine_partition_says(world.engine, world.partition, PARTITION_RUNNING, 7, -1);
+    assert_true(isinf(engine_staleness(world.engine, NOON)));
+    town(&world); /* offsets 0 to 5, all of noon */
+    assert_true(engine_staleness(world.engine, NOON + 2500) == 2.5);
+    engine_partition_says(world.engine, world.partition, PARTITION_RUNNING, 6, -1);
+    assert_true(engine_staleness(world.engine, NOON + 2500) == 0);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+static void the_oldest_record_of_all_batches_given_says_how_stale(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct fr_err err;
+    int64_t next;
+
+    (void)state;
+    /* No thread runs: both batches wait. */
+    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_OK);
+    assert_int_equal(engine_partition(world.engine, TOPIC, 0, &world.partition, &next, &err), FR_OK);
+    give(&world, (const struct event[]){event(0, "ann", "apple", NOON + 3000)}, 1);
+    give(&world, (const struct event[]){event(1, "bob", "apple", NOON + 1000)}, 1);
+    assert_true(engine_staleness(world.engine, NOON + 4000) == 3);
+    engine_free(world.engine);
+    world.store->ops->close(world.store);
+}
+
+static void batches_without_events_do_not_make_the_state_young(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct engine_status *status = fr_alloc(sizeof(*status));
+    struct fr_err err;
+
+    (void)state;
+    begin(&world, &options);
+    town(&world);
+    atomic_store(&world.engine->changed, 1); /* long ago */
+    give(&world, (const struct event[]){{.kind = EVENT_POSITION, .offset = 9, .logged = -1}}, 1);
+    await(&world, 9);
+    assert_true(engine_stop(world.engine, &err)); /* that batch is done to the end */
+    engine_status(world.engine, status);
+    assert_true(status->age_seconds > 1e9);
+    engine_free(world.engine);
+    free(status);
+    world.store->ops->close(world.store);
+}
+
+/* ---- prequential quality ---- */
+
+static double quality(const char *metric)
+{
+    return fr_series_value(fr_series(FR_M_MODEL_QUALITY, "sar", metric, "10000"));
+}
+
+static void quality_is_there_from_the_start_even_if_nobody_measures(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct fr_writer text;
+
+    (void)state;
+    options.evaluate_every = 0;
+    begin(&world, &options);
+    fr_writer_init(&text, 0);
+    fr_metric_write(&text, false);
+    fr_put_u8(&text, 0);
+    assert_non_null(strstr(text.at, "freshet_model_quality{model=\"sar\",metric=\"hit_rate_10\",window=\"10000\"} 0\n"));
+    fr_writer_release(&text);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+/*
+ * Ranked are the choices of those who have a history: ann bread (nobody has had it: a miss), bob bread (behind apple, which he
+ * has had, the only one left: rank 1), bob cheese (a miss). Not ranked: everybody's first item, and bob's dislike of dill.
+ */
+static void quality_is_measured_on_choices_of_known_users(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct event dislike = event(6, "bob", "dill", NOON);
+
+    (void)state;
+    dislike.weight = -2;
+    options.evaluate_every = 1;
+    begin(&world, &options);
+    town(&world);
+    give(&world, &dislike, 1);
+    await(&world, 7);
+    assert_float_equal(quality("hit_rate_10"), 1.0 / 3, 1e-12);
+    assert_float_equal(quality("ndcg_10"), 1.0 / 3, 1e-12);
+    assert_float_equal(quality("mrr_10"), 1.0 / 3, 1e-12);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+/* ---- answers ---- */
+
+static void fallback_says_whether_a_popular_item_is_in_the_answer(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = product();
+    const struct fr_bytes nothing = FR_BYTES("zucchini"), bread = FR_BYTES("bread");
+    const struct ask_seed unknown = {.item = FR_BYTES("zucchini")}, apple = {.item = FR_BYTES("apple"), .weight = -1};
+
+    (void)state;
+    begin(&world, &options);
+    town(&world);
+    assert_string_equal(recommend(&world, "zoe", (struct ask){.include = &nothing, .include_len = 1}), "");
+    assert_string_equal(recommend(&world, "zoe", (struct ask){.include = &bread, .include_len = 1}),
+                        "bread 0.000000 fallback");
+    assert_string_equal(recommend(&world, "zoe", (struct ask){.seeds = &unknown, .seeds_len = 1, .k = 1}),
+                        "apple 0.000000 fallback");
+    /* A seed of negative weight is evidence against: -2 / sqrt(404), -1 / sqrt(404). */
+    assert_string_equal(recommend(&world, "", (struct ask){.seeds = &apple, .seeds_len = 1, .include_seen = true}),
+                        "cheese -0.049752 bread -0.099504");
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+static void a_user_who_is_forgotten_is_unknown(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct fr_err err;
+
+    (void)state;
+    begin(&world, &options);
+    town(&world);
+    end(&world);
+    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_OK);
+    apply_forget_user(world.engine, dict_find(world.engine->users, FR_BYTES("cat"), dict_hash(FR_BYTES("cat"))));
+    assert_int_equal(engine_start(world.engine, &err), FR_OK);
+    assert_string_equal(recommend(&world, "cat", (struct ask){0}),
+                        "apple 0.000000 bread 0.000000 cheese 0.000000 fallback");
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quality_is_there_from_the_start_even_if_nobody_measures),
+        cmocka_unit_test(quality_is_measured_on_choices_of_known_users),
+        cmocka_unit_test(asking_for_checkpoints_takes_no_batch_its_place),
+        cmocka_unit_test(what_the_disk_refuses_counts_as_uncommitted),
+        cmocka_unit_test(a_refused_event_leaves_no_trace),
+        cmocka_unit_test(a_user_stored_without_a_history_can_begin_one),
+        cmocka_unit_test(a_newcomer_that_is_the_oldest_goes_at_once),
+        cmocka_unit_test(behind_with_nothing_applied_is_of_any_age),
+        cmocka_unit_test(the_oldest_record_of_all_batches_given_says_how_stale),
+        cmocka_unit_test(batches_without_events_do_not_make_the_state_young),
+        cmocka_unit_test(fallback_says_whether_a_popular_item_is_in_the_answer),
+        cmocka_unit_test(a_user_who_is_forgotten_is_unknown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
