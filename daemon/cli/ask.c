@@ -109,30 +109,49 @@ static int add_seeds(Freshet__V1__RecommendRequest *request, const struct texts 
     return CLI_DONE;
 }
 
-static int recommend_one(const struct common *common, Freshet__V1__RecommendRequest *request, const char *user,
-                         const struct titles *titles)
+static int recommend_table(const struct common *common, Freshet__V1__RecommendRequest *request, const struct texts *users,
+                           const struct titles *titles)
 {
-    Freshet__V1__RecommendResponse *answer;
-
-    request->user_id = data_of(user);
-    int status = call(common, SERVICE "Recommend", request, &freshet__v1__recommend_response__descriptor, &answer);
-    if (status)
-        return status;
-    if (common_json(common)) {
-        json_print(&answer->base);
-    } else {
-        if (user && *user)
-            printf("%s%s\n", user, answer->fallback ? "  (too little known: popular items fill in)" : "");
+    for (size_t i = 0; i < users->len; i++) {
+        Freshet__V1__RecommendResponse *answer;
+        request->user_id = data_of(users->at[i]);
+        if (call(common, SERVICE "Recommend", request, &freshet__v1__recommend_response__descriptor, &answer))
+            return CLI_FAILED;
+        if (i)
+            putchar('\n');
+        if (*users->at[i])
+            printf("%s%s\n", users->at[i], answer->fallback ? "  (too little known: popular items fill in)" : "");
         show_items(answer->items, answer->n_items, titles, request->explain);
+        free_message(answer);
     }
-    free_message(answer);
     return CLI_DONE;
+}
+
+/* One document: the answer of one user, an array of those of several, or, when one cannot be had, none. */
+static int recommend_json(const struct common *common, Freshet__V1__RecommendRequest *request, const struct texts *users)
+{
+    const ProtobufCMessage **answers = fr_zalloc(users->len, sizeof(*answers));
+    int status = CLI_DONE;
+
+    for (size_t i = 0; i < users->len && !status; i++) {
+        request->user_id = data_of(users->at[i]);
+        status = call(common, SERVICE "Recommend", request, &freshet__v1__recommend_response__descriptor, &answers[i]);
+    }
+    if (!status) {
+        char *text = users->len == 1 ? json_text(answers[0]) : json_text_all(answers, users->len);
+        puts(text);
+        free(text);
+    }
+    for (size_t i = 0; i < users->len; i++)
+        free_message((void *)(uintptr_t)answers[i]);
+    free(answers);
+    return status;
 }
 
 int verb_recommend(int argc, char **argv)
 {
     static const struct usage usage = {"recommend", "[USER]... [OPTION]...",
-                                       "What to show each USER, or a session given by --seed.",
+                                       "What to show each USER, or a session given by --seed. JSON of several users is an array, in their order.",
                                        "freshet recommend 17850 -k 5 --explain --titles ops/data/online-retail/titles.tsv"};
     struct common common = common_defaults();
     struct texts users = {0}, seeds = {0}, exclude = {0}, include = {0};
@@ -174,12 +193,9 @@ int verb_recommend(int argc, char **argv)
     filter.n_include_items = include.len;
     filter.include_items = ids_of(&include);
     request.filter = &filter;
-    status = CLI_DONE;
-    for (size_t i = 0; i < (users.len ? users.len : 1) && !status; i++) {
-        if (i && !common_json(&common))
-            putchar('\n');
-        status = recommend_one(&common, &request, users.len ? users.at[i] : "", titles);
-    }
+    const struct texts asked = users.len ? users : (struct texts){.at = (const char *[]){""}, .len = 1};
+    status = common_json(&common) ? recommend_json(&common, &request, &asked)
+                                  : recommend_table(&common, &request, &asked, titles);
     titles_close(titles);
     return status;
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "freshet/bytes.h"
 #include "freshet/err.h"
@@ -71,13 +72,15 @@ int rpc_call(const char *server, const char *method, const ProtobufCMessage *req
 
 /* ---- what people and programs see ---- */
 
-bool cli_terminal(void); /* stdout is one */
+/* Is `file` a terminal that understands bold and "erase the line"? Not with TERM unset or dumb. */
+bool cli_terminal(FILE *file);
 
 struct table;
 enum { TABLE_LEFT, TABLE_RIGHT };
 /* `columns`: titles, one per column; `align`: TABLE_LEFT or TABLE_RIGHT each. */
 struct table *table_new(size_t columns, const char *const *titles, const int *align);
-void table_add(struct table *table, const char *const *cells); /* copies */
+/* Copies; what would move the cursor or begin an escape sequence is shown as \xHH: ids and titles are other people's text. */
+void table_add(struct table *table, const char *const *cells);
 void table_print(const struct table *table);                    /* bold titles on a terminal */
 void table_free(struct table *table);
 size_t table_width(const char *text); /* columns on a terminal: code points, not bytes */
@@ -85,6 +88,8 @@ size_t table_width(const char *text); /* columns on a terminal: code points, not
 /* proto3 JSON of any message: lowerCamelCase names, 64-bit integers as strings, ids as text. One line on stdout. */
 void json_print(const ProtobufCMessage *message);
 char *json_text(const ProtobufCMessage *message); /* malloc'ed */
+/* Several in one document: an array, in this order. */
+char *json_text_all(const ProtobufCMessage *const *messages, size_t len);
 
 /* Titles of items, by id. NULL when there is no file (or no such item). */
 struct titles;

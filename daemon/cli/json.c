@@ -159,13 +159,26 @@ static json_t *of_message(const ProtobufCMessage *message)
     return object;
 }
 
+static char *text_of(json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT);
+
+    json_decref(json);
+    return text;
+}
+
 char *json_text(const ProtobufCMessage *message)
 {
-    json_t *object = of_message(message);
-    char *text = json_dumps(object, JSON_COMPACT);
+    return text_of(of_message(message));
+}
 
-    json_decref(object);
-    return text;
+char *json_text_all(const ProtobufCMessage *const *messages, size_t len)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < len; i++)
+        json_array_append_new(all, of_message(messages[i]));
+    return text_of(all);
 }
 
 void json_print(const ProtobufCMessage *message)

@@ -1,8 +1,10 @@
 /*
  * main.c -- freshet VERB: one table, one file per family of verbs.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,9 +39,21 @@ int cli_fail(const char *format, ...)
     return CLI_FAILED;
 }
 
-bool cli_terminal(void)
+bool cli_terminal(FILE *file)
 {
-    return isatty(STDOUT_FILENO);
+    const char *term = getenv("TERM");
+
+    return isatty(fileno(file)) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+/* What was printed may still lie in a buffer, and the disk it goes to be full. */
+static int finish(int status)
+{
+    bool failed = ferror(stdout);
+
+    if (fflush(stdout) || failed)
+        return cli_fail("cannot write the output: %s", errno ? strerror(errno) : "an error before");
+    return status;
 }
 
 static void help(FILE *out)
@@ -58,15 +72,15 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         help(stdout);
-        return CLI_DONE;
+        return finish(CLI_DONE);
     }
     if (!strcmp(argv[1], "--version")) {
         puts("freshet " FRESHET_VERSION);
-        return CLI_DONE;
+        return finish(CLI_DONE);
     }
     for (size_t i = 0; i < VERBS; i++)
         if (!strcmp(argv[1], verbs[i].name))
-            return verbs[i].run(argc - 1, argv + 1);
+            return finish(verbs[i].run(argc - 1, argv + 1));
     cli_fail("there is no verb '%s'; freshet --help lists them", argv[1]);
     return CLI_USAGE;
 }

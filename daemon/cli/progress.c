@@ -5,7 +5,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "freshet/alloc.h"
@@ -26,7 +25,7 @@ struct progress *progress_new(const char *what, uint64_t total)
     progress->what = what;
     progress->total = total;
     progress->began_ns = progress->shown_ns = fr_mono_ns();
-    progress->terminal = isatty(STDERR_FILENO);
+    progress->terminal = cli_terminal(stderr);
     return progress;
 }
 

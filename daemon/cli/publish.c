@@ -164,6 +164,10 @@ static bool send_file(struct publish *publish, FILE *file, struct format *format
         progress_show(progress, publish->sent);
     }
     free(line);
+    if (good && ferror(file)) {
+        cli_fail("line %llu and what follows cannot be read: %s", (unsigned long long)publish->lines + 1, strerror(errno));
+        good = false;
+    }
     while (good && rd_kafka_outq_len(publish->producer) > 0 && !publish->failed) {
         rd_kafka_poll(publish->producer, POLL_MS);
         progress_show(progress, publish->delivered);
@@ -220,8 +224,13 @@ static int run(struct publish *publish, FILE *file, struct format *format)
         cli_fail("%llu records were not delivered: %s", (unsigned long long)publish->failed, publish->failure);
     if (good && publish->wait)
         good = wait_applied(publish);
-    fprintf(stderr, "%llu events published, %llu lines skipped, %llu bad\n", (unsigned long long)publish->delivered,
-            (unsigned long long)publish->skipped, (unsigned long long)publish->bad);
+    if (common_json(&publish->common))
+        printf("{\"published\":%llu,\"skipped\":%llu,\"bad\":%llu,\"failed\":%llu}\n",
+               (unsigned long long)publish->delivered, (unsigned long long)publish->skipped,
+               (unsigned long long)publish->bad, (unsigned long long)publish->failed);
+    else
+        fprintf(stderr, "%llu events published, %llu lines skipped, %llu bad\n", (unsigned long long)publish->delivered,
+                (unsigned long long)publish->skipped, (unsigned long long)publish->bad);
     rd_kafka_destroy(publish->producer);
     return good && !publish->bad ? CLI_DONE : CLI_FAILED;
 }
@@ -251,7 +260,9 @@ int verb_publish(int argc, char **argv)
     int status = options_read(&usage, rows, argc, argv, &files);
     struct format *format = status < 0 ? format_new(publish->format) : NULL;
 
-    if (status < 0 && files.len != 1) {
+    if (status < 0 && !common_check(&publish->common)) {
+        status = CLI_USAGE;
+    } else if (status < 0 && files.len != 1) {
         cli_fail("publish needs one FILE, or - for standard input");
         status = CLI_USAGE;
     } else if (status < 0 && !format) {

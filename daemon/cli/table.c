@@ -1,5 +1,5 @@
 /*
- * table.c -- aligned columns: two blanks apart, numbers to the right, titles bold on a terminal.
+ * table.c -- aligned columns: two blanks apart, numbers to the right, titles bold on a terminal. Control characters are shown, not obeyed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,14 +38,40 @@ struct table *table_new(size_t columns, const char *const *titles, const int *al
     return table;
 }
 
+/* The bytes of the control character at `text`: C0 and DEL have one, C1 (U+0080 to U+009F) two; 0: it is none. */
+static size_t control_len(const char *text)
+{
+    unsigned char first = (unsigned char)text[0], second = first ? (unsigned char)text[1] : 0;
+
+    if ((first && first < 0x20) || first == 0x7F)
+        return 1;
+    return first == 0xC2 && second >= 0x80 && second < 0xA0 ? 2 : 0;
+}
+
+static char *printable(const char *text)
+{
+    char *copy = fr_alloc(4 * strlen(text) + 1), *at = copy;
+
+    while (*text) {
+        size_t len = control_len(text);
+        if (len)
+            at += sprintf(at, "\\x%02X", (unsigned)(unsigned char)text[len - 1]);
+        else
+            *at++ = *text;
+        text += len ? len : 1;
+    }
+    *at = '\0';
+    return copy;
+}
+
 void table_add(struct table *table, const char *const *cells)
 {
     size_t len = table->rows * table->columns;
 
     fr_reserve((void **)&table->cells, &table->cap, len + table->columns, sizeof(*table->cells));
     for (size_t c = 0; c < table->columns; c++) {
-        size_t width = table_width(cells[c]);
-        table->cells[len + c] = fr_strdup(cells[c]);
+        table->cells[len + c] = printable(cells[c]);
+        size_t width = table_width(table->cells[len + c]);
         if (width > table->width[c])
             table->width[c] = width;
     }
@@ -67,10 +93,12 @@ static void print_row(const struct table *table, const char *const *cells)
 
 void table_print(const struct table *table)
 {
-    if (cli_terminal())
+    bool terminal = cli_terminal(stdout);
+
+    if (terminal)
         fputs("\033[1m", stdout);
     print_row(table, table->titles);
-    if (cli_terminal())
+    if (terminal)
         fputs("\033[0m", stdout);
     for (size_t r = 0; r < table->rows; r++)
         print_row(table, (const char *const *)table->cells + r * table->columns);

@@ -43,8 +43,13 @@ int titles_open(struct titles **ret, const char *path)
         fr_reserve((void **)&titles->at, &titles->cap, titles->len + 1, sizeof(*titles->at));
         titles->at[titles->len++] = (struct title){fr_strdup(line), fr_strdup(tab + 1)};
     }
+    int error = ferror(file) ? errno : 0;
     free(line);
     fclose(file);
+    if (error) {
+        titles_close(titles);
+        return cli_fail("cannot read '%s': %s", path, strerror(error));
+    }
     if (titles->len)
         qsort(titles->at, titles->len, sizeof(*titles->at), by_item);
     *ret = titles;

@@ -21,6 +21,7 @@ void changes_release(struct changes *changes)
     free(changes->spare);
     free(changes->blobs);
     free(changes->clears);
+    free(changes->index);
     *changes = (struct changes){0};
 }
 
@@ -82,18 +83,40 @@ static int by_row_then_latest(const void *a, const void *b)
     return (left->before < right->before) - (left->before > right->before);
 }
 
+static size_t index_home(const struct changes *changes, uint32_t row)
+{
+    return (size_t)(row * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (changes->index_len - 1);
+}
+
+/* Every change asks for its row's clear, so that a search by halves would cost more than the sort. */
+static void index_clears(struct changes *changes)
+{
+    assert(changes->clears_len < UINT32_MAX / 4);
+    changes->index_len = 16;
+    while (changes->index_len < 2 * changes->clears_len)
+        changes->index_len *= 2;
+    if (changes->index_cap < changes->index_len) {
+        changes->index_cap = changes->index_len;
+        changes->index = fr_realloc(changes->index, changes->index_cap * sizeof(*changes->index));
+    }
+    memset(changes->index, 0, changes->index_len * sizeof(*changes->index));
+    for (size_t i = 0; i < changes->clears_len; i++) {
+        size_t at = index_home(changes, changes->clears[i].row);
+        while (changes->index[at])
+            at = (at + 1) & (changes->index_len - 1);
+        changes->index[at] = (uint32_t)i + 1;
+    }
+}
+
+/* Of settled clears. There is at least one. */
 static const struct changes_clear *find_clear(const struct changes *changes, uint32_t row)
 {
-    size_t low = 0, high = changes->clears_len;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (changes->clears[middle].row < row)
-            low = middle + 1;
-        else
-            high = middle;
+    for (size_t at = index_home(changes, row); changes->index[at]; at = (at + 1) & (changes->index_len - 1)) {
+        const struct changes_clear *clear = &changes->clears[changes->index[at] - 1];
+        if (clear->row == row)
+            return clear;
     }
-    return low < changes->clears_len && changes->clears[low].row == row ? &changes->clears[low] : NULL;
+    return NULL;
 }
 
 /* Keeps of each cleared row its last clear, and drops the changes before it. */
@@ -108,6 +131,7 @@ static void forget_cleared(struct changes *changes)
         if (!kept || changes->clears[kept - 1].row != changes->clears[i].row)
             changes->clears[kept++] = changes->clears[i];
     changes->clears_len = kept;
+    index_clears(changes);
     kept = 0;
     for (size_t i = 0; i < changes->len; i++) {
         const struct changes_clear *clear = find_clear(changes, change_row(&changes->at[i]));

@@ -35,6 +35,8 @@ struct changes {
     size_t blobs_len, blobs_cap;
     struct changes_clear *clears; /* settled: by row, each once */
     size_t clears_len, clears_cap;
+    uint32_t *index; /* of the settled clears: open addressing by row, each a place in `clears` + 1, or 0 */
+    size_t index_len, index_cap;
 };
 
 void changes_release(struct changes *changes);

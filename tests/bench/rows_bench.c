@@ -96,7 +96,7 @@ static void bench_copies(uint64_t *random)
         uint64_t middle = fr_mono_ns();
         for (size_t k = 0; k < len; k++)
             sum += plain[k];
-        sink += sum;
+        sink = sink + sum;
         uint64_t end = fr_mono_ns();
         bench_round(&copy, (double)(middle - begin) / (double)entries, (double)(end - middle) / (double)entries);
     }

@@ -11,8 +11,8 @@ import grpc
 import testbed
 from testbed import admin_pb2, pb
 
-ROUNDS = 300 if testbed.LONG else 60
-EVENTS, ANSWERS = 1000, 25  # of each round, at least
+ROUNDS = 200 if testbed.LONG else 20
+EVENTS, ANSWERS = 2000, 100  # of each round, at least
 USERS, ITEMS, PARTITIONS, CALLERS = 400, 300, 4, 3
 
 

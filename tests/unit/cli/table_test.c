@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -17,8 +18,9 @@ int cli_fail(const char *format, ...)
     return CLI_FAILED;
 }
 
-bool cli_terminal(void)
+bool cli_terminal(FILE *file)
 {
+    (void)file;
     return false;
 }
 
@@ -47,6 +49,43 @@ static void json_is_that_of_proto3(void **state)
     assert_string_equal(text, "{\"items\":[{\"itemId\":\"a\\\"b\",\"score\":0.5}],\"fallback\":true,"
                               "\"asOf\":{\"eventTimeMs\":\"9007199254740993\"}}");
     free(text);
+}
+
+static void several_messages_are_one_json_document(void **state)
+{
+    Freshet__V1__Neighbour near = FRESHET__V1__NEIGHBOUR__INIT, far = FRESHET__V1__NEIGHBOUR__INIT;
+
+    (void)state;
+    near.id = data_of("near");
+    far.id = data_of("far");
+    char *text = json_text_all((const ProtobufCMessage *const[]){&near.base, &far.base}, 2);
+    assert_string_equal(text, "[{\"id\":\"near\"},{\"id\":\"far\"}]");
+    free(text);
+}
+
+/* An id may hold any character; it must not move the cursor, nor colour the terminal of whoever looks at it. */
+static void control_characters_are_shown_and_not_obeyed(void **state)
+{
+    static const char *const names[] = {"item"};
+    static const int align[] = {TABLE_LEFT};
+    struct table *table = table_new(1, names, align);
+    char said[256] = "", path[] = "/tmp/freshet-table-XXXXXX";
+    int kept = dup(STDOUT_FILENO), file = mkstemp(path);
+
+    (void)state;
+    table_add(table, (const char *const[]){"a\x1B[2Jb\r\n\x7F"});
+    table_add(table, (const char *const[]){"\xC2\x9B" "1m na\xC3\xAFve \xC2\xA0"});
+    fflush(stdout);
+    assert_true(file >= 0 && dup2(file, STDOUT_FILENO) >= 0);
+    table_print(table);
+    fflush(stdout);
+    assert_true(dup2(kept, STDOUT_FILENO) >= 0);
+    assert_true(pread(file, said, sizeof(said) - 1, 0) > 0);
+    assert_string_equal(said, "item\na\\x1B[2Jb\\x0D\\x0A\\x7F\n\\x9B" "1m na\xC3\xAFve \xC2\xA0\n");
+    close(kept);
+    close(file);
+    unlink(path);
+    table_free(table);
 }
 
 static void options_are_read_in_every_spelling(void **state)
@@ -81,6 +120,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(width_counts_characters),
         cmocka_unit_test(json_is_that_of_proto3),
+        cmocka_unit_test(several_messages_are_one_json_document),
+        cmocka_unit_test(control_characters_are_shown_and_not_obeyed),
         cmocka_unit_test(options_are_read_in_every_spelling),
     };
 

@@ -1,0 +1,105 @@
+/*
+ * freshet_test.c -- the client as a program: what it returns, and where it says what. Nobody listens on port 1.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+/* Runs `freshet ARGUMENTS REDIRECTIONS`; returns its exit status and what comes out. */
+static int run(const char *arguments, char *said, size_t room)
+{
+    char command[4096];
+
+    snprintf(command, sizeof(command), "%s %s", FRESHET, arguments);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    said[fread(said, 1, room - 1, pipe)] = '\0';
+    int status = pclose(pipe);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void a_failure_is_status_1_and_told_on_stderr_alone(void **state)
+{
+    static const char *const calls[] = {
+        "recommend ann --server 127.0.0.1:1",
+        "recommend ann bob --output json --server 127.0.0.1:1",
+        "status --output json --admin 127.0.0.1:1",
+        "recommend ann --titles /nowhere --server 127.0.0.1:1",
+        "recommend ann --titles / --server 127.0.0.1:1",
+        "publish /nowhere --brokers 127.0.0.1:1",
+    };
+    char call[256], said[4096];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+        snprintf(call, sizeof(call), "%s 2>/dev/null", calls[i]);
+        assert_int_equal(run(call, said, sizeof(said)), 1);
+        assert_string_equal(said, "");
+        snprintf(call, sizeof(call), "%s 2>&1 >/dev/null", calls[i]);
+        assert_int_equal(run(call, said, sizeof(said)), 1);
+        assert_memory_equal(said, "freshet: ", 9);
+    }
+}
+
+static void wrong_use_is_status_2(void **state)
+{
+    static const char *const calls[] = {
+        "", "fly", "recommend", "recommend --no", "status --output xml", "publish x --output xml", "publish", "user", "item a b",
+    };
+    char call[256], said[4096];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+        snprintf(call, sizeof(call), "%s 2>/dev/null", calls[i]);
+        assert_int_equal(run(call, said, sizeof(said)), 2);
+        assert_string_equal(said, "");
+    }
+}
+
+static void output_that_cannot_be_written_is_a_failure(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    assert_int_equal(run("--help 2>&1 >/dev/full", said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "No space left on device"));
+    assert_int_equal(run("recommend --help 2>&1 >/dev/full", said, sizeof(said)), 1);
+    assert_int_equal(run("--version", said, sizeof(said)), 0);
+}
+
+static void a_file_that_cannot_be_read_is_no_empty_file(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    assert_int_equal(run("publish / --brokers 127.0.0.1:1 2>&1", said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "directory"));
+}
+
+static void publish_tells_programs_in_json(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    assert_int_equal(run("publish /dev/null --brokers 127.0.0.1:1 --output json 2>/dev/null", said, sizeof(said)), 0);
+    assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failure_is_status_1_and_told_on_stderr_alone),
+        cmocka_unit_test(wrong_use_is_status_2),
+        cmocka_unit_test(output_that_cannot_be_written_is_a_failure),
+        cmocka_unit_test(a_file_that_cannot_be_read_is_no_empty_file),
+        cmocka_unit_test(publish_tells_programs_in_json),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
