@@ -1,9 +1,8 @@
 # fr_test(base/epoch fr_base): builds tests/unit/base/epoch_test.c with cmocka and registers it as base/epoch.
 # fr_fuzz(decode fr_feed): builds tests/fuzz/decode_fuzz.c as a libFuzzer target (only with FR_FUZZ).
 function(fr_test name)
-  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/tests/unit/${name}_test.c)
-    message(WARNING "tests/unit/${name}_test.c is not written yet")
-    return()
+  if(NOT BUILD_TESTING)
+    return() # ops/build: cmocka may not be there
   endif()
   string(REPLACE "/" "_" target ${name})
   add_executable(${target}_test ${CMAKE_SOURCE_DIR}/tests/unit/${name}_test.c)
@@ -15,7 +14,7 @@ function(fr_test name)
 endfunction()
 
 function(fr_fuzz name)
-  if(FR_FUZZ AND EXISTS ${CMAKE_SOURCE_DIR}/tests/fuzz/${name}_fuzz.c)
+  if(FR_FUZZ)
     add_executable(${name}_fuzz ${CMAKE_SOURCE_DIR}/tests/fuzz/${name}_fuzz.c)
     target_include_directories(${name}_fuzz PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
     target_link_libraries(${name}_fuzz PRIVATE ${ARGN})
