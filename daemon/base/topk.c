@@ -44,7 +44,7 @@ static void sink(struct fr_topk *top, size_t at, size_t len)
     }
 }
 
-void fr_topk_offer(struct fr_topk *top, uint32_t id, double score)
+void fr_topk_take(struct fr_topk *top, uint32_t id, double score)
 {
     struct fr_ranked offered = {score, id};
 
@@ -57,7 +57,7 @@ void fr_topk_offer(struct fr_topk *top, uint32_t id, double score)
         }
         return;
     }
-    if (top->k == 0 || score < top->room[0].score || !worse(top, &top->room[0], &offered))
+    if (!worse(top, &top->room[0], &offered))
         return;
     top->room[0] = offered;
     sink(top, 0, top->len);

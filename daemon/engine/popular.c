@@ -19,7 +19,7 @@ static void offer(struct reader *reader, uint32_t item, struct fr_topk *top)
 {
     uint32_t users = users_of(reader->engine, item);
 
-    if (users && !(reader->scores.mark[item] & (SCORES_TOUCHED | SCORES_EXCLUDED)))
+    if (users && !scores_touched(&reader->scores, item) && !(reader->scores.mark[item] & SCORES_EXCLUDED))
         fr_topk_offer(top, item, users);
 }
 

@@ -96,7 +96,7 @@ void reader_mark(struct reader *reader, uint32_t item, uint8_t bit)
 void reader_unmark_all(struct reader *reader)
 {
     while (reader->marked_len)
-        reader->scores.mark[reader->marked[--reader->marked_len]] &= SCORES_TOUCHED;
+        reader->scores.mark[reader->marked[--reader->marked_len]] = 0;
 }
 
 struct choice reader_filter(struct reader *reader, const struct ask *ask)
@@ -150,14 +150,15 @@ static void offer_untouched(struct reader *reader, const struct choice *choice, 
     if (choice->only_included) {
         for (size_t i = 0; i < choice->included_len; i++) {
             uint32_t item = choice->included[i];
-            if (!(reader->scores.mark[item] & SCORES_TOUCHED) && allowed(reader, choice, item) &&
+            if (!scores_touched(&reader->scores, item) && allowed(reader, choice, item) &&
                 users_of(reader->engine, item))
                 fr_topk_offer(top, item, zero);
         }
         return;
     }
     for (uint32_t item = 0; item < reader->items; item++)
-        if (!(reader->scores.mark[item] & (SCORES_TOUCHED | SCORES_EXCLUDED)) && users_of(reader->engine, item))
+        if (!scores_touched(&reader->scores, item) && !(reader->scores.mark[item] & SCORES_EXCLUDED) &&
+            users_of(reader->engine, item))
             fr_topk_offer(top, item, zero);
 }
 

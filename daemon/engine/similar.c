@@ -104,7 +104,7 @@ static double dot(const struct reader *reader, const struct history *other, when
     double sum = 0;
 
     for (uint32_t i = 0; i < other->len; i++)
-        if (other->item[i] < reader->items && reader->scores.mark[other->item[i]] & SCORES_TOUCHED)
+        if (other->item[i] < reader->items && scores_touched(&reader->scores, other->item[i]))
             sum += reader->scores.value[other->item[i]] * other->affinity[i] *
                    decay_factor(now - stamp_last(other->stamp[i]), half_life);
     return sum;

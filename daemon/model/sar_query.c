@@ -182,12 +182,11 @@ static size_t row_copy(const struct model *model, uint32_t row, struct scores *s
     }
 }
 
-/* What scores_add does, for many: the arrays are named here, since a store to a byte may touch anything. */
+/* What scores_add does, for many: the arrays are named here, since the compiler cannot know that they do not overlap. */
 static void scores_add_many(struct scores *scores, const uint32_t *columns, const double *values, size_t len,
                             double weight)
 {
     double *restrict value = scores->value;
-    uint8_t *restrict mark = scores->mark;
     uint32_t *restrict touched = scores->touched;
     uint32_t touched_len = scores->touched_len, items = scores->items;
 
@@ -196,9 +195,8 @@ static void scores_add_many(struct scores *scores, const uint32_t *columns, cons
         if (item >= items)
             continue;
         touched[touched_len] = item;
-        touched_len += !(mark[item] & SCORES_TOUCHED);
-        mark[item] |= SCORES_TOUCHED;
-        value[item] += weight * values[k];
+        touched_len += scores_untouched(value[item]);
+        value[item] = scores_sum(value[item], weight * values[k]);
     }
     scores->touched_len = touched_len;
 }

@@ -1,7 +1,7 @@
 /*
  * scores.c -- the accumulator of one asking thread, and the decay that all affinities share.
  *
- * value and mark are all zero but for the touched items, so a reset costs what was touched, not the catalogue.
+ * value is -0.0 but for the touched items, so a reset costs what was touched, not the catalogue.
  * `touched` has one place more than there are items: scores_add writes before it knows whether it may keep.
  */
 #include <math.h>
@@ -28,8 +28,7 @@ void scores_release(struct scores *scores)
 void scores_reset(struct scores *scores, uint32_t items)
 {
     for (uint32_t i = 0; i < scores->touched_len; i++) {
-        scores->value[scores->touched[i]] = 0;
-        scores->mark[scores->touched[i]] = 0;
+        scores->value[scores->touched[i]] = -0.0;
     }
     scores->touched_len = 0;
     if (items > scores->room || !scores->value) {
@@ -37,7 +36,8 @@ void scores_reset(struct scores *scores, uint32_t items)
         scores->value = fr_realloc(scores->value, (room + (size_t)1) * sizeof(*scores->value));
         scores->mark = fr_realloc(scores->mark, room + (size_t)1);
         scores->touched = fr_realloc(scores->touched, (room + (size_t)1) * sizeof(*scores->touched));
-        memset(scores->value + old, 0, (room - (size_t)old) * sizeof(*scores->value));
+        for (uint32_t i = old; i < room; i++)
+            scores->value[i] = -0.0;
         memset(scores->mark + old, 0, room - (size_t)old);
         scores->room = room;
     }

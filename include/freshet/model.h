@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "freshet/alloc.h"
 #include "freshet/clock.h"
@@ -88,12 +89,13 @@ struct query {
 
 /*
  * One asking thread's accumulator over all items: dense values, and a list of those touched, so that clearing costs what was touched.
- * `mark` is the asker's own: bit 0 says touched, the others are free for the filter (SCORES_*).
+ * An item without evidence has the value -0.0, which no sum of ours can be (scores_add), so that value and touch are one word of
+ * memory. `mark` is the filter's (SCORES_*).
  */
-enum { SCORES_TOUCHED = 1, SCORES_EXCLUDED = 2, SCORES_INCLUDED = 4 };
+enum { SCORES_EXCLUDED = 1, SCORES_INCLUDED = 2 };
 struct scores {
-    double *value;     /* by item */
-    uint8_t *mark;     /* by item */
+    double *value;     /* by item; -0.0: not touched */
+    uint8_t *mark;     /* by item; the asker's own, all zero between its questions */
     uint32_t *touched; /* items with evidence, in order of first touch */
     uint32_t touched_len;
     uint32_t items;    /* items at or past it do not exist for this query */
@@ -103,16 +105,31 @@ struct scores {
 };
 void scores_init(struct scores *scores);
 void scores_release(struct scores *scores);
-/* Makes room for `items` items and forgets the last query's values, touches and marks of touched items. */
+/* Makes room for `items` items and forgets the last query's values and touches. Marks stay as they are; new ones are 0. */
 void scores_reset(struct scores *scores, uint32_t items);
-static inline void scores_add(struct scores *scores, uint32_t item, double value)
+static inline bool scores_untouched(double value)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return bits == UINT64_C(1) << 63;
+}
+static inline bool scores_touched(const struct scores *scores, uint32_t item)
+{
+    return !scores_untouched(scores->value[item]);
+}
+/* `more` + 0.0 is `more`, but for -0.0, which becomes +0.0; and from +0.0 no sum comes back to -0.0. */
+static inline double scores_sum(double value, double more)
+{
+    return value + (more + 0.0);
+}
+static inline void scores_add(struct scores *scores, uint32_t item, double more)
 {
     if (item >= scores->items)
         return; /* born after this query began */
     scores->touched[scores->touched_len] = item;
-    scores->touched_len += !(scores->mark[item] & SCORES_TOUCHED);
-    scores->mark[item] |= SCORES_TOUCHED;
-    scores->value[item] += value;
+    scores->touched_len += scores_untouched(scores->value[item]);
+    scores->value[item] = scores_sum(scores->value[item], more);
 }
 
 struct reason_part {

@@ -63,7 +63,7 @@ static void scores_are(const struct scores *scores, double apple, double bread, 
 
 static bool touched(const struct scores *scores, uint32_t item)
 {
-    return scores->mark[item] & SCORES_TOUCHED;
+    return scores_touched(scores, item);
 }
 
 /* ---- parity ----------------------------------------------------------------------------------------------- */

@@ -26,6 +26,29 @@ static void adding_sums_and_lists_each_item_once(void **state)
     assert_int_equal(scores.touched[1], 1);
     assert_int_equal(scores.touched[2], 2);
     assert_true(scores.value[4] == 1.75 && scores.value[1] == -1 && scores.value[2] == 0);
+    assert_true(scores_touched(&scores, 4) && scores_touched(&scores, 1) && scores_touched(&scores, 2));
+    assert_false(scores_touched(&scores, 0) || scores_touched(&scores, 3));
+    scores_release(&scores);
+}
+
+/* The value of an untouched item is a negative zero: no evidence may leave one behind. */
+static void a_touch_lasts_whatever_sums_to_zero(void **state)
+{
+    static const double adds[][2] = {{-0.0, -0.0}, {0.0, -0.0}, {-0.0, 0.0}, {1.5, -1.5}, {-1.5, 1.5}, {-0x1p-1074, 0x1p-1074}};
+    struct scores scores;
+
+    (void)state;
+    scores_init(&scores);
+    for (uint32_t i = 0; i < sizeof(adds) / sizeof(*adds); i++) {
+        scores_reset(&scores, 2);
+        scores_add(&scores, 1, adds[i][0]);
+        assert_true(scores_touched(&scores, 1));
+        scores_add(&scores, 1, adds[i][1]);
+        assert_true(scores_touched(&scores, 1) && scores.value[1] == 0 && !signbit(scores.value[1]));
+        assert_int_equal(scores.touched_len, 1);
+    }
+    scores_reset(&scores, 2);
+    assert_false(scores_touched(&scores, 1));
     scores_release(&scores);
 }
 
@@ -56,11 +79,10 @@ static void a_reset_clears_touched_items_and_grows(void **state)
     for (uint32_t items = 1; items < 3000; items = items * 2 + 1) {
         scores_reset(&scores, items);
         for (uint32_t item = 0; item < items; item++) {
-            assert_true(scores.value[item] == 0);
+            assert_true(scores.value[item] == 0 && !scores_touched(&scores, item));
             assert_int_equal(scores.mark[item], 0);
         }
         scores_add(&scores, items / 2, 3);
-        scores.mark[items / 2] |= SCORES_EXCLUDED;
         scores_add(&scores, items - 1, 4);
     }
     scores_reset(&scores, 2); /* fewer are fine */
@@ -78,9 +100,10 @@ static void an_exclusion_alone_is_not_a_touch(void **state)
     scores_init(&scores);
     scores_reset(&scores, 2);
     scores.mark[1] = SCORES_EXCLUDED;
+    assert_false(scores_touched(&scores, 1));
     scores_add(&scores, 1, 1);
     assert_int_equal(scores.touched_len, 1);
-    assert_int_equal(scores.mark[1], SCORES_EXCLUDED | SCORES_TOUCHED);
+    assert_int_equal(scores.mark[1], SCORES_EXCLUDED);
     scores_release(&scores);
 }
 
@@ -100,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adding_sums_and_lists_each_item_once),
+        cmocka_unit_test(a_touch_lasts_whatever_sums_to_zero),
         cmocka_unit_test(all_items_may_be_touched),
         cmocka_unit_test(a_reset_clears_touched_items_and_grows),
         cmocka_unit_test(an_exclusion_alone_is_not_a_touch),
