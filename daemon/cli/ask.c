@@ -35,7 +35,7 @@ static char *text_of(ProtobufCBinaryData id)
 
 static ProtobufCBinaryData *ids_of(const struct texts *texts)
 {
-    ProtobufCBinaryData *ids = fr_zalloc(texts->len, sizeof(*ids));
+    ProtobufCBinaryData *ids = cli_take(texts->len, sizeof(*ids));
 
     for (size_t i = 0; i < texts->len; i++)
         ids[i] = data_of(texts->at[i]);
@@ -89,10 +89,10 @@ static void show_items(Freshet__V1__Recommendation *const *items, size_t len, co
 static int add_seeds(Freshet__V1__RecommendRequest *request, const struct texts *texts)
 {
     request->n_seeds = texts->len;
-    request->seeds = fr_zalloc(texts->len, sizeof(*request->seeds));
+    request->seeds = cli_take(texts->len, sizeof(*request->seeds));
     for (size_t i = 0; i < texts->len; i++) {
         const char *equals = strrchr(texts->at[i], '=');
-        Freshet__V1__Seed *seed = fr_zalloc(1, sizeof(*seed));
+        Freshet__V1__Seed *seed = cli_take(1, sizeof(*seed));
         char *end = NULL;
         freshet__v1__seed__init(seed);
         request->seeds[i] = seed;

@@ -23,6 +23,9 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 /* Says "freshet: ..." on stderr; returns CLI_FAILED. */
 __attribute__((format(printf, 1, 2))) int cli_fail(const char *format, ...);
 
+/* Zeroed memory for as long as the program runs: a run asks once, so what it asks with is never given back one by one. */
+void *cli_take(size_t count, size_t size);
+
 /* ---- options.c ---- */
 
 struct texts { /* an option that may be given again and again */

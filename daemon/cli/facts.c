@@ -47,7 +47,6 @@ static int one_argument(const struct usage *usage, const struct option_row *rows
         return CLI_USAGE;
     }
     *ret = rest.at[0];
-    free(rest.at);
     return -1;
 }
 

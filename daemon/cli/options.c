@@ -66,9 +66,23 @@ static const struct option_row *find_letter(const struct option_row *rows, char 
     return NULL;
 }
 
+void *cli_take(size_t count, size_t size)
+{
+    static struct fr_arena arena; /* reachable to the end */
+
+    return memset(fr_arena_take(&arena, count * size + 1), 0, count * size + 1);
+}
+
 static void add_text(struct texts *texts, const char *text)
 {
-    fr_reserve((void **)&texts->at, &texts->cap, texts->len + 1, sizeof(*texts->at));
+    if (texts->len == texts->cap) {
+        size_t cap = texts->cap ? texts->cap * 2 : 8;
+        const char **at = cli_take(cap, sizeof(*at));
+        if (texts->len)
+            memcpy(at, texts->at, texts->len * sizeof(*at));
+        texts->at = at;
+        texts->cap = cap;
+    }
     texts->at[texts->len++] = text;
 }
 

@@ -112,7 +112,6 @@ static void options_are_read_in_every_spelling(void **state)
     assert_int_equal(options_read(&usage, rows, 3, unknown, &rest), CLI_USAGE);
     assert_int_equal(options_read(&usage, rows, 3, number, &rest), CLI_USAGE);
     assert_int_equal(options_read(&usage, rows, 2, missing, &rest), CLI_USAGE);
-    free(rest.at);
 }
 
 int main(void)
