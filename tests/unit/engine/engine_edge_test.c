@@ -318,6 +318,7 @@ static void batches_without_events_do_not_make_the_state_young(void **state)
     (void)state;
     begin(&world, &options);
     town(&world);
+    checkpoint(&world);                      /* a freeze comes after all a batch does: the engine is done with the town */
     atomic_store(&world.engine->changed, 1); /* long ago */
     give(&world, (const struct event[]){{.kind = EVENT_POSITION, .offset = 9, .logged = -1}}, 1);
     await(&world, 9);
