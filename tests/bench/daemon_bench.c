@@ -1,20 +1,23 @@
 /*
  * daemon_bench.c -- the whole daemon in a process of its own: Kafka in, gRPC out.
  *
- *     daemon_bench FRESHETD [EVENTS [ROUNDS [BROKERS]]]       default 800,000 events a round, 5 rounds, the embedded broker
+ *     daemon_bench FRESHETD [EVENTS [ROUNDS [BROKERS]]]
  *
- * All processes share the machine: broker, daemon and this one. Product mode, 100,000 items, 60,000 users, 16 partitions; the state grows
- * from round to round. Ratios are > 1 where we are better, so for a cost they are baseline / value.
+ * Defaults: 800,000 events a round, 5 rounds, the embedded broker. Product mode, 100,000 items, 60,000 users, 16
+ * partitions. Broker, daemon and this process share the machine, and the state grows from round to round. Ratios are
+ * > 1 where we are better, so for a cost they are baseline / value.
  *
  *   daemon_ingest          events/s through Kafka into the state; baseline: a bare consume loop on the same records
- *   daemon_ingest_cpu      us of CPU per event, the whole process; baseline: the same of the bare loop's
- *   recommend_cpu          us of server CPU per Recommend of 10, eight calls in flight, what it spends at rest taken off;
+ *   daemon_ingest_cpu      us of CPU per event, the whole process; baseline: the bare loop's process
+ *   recommend_cpu          us of server CPU per Recommend of 10, eight calls in flight, without what it spends at rest;
  *                          baseline: an empty call (grpc.health.v1.Health/Check) on the same server
  *   recommend_p50, _p99    us at concurrency 1; baseline: the empty call. _over: the difference; baseline: the goal
- *   recommend_busy_p99     us at concurrency 1 while the next round's records are read at full speed; baseline: at rest afterwards
+ *   recommend_busy_*       us at concurrency 1 while records are read at full speed; baseline: at rest afterwards
  *   visible_p50, _p99      ms from produce() to the first answer that has seen the event, at 1,000 events/s;
- *                          baseline: from produce() to a bare consumer. _over: the difference; baseline: the goal.
- *                          The embedded broker does not wake a waiting fetch: both then pay its 10 ms; name a real one with BROKERS
+ *                          baseline: from produce() to a bare consumer. _over: the difference; baseline: the goal
+ *
+ * The embedded broker does not wake a waiting fetch, so that visible_* and its baseline both pay for its 10 ms: name a
+ * real one with BROKERS.
  */
 #include "topic.h"
 
@@ -163,7 +166,8 @@ static void bench_questions(struct bench *bench)
     printf("# at rest the daemon takes %.1f %% of a core\n", at_rest * 100);
     for (unsigned round = 0; round < bench->rounds; round++) {
         double full = cpu_per_call(bench, &ask, at_rest), bare = cpu_per_call(bench, &nothing, at_rest);
-        struct latency asked = latency_of(bench, &ask, LATENCY_CALLS), none = latency_of(bench, &nothing, LATENCY_CALLS);
+        struct latency asked = latency_of(bench, &ask, LATENCY_CALLS),
+                       none = latency_of(bench, &nothing, LATENCY_CALLS);
         bench_round(&cpu, full, bare);
         bench_round(&p50, asked.p50, none.p50);
         bench_round(&p99, asked.p99, none.p99);
@@ -249,7 +253,8 @@ static void consume_bare(void *context)
     for (int left = VISIBLE_EVENTS; left > 0;) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 1000);
         if (message && !message->err) {
-            visible->at[message->partition][message->offset - visible->from[message->partition]].consumed = fr_mono_ns();
+            visible->at[message->partition][message->offset - visible->from[message->partition]].consumed =
+                fr_mono_ns();
             left--;
         }
         if (message)

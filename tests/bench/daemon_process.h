@@ -33,8 +33,8 @@ static inline void daemon_read_address(const char *line, const char *name, char 
 /* `settings`: "section.key=value", NULL at the end. */
 static inline void daemon_start(struct daemon *daemon, const char *program, const char *const *settings)
 {
-    static const char *const always[] = {"serve.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0", "admin.grpc_listen=127.0.0.1:0",
-                                         "log.level=warn", NULL};
+    static const char *const always[] = {"serve.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
+                                         "admin.grpc_listen=127.0.0.1:0", "log.level=warn", NULL};
     char *arguments[2 * DAEMON_SETTINGS_MAX + 2] = {(char *)program};
     char line[1000] = "", api[200], admin[200];
     size_t len = 1;
@@ -96,7 +96,8 @@ static inline void daemon_look_at_status(void *context, struct fr_bytes answer)
 
 static inline int64_t daemon_applied(struct daemon *daemon)
 {
-    const struct client_kind kind = {.method = "/freshet.v1.Admin/GetStatus", .answer = daemon_look_at_status, .context = daemon};
+    const struct client_kind kind = {
+        .method = "/freshet.v1.Admin/GetStatus", .answer = daemon_look_at_status, .context = daemon};
 
     client_run(&daemon->admin, &kind, 1, 1, NULL);
     return daemon->applied;

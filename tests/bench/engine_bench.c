@@ -3,17 +3,22 @@
  *
  *     engine_bench [EVENTS [USERS [ROUNDS]]]        default 3,000,000 60,000 3: a mean of 50 events per user
  *
- * Three rounds, each a whole life of an engine, since a round takes a quarter of a minute; what is short within a round is done
- * five times.
+ * Three rounds, each a whole life of an engine, since a round takes a quarter of a minute; restarts are done five times
+ * in each.
  *
- *   product_ingest         events/s by the clock, from nothing to EVENTS, checkpoints every 500 ms going on
- *   product_engine_cpu     us per event of the engine's thread;    product_checkpoint_cpu: of the checkpoint's and RocksDB's threads
+ *   product_ingest         events/s by the clock, from nothing to 4/5 of EVENTS, checkpoints every 500 ms going on;
+ *                          baseline: the goal
+ *   product_engine_cpu     us per event of the engine's thread
+ *   product_checkpoint_cpu us per event of the checkpoint's and RocksDB's threads
  *   product_store_bytes    given to the store per event
- *   pause_max              ms the engine spent in the longest freeze; pause_max_cpu: the same in CPU time (a busy machine shows in the first)
- *   bytes_per_*            the budget of the design as baseline
- *   recommend_*            us per in-process Recommend of 10 for a known user, at rest and while ingest runs (baseline: at rest)
- *   restart                MB/s of keys and values turned into state, the files in the kernel's cache;
- *   restart_cold           the same with none of them there; baseline of both: iterating over the same store in the same condition
+ *   pause_max              ms the engine spent in the longest freeze; pause_max_cpu: in CPU time, which a busy machine
+ *                          does not lengthen. Baseline of both: the goal
+ *   bytes_per_*            baseline: the budget
+ *   resident_of_state      MB the process has grown by; baseline: what state_bytes says
+ *   recommend_idle_*       us per in-process Recommend of 10 for a known user
+ *   recommend_ingest_*     the same while ingest runs; baseline: at rest
+ *   restart                MB/s of keys and values turned into state, the files in the kernel's cache
+ *   restart_cold           the same with none of them there. Baseline of both: iterating over that store likewise
  */
 #include <fcntl.h>
 
@@ -25,7 +30,8 @@ enum { SHORT_ROUNDS = 5, IDLE_QUESTIONS = 5000 };
 /* ---- questions --------------------------------------------------------------------------------------------- */
 
 /* One Recommend for a random user; us by the clock, and of this thread's CPU. */
-static void ask_once(struct world *world, struct reader *reader, uint64_t *random, struct samples *wall, struct samples *cpu)
+static void ask_once(struct world *world, struct reader *reader, uint64_t *random, struct samples *wall,
+                     struct samples *cpu)
 {
     uint32_t user = (uint32_t)(bench_random(random) % world->stream->users);
     struct ask ask = {.user = fr_bytes_of(world->stream->user_id[user]), .k = 10};
@@ -46,7 +52,8 @@ struct asked {
 
 static struct asked asked_of(struct samples *wall, struct samples *cpu)
 {
-    struct asked asked = {samples_at(wall, .5), samples_at(wall, .99), samples_at(cpu, .5), samples_at(cpu, .99), wall->len};
+    struct asked asked = {samples_at(wall, .5), samples_at(wall, .99), samples_at(cpu, .5), samples_at(cpu, .99),
+                          wall->len};
 
     samples_release(wall);
     samples_release(cpu);
@@ -62,7 +69,7 @@ static struct asked ask_at_rest(struct world *world, struct reader *reader, uint
     return asked_of(&wall, &cpu);
 }
 
-/* Asks while a thread feeds [begin, end), one question after another with a pause of 100 us, so that the asker leaves the engine its core. */
+/* Asks while a thread feeds [begin, end), with pauses of 100 us, so that the asker leaves the engine its core. */
 static struct asked ask_while_feeding(struct world *world, struct reader *reader, uint64_t *random)
 {
     struct samples wall = {0}, cpu = {0};
@@ -111,7 +118,8 @@ static void make_cold(const struct world *world)
     nftw(world->folder, forget_file, 16, FTW_PHYS);
 }
 
-static void bench_restart(struct world *world, const struct engine_options *options, bool cold, struct bench_rounds *restart)
+static void bench_restart(struct world *world, const struct engine_options *options, bool cold,
+                          struct bench_rounds *restart)
 {
     open_store(world);
     for (int round = 0; round < SHORT_ROUNDS; round++) {
@@ -168,9 +176,10 @@ static void measure_memory(const struct world *world, struct product_figures *fi
     bench_round(&figures->user_id, ids_per(engine->users), 24);
     bench_round(&figures->item_id, ids_per(engine->items), 24);
     bench_round(&figures->resident, (double)(resident_bytes(getpid()) - resident_before) / 1e6, (double)state / 1e6);
-    printf("# product: %.1f slots per user, %.2f M pairs, %.0f rows pruned, state %.0f MB (pairs %.0f, histories %.0f)\n",
-           (double)slots / dict_len(engine->users), (double)stats.pairs / 1e6, (double)stats.pruned, (double)state / 1e6,
-           (double)stats.bytes / 1e6, (double)histories_bytes(histories) / 1e6);
+    printf(
+        "# product: %.1f slots per user, %.2f M pairs, %.0f rows pruned, state %.0f MB (pairs %.0f, histories %.0f)\n",
+        (double)slots / dict_len(engine->users), (double)stats.pairs / 1e6, (double)stats.pruned, (double)state / 1e6,
+        (double)stats.bytes / 1e6, (double)histories_bytes(histories) / 1e6);
 }
 
 static void measure_ingest(struct world *world, struct product_figures *figures)
@@ -256,7 +265,8 @@ static void bench_product(const struct stream *stream, unsigned rounds, uint64_t
 
 int main(int argc, char **argv)
 {
-    unsigned long events = argc > 1 ? strtoul(argv[1], NULL, 10) : 3000000, users = argc > 2 ? strtoul(argv[2], NULL, 10) : 60000;
+    unsigned long events = argc > 1 ? strtoul(argv[1], NULL, 10) : 3000000,
+                  users = argc > 2 ? strtoul(argv[2], NULL, 10) : 60000;
     unsigned long rounds = argc > 3 ? strtoul(argv[3], NULL, 10) : 3;
     struct stream stream;
     uint64_t random = 1;

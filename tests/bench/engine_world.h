@@ -1,6 +1,6 @@
 /*
- * engine_world.h -- a whole engine on a RocksDB store in a temporary folder, fed with ready batches, no Kafka and no gRPC: what
- * engine_bench.c and parity_bench.c share.
+ * engine_world.h -- a whole engine on a RocksDB store in a temporary folder, fed with ready batches, no Kafka and no
+ * gRPC: what engine_bench.c and parity_bench.c share.
  *
  * 100,000 items, Zipf 1.0; users evenly, so that each event finds its history cold. One partition, events 10 ms apart.
  */
@@ -109,8 +109,13 @@ static inline struct engine_options product_options(void)
         .evaluate_every = 1000,
         .types = world_types,
         .types_len = 2,
-        .sar = {.similarity = SAR_SHRUNK_COSINE, .half_life = (span_ms)30 * 86400000, .threshold = 1, .window = 10,
-                .score_last = 20, .neighbours_max = 500, .recency = 0.8},
+        .sar = {.similarity = SAR_SHRUNK_COSINE,
+                .half_life = (span_ms)30 * 86400000,
+                .threshold = 1,
+                .window = 10,
+                .score_last = 20,
+                .neighbours_max = 500,
+                .recency = 0.8},
         .default_model = "sar",
         .shape = "sar.mode=product\n",
     };

@@ -3,7 +3,7 @@
  *
  * One channel, one completion queue, one thread. client_run keeps `at_once` calls in flight until `count` are done:
  *
- *     begin ── send ──> server ── answer ──> one event on the queue ── sample, look, begin the next in the same slot
+ *     begin ── send ──> server ── answer ──> one event on the queue ── sample, look, begin the next in its slot
  */
 #ifndef FR_BENCH_GRPC_CLIENT_H
 #define FR_BENCH_GRPC_CLIENT_H
@@ -30,7 +30,7 @@ struct client {
 struct client_kind {
     const char *method; /* "/freshet.v1.Recommender/Recommend" */
     grpc_status_code wanted;
-    struct fr_bytes (*request)(void *context);               /* valid until the next; NULL: empty */
+    struct fr_bytes (*request)(void *context);             /* valid until the next; NULL: empty */
     void (*answer)(void *context, struct fr_bytes answer); /* NULL: not looked at */
     void *context;
 };
@@ -46,7 +46,8 @@ struct client_slot {
 
 static inline void client_open(struct client *client, const char *address)
 {
-    grpc_arg limit = {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = 64 << 20};
+    grpc_arg limit = {
+        .type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = 64 << 20};
     grpc_channel_args args = {1, &limit};
     grpc_channel_credentials *plain = grpc_insecure_credentials_create();
 
@@ -59,16 +60,19 @@ static inline void client_close(struct client *client)
 {
     grpc_channel_destroy(client->channel);
     grpc_completion_queue_shutdown(client->queue);
-    while (grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type != GRPC_QUEUE_SHUTDOWN)
+    while (grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
+           GRPC_QUEUE_SHUTDOWN)
         ;
     grpc_completion_queue_destroy(client->queue);
 }
 
-static inline void client_begin(struct client *client, const struct client_kind *kind, void *handle, struct client_slot *slot)
+static inline void client_begin(struct client *client, const struct client_kind *kind, void *handle,
+                                struct client_slot *slot)
 {
     struct fr_bytes bytes = kind->request ? kind->request(kind->context) : (struct fr_bytes){"", 0};
     grpc_slice slice = grpc_slice_from_copied_buffer(bytes.at, bytes.len);
-    gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_seconds(CLIENT_PATIENCE_S, GPR_TIMESPAN));
+    gpr_timespec deadline =
+        gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_seconds(CLIENT_PATIENCE_S, GPR_TIMESPAN));
     grpc_op ops[6];
 
     *slot = (struct client_slot){.details = grpc_empty_slice(), .begin_ns = fr_mono_ns()};
@@ -76,8 +80,8 @@ static inline void client_begin(struct client *client, const struct client_kind 
     grpc_slice_unref(slice);
     grpc_metadata_array_init(&slot->initial);
     grpc_metadata_array_init(&slot->trailing);
-    slot->call =
-        grpc_channel_create_registered_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, client->queue, handle, deadline, NULL);
+    slot->call = grpc_channel_create_registered_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, client->queue,
+                                                     handle, deadline, NULL);
     memset(ops, 0, sizeof(ops));
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
     ops[1].op = GRPC_OP_SEND_MESSAGE;

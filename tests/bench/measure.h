@@ -1,5 +1,6 @@
 /*
- * measure.h -- what a benchmark asks the kernel about processes and threads, percentiles of what it timed itself, and how it gives up.
+ * measure.h -- what a benchmark asks the kernel about processes and threads, percentiles of what it timed itself, and
+ * how it gives up.
  *
  * CPU time is what a busy machine leaves true; wall time says what a user waits. Where both matter, both are printed.
  */
@@ -80,8 +81,8 @@ static inline double read_schedstat(const char *path)
     return (double)ns / 1e9;
 }
 
-/* CPU seconds of the threads of a process whose name begins with `name`, the first thread (named after the program) left out. "" is all of
- * them. To the nanosecond; threads that have ended no longer count. */
+/* CPU seconds of the threads whose names begin with `name`, but for the process's first one, which bears the program's
+ * name; "" is all of them. To the nanosecond; threads that have ended no longer count. */
 static inline double cpu_of_threads(pid_t pid, const char *name)
 {
     char path[300], comm[32];

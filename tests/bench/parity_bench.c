@@ -1,12 +1,15 @@
 /*
  * parity_bench.c -- the whole engine in parity mode: whole histories, all pairs, filling empty rows.
  *
- *     parity_bench [EVENTS [USERS [ROUNDS]]]        default 300,000 2,500 5: histories of about 50 when an event meets them
+ *     parity_bench [EVENTS [USERS [ROUNDS]]]        default 300,000 2,500 5
  *
- *   parity_pairs           directed pair updates/s of the engine's thread, in CPU time, filling empty rows, histories of about 50;
- *                          baseline: the same updates by a bare loop over rows of the same kind, fetched ahead, no journal, no versions
- *   parity_pairs_of_limit  the same; baseline: bare increments in a flat table of as many bytes, fetched ahead: what this memory can do
- *   parity_pairs_wall      the same by the clock;    parity_checkpoint_cpu: ns per update of the checkpoint's and RocksDB's threads
+ * A history has about 50 items when an event meets it. An update is one directed pair.
+ *
+ *   parity_pairs           updates/s of the engine's thread, in CPU time; baseline: the same updates by a bare loop
+ *                          over rows of the same kind, fetched ahead, no journal, no versions
+ *   parity_pairs_of_limit  the same; baseline: bare increments in a flat table of as many bytes, fetched ahead
+ *   parity_pairs_wall      updates/s by the clock; baseline: the bare loop over rows
+ *   parity_checkpoint_cpu  ns per update of the checkpoint's and RocksDB's threads
  *   parity_store_bytes     given to the store per update
  *   parity_pause_max       ms the engine spent in the longest freeze; baseline: the goal
  */
@@ -147,8 +150,8 @@ static void parity_round(const struct stream *stream, const struct cells *cells,
     bench_round(&figures->checkpoint_cpu, aside * 1e9 / updates, 0);
     bench_round(&figures->stored, (store_bytes() - bytes) / updates, 0);
     bench_round(&figures->pause, (double)pauses.wall_ns / 1e6, 5);
-    printf("# parity: %.1f s, %.1f items in a history when met, %.2f M pairs of %.1f bytes, engine %.2f s of CPU\n", seconds,
-           updates / 2 / (double)cells->fresh, (double)status->pairs / 1e6,
+    printf("# parity: %.1f s, %.1f items in a history when met, %.2f M pairs of %.1f bytes, engine %.2f s of CPU\n",
+           seconds, updates / 2 / (double)cells->fresh, (double)status->pairs / 1e6,
            (double)status->model_bytes / (double)status->pairs, spent);
     free(status);
 }
@@ -176,7 +179,8 @@ static void bench_parity(uint32_t events, uint32_t users, unsigned rounds, uint6
 
 int main(int argc, char **argv)
 {
-    unsigned long events = argc > 1 ? strtoul(argv[1], NULL, 10) : 300000, users = argc > 2 ? strtoul(argv[2], NULL, 10) : 2500;
+    unsigned long events = argc > 1 ? strtoul(argv[1], NULL, 10) : 300000,
+                  users = argc > 2 ? strtoul(argv[2], NULL, 10) : 2500;
     unsigned long rounds = argc > 3 ? strtoul(argv[3], NULL, 10) : 5;
     uint64_t random = 1;
 

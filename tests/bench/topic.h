@@ -1,9 +1,9 @@
 /*
- * topic.h -- a topic full of events, on the embedded broker in a process of its own or on a Kafka that is there, and a bare loop that
- * reads it: the baseline of ingest.
+ * topic.h -- a topic full of events, on the embedded broker in a process of its own or on a Kafka that is there, and a
+ * bare loop that reads it: the baseline of ingest.
  *
- * Events are protobuf, keyed by user; users evenly, items Zipf 1.0; the event's time is its record's. The embedded broker holds 5 MiB a
- * partition, so what is read must be read before much more is written.
+ * Events are protobuf, keyed by user; users evenly, items Zipf 1.0; the event's time is its record's. The embedded
+ * broker holds 5 MiB a partition, so what is to be read must be read before much more is written.
  */
 #ifndef FR_BENCH_TOPIC_H
 #define FR_BENCH_TOPIC_H
@@ -59,7 +59,8 @@ static inline void topic_broker(struct topic *topic)
     topic->alive = alive[1];
 }
 
-static inline rd_kafka_t *topic_client(const struct topic *topic, rd_kafka_type_t type, const char *const (*settings)[2], size_t len)
+static inline rd_kafka_t *topic_client(const struct topic *topic, rd_kafka_type_t type,
+                                       const char *const (*settings)[2], size_t len)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     char text[200];
@@ -136,10 +137,15 @@ static inline int topic_put(struct topic *topic, rd_kafka_t *producer, rd_kafka_
     uint32_t item = bench_zipf_draw(&topic->zipf, &topic->random);
     int partition = (int)(user % TOPIC_PARTITIONS);
     char user_id[24], item_id[24], value[80];
-    int user_len = snprintf(user_id, sizeof(user_id), "user%u", user), item_len = snprintf(item_id, sizeof(item_id), "item%u", item);
-    int len = snprintf(value, sizeof(value), "\x0a%c%s\x12%c%s\x1a\x05" "click", user_len, user_id, item_len, item_id);
+    int user_len = snprintf(user_id, sizeof(user_id), "user%u", user),
+        item_len = snprintf(item_id, sizeof(item_id), "item%u", item);
+    int len = snprintf(value, sizeof(value),
+                       "\x0a%c%s\x12%c%s\x1a\x05"
+                       "click",
+                       user_len, user_id, item_len, item_id);
 
-    while (rd_kafka_produce(handle, partition, RD_KAFKA_MSG_F_COPY, value, (size_t)len, user_id, (size_t)user_len, NULL))
+    while (
+        rd_kafka_produce(handle, partition, RD_KAFKA_MSG_F_COPY, value, (size_t)len, user_id, (size_t)user_len, NULL))
         rd_kafka_poll(producer, 10);
     topic->end[partition]++;
     return partition;
@@ -173,9 +179,13 @@ static inline double topic_cpu_seconds(void)
 /* A consumer with feed's settings, at these offsets. */
 static inline rd_kafka_t *topic_consumer(const struct topic *topic, const int64_t *from)
 {
-    static const char *const settings[][2] = {{"group.id", "bench"}, {"queued.min.messages", "2000000"},
-        {"queued.max.messages.kbytes", "131072"}, {"fetch.wait.max.ms", "10"}, {"check.crcs", "true"},
-        {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"}};
+    static const char *const settings[][2] = {{"group.id", "bench"},
+                                              {"queued.min.messages", "2000000"},
+                                              {"queued.max.messages.kbytes", "131072"},
+                                              {"fetch.wait.max.ms", "10"},
+                                              {"check.crcs", "true"},
+                                              {"enable.auto.commit", "false"},
+                                              {"enable.auto.offset.store", "false"}};
     rd_kafka_t *consumer = topic_client(topic, RD_KAFKA_CONSUMER, settings, sizeof(settings) / sizeof(*settings));
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(TOPIC_PARTITIONS);
 
@@ -210,7 +220,8 @@ static inline struct topic_rate topic_bare_loop(const struct topic *topic, const
         if (message)
             rd_kafka_message_destroy(message);
     }
-    struct topic_rate rate = {(double)taken * 1e9 / (double)(fr_mono_ns() - begin), (topic_cpu_seconds() - cpu) * 1e6 / (double)taken};
+    struct topic_rate rate = {(double)taken * 1e9 / (double)(fr_mono_ns() - begin),
+                              (topic_cpu_seconds() - cpu) * 1e6 / (double)taken};
     rd_kafka_destroy(consumer);
     return rate;
 }
