@@ -132,7 +132,7 @@ static void open_state(struct engine *engine)
     if (options->dedup_window > 0)
         engine->dedup = dedup_new(options->dedup_window, options->dedup_max);
     if (options->normalize)
-        engine->extremes = extremes_new(engine->histories, options->sar.half_life, options->users_max);
+        engine->extremes = extremes_new(engine->histories, options->sar.half_life);
     engine->journal = journal_new();
     open_models(engine);
 }

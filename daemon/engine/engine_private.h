@@ -172,7 +172,7 @@ void outbox_release(struct engine *engine);
 int recover(struct engine *engine, struct fr_err *err);
 
 /* extremes.c */
-struct extremes *extremes_new(const struct histories *histories, span_ms half_life, uint32_t users_max);
+struct extremes *extremes_new(const struct histories *histories, span_ms half_life);
 void extremes_free(struct extremes *extremes);
 void extremes_update(struct extremes *extremes, uint32_t user); /* the user's history has changed. Thread: engine */
 /* Smallest and largest affinity there is, as of `now`. False: there is none. Thread: any. */

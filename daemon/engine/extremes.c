@@ -69,11 +69,10 @@ static void grow(struct extremes *extremes, struct side *side, uint32_t leaves)
     }
 }
 
-struct extremes *extremes_new(const struct histories *histories, span_ms half_life, uint32_t users_max)
+struct extremes *extremes_new(const struct histories *histories, span_ms half_life)
 {
     struct extremes *extremes = fr_zalloc(1, sizeof(*extremes));
 
-    (void)users_max;
     extremes->histories = histories;
     extremes->half_life = half_life;
     extremes->low.sign = -1;
