@@ -22,7 +22,8 @@ struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms)
 {
     struct event_batch *batch;
 
-    if (!outbox_has_room(engine, timeout_ms) || !(batch = fr_queue_pop(engine->spare, timeout_ms)))
+    if (!holds_wait(engine, timeout_ms) || !outbox_has_room(engine, timeout_ms) ||
+        !(batch = fr_queue_pop(engine->spare, timeout_ms)))
         return NULL;
     /* All batches there are may yet bring new ids before this one is applied. */
     batch->whole = dict_len(engine->users) + BATCHES * EVENT_BATCH_MAX > engine->options.users_max ||
@@ -147,6 +148,7 @@ static void open_threads_room(struct engine *engine)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&engine->outbox_changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    holds_init(engine);
     engine->freezes_tail = &engine->freezes;
     engine->given = fr_queue_new(BATCHES + 1);
     engine->spare = fr_queue_new(BATCHES);
@@ -278,6 +280,7 @@ void engine_free(struct engine *engine)
     fr_queue_free(engine->spare);
     free(engine->type_counts);
     free(engine->type_series);
+    holds_release(engine);
     pthread_cond_destroy(&engine->outbox_changed);
     pthread_mutex_destroy(&engine->outbox_lock);
     pthread_mutex_destroy(&engine->lock);

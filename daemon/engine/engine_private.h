@@ -139,6 +139,11 @@ struct engine {
     _Atomic size_t outbox_bytes, outbox_len;
     _Atomic bool outbox_closed;
     _Atomic bool stop;
+
+    /* hold.c; the lock and the condition are for feed's waiting alone */
+    _Atomic unsigned holds; /* a bit for each reason that stands */
+    pthread_mutex_t hold_lock;
+    pthread_cond_t hold_changed;
 };
 
 /* apply.c; thread: engine */
@@ -167,6 +172,11 @@ void outbox_collect(struct engine *engine);                               /* eng
 void outbox_synced(struct engine *engine, uint64_t number);               /* checkpoint */
 int outbox_recover(struct engine *engine, struct fr_err *err);
 void outbox_release(struct engine *engine);
+
+/* hold.c */
+void holds_init(struct engine *engine);
+void holds_release(struct engine *engine);
+bool holds_wait(struct engine *engine, int timeout_ms); /* feed: true as soon as no reason stands */
 
 /* recover.c */
 int recover(struct engine *engine, struct fr_err *err);

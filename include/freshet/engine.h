@@ -74,6 +74,13 @@ void engine_partition_says(struct engine *engine, uint32_t index, enum partition
 struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms);
 void engine_batch_give(struct engine *engine, struct event_batch *batch); /* also an empty one */
 
+/* Why ingest stands still although there is room; queries go on. Each reason is set and taken back by one part of the daemon. */
+enum engine_hold { HOLD_DISK, HOLD_MEMORY, HOLDS };
+/* While any reason stands, engine_batch_take gives nothing, so that feed stops polling; what was given is still applied.
+ * Exported as freshet_ingest_held{reason}. Thread: any. */
+void engine_hold(struct engine *engine, enum engine_hold why, bool on);
+bool engine_held(const struct engine *engine);
+
 /* A dead letter that is in the synced store and may leave. */
 struct dead_letter {
     uint64_t id;

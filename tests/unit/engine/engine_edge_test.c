@@ -216,6 +216,28 @@ static void dead_letters_over_the_limit_stop_the_feed(void **state)
     world.store->ops->close(world.store);
 }
 
+static void a_hold_stops_the_feed_until_all_reasons_are_gone(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+
+    (void)state;
+    begin(&world, &options);
+    engine_hold(world.engine, HOLD_DISK, true);
+    engine_hold(world.engine, HOLD_MEMORY, true);
+    assert_null(engine_batch_take(world.engine, 0));
+    engine_hold(world.engine, HOLD_DISK, false);
+    engine_hold(world.engine, HOLD_DISK, false); /* taken back twice is taken back once */
+    assert_null(engine_batch_take(world.engine, 1));
+    assert_true(engine_held(world.engine));
+    engine_hold(world.engine, HOLD_MEMORY, false);
+    struct event_batch *batch = engine_batch_take(world.engine, 10000);
+    assert_non_null(batch);
+    engine_batch_give(world.engine, batch);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 static void a_user_stored_without_a_history_can_begin_one(void **state)
 {
     struct world world = {.store = store_memory_new(NULL)};
@@ -388,6 +410,7 @@ int main(void)
         cmocka_unit_test(what_the_disk_refuses_counts_as_uncommitted),
         cmocka_unit_test(durable_is_what_the_synced_freeze_stood_for),
         cmocka_unit_test(dead_letters_over_the_limit_stop_the_feed),
+        cmocka_unit_test(a_hold_stops_the_feed_until_all_reasons_are_gone),
         cmocka_unit_test(a_refused_event_leaves_no_trace),
         cmocka_unit_test(a_user_stored_without_a_history_can_begin_one),
         cmocka_unit_test(a_newcomer_that_is_the_oldest_goes_at_once),
