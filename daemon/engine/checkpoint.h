@@ -62,7 +62,8 @@ struct state_loader {
     bool (*sums)(void *context, uint32_t row, const uint32_t *columns, const int64_t *sums, size_t len);
     bool (*cells)(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len);
 };
-/* Walks the tables in the order given. */
+/* The tables given are loaded side by side, each on a thread of its own: two loaders of one call may read what the other reads,
+ * and share nothing that either changes. What one needs of another is loaded by a call before. Errors: the first loader's. */
 int state_load(struct store *store, const struct state_loader *loaders, size_t loaders_len, struct fr_err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * recover.c -- the state from the store, before any thread starts.
  *
- * Order matters: the shape first (a store built with other settings is refused), then ids, then histories (from which n_i and the
- * postings follow), then each model's own rows, then the window of event ids, the positions and the outbox.
+ * Order matters: the shape first (a store built with other settings is refused), then ids, then side by side histories (from which
+ * n_i and the postings follow), each model's own rows and the window of event ids, then the positions and the outbox.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -151,20 +151,27 @@ static bool load_dedup(void *context, uint32_t row, const uint32_t *columns, con
     return !engine->dedup || dedup_load(engine->dedup, row, cells, len);
 }
 
+/* Ids first, for all others are checked against them; then what stands on its own, side by side (state_load). Of what a
+ * history is loaded into, its own slots, n_i, postings and extremes, no model touches anything. */
 static int load_tables(struct engine *engine, struct fr_err *err)
 {
     struct learner_loader contexts[MODELS_MAX];
-    struct state_loader loaders[TABLES + MODELS_MAX];
+    struct state_loader loaders[2 + MODELS_MAX];
     size_t len = 0;
+    int status = state_load(
+        engine->store, &(struct state_loader){.table = TABLE_USERS, .context = engine, .cells = load_user}, 1, err);
 
-    loaders[len++] = (struct state_loader){.table = TABLE_USERS, .context = engine, .cells = load_user};
-    loaders[len++] = (struct state_loader){.table = TABLE_ITEMS, .context = engine, .cells = load_item};
-    loaders[len++] = (struct state_loader){.table = TABLE_HISTORY, .context = engine, .cells = load_history};
+    if (!status)
+        status = state_load(engine->store,
+                            &(struct state_loader){.table = TABLE_ITEMS, .context = engine, .cells = load_item}, 1, err);
+    if (status)
+        return status;
     for (size_t m = 0; m < engine->learners_len; m++) {
         contexts[m] = (struct learner_loader){engine, &engine->learners[m]};
         loaders[len++] =
             (struct state_loader){.table = engine->learners[m].ops->table, .context = &contexts[m], .sums = load_sums};
     }
+    loaders[len++] = (struct state_loader){.table = TABLE_HISTORY, .context = engine, .cells = load_history};
     loaders[len++] = (struct state_loader){.table = TABLE_DEDUP, .context = engine, .cells = load_dedup};
     return state_load(engine->store, loaders, len, err);
 }

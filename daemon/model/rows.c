@@ -130,6 +130,7 @@ void rows_free(struct rows *rows)
     fr_slab_free(rows->slab);
     fr_array_release(&rows->headers);
     free(rows->ranked);
+    free(rows->filled);
     free(rows);
 }
 
@@ -253,7 +254,31 @@ void rows_clear(struct rows *rows, uint32_t index)
     entries_add(rows, row, -(int64_t)atomic_load_explicit(&row->live, memory_order_relaxed));
 }
 
-void rows_load(struct rows *rows, uint32_t index, const uint32_t *columns, const uint32_t *counts, size_t len)
+/*
+ * Columns are distinct, so that none is looked for: each goes to the next slot of the first line on its way that is not
+ * full, of which `filled` keeps count.
+ */
+static uint32_t lines_fill(struct line *lines, uint32_t lines_len, uint8_t *filled, const uint32_t *columns,
+                           const int64_t *counts, size_t len)
+{
+    uint32_t used = 0;
+
+    memset(filled, 0, lines_len);
+    for (size_t i = 0; i < len; i++) {
+        if (!counts[i])
+            continue;
+        uint32_t at = home_line(columns[i], lines_len);
+        while (filled[at] == LINE_SLOTS)
+            at = at + 1 < lines_len ? at + 1 : 0;
+        unsigned slot = filled[at]++;
+        atomic_store_explicit(&lines[at].columns[slot], columns[i], memory_order_relaxed);
+        atomic_store_explicit(&lines[at].counts[slot], (uint32_t)counts[i], memory_order_relaxed);
+        used++;
+    }
+    return used;
+}
+
+void rows_load(struct rows *rows, uint32_t index, const uint32_t *columns, const int64_t *counts, size_t len)
 {
     struct row *row = row_at(rows, index);
 
@@ -261,20 +286,12 @@ void rows_load(struct rows *rows, uint32_t index, const uint32_t *columns, const
     if (!len)
         return;
     unsigned size_class = class_for(rows, len, 0);
+    uint32_t lines_len = rows->lines_of[size_class];
     struct line *lines = lines_take(rows, size_class);
-    size_t distinct = 0;
-    for (size_t i = 0; i < len; i++) {
-        unsigned slot = 0;
-        bool found = false;
-        assert(columns[i] != NO_COLUMN && counts[i]);
-        struct line *line = lines_find(lines, rows->lines_of[size_class], columns[i], &slot, &found);
-        assert(line);
-        atomic_store_explicit(&line->columns[slot], columns[i], memory_order_relaxed);
-        atomic_store_explicit(&line->counts[slot], counts[i], memory_order_relaxed);
-        distinct += !found; /* a repeated column breaks the promise; rows_len tells a caller who reads files */
-    }
-    row_publish(rows, row, lines, size_class, (uint32_t)distinct);
-    entries_add(rows, row, (int64_t)distinct);
+    fr_reserve((void **)&rows->filled, &rows->filled_room, lines_len, sizeof(*rows->filled));
+    uint32_t used = lines_fill(lines, lines_len, rows->filled, columns, counts, len);
+    row_publish(rows, row, lines, size_class, used);
+    entries_add(rows, row, used);
 }
 
 /* ---- pruning ---------------------------------------------------------------------------------------------- */

@@ -56,6 +56,8 @@ struct rows {
     size_t retired;   /* blocks that wait for their readers; the writer's own */
     uint64_t *ranked; /* scratch of rows_prune */
     size_t ranked_room;
+    uint8_t *filled; /* scratch of rows_load */
+    size_t filled_room;
     _Atomic uint64_t entries;
 };
 

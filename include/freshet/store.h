@@ -5,7 +5,8 @@
  * applied whole or not at all, whatever is killed when. It survives the process at once, and the machine from the next
  * store_sync on. Keys sort bytewise.
  *
- * Thread: one at a time for writing; reading (get, iterate) from the same thread.
+ * Thread: one at a time for writing, and reading (get, iterate) from the same thread. While nobody writes, several threads may
+ * read, each with iterators of its own.
  */
 #ifndef FR_STORE_H
 #define FR_STORE_H

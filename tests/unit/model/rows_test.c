@@ -123,15 +123,16 @@ static void prune(struct both *both, uint32_t row, size_t keep)
 
 static void load(struct both *both, uint32_t row, uint32_t some)
 {
-    uint32_t columns[COLUMNS], counts[COLUMNS];
+    uint32_t columns[COLUMNS];
+    int64_t counts[COLUMNS];
     size_t len = 0;
 
     memset(both->want[row], 0, sizeof(both->want[row]));
-    for (uint32_t column = COLUMNS; column-- > 0;) {
+    for (uint32_t column = 0; column < COLUMNS; column++) {
         if (random_below(COLUMNS) >= some)
             continue;
         columns[len] = column * both->spread;
-        both->want[row][column] = counts[len++] = 1 + random_below(1000);
+        counts[len++] = both->want[row][column] = random_below(1000);
     }
     rows_load(both->rows, row, columns, counts, len);
 }
@@ -204,7 +205,8 @@ static void counts_never_fall_below_nothing(void **state)
 
 static void pruning_prefers_large_counts_then_small_columns(void **state)
 {
-    const uint32_t columns[] = {5, 9, 2, 7, 4}, counts[] = {3, 1, 1, 3, 2};
+    const uint32_t columns[] = {2, 4, 5, 7, 9};
+    const int64_t counts[] = {1, 2, 3, 3, 1};
     struct both *both = both_new(1);
 
     (void)state;
