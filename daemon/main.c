@@ -10,6 +10,7 @@
 #include "freshetd.h"
 #include "signals.h"
 
+#include "freshet/crash.h"
 #include "freshet/life.h"
 #include "freshet/log.h"
 
@@ -89,6 +90,7 @@ static void live(struct freshetd *d)
         } else {
             fr_log(FR_INFO, "main", "drain", FR_FIELDS(FR_TEXT("signal", number == SIGINT ? "INT" : "TERM")),
                    "draining; a second signal stops at once");
+            fr_crash_point("stop.asked");
             return;
         }
     }
@@ -179,6 +181,7 @@ int main(int argc, char **argv)
 
     if (!options_read(&d.options, argc, argv))
         return EXIT_USAGE;
+    fr_crash_begin();
     switch (d.options.task) {
     case TASK_HELP:
         options_help();

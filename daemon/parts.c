@@ -10,6 +10,7 @@
 #include "lock.h"
 #include "vitals.h"
 
+#include "freshet/crash.h"
 #include "freshet/log.h"
 
 enum { DEV_PARTITIONS = 32 };
@@ -105,6 +106,7 @@ void stop_store(struct freshetd *d)
 {
     vitals_store_stop(d->store);
     d->store->ops->close(d->store);
+    fr_crash_point("stop.closed");
 }
 
 int start_engine(struct freshetd *d, struct fr_err *err)

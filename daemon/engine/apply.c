@@ -15,6 +15,8 @@
 #include <string.h>
 
 #include "engine_private.h"
+#include "freshet/crash.h"
+#include "freshet/defect.h"
 
 enum { CHUNK = 16, PAIR_STAGES = 2 };
 
@@ -146,7 +148,9 @@ static void leave(struct engine *engine, uint32_t user, uint32_t at)
     };
 
     histories_drop(engine->histories, user, at);
-    journal_delete(engine->journal, TABLE_HISTORY, user, touch.item);
+    if (!fr_defect(DEFECT_EVICTION_UNWRITTEN))
+        journal_delete(engine->journal, TABLE_HISTORY, user, touch.item);
+    fr_crash_point("history.left");
     apply_item_held(engine, touch.item, -1);
     if (engine->postings)
         rows_add(engine->postings, touch.item, user, -1);
@@ -319,7 +323,9 @@ void apply_batch(struct engine *engine, struct event_batch *batch)
                 outbox_add(engine, &events[i]);
         }
     }
+    fr_crash_point("batch.applied");
     publish_positions(engine);
+    fr_crash_point("batch.published");
     count_batch(engine, batch);
 }
 

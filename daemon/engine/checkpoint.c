@@ -20,6 +20,8 @@
 
 #include "compose.h"
 #include "freshet/alloc.h"
+#include "freshet/crash.h"
+#include "freshet/defect.h"
 #include "freshet/life.h"
 #include "freshet/log.h"
 #include "freshet/metric.h"
@@ -152,11 +154,14 @@ static bool compose_and_write(struct checkpoint *checkpoint, const struct journa
         if (!composed)
             composed = compose(checkpoint->composer, journal, checkpoint->batch, &checkpoint->err) == FR_OK;
         fr_pulse_beat(checkpoint->pulse);
+        fr_crash_point("checkpoint.composed");
         if (composed && ops->write(checkpoint->store, checkpoint->batch, &checkpoint->err) == FR_OK) {
             tell_relief(&checkpoint->writing);
             return true;
         }
         tell_trouble(checkpoint, &checkpoint->writing);
+        if (fr_defect(DEFECT_SKIP_ON_ERROR))
+            return true;
         if (!wait_to_retry(checkpoint, &checkpoint->writing, stopping))
             return false;
     }
@@ -173,10 +178,12 @@ static void write_journal(struct checkpoint *checkpoint, struct journal *journal
         journal_free(journal);
         return;
     }
+    fr_crash_point("checkpoint.written");
     double seconds = (double)(fr_mono_ns() - begin) / 1e9;
     uint64_t keys = ops->batch_keys(checkpoint->batch), bytes = ops->batch_bytes(checkpoint->batch);
     ops->batch_clear(checkpoint->batch);
-    journal_reset(journal);
+    if (!fr_defect(DEFECT_JOURNAL_KEPT))
+        journal_reset(journal);
     fr_observe(checkpoint->seconds_series, seconds);
     fr_gauge(checkpoint->keys_series, (double)keys);
     fr_count(checkpoint->bytes_series, bytes);
@@ -191,6 +198,7 @@ static void write_journal(struct checkpoint *checkpoint, struct journal *journal
     pthread_mutex_unlock(&checkpoint->lock);
     if (checkpoint->options.written)
         checkpoint->options.written(checkpoint->options.context, number);
+    fr_crash_point("checkpoint.told");
     /* Only now: who sees that it is due may count on written() having been called. */
     pthread_mutex_lock(&checkpoint->lock);
     checkpoint->spare = journal;
@@ -205,12 +213,14 @@ static void sync_written(struct checkpoint *checkpoint)
     uint64_t written = checkpoint->written; /* this thread alone writes it */
 
     fr_pulse_beat(checkpoint->pulse);
+    fr_crash_point("sync.begun");
     if (checkpoint->store->ops->sync(checkpoint->store, &checkpoint->err)) {
         tell_trouble(checkpoint, &checkpoint->syncing);
         if (!wait_to_retry(checkpoint, &checkpoint->syncing, stopping))
             checkpoint->lost = true;
         return;
     }
+    fr_crash_point("sync.done");
     tell_relief(&checkpoint->syncing);
     pthread_mutex_lock(&checkpoint->lock);
     checkpoint->synced = written;
@@ -219,6 +229,7 @@ static void sync_written(struct checkpoint *checkpoint)
     pthread_mutex_unlock(&checkpoint->lock);
     if (checkpoint->options.synced)
         checkpoint->options.synced(checkpoint->options.context, written);
+    fr_crash_point("sync.told");
 }
 
 /* ---- the loop ---- */

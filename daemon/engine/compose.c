@@ -18,6 +18,8 @@
 
 #include "changes.h"
 #include "freshet/alloc.h"
+#include "freshet/crash.h"
+#include "freshet/defect.h"
 #include "freshet/format.h"
 #include "freshet/log.h"
 #include "freshet/segment.h"
@@ -158,6 +160,7 @@ static bool fold(struct composer *composer, struct changes_walk walk, struct sto
     struct chunks *chunks = &composer->chunks;
     struct fr_err err;
 
+    fr_crash_point("fold.begun");
     chunks->len = 0;
     chunks->count = 0;
     segment_begin(&composer->base, pile->table, pile->segment);
@@ -166,7 +169,9 @@ static bool fold(struct composer *composer, struct changes_walk walk, struct sto
         return false;
     }
     end_chunk(composer);
+    fr_crash_point("fold.merged");
     put_base(composer, batch);
+    fr_crash_point("fold.put");
     if (chunks->len)
         weights_set(&composer->weights, pile->table, pile->segment, chunks->len, 0);
     else
@@ -388,6 +393,8 @@ static int begin(struct composer *composer, struct fr_err *err)
 {
     int status = format_journals(composer->store, &composer->number, err);
 
+    if (fr_defect(DEFECT_NUMBER_AGAIN))
+        composer->number = 0;
     composer->begun = !status;
     return status;
 }
@@ -395,6 +402,15 @@ static int begin(struct composer *composer, struct fr_err *err)
 static size_t clamp(size_t value, size_t least, size_t most)
 {
     return value < least ? least : value > most ? most : value;
+}
+
+/* What a sown defect writes before the rest of the journal: without an error, or with one that nobody hears of. */
+static void write_apart(struct composer *composer, struct store_batch *batch)
+{
+    struct fr_err err;
+
+    composer->store->ops->write(composer->store, batch, &err);
+    composer->store->ops->batch_clear(batch);
 }
 
 int compose(struct composer *composer, const struct journal *journal, struct store_batch *batch, struct fr_err *err)
@@ -405,6 +421,7 @@ int compose(struct composer *composer, const struct journal *journal, struct sto
 
     if (status)
         return status;
+    fr_crash_point("compose.begun");
     composer->number++;
     composer->fold_left = clamp(2 * journal_bytes(journal), FOLD_LEAST, FOLD_MOST);
     composer->fold_from = composer->fold_stopped;
@@ -413,10 +430,21 @@ int compose(struct composer *composer, const struct journal *journal, struct sto
     format_journals_value(&journals, composer->number);
     collect_keys(composer, journal, fr_written(&journals));
     put_keys(composer, true, batch);
+    if (fr_defect(DEFECT_TWO_WRITES))
+        write_apart(composer, batch);
+    fr_crash_point("compose.positions");
     changes_count(journal, counts);
-    for (int table = 1; table < TABLES; table++)
-        if (counts[table].len)
-            put_table(composer, journal, (enum journal_table)table, &counts[table], batch);
+    for (int table = 1; table < TABLES; table++) {
+        if (!counts[table].len)
+            continue;
+        put_table(composer, journal, (enum journal_table)table, &counts[table], batch);
+        if (fr_defect(DEFECT_SPLIT_FREEZE))
+            write_apart(composer, batch);
+        fr_crash_point("compose.table");
+    }
+    if (fr_defect(DEFECT_OUTBOX_APART))
+        write_apart(composer, batch);
+    fr_crash_point("compose.letters");
     put_keys(composer, false, batch);
     fr_writer_release(&journals);
     return FR_OK;

@@ -32,6 +32,7 @@
 #include <string.h>
 
 #include "freshet/alloc.h"
+#include "freshet/defect.h"
 #include "freshet/event.h"
 
 enum {
@@ -255,7 +256,8 @@ bool dedup_seen(struct dedup *dedup, uint32_t partition, uint64_t hash_high, uin
         return true;
     if (!newest || newest->len >= dedup->bucket_max || when - newest->first >= dedup->width)
         newest = queue_open(dedup, queue, partition, when, journal);
-    journal_put(journal, TABLE_DEDUP, row_of(partition, newest), newest->len, cell, sizeof cell);
+    if (!fr_defect(DEFECT_DEDUP_IN_MEMORY))
+        journal_put(journal, TABLE_DEDUP, row_of(partition, newest), newest->len, cell, sizeof cell);
     queue_put(dedup, queue, newest, entry);
     while (queue->ids > dedup->ids_max && queue->len > 1)
         queue_overflow(dedup, queue, partition, journal);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "engine_private.h"
+#include "freshet/crash.h"
 #include "freshet/log.h"
 
 enum { IDLE_MS = 200, BUSY_MS = 10, STOP_MS = 10000 };
@@ -225,14 +226,17 @@ bool engine_stop(struct engine *engine, struct fr_err *err)
     engine_nudge(engine);
     fr_thread_join(engine->thread);
     engine->thread = NULL;
+    fr_crash_point("stop.applied");
     checkpoint_hurry(engine->checkpoint);
     if (checkpoint_wait_due(engine->checkpoint, STOP_MS)) {
         publish_freeze(engine);
+        fr_crash_point("stop.frozen");
     } else { /* what is in memory will be read from Kafka again */
         saved = false;
         fr_fail(err, FR_IO, "the store has not taken the checkpoint before within %d s", STOP_MS / 1000);
     }
     saved = checkpoint_stop(engine->checkpoint, err) && saved;
+    fr_crash_point("stop.synced");
     engine->checkpoint = NULL;
     fr_metric_collector_remove(publish_figures, engine);
     pthread_mutex_lock(&engine->outbox_lock);

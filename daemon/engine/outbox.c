@@ -18,6 +18,8 @@
 #include <time.h>
 
 #include "engine_private.h"
+#include "freshet/crash.h"
+#include "freshet/defect.h"
 #include "freshet/format.h"
 
 static char *keep(char **at, struct fr_bytes bytes)
@@ -147,7 +149,9 @@ void outbox_add(struct engine *engine, const struct event *event)
 
     fr_count(fr_series(FR_M_EVENTS_REJECTED, reject->reason, "", ""), 1);
     entry->frozen_in = engine->frozen + 1;
-    journal_letter(engine, &letter);
+    if (!fr_defect(DEFECT_OUTBOX_IN_MEMORY))
+        journal_letter(engine, &letter);
+    fr_crash_point("letter.journaled");
     append(engine, entry, OUTBOX_WAITS);
 }
 
@@ -164,6 +168,7 @@ void outbox_collect(struct engine *engine)
         fr_writer_reset(&key);
         format_letter_key(&key, entry->letter.id);
         journal_key_delete(engine->journal, fr_written(&key));
+        fr_crash_point("letter.leaves");
         discard(engine, entry);
     }
     pthread_cond_broadcast(&engine->outbox_changed); /* there may be room now */
@@ -178,6 +183,7 @@ void outbox_synced(struct engine *engine, uint64_t number)
     pthread_mutex_lock(&engine->outbox_lock);
     while ((entry = engine->outbox[OUTBOX_WAITS].first) && entry->frozen_in <= number)
         move(engine, entry, OUTBOX_READY);
+    fr_crash_point("letter.ready");
     pthread_cond_broadcast(&engine->outbox_changed);
     pthread_mutex_unlock(&engine->outbox_lock);
 }

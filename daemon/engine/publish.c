@@ -14,6 +14,8 @@
 #include <string.h>
 
 #include "engine_private.h"
+#include "freshet/crash.h"
+#include "freshet/defect.h"
 #include "freshet/format.h"
 
 const char *partition_state_name(enum partition_state state)
@@ -116,6 +118,16 @@ void publish_positions(struct engine *engine)
 
 /* ---- freezing; thread: engine ---- */
 
+/* What the store is told of a partition that has been read up to `next`. */
+static int64_t offset_to_save(int64_t next)
+{
+    if (fr_defect(DEFECT_OFFSET_LOW) && next > 0)
+        return next - 1;
+    if (fr_defect(DEFECT_OFFSET_HIGH) && next > 0)
+        return next + 1;
+    return next;
+}
+
 static void save_positions(struct engine *engine, struct freeze *freeze)
 {
     struct fr_writer key, value;
@@ -132,7 +144,7 @@ static void save_positions(struct engine *engine, struct freeze *freeze)
         fr_writer_reset(&value);
         format_position_key(&key, fr_bytes_of(partition->topic), partition->number);
         format_position_value(&value, &(struct format_position){.index = i,
-                                                                .next = partition->position,
+                                                                .next = offset_to_save(partition->position),
                                                                 .newest = partition->newest});
         journal_key_put(engine->journal, fr_written(&key), fr_written(&value));
     }
@@ -182,9 +194,11 @@ void publish_freeze(struct engine *engine)
     uint64_t begin = fr_mono_ns();
     struct freeze *freeze = fr_zalloc(1, sizeof(*freeze));
     freeze->number = ++engine->frozen;
+    fr_crash_point("freeze.begun");
     freeze->len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
     freeze->next = fr_zalloc(freeze->len + 1, sizeof(*freeze->next));
     save_positions(engine, freeze);
+    fr_crash_point("freeze.positions");
     pthread_mutex_lock(&engine->lock);
     *engine->freezes_tail = freeze;
     engine->freezes_tail = &freeze->after;
@@ -193,6 +207,7 @@ void publish_freeze(struct engine *engine)
     atomic_store(&engine->unwritten_since, atomic_load(&engine->uncommitted_since));
     atomic_store(&engine->uncommitted_since, 0); /* second: whoever reads them in turn finds it in one of them */
     engine->journal = checkpoint_give(engine->checkpoint, engine->journal, freeze->number);
+    fr_crash_point("freeze.given");
     fr_observe(engine->pause_series, (double)(fr_mono_ns() - begin) / 1e9);
 }
 
@@ -202,8 +217,10 @@ void publish_written(void *context, uint64_t number)
 {
     struct engine *engine = context;
 
-    (void)number; /* one journal at a time is with the checkpoint's thread: it is that one */
+    /* One journal at a time is with the checkpoint's thread: it is that one. */
     atomic_store(&engine->unwritten_since, 0);
+    if (fr_defect(DEFECT_TOLD_UNSYNCED))
+        publish_synced(engine, number);
 }
 
 void publish_synced(void *context, uint64_t number)
@@ -221,6 +238,7 @@ void publish_synced(void *context, uint64_t number)
         free(freeze->next);
         free(freeze);
     }
+    fr_crash_point("durable.told");
     atomic_store_explicit(&engine->synced, number, memory_order_release);
     while (engine->covers_len > 1 && engine->covers[1].number <= number) { /* the last one synced answers for all before it */
         memmove(engine->covers, engine->covers + 1, --engine->covers_len * sizeof(*engine->covers));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine_private.h"
+#include "freshet/crash.h"
 #include "freshet/format.h"
 
 /* ---- shape ---- */
@@ -238,14 +239,17 @@ int recover(struct engine *engine, struct fr_err *err)
 {
     int status = check_shape(engine, err);
 
+    fr_crash_point("recover.shape");
     if (!status)
         status = load_tables(engine, err);
+    fr_crash_point("recover.tables");
     if (!status)
         status = load_clock(engine, err);
     if (!status)
         status = load_positions(engine, err);
     if (!status)
         status = outbox_recover(engine, err);
+    fr_crash_point("recover.outbox");
     if (status)
         fr_while(err, "loading the state: ");
     return status;

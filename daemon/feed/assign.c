@@ -21,6 +21,8 @@
 
 #include "assign.h"
 #include "freshet/clock.h"
+#include "freshet/crash.h"
+#include "freshet/defect.h"
 #include "freshet/log.h"
 
 enum {
@@ -287,7 +289,9 @@ static void assign(struct assignment *assignment)
 
         if (is_readable(assigned))
             rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset =
-                assigned->next >= 0 ? assigned->next : RD_KAFKA_OFFSET_BEGINNING;
+                fr_defect(DEFECT_START_AT_END) && assigned->next >= 0 ? RD_KAFKA_OFFSET_END
+                : assigned->next >= 0                                 ? assigned->next
+                                                                      : RD_KAFKA_OFFSET_BEGINNING;
     }
     err = rd_kafka_assign(assignment->consumer, list);
     rd_kafka_topic_partition_list_destroy(list);
@@ -296,6 +300,7 @@ static void assign(struct assignment *assignment)
                "librdkafka refuses the assignment: %s; trying again", rd_kafka_err2str(err));
         return;
     }
+    fr_crash_point("feed.assigned");
     assignment->stale = false;
     for (size_t i = 0; i < assignment->len; i++) {
         if (assignment->partitions[i].state == PARTITION_WAITING)

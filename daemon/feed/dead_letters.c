@@ -17,6 +17,7 @@
 
 #include "dead_letters.h"
 #include "freshet/alloc.h"
+#include "freshet/crash.h"
 #include "freshet/life.h"
 #include "freshet/log.h"
 #include "freshet/metric.h"
@@ -116,6 +117,7 @@ static void on_report(rd_kafka_t *producer, const rd_kafka_message_t *message, v
         letters->said = RD_KAFKA_RESP_ERR_NO_ERROR;
     }
     client_reached(&letters->client);
+    fr_crash_point("letter.acknowledged");
     snprintf(reason, sizeof(reason), "%.*s", (int)letter->reason.len, letter->reason.at);
     fr_count(fr_series(FR_M_DEAD_LETTERS, reason, "", ""), 1);
     engine_outbox_done(letters->engine, letter->id); /* the letter is gone from here on */
@@ -171,6 +173,7 @@ static void send_letter(struct dead_letters *letters, const struct dead_letter *
 
     if (!error) {
         letters->in_flight++; /* and the headers are librdkafka's */
+        fr_crash_point("letter.sent");
         return;
     }
     err = rd_kafka_error_code(error);
