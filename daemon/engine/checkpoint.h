@@ -54,15 +54,16 @@ void checkpoint_figures(struct checkpoint *checkpoint, struct checkpoint_figures
 
 /* ---- loading, before the threads start -------------------------------------------------------------------- */
 
-/* Called once per row of a table, rows ascending. Columns ascending. SUM tables: sums != 0; BYTES tables: cells. Return false
- * when the content cannot be ours; the load then fails with FR_CORRUPT and names table and row. */
+/* Called once per row of a table. Columns ascending. SUM tables: sums != 0; BYTES tables: cells. Return false when the content
+ * cannot be ours; the load then fails with FR_CORRUPT and names table and row. */
 struct state_loader {
     enum journal_table table;
+    bool side_by_side; /* rows may be handed out by several threads at once, in no particular order; else ascending, by one */
     void *context;
     bool (*sums)(void *context, uint32_t row, const uint32_t *columns, const int64_t *sums, size_t len);
     bool (*cells)(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len);
 };
-/* The tables given are loaded side by side, each on a thread of its own: two loaders of one call may read what the other reads,
+/* The tables given are loaded at the same time, on threads of their own: two loaders of one call may read what the other reads,
  * and share nothing that either changes. What one needs of another is loaded by a call before. Errors: the first loader's. */
 int state_load(struct store *store, const struct state_loader *loaders, size_t loaders_len, struct fr_err *err);
 

@@ -169,8 +169,10 @@ static int load_tables(struct engine *engine, struct fr_err *err)
         return status;
     for (size_t m = 0; m < engine->learners_len; m++) {
         contexts[m] = (struct learner_loader){engine, &engine->learners[m]};
-        loaders[len++] =
-            (struct state_loader){.table = engine->learners[m].ops->table, .context = &contexts[m], .sums = load_sums};
+        loaders[len++] = (struct state_loader){.table = engine->learners[m].ops->table,
+                                               .side_by_side = true,
+                                               .context = &contexts[m],
+                                               .sums = load_sums};
     }
     loaders[len++] = (struct state_loader){.table = TABLE_HISTORY, .context = engine, .cells = load_history};
     loaders[len++] = (struct state_loader){.table = TABLE_DEDUP, .context = engine, .cells = load_dedup};

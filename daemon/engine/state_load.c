@@ -1,13 +1,13 @@
 /*
  * state_load.c -- tables side by side, one forward scan each; segment by segment into rows, rows to the loaders.
  *
- *     lane of pairs      s 4 seg0 chunk0 | s 4 seg0 delta | s 4 seg1 chunk0 | ...    a thread reads and gathers,
+ *     lane of pairs      s 4 seg0 chunk0 | s 4 seg0 delta | s 4 seg1 chunk0 | ...    a reader gathers
  *                        '------- pile of segment 0 ------'  '- pile of 1 ...
  *                                     |                            |
- *                                     v                            v                 another decodes, merges, hands out
+ *                                     v                            v                 builders decode, merge, hand out
  *     lane of histories  s 3 seg0 ... likewise, at the same time
  *
- * A few piles go round between the two threads of a lane, so that reading overlaps with rebuilding, and the lanes
+ * A few piles go round between the threads of a lane, so that reading overlaps with rebuilding, and the lanes
  * overlap with one another: what is loaded side by side shares nothing that it changes. Nobody writes to the store
  * meanwhile, and its iterators are one thread's each.
  *
@@ -17,27 +17,39 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+#include "freshet/alloc.h"
 #include "freshet/format.h"
 #include "freshet/life.h"
 #include "freshet/queue.h"
 #include "pile.h"
 
-enum { PILES = 4, LANES_MAX = 16 };
+enum { PILES_EACH = 3, BUILDERS_MAX = 8, LANES_MAX = 16 };
+
+struct lane;
+
+struct builder {
+    struct lane *lane;
+    struct fr_thread *thread;
+    /* of the thread, until it is joined */
+    int status;
+    struct fr_err err;
+};
 
 struct lane {
     struct store *store;
     const struct state_loader *loader;
-    struct pile piles[PILES];
+    struct pile piles[PILES_EACH * BUILDERS_MAX];
     struct fr_queue *empty, *full;
-    struct fr_thread *reader, *builder;
+    struct builder builders[BUILDERS_MAX];
+    size_t builders_len;
     _Atomic bool *failed; /* some lane has */
-    /* of the reading thread, until it is joined */
+    struct fr_thread *reader;
+    /* of the reader, until it is joined */
     int read_status;
     struct fr_err read_err;
-    /* of the building thread, likewise */
-    int status;
-    struct fr_err err;
 };
 
 /* ---- the reading thread ---- */
@@ -92,10 +104,12 @@ static void read_table(void *arg)
         lane->read_status = closed;
     if (!lane->read_status && last)
         fr_queue_push(lane->full, last, -1);
+    if (lane->read_status)
+        atomic_store(lane->failed, true);
     fr_queue_close(lane->full);
 }
 
-/* ---- the building thread ---- */
+/* ---- the building threads ---- */
 
 static bool to_loader(void *context, uint32_t row, const uint32_t *columns, const int64_t *sums,
                       const struct fr_bytes *cells, size_t len)
@@ -106,53 +120,78 @@ static bool to_loader(void *context, uint32_t row, const uint32_t *columns, cons
                 : loader->cells(loader->context, row, columns, cells, len);
 }
 
-static void build_table(void *arg)
+static void build_rows(void *arg)
 {
-    struct lane *lane = arg;
+    struct builder *builder = arg;
+    struct lane *lane = builder->lane;
     struct state_loader loader = *lane->loader;
     struct pile *pile;
 
-    while (!lane->status && !atomic_load(lane->failed) && (pile = fr_queue_pop(lane->full, -1))) {
-        lane->status = pile_merge(pile, NULL, (struct changes_walk){0, 0}, to_loader, &loader, &lane->err);
+    while (!atomic_load(lane->failed) && (pile = fr_queue_pop(lane->full, -1))) {
+        builder->status = pile_merge(pile, NULL, (struct changes_walk){0, 0}, to_loader, &loader, &builder->err);
+        if (builder->status)
+            atomic_store(lane->failed, true);
         fr_queue_push(lane->empty, pile, -1);
     }
-    fr_queue_close(lane->full);
-    fr_queue_close(lane->empty);
-    fr_thread_join(lane->reader);
-    if (!lane->status && lane->read_status) {
-        lane->status = lane->read_status;
-        lane->err = lane->read_err;
+    if (atomic_load(lane->failed)) { /* nobody waits for a builder that has given up */
+        fr_queue_close(lane->full);
+        fr_queue_close(lane->empty);
     }
-    if (lane->status)
-        atomic_store(lane->failed, true);
 }
 
 /* ---- the lanes ---- */
 
-static void lane_start(struct lane *lane, struct store *store, const struct state_loader *loader, _Atomic bool *failed)
+static size_t builders_of(const struct state_loader *loader)
 {
-    *lane = (struct lane){.store = store, .loader = loader, .failed = failed};
-    lane->empty = fr_queue_new(PILES);
-    lane->full = fr_queue_new(PILES);
-    for (size_t i = 0; i < PILES; i++)
-        fr_queue_push(lane->empty, &lane->piles[i], -1);
-    lane->reader = fr_thread_start("load-read", read_table, lane);
-    lane->builder = fr_thread_start("load-build", build_table, lane);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (!loader->side_by_side || cores < 1)
+        return 1;
+    return cores < BUILDERS_MAX ? (size_t)cores : BUILDERS_MAX;
 }
 
-static void lane_end(struct lane *lane)
+static void lane_start(struct lane *lane, struct store *store, const struct state_loader *loader, _Atomic bool *failed)
 {
-    fr_thread_join(lane->builder);
-    for (size_t i = 0; i < PILES; i++)
+    *lane = (struct lane){.store = store, .loader = loader, .failed = failed, .builders_len = builders_of(loader)};
+    size_t piles = PILES_EACH * lane->builders_len;
+    lane->empty = fr_queue_new(piles);
+    lane->full = fr_queue_new(piles);
+    for (size_t i = 0; i < piles; i++)
+        fr_queue_push(lane->empty, &lane->piles[i], -1);
+    lane->reader = fr_thread_start("load-read", read_table, lane);
+    for (size_t i = 0; i < lane->builders_len; i++) {
+        lane->builders[i].lane = lane;
+        lane->builders[i].thread = fr_thread_start("load-build", build_rows, &lane->builders[i]);
+    }
+}
+
+static int lane_end(struct lane *lane, struct fr_err *err)
+{
+    int status = FR_OK;
+
+    for (size_t i = 0; i < lane->builders_len; i++)
+        fr_thread_join(lane->builders[i].thread);
+    fr_thread_join(lane->reader);
+    for (size_t i = 0; i < lane->builders_len && !status; i++) {
+        status = lane->builders[i].status;
+        *err = lane->builders[i].err;
+    }
+    if (!status) {
+        status = lane->read_status;
+        *err = lane->read_err;
+    }
+    for (size_t i = 0; i < PILES_EACH * lane->builders_len; i++)
         pile_release(&lane->piles[i]);
     fr_queue_free(lane->empty);
     fr_queue_free(lane->full);
+    return status;
 }
 
 int state_load(struct store *store, const struct state_loader *loaders, size_t loaders_len, struct fr_err *err)
 {
-    struct lane lanes[LANES_MAX];
+    struct lane *lanes;
     _Atomic bool failed = false;
+    struct fr_err lane_err;
     uint64_t journals; /* unreadable, no checkpoint could be written: better said now */
     int status = format_admit(store, err);
 
@@ -161,15 +200,17 @@ int state_load(struct store *store, const struct state_loader *loaders, size_t l
         status = format_journals(store, &journals, err);
     if (status)
         return status;
+    lanes = fr_zalloc(loaders_len, sizeof(*lanes));
     for (size_t i = 0; i < loaders_len; i++)
         lane_start(&lanes[i], store, &loaders[i], &failed);
     for (size_t i = 0; i < loaders_len; i++) {
-        lane_end(&lanes[i]);
-        if (!status && lanes[i].status) {
-            status = lanes[i].status;
+        int lane_status = lane_end(&lanes[i], &lane_err);
+        if (!status && lane_status) {
+            status = lane_status;
             if (err)
-                *err = lanes[i].err;
+                *err = lane_err;
         }
     }
+    free(lanes);
     return status;
 }

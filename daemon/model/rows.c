@@ -17,6 +17,8 @@
 
 #include "rows_lines.h"
 
+enum { FILLED_NEAR = 4096 }; /* lines of a row that is loaded with no memory asked for */
+
 /* ---- lines ------------------------------------------------------------------------------------------------ */
 
 static void classes_fill(struct rows *rows)
@@ -44,15 +46,19 @@ static unsigned class_for(const struct rows *rows, size_t len, size_t spare)
     return size_class;
 }
 
-static struct line *lines_take(struct rows *rows, unsigned size_class)
+static void lines_empty(struct line *lines, uint32_t lines_len)
 {
-    uint32_t lines_len = rows->lines_of[size_class];
-    struct line *lines = fr_slab_take(rows->slab, lines_len * sizeof(struct line));
-
     for (uint32_t i = 0; i < lines_len; i++) {
         memset(lines[i].columns, 0xFF, sizeof(lines[i].columns));
         memset(lines[i].counts, 0, sizeof(lines[i].counts));
     }
+}
+
+static struct line *lines_take(struct rows *rows, unsigned size_class)
+{
+    struct line *lines = fr_slab_take(rows->slab, rows->lines_of[size_class] * sizeof(struct line));
+
+    lines_empty(lines, rows->lines_of[size_class]);
     return lines;
 }
 
@@ -111,6 +117,7 @@ struct rows *rows_new(size_t rows_max, struct fr_epoch *epoch)
     fr_array_init(&rows->headers, sizeof(struct row), rows_max);
     rows->slab = fr_slab_new(sizeof(struct line));
     rows->epoch = epoch;
+    pthread_mutex_init(&rows->loading, NULL);
     classes_fill(rows);
     return rows;
 }
@@ -129,8 +136,8 @@ void rows_free(struct rows *rows)
     }
     fr_slab_free(rows->slab);
     fr_array_release(&rows->headers);
+    pthread_mutex_destroy(&rows->loading);
     free(rows->ranked);
-    free(rows->filled);
     free(rows);
 }
 
@@ -254,15 +261,18 @@ void rows_clear(struct rows *rows, uint32_t index)
     entries_add(rows, row, -(int64_t)atomic_load_explicit(&row->live, memory_order_relaxed));
 }
 
+/* ---- loading ---------------------------------------------------------------------------------------------- */
+
 /*
  * Columns are distinct, so that none is looked for: each goes to the next slot of the first line on its way that is not
- * full, of which `filled` keeps count.
+ * full, of which `filled` keeps count. Returns the slots taken.
  */
 static uint32_t lines_fill(struct line *lines, uint32_t lines_len, uint8_t *filled, const uint32_t *columns,
                            const int64_t *counts, size_t len)
 {
     uint32_t used = 0;
 
+    lines_empty(lines, lines_len);
     memset(filled, 0, lines_len);
     for (size_t i = 0; i < len; i++) {
         if (!counts[i])
@@ -281,17 +291,27 @@ static uint32_t lines_fill(struct line *lines, uint32_t lines_len, uint8_t *fill
 void rows_load(struct rows *rows, uint32_t index, const uint32_t *columns, const int64_t *counts, size_t len)
 {
     struct row *row = row_at(rows, index);
+    uint8_t near[FILLED_NEAR], *filled = near;
+    struct line *lines = NULL;
+    unsigned size_class = class_for(rows, len, 0);
+    uint32_t lines_len = rows->lines_of[size_class], used;
 
+    pthread_mutex_lock(&rows->loading);
     rows_clear(rows, index);
+    if (len)
+        lines = fr_slab_take(rows->slab, lines_len * sizeof(struct line));
+    pthread_mutex_unlock(&rows->loading);
     if (!len)
         return;
-    unsigned size_class = class_for(rows, len, 0);
-    uint32_t lines_len = rows->lines_of[size_class];
-    struct line *lines = lines_take(rows, size_class);
-    fr_reserve((void **)&rows->filled, &rows->filled_room, lines_len, sizeof(*rows->filled));
-    uint32_t used = lines_fill(lines, lines_len, rows->filled, columns, counts, len);
+    if (lines_len > sizeof(near))
+        filled = fr_alloc(lines_len);
+    used = lines_fill(lines, lines_len, filled, columns, counts, len);
+    if (filled != near)
+        free(filled);
+    pthread_mutex_lock(&rows->loading);
     row_publish(rows, row, lines, size_class, used);
     entries_add(rows, row, used);
+    pthread_mutex_unlock(&rows->loading);
 }
 
 /* ---- pruning ---------------------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #define FR_ROWS_LINES_H
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,9 +57,8 @@ struct rows {
     size_t retired;   /* blocks that wait for their readers; the writer's own */
     uint64_t *ranked; /* scratch of rows_prune */
     size_t ranked_room;
-    uint8_t *filled; /* scratch of rows_load */
-    size_t filled_room;
     _Atomic uint64_t entries;
+    pthread_mutex_t loading; /* what rows_load shares between threads: slab, epoch, entries */
 };
 
 static inline struct row *row_at(const struct rows *rows, uint32_t row)

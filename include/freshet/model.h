@@ -162,7 +162,8 @@ struct model_ops {
     void (*prepare)(const struct model *model, const struct touch *touch, int stage); /* stage 0: headers, 1: cells */
     void (*learn)(struct model *model, const struct touch *touch);
     void (*forget)(struct model *model, const struct touch *touch);
-    /* Loading, before any thread starts: one row of one of the model's tables. False if the bytes cannot be ours. */
+    /* Loading, before anybody learns or asks: one row of the model's table. False if it cannot be ours. Thread: any, several at a time
+     * for different rows. */
     enum journal_table table;
     bool (*load)(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums, size_t len);
     /* Thread: any, inside an epoch. */

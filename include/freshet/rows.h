@@ -49,7 +49,8 @@ void rows_shut(struct rows *rows, uint32_t row);
 void rows_clear(struct rows *rows, uint32_t row);
 /* Keeps the `keep` largest counts (equal counts: smaller columns), drops the rest. */
 void rows_prune(struct rows *rows, uint32_t row, size_t keep);
-/* Replaces a row by these columns, ascending strictly, with counts in 0..UINT32_MAX (0: no entry): for loading. */
+/* Replaces a row by these columns, ascending strictly, with counts in 0..UINT32_MAX (0: no entry): for loading.
+ * Thread: any, as long as nobody does anything else with the rows and no two threads load the same one. */
 void rows_load(struct rows *rows, uint32_t row, const uint32_t *columns, const int64_t *counts, size_t len);
 
 /* Entries with a count above 0. Thread: any. */
