@@ -313,6 +313,8 @@ void config_feed_options(const struct config *cfg, struct feed_options *ret_opti
         .dead_letter_topic = cfg->feed.dead_letter_topic,
         .format = (enum feed_format)cfg->feed.format,
         .on_gap_skip = cfg->feed.on_gap != 0,
+        .cluster_any = cfg->feed.cluster != 0,
+        .silence = cfg->feed.silence_ms,
         .max_future = cfg->feed.max_future_ms,
         .weights = cfg->types,
         .weights_len = cfg->types_len,

@@ -157,6 +157,7 @@ int start_feed(struct freshetd *d, struct fr_err *err)
     struct feed_options options;
 
     config_feed_options(d->cfg, &options);
+    options.cluster_any = options.cluster_any || d->options.dev; /* its broker is a new one each time */
     options.version = FRESHET_VERSION;
     return feed_start(&d->feed, &options, d->engine, err);
 }

@@ -1,7 +1,7 @@
 /*
  * format.c -- plain keys and sealed values, as FORMAT.md says.
  *
- *     seal:  version u8 = 1 | fields | low half of XXH3-64 over all before it, u32
+ *     seal:  version u8 | fields | low half of XXH3-64 over all before it, u32
  */
 #include "freshet/format.h"
 
@@ -13,8 +13,12 @@
 
 enum {
     VERSION = 1,
+    VERSION_PRINTED = 2, /* of positions: with the last record's fingerprint */
     CHECK_BYTES = 4,
-    KNOWN_INCOMPATIBLE = 0, /* bits */
+    CLUSTER_AND_HOLES = 1, /* compatible bits: which keys there may be */
+    COMPATIBLE = CLUSTER_AND_HOLES,
+    PRINTED_POSITIONS = 1, /* incompatible bits: what a program must know to read this store */
+    INCOMPATIBLE = PRINTED_POSITIONS,
     LETTER_HAS_KEY = 1,
     LETTER_HAS_VALUE = 2,
 };
@@ -27,12 +31,17 @@ static uint32_t check_of(const char *bytes, size_t len)
 }
 
 /* A value may be appended to what is in `out` already, so the seal knows where it began. */
-static size_t begin(struct fr_writer *out)
+static size_t begin_version(struct fr_writer *out, uint8_t version)
 {
     size_t start = out->len;
 
-    fr_put_u8(out, VERSION);
+    fr_put_u8(out, version);
     return start;
+}
+
+static size_t begin(struct fr_writer *out)
+{
+    return begin_version(out, VERSION);
 }
 
 static void seal(struct fr_writer *out, size_t start)
@@ -42,13 +51,25 @@ static void seal(struct fr_writer *out, size_t start)
 }
 
 /* A reader of the fields; failed if the seal is broken. */
-static struct fr_reader unseal(struct fr_bytes value)
+static struct fr_reader unseal_version(struct fr_bytes value, uint8_t *ret_version)
 {
+    *ret_version = 0;
     if (value.len < 1 + CHECK_BYTES)
         return (struct fr_reader){.failed = true};
     size_t len = value.len - CHECK_BYTES;
     struct fr_reader reader = fr_reader_of(value.at, len), check = fr_reader_of(value.at + len, CHECK_BYTES);
-    if (fr_get_u32(&check) != check_of(value.at, len) || fr_get_u8(&reader) != VERSION)
+    if (fr_get_u32(&check) != check_of(value.at, len))
+        reader.failed = true;
+    *ret_version = fr_get_u8(&reader);
+    return reader;
+}
+
+static struct fr_reader unseal(struct fr_bytes value)
+{
+    uint8_t version;
+    struct fr_reader reader = unseal_version(value, &version);
+
+    if (version != VERSION)
         reader.failed = true;
     return reader;
 }
@@ -99,6 +120,16 @@ bool format_shape_read(struct fr_bytes value, struct fr_bytes *ret_text)
         return false;
     *ret_text = fr_get_bytes(&reader, fr_left(&reader));
     return true;
+}
+
+void format_cluster_value(struct fr_writer *out, struct fr_bytes id)
+{
+    format_shape_value(out, id);
+}
+
+bool format_cluster_read(struct fr_bytes value, struct fr_bytes *ret_id)
+{
+    return format_shape_read(value, ret_id);
 }
 
 void format_clock_value(struct fr_writer *out, const struct format_clock *clock)
@@ -162,46 +193,109 @@ int format_journals(struct store *store, uint64_t *ret_number, struct fr_err *er
 
 /* ---- positions ---- */
 
-void format_position_key(struct fr_writer *key, struct fr_bytes topic, int32_t partition)
+/* letter topic 00 partition */
+static void put_partition_key(struct fr_writer *key, const char *letter, struct fr_bytes topic, int32_t partition)
 {
     assert(topic.len > 0 && !memchr(topic.at, 0, topic.len) && partition >= 0);
-    fr_put_u8(key, FORMAT_POSITION_PREFIX[0]);
+    fr_put_u8(key, (uint8_t)letter[0]);
     fr_put_bytes(key, topic.at, topic.len);
     fr_put_u8(key, 0);
     fr_put_u32_be(key, (uint32_t)partition);
 }
 
+static bool read_partition_key(struct fr_bytes key, const char *letter, struct fr_bytes *ret_topic,
+                               int32_t *ret_partition)
+{
+    const size_t around = 1 + 1 + 4; /* the letter, the NUL, the partition */
+
+    if (key.len <= around || key.at[0] != letter[0] || key.at[key.len - 5] != 0)
+        return false;
+    struct fr_reader tail = fr_reader_of(key.at + key.len - 4, 4);
+    uint32_t partition = fr_get_u32_be(&tail);
+    *ret_topic = (struct fr_bytes){key.at + 1, key.len - around};
+    *ret_partition = (int32_t)partition;
+    return partition <= INT32_MAX && !memchr(ret_topic->at, 0, ret_topic->len);
+}
+
+void format_position_key(struct fr_writer *key, struct fr_bytes topic, int32_t partition)
+{
+    put_partition_key(key, FORMAT_POSITION_PREFIX, topic, partition);
+}
+
 void format_position_value(struct fr_writer *out, const struct format_position *position)
 {
-    size_t start = begin(out);
+    size_t start = begin_version(out, VERSION_PRINTED);
 
-    assert(position->next >= -1 && position->newest >= -1);
+    assert(position->next >= -1 && position->newest >= -1 && position->last >= -1);
     fr_put_u32(out, position->index);
     fr_put_u64(out, (uint64_t)position->next);
     fr_put_u64(out, (uint64_t)position->newest);
+    fr_put_u64(out, (uint64_t)position->last);
+    fr_put_u64(out, position->print);
     seal(out, start);
 }
 
 bool format_position_read(struct fr_bytes key, struct fr_bytes value, struct format_position *ret)
 {
-    const size_t around = 1 + 1 + 4; /* the letter, the NUL, the partition */
+    struct format_position position = {.last = -1};
+    uint8_t version;
+    struct fr_reader reader = unseal_version(value, &version);
 
-    if (key.len <= around || key.at[0] != FORMAT_POSITION_PREFIX[0] || key.at[key.len - 5] != 0)
-        return false;
-    struct fr_reader tail = fr_reader_of(key.at + key.len - 4, 4), reader = unseal(value);
-    uint32_t partition = fr_get_u32_be(&tail);
-    struct format_position position = {
-        .topic = {key.at + 1, key.len - around},
-        .partition = (int32_t)partition,
-        .index = fr_get_u32(&reader),
-    };
+    position.index = fr_get_u32(&reader);
     position.next = (int64_t)fr_get_u64(&reader);
     position.newest = (int64_t)fr_get_u64(&reader);
-    if (!read_whole(&reader) || memchr(position.topic.at, 0, position.topic.len) || partition > INT32_MAX ||
-        position.next < -1 || position.newest < -1)
+    if (version == VERSION_PRINTED) {
+        position.last = (int64_t)fr_get_u64(&reader);
+        position.print = fr_get_u64(&reader);
+    }
+    if (!read_partition_key(key, FORMAT_POSITION_PREFIX, &position.topic, &position.partition) ||
+        !read_whole(&reader) || (version != VERSION && version != VERSION_PRINTED) || position.next < -1 ||
+        position.newest < -1 || position.last < -1 || (position.last >= 0 && position.last >= position.next) ||
+        (position.last < 0 && position.print))
         return false;
     *ret = position;
     return true;
+}
+
+void format_holes_key(struct fr_writer *key, struct fr_bytes topic, int32_t partition)
+{
+    put_partition_key(key, FORMAT_HOLES_PREFIX, topic, partition);
+}
+
+void format_holes_value(struct fr_writer *out, const struct format_holes *holes)
+{
+    size_t start = begin(out);
+
+    assert(holes->len <= FORMAT_HOLES_MAX);
+    fr_put_u64(out, holes->skipped);
+    fr_put_u32(out, holes->len);
+    for (uint32_t i = 0; i < holes->len; i++) {
+        fr_put_u64(out, (uint64_t)holes->holes[i].from);
+        fr_put_u64(out, (uint64_t)holes->holes[i].to);
+    }
+    seal(out, start);
+}
+
+bool format_holes_read(struct fr_bytes key, struct fr_bytes value, struct format_holes *ret)
+{
+    struct fr_reader reader = unseal(value);
+    int64_t before = -1;
+    uint64_t listed = 0;
+
+    ret->skipped = fr_get_u64(&reader);
+    ret->len = fr_get_u32(&reader);
+    if (!read_partition_key(key, FORMAT_HOLES_PREFIX, &ret->topic, &ret->partition) || ret->len > FORMAT_HOLES_MAX)
+        return false;
+    for (uint32_t i = 0; i < ret->len; i++) {
+        struct format_hole *hole = &ret->holes[i];
+        hole->from = (int64_t)fr_get_u64(&reader);
+        hole->to = (int64_t)fr_get_u64(&reader);
+        if (hole->from <= before || hole->to <= hole->from) /* adjacent ones are one */
+            return false;
+        before = hole->to;
+        listed += (uint64_t)(hole->to - hole->from);
+    }
+    return read_whole(&reader) && listed <= ret->skipped;
 }
 
 /* ---- dead letters ---- */
@@ -255,13 +349,13 @@ bool format_letter_read(struct fr_bytes key, struct fr_bytes value, struct forma
 
 /* ---- is the store ours? ---- */
 
-static int mark(struct store *store, struct fr_err *err)
+static int mark(struct store *store, const struct format_version *version, struct fr_err *err)
 {
     struct store_batch *batch = store->ops->batch_new(store);
     struct fr_writer value;
 
     fr_writer_init(&value, 0);
-    format_version_value(&value, &(struct format_version){0, 0});
+    format_version_value(&value, version);
     store->ops->batch_put(batch, fr_bytes_of(FORMAT_VERSION_KEY), fr_written(&value));
     int status = store->ops->write(store, batch, err);
     if (!status)
@@ -269,7 +363,7 @@ static int mark(struct store *store, struct fr_err *err)
     store->ops->batch_free(batch);
     fr_writer_release(&value);
     if (status)
-        fr_while(err, "marking the new store: ");
+        fr_while(err, "marking the store: ");
     return status;
 }
 
@@ -286,7 +380,7 @@ static int admit_unmarked(struct store *store, struct fr_err *err)
     if (any)
         return fr_fail(err, FR_CORRUPT, "the store has keys, but not '%s': it was not made by freshet",
                        FORMAT_VERSION_KEY);
-    return mark(store, err);
+    return mark(store, &(struct format_version){COMPATIBLE, INCOMPATIBLE}, err);
 }
 
 int format_admit(struct store *store, struct fr_err *err)
@@ -304,9 +398,13 @@ int format_admit(struct store *store, struct fr_err *err)
     free(value);
     if (!read)
         return fr_fail(err, FR_CORRUPT, "the store's '%s' cannot be read", FORMAT_VERSION_KEY);
-    if (version.incompatible & ~(uint32_t)KNOWN_INCOMPATIBLE)
+    if (version.incompatible & ~(uint32_t)INCOMPATIBLE)
         return fr_fail(err, FR_CONFIG,
                        "the store was written by a newer freshet: it needs features 0x%x, which this one does not know",
-                       version.incompatible & ~(uint32_t)KNOWN_INCOMPATIBLE);
-    return FR_OK;
+                       version.incompatible & ~(uint32_t)INCOMPATIBLE);
+    if (version.incompatible == INCOMPATIBLE && (version.compatible & COMPATIBLE) == COMPATIBLE)
+        return FR_OK;
+    version.compatible |= COMPATIBLE; /* from now on it gets values that an older program must not misread */
+    version.incompatible |= INCOMPATIBLE;
+    return mark(store, &version, err);
 }

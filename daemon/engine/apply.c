@@ -267,20 +267,27 @@ static void apply_event(struct engine *engine, const struct event *event, const 
     engine->type_counts[event->type < engine->options.types_len ? event->type : engine->options.types_len - 1]++;
 }
 
-/* Steps past the record; false if it has been applied before (the broker gave it twice). */
+/* Steps past the event; false if there is nothing to apply: no record, or one applied before (the broker gave it twice). */
 static bool advance(struct engine *engine, const struct event *event)
 {
     struct partition *partition = partition_at(engine, event->partition);
-    int64_t next = event->kind == EVENT_POSITION ? event->offset : event->offset + 1;
+    bool record = event->kind == EVENT_APPLY || event->kind == EVENT_REJECT;
+    int64_t next = record ? event->offset + 1 : event->offset;
 
     if (partition->position >= next)
         return false;
+    if (event->kind == EVENT_HOLE)
+        gap_step(engine, partition, next);
     partition->position = next;
     partition->moved = true;
     partition->unsaved = true;
-    if (event->kind != EVENT_POSITION && event->logged > partition->newest)
+    if (!record)
+        return false;
+    partition->last = event->offset;
+    partition->print = event->print;
+    if (event->logged > partition->newest)
         partition->newest = event->logged;
-    return event->kind != EVENT_POSITION;
+    return true;
 }
 
 static void count_batch(struct engine *engine, const struct event_batch *batch)

@@ -268,8 +268,11 @@ void engine_free(struct engine *engine)
     fr_array_release(&engine->item_users);
     fr_array_release(&engine->item_first_seen);
     fr_array_release(&engine->page_peak);
-    for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
+    for (uint32_t i = 0; i < PARTITIONS_MAX; i++) {
+        if (engine->partitions[i])
+            free(engine->partitions[i]->holes);
         free(engine->partitions[i]);
+    }
     while (engine->freezes) {
         struct freeze *freeze = engine->freezes;
         engine->freezes = freeze->after;

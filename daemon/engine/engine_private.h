@@ -3,6 +3,7 @@
  *
  *     engine.c    open, load, the thread's loop, stop           apply.c    one batch: repeats, ids, learning, history
  *     publish.c   positions, freezing, durable offsets, status   outbox.c   dead letters until Kafka has them
+ *     gaps.c      what Kafka had deleted before it was read
  *     recover.c   the state from the store at the start
  *     query.c similar.c popular.c facts.c     questions, on readers
  *     extremes.c  smallest and largest affinity, for normalize   evaluate.c  prequential quality
@@ -42,9 +43,12 @@ struct partition {
     /* engine's thread only */
     int64_t position; /* runs ahead of `next` within a batch */
     int64_t newest;   /* of this batch's records */
+    int64_t last;     /* offset of the last record applied, and its fingerprint; -1: unknown */
+    uint64_t print;
+    struct format_holes *holes; /* NULL: there are none */
     bool moved;
     _Atomic bool unsaved; /* set true by whoever makes it */
-    struct fr_series *applied_series, *durable_series, *lag_series, *lag_seconds_series;
+    struct fr_series *applied_series, *durable_series, *lag_series, *lag_seconds_series, *skipped_series;
     struct fr_series *state_series[PARTITION_STATES];
 };
 
@@ -129,6 +133,8 @@ struct engine {
     } covers[64]; /* tickets up to `upto` are covered by freeze `number` */
     size_t covers_len;
     _Atomic uint64_t synced;
+    char cluster[CLUSTER_BYTES_MAX + 1]; /* whose log it is; "": not yet known */
+    _Atomic bool cluster_unsaved;
 
     /* the outbox, under its own lock (taken after `lock`, never before) */
     pthread_mutex_t outbox_lock;
@@ -172,6 +178,10 @@ void outbox_collect(struct engine *engine);                               /* eng
 void outbox_synced(struct engine *engine, uint64_t number);               /* checkpoint */
 int outbox_recover(struct engine *engine, struct fr_err *err);
 void outbox_release(struct engine *engine);
+
+/* gaps.c */
+void gap_step(struct engine *engine, struct partition *partition, int64_t to); /* engine: [position, to) is a hole, journaled */
+int gaps_recover(struct engine *engine, struct fr_err *err);
 
 /* hold.c */
 void holds_init(struct engine *engine);

@@ -20,7 +20,14 @@
 
 const char *partition_state_name(enum partition_state state)
 {
-    static const char *const names[] = {"waiting", "running", "halted_gap", "halted_truncated"};
+    static const char *const names[PARTITION_STATES] = {
+        [PARTITION_WAITING] = "waiting",
+        [PARTITION_RUNNING] = "running",
+        [PARTITION_HALTED_GAP] = "halted_gap",
+        [PARTITION_HALTED_TRUNCATED] = "halted_truncated",
+        [PARTITION_HALTED_OTHER_LOG] = "halted_other_log",
+        [PARTITION_HALTED_OTHER_CLUSTER] = "halted_other_cluster",
+    };
 
     return names[state];
 }
@@ -40,6 +47,7 @@ static void make_series(struct partition *partition)
     partition->durable_series = fr_series(FR_M_OFFSET_DURABLE, partition->topic, number, "");
     partition->lag_series = fr_series(FR_M_LAG_MESSAGES, partition->topic, number, "");
     partition->lag_seconds_series = fr_series(FR_M_LAG_SECONDS, partition->topic, number, "");
+    partition->skipped_series = fr_series(FR_M_EVENTS_SKIPPED, partition->topic, number, "");
     for (int s = 0; s < PARTITION_STATES; s++)
         partition->state_series[s] =
             fr_series(FR_M_PARTITION_STATE, partition->topic, number, partition_state_name((enum partition_state)s));
@@ -58,7 +66,7 @@ struct partition *partition_make(struct engine *engine, uint32_t index, const ch
     atomic_init(&partition->oldest, -1);
     atomic_init(&partition->last_logged, -1);
     atomic_init(&partition->unsaved, true); /* its index must reach the store */
-    partition->position = partition->newest = -1;
+    partition->position = partition->newest = partition->last = -1;
     make_series(partition);
     engine->partitions[index] = partition;
     return partition;
@@ -101,6 +109,38 @@ void engine_partition_says(struct engine *engine, uint32_t index, enum partition
         atomic_store_explicit(&partition->caught_up, fr_wall_ms(), memory_order_relaxed);
 }
 
+bool engine_partition_print(struct engine *engine, uint32_t index, int64_t *ret_offset, uint64_t *ret_print)
+{
+    const struct partition *partition = partition_at(engine, index);
+
+    *ret_offset = partition->last;
+    *ret_print = partition->print;
+    return partition->last >= 0;
+}
+
+uint32_t engine_partitions_known(struct engine *engine, const char *topic)
+{
+    uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire), known = 0;
+
+    for (uint32_t i = 0; i < len; i++)
+        if (strcmp(engine->partitions[i]->topic, topic) == 0 && (uint32_t)engine->partitions[i]->number >= known)
+            known = (uint32_t)engine->partitions[i]->number + 1;
+    return known;
+}
+
+const char *engine_cluster(const struct engine *engine)
+{
+    return engine->cluster;
+}
+
+void engine_cluster_set(struct engine *engine, const char *id)
+{
+    pthread_mutex_lock(&engine->lock);
+    snprintf(engine->cluster, sizeof(engine->cluster), "%s", id);
+    atomic_store(&engine->cluster_unsaved, true);
+    pthread_mutex_unlock(&engine->lock);
+}
+
 void publish_positions(struct engine *engine)
 {
     uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
@@ -128,6 +168,17 @@ static int64_t offset_to_save(int64_t next)
     return next;
 }
 
+static void save_cluster(struct engine *engine, struct fr_writer *value)
+{
+    if (!atomic_exchange(&engine->cluster_unsaved, false))
+        return;
+    fr_writer_reset(value);
+    pthread_mutex_lock(&engine->lock);
+    format_cluster_value(value, fr_bytes_of(engine->cluster));
+    pthread_mutex_unlock(&engine->lock);
+    journal_key_put(engine->journal, fr_bytes_of(FORMAT_CLUSTER_KEY), fr_written(value));
+}
+
 static void save_positions(struct engine *engine, struct freeze *freeze)
 {
     struct fr_writer key, value;
@@ -143,11 +194,16 @@ static void save_positions(struct engine *engine, struct freeze *freeze)
         fr_writer_reset(&key);
         fr_writer_reset(&value);
         format_position_key(&key, fr_bytes_of(partition->topic), partition->number);
+        int64_t next = offset_to_save(partition->position);
+        bool known = partition->last < next; /* always, but with a mistake sown */
         format_position_value(&value, &(struct format_position){.index = i,
-                                                                .next = offset_to_save(partition->position),
-                                                                .newest = partition->newest});
+                                                                .next = next,
+                                                                .newest = partition->newest,
+                                                                .last = known ? partition->last : -1,
+                                                                .print = known ? partition->print : 0});
         journal_key_put(engine->journal, fr_written(&key), fr_written(&value));
     }
+    save_cluster(engine, &value);
     fr_writer_reset(&value);
     format_clock_value(&value, &(struct format_clock){.now = atomic_load(&engine->now),
                                                       .events = atomic_load(&engine->events),
@@ -179,7 +235,7 @@ void publish_freeze(struct engine *engine)
     outbox_collect(engine);
     if (journal_empty(engine->journal)) {
         pthread_mutex_lock(&engine->lock);
-        bool changed = false;
+        bool changed = atomic_load(&engine->cluster_unsaved);
         uint32_t len = atomic_load(&engine->partitions_len);
         for (uint32_t i = 0; i < len && !changed; i++)
             changed = engine->partitions[i]->unsaved;

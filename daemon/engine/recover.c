@@ -204,6 +204,8 @@ static int load_positions(struct engine *engine, struct fr_err *err)
             continue;
         partition->position = stored.next;
         partition->newest = stored.newest;
+        partition->last = stored.last;
+        partition->print = stored.print;
         atomic_store(&partition->next, stored.next);
         atomic_store(&partition->durable, stored.next);
         atomic_store(&partition->last_logged, stored.newest);
@@ -214,6 +216,25 @@ static int load_positions(struct engine *engine, struct fr_err *err)
         status = fr_fail(err, FR_CORRUPT, "the store knows %u positions of %u", known, len);
     atomic_store(&engine->partitions_len, len);
     return status ? status : closed;
+}
+
+static int load_cluster(struct engine *engine, struct fr_err *err)
+{
+    char *value = NULL;
+    size_t len;
+    struct fr_bytes id;
+    int status = engine->store->ops->get(engine->store, fr_bytes_of(FORMAT_CLUSTER_KEY), &value, &len, err);
+
+    if (status == FR_NOT_FOUND)
+        return FR_OK; /* of a program that did not ask, or nothing was read yet */
+    if (status == FR_OK && (!format_cluster_read((struct fr_bytes){value, len}, &id) || id.len > CLUSTER_BYTES_MAX))
+        status = fr_fail(err, FR_CORRUPT, "the name of the Kafka cluster in the store cannot be read");
+    if (status == FR_OK && !engine->options.forget_positions) {
+        memcpy(engine->cluster, id.at, id.len);
+        engine->cluster[id.len] = 0;
+    }
+    free(value);
+    return status;
 }
 
 static int load_clock(struct engine *engine, struct fr_err *err)
@@ -249,6 +270,10 @@ int recover(struct engine *engine, struct fr_err *err)
         status = load_clock(engine, err);
     if (!status)
         status = load_positions(engine, err);
+    if (!status)
+        status = gaps_recover(engine, err);
+    if (!status)
+        status = load_cluster(engine, err);
     if (!status)
         status = outbox_recover(engine, err);
     fr_crash_point("recover.outbox");

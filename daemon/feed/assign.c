@@ -11,10 +11,8 @@
  * them). What was fetched before comes again then, or came already: records below `next` are dropped, and a jump
  * forward is fine (compaction and control records leave holes).
  *
- * auto.offset.reset is error, so a missing offset is never jumped over in silence:
- *
- *     stored < low    the log was trimmed under us      on_gap: halt the partition, or skip to low and say what is lost
- *     stored > high   another log under the same name   always halt: a person must decide
+ * Each time reading goes on at the last record given, not behind it, so that the log can prove itself (verdict.c). What
+ * is assigned is always what Kafka says there is: while the topic or a partition of it is gone, it waits.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,10 +25,10 @@
 
 enum {
     METADATA_TIMEOUT_MS = 500,
-    QUERY_TIMEOUT_MS = 3000,
     LOOK_EVERY_MS = 5000,
     WAIT_FIRST_MS = 100,
-    WAIT_MAX_MS = 2000
+    WAIT_MAX_MS = 2000,
+    CHECK_SPAN_MAX = 10000, /* offsets without a record, read again for a check at most */
 };
 
 static uint64_t ms_later(uint64_t now_ns, unsigned ms)
@@ -70,7 +68,10 @@ struct assigned *assignment_at(struct assignment *assignment, int32_t number)
 
 static void log_missing(struct assignment *assignment)
 {
-    if (!assignment->missing)
+    if (!assignment->missing && assignment->len)
+        fr_log(FR_ERROR, "feed", "topic.gone", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
+               "the topic is gone; waiting for it, and whatever comes under its name must prove to be the same log");
+    else if (!assignment->missing)
         fr_log(FR_WARN, "feed", "topic.missing", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
                "the topic does not exist yet; waiting for it");
     assignment->missing = true;
@@ -124,7 +125,7 @@ static bool query_starts(struct assignment *assignment, size_t from, int64_t whe
         if (assignment->partitions[i].next < 0)
             rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset = when;
     }
-    err = list->cnt ? rd_kafka_offsets_for_times(assignment->consumer, list, QUERY_TIMEOUT_MS)
+    err = list->cnt ? rd_kafka_offsets_for_times(assignment->consumer, list, ASSIGN_QUERY_MS)
                     : RD_KAFKA_RESP_ERR_NO_ERROR;
     good = !err;
     for (int i = 0; i < list->cnt && good; i++)
@@ -152,7 +153,7 @@ static bool choose_starts(struct assignment *assignment, size_t from)
     return query_starts(assignment, from, RD_KAFKA_OFFSET_END);
 }
 
-static bool take_up(struct assignment *assignment, size_t number)
+bool assignment_take_up(struct assignment *assignment, size_t number)
 {
     struct assigned *assigned;
     struct fr_err err;
@@ -176,7 +177,9 @@ static bool take_up(struct assignment *assignment, size_t number)
                                   .state = PARTITION_WAITING,
                                   .next = next,
                                   .end = -1,
+                                  .last = -1,
                                   .consumed = fr_series(FR_M_EVENTS_CONSUMED, assignment->options->topic, text, "")};
+    engine_partition_print(assignment->engine, index, &assigned->last, &assigned->print);
     engine_partition_says(assignment->engine, index, PARTITION_WAITING, -1, -1);
     return true;
 }
@@ -188,7 +191,7 @@ static bool grow(struct assignment *assignment, size_t count)
     size_t from = assignment->len;
     bool never_read = from == 0;
 
-    while (assignment->len < count && take_up(assignment, assignment->len))
+    while (assignment->len < count && assignment_take_up(assignment, assignment->len))
         never_read = never_read && assignment->partitions[assignment->len - 1].next < 0;
     if (assignment->len == from)
         return true;
@@ -204,55 +207,6 @@ static bool grow(struct assignment *assignment, size_t count)
     return true;
 }
 
-/* ---- what if an offset is gone? -------------------------------------------------------------------------------- */
-
-static void halt(struct assignment *assignment, struct assigned *assigned, enum partition_state state)
-{
-    assigned->state = state;
-    engine_partition_says(assignment->engine, assigned->index, state, assigned->end, -1);
-}
-
-#define PLACE(number) FR_TEXT("topic", assignment->options->topic), FR_INT("partition", (number))
-
-/* False if Kafka did not answer: asked again at the next refresh. */
-static bool settle(struct assignment *assignment, int32_t number)
-{
-    struct assigned *assigned = &assignment->partitions[number];
-    int64_t low, high;
-
-    if (rd_kafka_query_watermark_offsets(assignment->consumer, assignment->options->topic, number, &low, &high,
-                                         QUERY_TIMEOUT_MS))
-        return false;
-    assigned->lost = false;
-    assigned->end = high;
-    if (assigned->next > high) {
-        fr_log(
-            FR_ERROR, "feed", "partition.truncated",
-            FR_FIELDS(PLACE(number), FR_INT("next", assigned->next), FR_INT("end", high)),
-            "the log ends at %lld, before the next offset %lld: it was truncated or made anew; the partition is halted",
-            (long long)high, (long long)assigned->next);
-        halt(assignment, assigned, PARTITION_HALTED_TRUNCATED);
-    } else if (assigned->next >= 0 && assigned->next < low && !assignment->options->on_gap_skip) {
-        fr_log(FR_ERROR, "feed", "partition.gap",
-               FR_FIELDS(PLACE(number), FR_INT("from", assigned->next), FR_INT("to", low)),
-               "Kafka has deleted the offsets from %lld to before %lld unread; the partition is halted (feed.on_gap = "
-               "skip goes on)",
-               (long long)assigned->next, (long long)low);
-        halt(assignment, assigned, PARTITION_HALTED_GAP);
-    } else {
-        if (assigned->next >= 0 && assigned->next < low) {
-            fr_log(FR_WARN, "feed", "partition.skipped",
-                   FR_FIELDS(PLACE(number), FR_INT("from", assigned->next), FR_INT("to", low)),
-                   "Kafka has deleted the offsets from %lld to before %lld unread; going on behind them",
-                   (long long)assigned->next, (long long)low);
-            assigned->next = low;
-            assigned->tell = true;
-        }
-        assignment->stale = true; /* it stays silent until it is assigned again */
-    }
-    return true;
-}
-
 void assignment_lost(struct assignment *assignment, int32_t number)
 {
     struct assigned *assigned = assignment_at(assignment, number);
@@ -263,20 +217,22 @@ void assignment_lost(struct assignment *assignment, int32_t number)
     }
 }
 
-static bool settle_all(struct assignment *assignment)
-{
-    bool good = true;
-
-    for (size_t i = 0; i < assignment->len; i++)
-        good = (!assignment->partitions[i].lost || settle(assignment, (int32_t)i)) && good;
-    return good;
-}
-
 /* ---- the assignment --------------------------------------------------------------------------------------------- */
 
-static bool is_readable(const struct assigned *assigned)
+bool assigned_is_read(const struct assigned *assigned)
 {
     return assigned->state == PARTITION_WAITING || assigned->state == PARTITION_RUNNING;
+}
+
+/* Where reading goes on; notes if what comes first is to be compared with what we know. */
+static int64_t starting_point(struct assigned *assigned)
+{
+    if (fr_defect(DEFECT_START_AT_END) && assigned->next >= 0)
+        return RD_KAFKA_OFFSET_END;
+    assigned->check = assigned->last >= 0 && assigned->next - assigned->last <= CHECK_SPAN_MAX;
+    if (assigned->check)
+        return assigned->last;
+    return assigned->next >= 0 ? assigned->next : RD_KAFKA_OFFSET_BEGINNING;
 }
 
 static void assign(struct assignment *assignment)
@@ -285,13 +241,14 @@ static void assign(struct assignment *assignment)
     rd_kafka_resp_err_t err;
 
     for (size_t i = 0; i < assignment->len; i++) {
-        const struct assigned *assigned = &assignment->partitions[i];
+        struct assigned *assigned = &assignment->partitions[i];
 
-        if (is_readable(assigned))
+        if (!assigned_is_read(assigned))
+            continue;
+        assigned->state = i < assignment->count ? PARTITION_RUNNING : PARTITION_WAITING;
+        if (assigned->state == PARTITION_RUNNING)
             rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset =
-                fr_defect(DEFECT_START_AT_END) && assigned->next >= 0 ? RD_KAFKA_OFFSET_END
-                : assigned->next >= 0                                 ? assigned->next
-                                                                      : RD_KAFKA_OFFSET_BEGINNING;
+                starting_point(assigned);
     }
     err = rd_kafka_assign(assignment->consumer, list);
     rd_kafka_topic_partition_list_destroy(list);
@@ -301,12 +258,41 @@ static void assign(struct assignment *assignment)
         return;
     }
     fr_crash_point("feed.assigned");
-    assignment->stale = false;
-    for (size_t i = 0; i < assignment->len; i++) {
-        if (assignment->partitions[i].state == PARTITION_WAITING)
-            assignment->partitions[i].state = PARTITION_RUNNING;
+    assignment->stale = assignment->suspect = false;
+    assignment_report(assignment, true);
+}
+
+/* Partitions [from, len) are not read until they are assigned again. What librdkafka still gives of them is dropped, and comes
+ * again then; it is not unassigned, for librdkafka may never end a client in which partitions came and went that it does not
+ * know of any more. */
+static void suspend(struct assignment *assignment, size_t from)
+{
+    for (size_t i = from; i < assignment->len; i++) {
+        if (assigned_is_read(&assignment->partitions[i]))
+            assignment->partitions[i].state = PARTITION_WAITING;
     }
     assignment_report(assignment, true);
+}
+
+void assignment_doubt(struct assignment *assignment)
+{
+    suspend(assignment, 0);
+    assignment->suspect = true;
+    assignment->look_ns = 0;
+}
+
+/* Fewer than there were: the topic is gone, or another one. More: they are taken up by grow(). */
+static void note_count(struct assignment *assignment, size_t count)
+{
+    if (!assignment->answered || (!count && !assignment->missing) || count == assignment->count)
+        return;
+    if (count < assignment->len && count)
+        fr_log(FR_ERROR, "feed", "partitions.gone", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
+               "the topic had %zu partitions and has %zu; the others wait", assignment->len, count);
+    if (count < assignment->len)
+        suspend(assignment, count);
+    assignment->suspect = assignment->suspect || assignment->count < assignment->len;
+    assignment->count = count;
 }
 
 void assignment_refresh(struct assignment *assignment, uint64_t now_ns)
@@ -318,12 +304,15 @@ void assignment_refresh(struct assignment *assignment, uint64_t now_ns)
     if (now_ns < assignment->look_ns)
         return;
     count = count_partitions(assignment);
-    good = settle_all(assignment);
-    if (count > assignment->len)
+    note_count(assignment, count);
+    verdict_cluster(assignment);
+    good = verdict_lost(assignment);
+    if (count > assignment->len && !assignment->foreign)
         good = grow(assignment, count) && good;
+    assignment->stale = assignment->stale || (assignment->suspect && count);
     if (assignment->stale && assignment->len)
         assign(assignment);
-    if (good && assignment->len && !assignment->stale) {
+    if (good && !assignment->suspect && assignment->count >= assignment->len && assignment->len && !assignment->stale) {
         assignment->wait_ms = WAIT_FIRST_MS;
         assignment->look_ns = ms_later(now_ns, LOOK_EVERY_MS);
     } else {
@@ -339,9 +328,11 @@ void assignment_tell(struct assignment *assignment, struct event_batch *batch)
 
         if (!assigned->tell)
             continue;
-        assigned->tell = false;
-        batch->events[batch->len++] = (struct event){
-            .kind = EVENT_POSITION, .partition = assigned->index, .offset = assigned->next, .logged = -1};
+        batch->events[batch->len++] = (struct event){.kind = assigned->hole ? EVENT_HOLE : EVENT_POSITION,
+                                                     .partition = assigned->index,
+                                                     .offset = assigned->next,
+                                                     .logged = -1};
+        assigned->tell = assigned->hole = false;
     }
 }
 
@@ -377,7 +368,7 @@ bool assignment_behind(struct assignment *assignment)
             rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset =
                 RD_KAFKA_OFFSET_END;
     }
-    if (list->cnt && !rd_kafka_offsets_for_times(assignment->consumer, list, QUERY_TIMEOUT_MS)) {
+    if (list->cnt && !rd_kafka_offsets_for_times(assignment->consumer, list, ASSIGN_QUERY_MS)) {
         for (int i = 0; i < list->cnt; i++) {
             const struct assigned *assigned = &assignment->partitions[list->elems[i].partition];
 

@@ -2,8 +2,10 @@
  * assign.h -- which partitions there are, where each stands, and where the consumer shall go on.
  *
  *     (unknown) --metadata--> WAITING --rd_kafka_assign--> RUNNING --offset gone--> HALTED_GAP | HALTED_TRUNCATED
- *                                ^                            |
- *                                '------ skipped the gap -----'
+ *                              ^   ^                        |  |
+ *                              |   '--- skipped the gap, ---'  '--another record at `last`--> HALTED_OTHER_LOG
+ *                              |        topic gone
+ *                              '--- the old cluster again --- HALTED_OTHER_CLUSTER <--another cluster id-- any of these
  *
  * Invariant: all records of a partition below `next` have been given to the engine, and none from `next` on.
  * Thread: feed.
@@ -21,7 +23,11 @@ struct assigned {
     enum partition_state state;
     int64_t next;  /* -1: the log's beginning, wherever that is */
     int64_t end;   /* -1: unknown */
+    int64_t last;  /* offset of the last record given; -1: unknown, or Kafka has deleted it */
+    uint64_t print; /* and its fingerprint */
+    bool check;    /* reading goes on at `last`, and the log has yet to prove that it is the one we know */
     bool tell;     /* `next` was chosen, not reached by records: the engine shall note it */
+    bool hole;     /* and what lies before it is lost */
     bool lost;     /* Kafka does not have `next` */
     bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
@@ -35,14 +41,19 @@ struct assignment {
     rd_kafka_topic_t *topic;
     struct assigned *partitions; /* by number */
     size_t len, cap;
+    size_t count;     /* partitions the topic has; 0: there is no topic, or nobody said yet */
     bool stale;       /* the consumer does not yet have what stands here */
+    bool suspect;     /* what there is may be another log: when Kafka has said what there is, it is assigned anew */
     bool missing;     /* said that there is no such topic */
     bool full;        /* said that there are too many partitions */
     bool refused;     /* said that Kafka refuses to describe the topic */
+    bool foreign;     /* the brokers belong to another cluster: nothing is read */
     uint64_t look_ns; /* when to ask for metadata again */
     unsigned wait_ms; /* while there is no topic */
     bool answered;    /* the last refresh asked for metadata, and Kafka answered */
 };
+
+enum { ASSIGN_QUERY_MS = 3000 };
 
 void assignment_init(struct assignment *assignment, const struct feed_options *options, struct engine *engine);
 void assignment_release(struct assignment *assignment);
@@ -53,13 +64,26 @@ void assignment_attach(struct assignment *assignment, rd_kafka_t *consumer);
 void assignment_refresh(struct assignment *assignment, uint64_t now_ns);
 /* NULL: not one of ours, or halted. */
 struct assigned *assignment_at(struct assignment *assignment, int32_t number);
+/* Shall this record be given? Not if it was given before, nor if it proves that this is another log; then the partition is
+ * halted. */
+bool assignment_wants(struct assignment *assignment, int32_t number, int64_t offset, uint64_t print);
+/* Whatever we hear next may be another log: it must prove itself again. */
+void assignment_doubt(struct assignment *assignment);
 /* Kafka no longer, or not yet, has the offset we want: settled at the next refresh. */
 void assignment_lost(struct assignment *assignment, int32_t number);
-/* The EVENT_POSITIONs of what was chosen since the last call. */
+/* The EVENT_POSITIONs and EVENT_HOLEs of what was chosen since the last call. */
 void assignment_tell(struct assignment *assignment, struct event_batch *batch);
 /* Tells the engine of those touched since the last report, or of all. */
 void assignment_report(struct assignment *assignment, bool all);
 /* Asks Kafka: is there more than we were given? */
 bool assignment_behind(struct assignment *assignment);
+
+/* ---- between assign.c and verdict.c -------------------------------------------------------------------------------- */
+
+/* The next partition, number == len; false if the engine has no room for it. */
+bool assignment_take_up(struct assignment *assignment, size_t number);
+bool assigned_is_read(const struct assigned *assigned); /* waiting or running */
+void verdict_cluster(struct assignment *assignment);    /* whose brokers are these? After they have answered */
+bool verdict_lost(struct assignment *assignment);       /* of all that is lost; false: ask again */
 
 #endif

@@ -220,6 +220,14 @@ bool decoder_decode(struct decoder *decoder, const struct record *record, struct
     return false;
 }
 
+uint64_t record_print(const struct record *record)
+{
+    uint64_t seed = record->has_key ? (uint64_t)record->logged : ~(uint64_t)record->logged;
+
+    seed = XXH3_64bits_withSeed(record->key.at, record->key.len, seed);
+    return XXH3_64bits_withSeed(record->value.at, record->value.len, record->has_value ? seed : ~seed);
+}
+
 bool record_misrouted(const struct record *record, const struct event *event)
 {
     return !record->has_key || !fr_bytes_equal(record->key, event->user);

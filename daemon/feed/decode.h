@@ -34,6 +34,8 @@ void decoder_free(struct decoder *decoder);
  */
 bool decoder_decode(struct decoder *decoder, const struct record *record, struct event *ret_event,
                     struct reject *ret_reject);
+/* By it a record is known again, FORMAT.md. */
+uint64_t record_print(const struct record *record);
 /* Is the record's key something else than the user id? Then the producer does not partition by user. */
 bool record_misrouted(const struct record *record, const struct event *event);
 

@@ -27,7 +27,6 @@ enum {
     TAKE_TIMEOUT_MS = 100,
     POLL_TIMEOUT_MS = 100,
     REPORT_ALL_MS = 500,
-    SILENCE_MS = 60000,
     SILENCE_MAX_MS = 3600000,
     REBUILD_PAUSE_MS = 1000,
     ARENA_BYTES_MAX = 4 << 20, /* a batch of huge rejected records is given early */
@@ -45,7 +44,7 @@ struct feed {
     rd_kafka_t *consumer; /* NULL only while `broken` */
     struct assignment assignment;
     struct decoder *decoder;
-    struct fr_series *misrouted;
+    struct fr_series *misrouted, *rebuilt_silent, *rebuilt_broken;
     bool broken;          /* throw the consumer away */
     bool heard;           /* records or ends of logs since heard_ns was set */
     uint64_t heard_ns;    /* when we last heard something */
@@ -167,10 +166,14 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
     struct record record;
     struct reject reject;
     struct event *event;
+    uint64_t print;
 
-    if (!assigned || message->offset < assigned->next)
-        return; /* given before the assignment was made anew, or fetched before the partition was halted */
+    if (!assigned)
+        return; /* fetched before the partition was halted */
     record = record_of(feed, message);
+    print = record_print(&record);
+    if (!assignment_wants(&feed->assignment, message->partition, message->offset, print))
+        return;
     event = &batch->events[batch->len++];
     if (decoder_decode(feed->decoder, &record, event, &reject)) {
         if (record_misrouted(&record, event))
@@ -186,6 +189,9 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
     }
     event->partition = assigned->index;
     event->offset = message->offset;
+    event->print = print;
+    assigned->last = message->offset;
+    assigned->print = print;
     assigned->next = message->offset + 1;
     assigned->touched = true;
     assigned->read++;
@@ -199,6 +205,8 @@ static void take_end(struct feed *feed, struct event_batch *batch, const rd_kafk
     if (!assigned)
         return;
     assigned->touched = true;
+    if (message->offset < assigned->next)
+        assignment_lost(&feed->assignment, message->partition); /* a log that does not reach to where we were */
     if (message->offset <= assigned->next)
         return;
     assigned->next = message->offset;
@@ -212,7 +220,13 @@ static void take_error(struct feed *feed, const rd_kafka_message_t *message)
         assignment_lost(&feed->assignment, message->partition);
         return;
     }
-    feed->broken = feed->broken || message->err == RD_KAFKA_RESP_ERR__FATAL;
+    if (message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+        message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+        feed->client.disconnected = true; /* what comes under its name may be another */
+    if (message->err == RD_KAFKA_RESP_ERR__FATAL && !feed->broken) {
+        fr_count(feed->rebuilt_broken, 1);
+        feed->broken = true;
+    }
     fr_log(FR_WARN, "feed", "fetch.error",
            FR_FIELDS(FR_TEXT("topic", feed->options.topic), FR_INT("partition", message->partition),
                      FR_TEXT("code", rd_kafka_err2name(message->err))),
@@ -228,7 +242,7 @@ static void fill(struct feed *feed, struct event_batch *batch)
     assignment_tell(&feed->assignment, batch);
     timeout_ms = batch->len ? 0 : POLL_TIMEOUT_MS;
     while (batch->len < EVENT_BATCH_MAX && batch->arena.total < ARENA_BYTES_MAX && !feed->broken &&
-           (message = rd_kafka_consumer_poll(feed->consumer, timeout_ms))) {
+           !feed->client.disconnected && (message = rd_kafka_consumer_poll(feed->consumer, timeout_ms))) {
         timeout_ms = 0;
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
             take_record(feed, batch, message);
@@ -257,6 +271,7 @@ static void drop_consumer(struct feed *feed)
 static void attach_consumer(struct feed *feed)
 {
     feed->broken = false;
+    feed->client.disconnected = false; /* all is compared anyway */
     feed->heard_ns = fr_mono_ns();
     assignment_attach(&feed->assignment, feed->consumer);
 }
@@ -284,7 +299,7 @@ static void watch_silence(struct feed *feed, uint64_t now_ns)
     if (feed->heard) {
         feed->heard = false;
         feed->heard_ns = now_ns;
-        feed->silence_ms = SILENCE_MS;
+        feed->silence_ms = (unsigned)feed->options.silence;
         client_reached(&feed->client);
     }
     if (now_ns - feed->heard_ns < feed->silence_ms * 1000000ULL)
@@ -293,7 +308,9 @@ static void watch_silence(struct feed *feed, uint64_t now_ns)
     if (!assignment_behind(&feed->assignment))
         return;
     fr_log(FR_WARN, "feed", "consumer.silent", FR_FIELDS(FR_TEXT("topic", feed->options.topic)),
-           "the log goes on but nothing came for %u s; making a new consumer", feed->silence_ms / 1000);
+           "the log goes on but nothing came for %g s; making a new consumer", feed->silence_ms / 1000.0);
+    fr_count(feed->rebuilt_silent, 1);
+    feed->rebuild_ns = 0;
     feed->silence_ms = feed->silence_ms * 2 < SILENCE_MAX_MS ? feed->silence_ms * 2 : SILENCE_MAX_MS;
     feed->broken = true;
 }
@@ -307,6 +324,10 @@ static void consume_once(struct feed *feed)
     if (feed->broken && !rebuild_consumer(feed, now_ns)) {
         poll(NULL, 0, POLL_TIMEOUT_MS);
         return;
+    }
+    if (feed->client.disconnected) {
+        feed->client.disconnected = false;
+        assignment_doubt(&feed->assignment);
     }
     assignment_refresh(&feed->assignment, now_ns);
     if (feed->assignment.answered)
@@ -353,8 +374,10 @@ int feed_start(struct feed **ret_feed, const struct feed_options *options, struc
 
     options_copy(&feed->options, options);
     feed->engine = engine;
-    feed->silence_ms = SILENCE_MS;
+    feed->silence_ms = (unsigned)feed->options.silence;
     feed->misrouted = FR_SERIES(FR_M_EVENTS_MISROUTED);
+    feed->rebuilt_silent = fr_series(FR_M_CONSUMER_REBUILDS, "silent", "", "");
+    feed->rebuilt_broken = fr_series(FR_M_CONSUMER_REBUILDS, "broken", "", "");
     feed->decoder = decoder_new(&feed->options);
     client_init(&feed->client, "consumer");
     assignment_init(&feed->assignment, &feed->options, engine);

@@ -157,6 +157,8 @@ static void on_error(rd_kafka_t *kafka, int code, const char *reason, void *opaq
     (void)kafka;
     if (!client || client->magic != CLIENT_MAGIC)
         abort();
+    client->disconnected = client->disconnected || err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
+                           err == RD_KAFKA_RESP_ERR__TRANSPORT;
     if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
         if (!client->unreachable)
             fr_log(FR_ERROR, "kafka", "brokers.down", FR_FIELDS(FR_TEXT("client", client->purpose)),

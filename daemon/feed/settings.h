@@ -14,6 +14,7 @@
 struct client {
     unsigned magic;
     const char *purpose; /* "consumer", "dead letters" */
+    bool disconnected; /* since somebody looked last: what answers next may be another broker or another log */
     bool unreachable;    /* no broker answers; said once */
     rd_kafka_resp_err_t last_err;
     uint64_t last_err_ns;

@@ -57,9 +57,17 @@ void engine_free(struct engine *engine);
 
 /* ---- feed ------------------------------------------------------------------------------------------------ */
 
-enum { PARTITIONS_MAX = 4096, TOPIC_BYTES_MAX = 249 };
-enum partition_state { PARTITION_WAITING, PARTITION_RUNNING, PARTITION_HALTED_GAP, PARTITION_HALTED_TRUNCATED, PARTITION_STATES };
-const char *partition_state_name(enum partition_state state); /* "waiting", "running", "halted_gap", "halted_truncated" */
+enum { PARTITIONS_MAX = 4096, TOPIC_BYTES_MAX = 249, CLUSTER_BYTES_MAX = 255 };
+enum partition_state {
+    PARTITION_WAITING,
+    PARTITION_RUNNING,
+    PARTITION_HALTED_GAP,           /* Kafka has deleted what comes next */
+    PARTITION_HALTED_TRUNCATED,     /* the log ends before what comes next */
+    PARTITION_HALTED_OTHER_LOG,     /* the record applied last is another one in this log */
+    PARTITION_HALTED_OTHER_CLUSTER, /* the brokers belong to another cluster than the state */
+    PARTITION_STATES
+};
+const char *partition_state_name(enum partition_state state); /* "waiting", "running", "halted_gap" ... */
 
 /* The engine's index of a topic partition, made at its first use. *ret_next: the next offset to apply, -1 if the store knows
  * none. FR_LIMIT beyond PARTITIONS_MAX. Thread: any. */
@@ -68,6 +76,17 @@ int engine_partition(struct engine *engine, const char *topic, int32_t number, u
 /* What feed knows of a partition: its state, the log's end, the Kafka time of the oldest record fetched (or known of) and not yet
  * given (-1: none). Thread: feed. */
 void engine_partition_says(struct engine *engine, uint32_t index, enum partition_state state, int64_t end, when_ms oldest);
+/* Offset and fingerprint of the last record applied; false if none is known. Thread: feed, before it gives records of the
+ * partition. */
+bool engine_partition_print(struct engine *engine, uint32_t index, int64_t *ret_offset, uint64_t *ret_print);
+
+/* One more than the highest number among the partitions known of the topic. Thread: any. */
+uint32_t engine_partitions_known(struct engine *engine, const char *topic);
+
+/* The Kafka cluster whose log the state stands for, "" while none is recorded; recorded in the write that holds the next change.
+ * Thread: feed. */
+const char *engine_cluster(const struct engine *engine);
+void engine_cluster_set(struct engine *engine, const char *id);
 
 /* An empty batch, or NULL when none comes free in time (the engine is behind, or at a limit): stop polling and come back.
  * Thread: feed. */

@@ -21,6 +21,7 @@ enum event_kind {
     EVENT_APPLY,    /* learn it */
     EVENT_REJECT,   /* a poisoned record: goes to the dead-letter topic, the offset moves on */
     EVENT_POSITION, /* no record: offsets below `offset` hold nothing more (end of log, control records) */
+    EVENT_HOLE,     /* no record: Kafka has deleted all that was not yet applied below `offset`; recorded as a hole */
 };
 
 /* Times of events and records lie in [0, EVENT_WHEN_MAX]: 44 bits of milliseconds, the year 2527. */
@@ -37,8 +38,9 @@ struct reject {
 struct event {
     enum event_kind kind;
     uint32_t partition; /* the engine's index of the topic partition */
-    int64_t offset;     /* of the record; for EVENT_POSITION the next to come */
+    int64_t offset;     /* of the record; where there is none, the next to come */
     when_ms logged;     /* the record's Kafka timestamp; -1 when it has none */
+    uint64_t print;     /* the record's fingerprint, by which its log is told from another */
 
     /* EVENT_APPLY */
     struct fr_bytes user, item; /* 1..256 bytes of UTF-8 without NUL */

@@ -1,7 +1,8 @@
 /*
  * format.h -- the plain keys of the store and their values (storage/FORMAT.md), built and strictly checked.
  *
- *     m/format  m/shape  m/clock  m/journals     'o' topic 0 partition -> position     'x' id -> dead letter
+ *     m/format  m/shape  m/clock  m/journals  m/cluster     'o' topic 0 partition -> position     'h' the same -> holes
+ *     'x' id -> dead letter
  *
  * Every value is sealed: a version byte first, a checksum last. A reader says false for anything this program did not
  * write: wrong length, wrong checksum, unknown version, key and value that cannot belong together. Writers append. What
@@ -24,21 +25,27 @@
 #define FORMAT_SHAPE_KEY "m/shape"
 #define FORMAT_CLOCK_KEY "m/clock"
 #define FORMAT_JOURNALS_KEY "m/journals"
+#define FORMAT_CLUSTER_KEY "m/cluster"
 #define FORMAT_POSITION_PREFIX "o"
+#define FORMAT_HOLES_PREFIX "h"
 #define FORMAT_LETTER_PREFIX "x"
 
-/* Is this a store we may use? An empty one is marked as ours (and synced). FR_CONFIG: made by a newer program, the text
+/* Is this a store we may use? An empty one is marked as ours, one of an older program as one that it can no longer read (and
+ * synced). FR_CONFIG: made by a newer program, the text
  * says which bits; FR_CORRUPT: not ours. state_load calls it first. */
 int format_admit(struct store *store, struct fr_err *err);
 
 struct format_version {
-    uint32_t compatible, incompatible; /* sets of bits; none is known yet */
+    uint32_t compatible, incompatible; /* sets of bits, FORMAT.md */
 };
 void format_version_value(struct fr_writer *out, const struct format_version *version);
 bool format_version_read(struct fr_bytes value, struct format_version *ret);
 
 void format_shape_value(struct fr_writer *out, struct fr_bytes text);
 bool format_shape_read(struct fr_bytes value, struct fr_bytes *ret_text);
+
+void format_cluster_value(struct fr_writer *out, struct fr_bytes id);
+bool format_cluster_read(struct fr_bytes value, struct fr_bytes *ret_id);
 
 struct format_clock {
     int64_t now;     /* newest event time; -1: none */
@@ -59,10 +66,28 @@ struct format_position {
     uint32_t index;        /* the engine's number for it */
     int64_t next;          /* first offset not applied */
     int64_t newest;        /* Kafka time of the newest record applied; -1: none */
+    int64_t last;          /* offset of the last record applied; -1: unknown, as in a store of version 1 */
+    uint64_t print;        /* and its fingerprint; 0 with it */
 };
 void format_position_key(struct fr_writer *key, struct fr_bytes topic, int32_t partition);
 void format_position_value(struct fr_writer *out, const struct format_position *position);
 bool format_position_read(struct fr_bytes key, struct fr_bytes value, struct format_position *ret);
+
+/* What Kafka had deleted before it was read: the newest holes of a partition, ascending, and how much all of them were. */
+enum { FORMAT_HOLES_MAX = 64 };
+struct format_hole {
+    int64_t from, to; /* offsets [from, to) */
+};
+struct format_holes {
+    struct fr_bytes topic; /* from the key, on reading */
+    int32_t partition;     /* from the key, on reading */
+    uint64_t skipped;      /* offsets in all holes there ever were */
+    uint32_t len;
+    struct format_hole holes[FORMAT_HOLES_MAX];
+};
+void format_holes_key(struct fr_writer *key, struct fr_bytes topic, int32_t partition);
+void format_holes_value(struct fr_writer *out, const struct format_holes *holes);
+bool format_holes_read(struct fr_bytes key, struct fr_bytes value, struct format_holes *ret);
 
 struct format_letter {
     uint64_t id; /* from the key, on reading */

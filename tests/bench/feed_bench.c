@@ -185,6 +185,7 @@ static struct cost fed(unsigned long records)
                                    .format = FEED_AUTO,
                                    .start = FEED_EARLIEST,
                                    .max_future = INT64_MAX,
+                                   .silence = 60000,
                                    .weights = weights,
                                    .weights_len = 2,
                                    .kafka_keys = keys,

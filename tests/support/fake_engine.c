@@ -101,7 +101,7 @@ static struct fake_partition *partition_of(struct engine *engine, const char *to
     if (engine->partitions_len == FAKE_PARTITIONS_MAX)
         abort();
     partition = &engine->partitions[engine->partitions_len++];
-    *partition = (struct fake_partition){.number = number, .known = -1, .next = -1, .end = -1};
+    *partition = (struct fake_partition){.number = number, .known = -1, .next = -1, .end = -1, .last = -1};
     snprintf(partition->topic, sizeof(partition->topic), "%s", topic);
     return partition;
 }
@@ -114,6 +114,12 @@ void fake_engine_know(struct engine *engine, const char *topic, int32_t number, 
     partition = partition_of(engine, topic, number);
     partition->known = partition->next = next;
     unlock(engine);
+}
+
+void fake_engine_restart(struct engine *engine)
+{
+    for (size_t i = 0; i < engine->partitions_len; i++)
+        engine->partitions[i].known = engine->partitions[i].next;
 }
 
 void fake_engine_hold(struct engine *engine, bool held)
@@ -155,6 +161,31 @@ void engine_partition_says(struct engine *engine, uint32_t index, enum partition
     lock(engine);
     engine->partitions[index].state = state;
     engine->partitions[index].end = end;
+    unlock(engine);
+}
+
+bool engine_partition_print(struct engine *engine, uint32_t index, int64_t *ret_offset, uint64_t *ret_print)
+{
+    *ret_offset = engine->partitions[index].last;
+    *ret_print = engine->partitions[index].print;
+    return *ret_offset >= 0;
+}
+
+uint32_t engine_partitions_known(struct engine *engine, const char *topic)
+{
+    (void)topic;
+    return (uint32_t)engine->partitions_len;
+}
+
+const char *engine_cluster(const struct engine *engine)
+{
+    return engine->cluster;
+}
+
+void engine_cluster_set(struct engine *engine, const char *id)
+{
+    lock(engine);
+    snprintf(engine->cluster, sizeof(engine->cluster), "%s", id);
     unlock(engine);
 }
 
@@ -228,7 +259,17 @@ static void apply(struct engine *engine, const struct event *event)
 
     if (event->partition >= engine->partitions_len || event->offset < partition->next)
         abort(); /* given twice, or out of order */
-    partition->next = event->kind == EVENT_POSITION ? event->offset : event->offset + 1;
+    if (event->kind == EVENT_HOLE) {
+        partition->holes++;
+        partition->skipped += event->offset - partition->next;
+    }
+    if (event->kind == EVENT_POSITION || event->kind == EVENT_HOLE) {
+        partition->next = event->offset;
+    } else {
+        partition->next = event->offset + 1;
+        partition->last = event->offset;
+        partition->print = event->print;
+    }
     engine->applied += event->kind == EVENT_APPLY;
     engine->rejected += event->kind == EVENT_REJECT;
     partition->applied += event->kind == EVENT_APPLY;

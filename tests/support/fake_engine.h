@@ -31,6 +31,10 @@ struct fake_partition {
     int64_t next;  /* what was given reaches to here */
     enum partition_state state;
     int64_t end;
+    int64_t last; /* the last record given, and its fingerprint; -1: none */
+    uint64_t print;
+    unsigned holes;
+    int64_t skipped; /* offsets in them */
     uint64_t applied, rejected;
 };
 
@@ -53,6 +57,7 @@ struct engine {
     size_t arena_max; /* bytes in the largest batch's arena */
     struct event_batch *batches[FAKE_BATCHES];
     size_t batches_len;
+    char cluster[CLUSTER_BYTES_MAX + 1];
     struct fake_letter **letters;
     size_t letters_len, letters_cap, letters_done;
 };
@@ -61,6 +66,8 @@ struct engine *fake_engine_new(void);
 void fake_engine_free(struct engine *engine);
 /* The store knows that everything before `next` has been applied. Before feed starts. */
 void fake_engine_know(struct engine *engine, const char *topic, int32_t number, int64_t next);
+/* What was given is what the store knows at the next start. Between feed_stop and feed_start. */
+void fake_engine_restart(struct engine *engine);
 void fake_engine_hold(struct engine *engine, bool held);
 /* Waits until `ready` says so (it is called under the lock); false after half a minute. */
 bool fake_engine_wait(struct engine *engine, bool (*ready)(const struct engine *engine, const void *want),

@@ -171,7 +171,7 @@ static void a_gap_may_be_skipped(void **state)
     feed_stop(world.feed);
     world.feed = NULL;
     assert_int_equal(events_of(&world, 0, events, 4000), 1 + FAT_RECORDS - low);
-    assert_int_equal(events[0]->kind, EVENT_POSITION);
+    assert_int_equal(events[0]->kind, EVENT_HOLE);
     assert_int_equal(events[0]->offset, low);
     assert_int_equal(events[1]->kind, EVENT_APPLY);
     assert_int_equal(events[1]->offset, low);

@@ -372,6 +372,34 @@ static void random_events_come_back_as_they_were(void **state)
     }
 }
 
+static void a_record_is_known_again_by_all_that_it_is(void **state)
+{
+    static const struct record records[] = {
+        {.key = {"k", 1}, .has_key = true, .value = {"value", 5}, .has_value = true, .logged = 1000},
+        {.key = {"K", 1}, .has_key = true, .value = {"value", 5}, .has_value = true, .logged = 1000},
+        {.key = {"k", 1}, .has_key = true, .value = {"Value", 5}, .has_value = true, .logged = 1000},
+        {.key = {"k", 1}, .has_key = true, .value = {"value", 5}, .has_value = true, .logged = 1001},
+        {.key = {"k", 1}, .has_key = true, .value = {"value", 5}, .has_value = true, .logged = -1},
+        {.key = {"kv", 2}, .has_key = true, .value = {"alue", 4}, .has_value = true, .logged = 1000},
+        {.key = {"", 0}, .has_key = true, .value = {"value", 5}, .has_value = true, .logged = 1000},
+        {.key = {NULL, 0}, .has_key = false, .value = {"value", 5}, .has_value = true, .logged = 1000},
+        {.key = {"k", 1}, .has_key = true, .value = {"", 0}, .has_value = true, .logged = 1000},
+        {.key = {"k", 1}, .has_key = true, .value = {NULL, 0}, .has_value = false, .logged = 1000},
+    };
+    static char copy[] = "value";
+    struct record again = records[0];
+
+    (void)state;
+    again.value.at = copy;
+    assert_int_equal(record_print(&again), record_print(&records[0]));
+    for (size_t i = 0; i < LENGTH(records); i++) {
+        for (size_t j = 0; j < i; j++)
+            assert_true(record_print(&records[i]) != record_print(&records[j]));
+    }
+    /* It is stored: it must be the same for ever. */
+    assert_int_equal(record_print(&records[0]), 0x357d26c92117795c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +413,7 @@ int main(void)
         cmocka_unit_test(a_record_under_another_key_is_misrouted),
         cmocka_unit_test(repeats_are_told_by_user_and_event_id_together),
         cmocka_unit_test(random_events_come_back_as_they_were),
+        cmocka_unit_test(a_record_is_known_again_by_all_that_it_is),
     };
 
     return cmocka_run_group_tests_name("decode", tests, make_decoders, free_decoders);

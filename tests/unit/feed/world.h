@@ -41,7 +41,7 @@ static inline void world_open(struct world *world, int partitions)
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     char text[200];
 
-    fr_log_setup(FR_ERROR + 1, FR_LOG_JSON); /* faults are part of the tests; nobody need read them */
+    fr_log_setup(getenv("FR_TEST_LOG") ? FR_DEBUG : FR_ERROR + 1, FR_LOG_JSON); /* faults are part of the tests; nobody need read them */
     assert_int_equal(rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", text, sizeof(text)), RD_KAFKA_CONF_OK);
     assert_int_equal(rd_kafka_conf_set(conf, "log_level", "0", text, sizeof(text)), RD_KAFKA_CONF_OK);
     *world = (struct world){.producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text))};
@@ -59,6 +59,7 @@ static inline struct feed_options world_options(void)
                                  .dead_letter_topic = LETTERS,
                                  .start = FEED_EARLIEST,
                                  .max_future = 300000,
+                                 .silence = 60000,
                                  .weights = world_weights,
                                  .weights_len = 2,
                                  .version = "0.1.0"};

@@ -15,9 +15,9 @@
 #include "freshet/format.h"
 
 /* The fields with version and checksum around them, built here and not by the code under test. */
-static size_t sealed(char *room, const char *fields, size_t len)
+static size_t sealed_as(char version, char *room, const char *fields, size_t len)
 {
-    room[0] = 1;
+    room[0] = version;
     memcpy(room + 1, fields, len);
     uint64_t check = XXH3_64bits(room, len + 1);
     for (size_t i = 0; i < 4; i++)
@@ -25,11 +25,21 @@ static size_t sealed(char *room, const char *fields, size_t len)
     return len + 5;
 }
 
+static size_t sealed(char *room, const char *fields, size_t len)
+{
+    return sealed_as(1, room, fields, len);
+}
+
 static void a_position_is_laid_out_as_the_format_says(void **state)
 {
     (void)state;
     struct fr_writer key, value;
-    struct format_position position = {.index = 258, .next = 0x0102030405060708, .newest = -1}, read;
+    struct format_position position = {.index = 258,
+                                       .next = 0x0102030405060708,
+                                       .newest = -1,
+                                       .last = 0x0102030405060706,
+                                       .print = 0xfedcba9876543210},
+                           read;
     char want[64];
 
     fr_writer_init(&key, 0);
@@ -38,11 +48,13 @@ static void a_position_is_laid_out_as_the_format_says(void **state)
     format_position_value(&value, &position);
     assert_int_equal(key.len, 1 + 6 + 1 + 4);
     assert_memory_equal(key.at, "oevents\0\x00\x01\x02\x03", 12);
-    size_t len = sealed(want,
-                        "\x02\x01\x00\x00"
-                        "\x08\x07\x06\x05\x04\x03\x02\x01"
-                        "\xff\xff\xff\xff\xff\xff\xff\xff",
-                        20);
+    size_t len = sealed_as(2, want,
+                           "\x02\x01\x00\x00"
+                           "\x08\x07\x06\x05\x04\x03\x02\x01"
+                           "\xff\xff\xff\xff\xff\xff\xff\xff"
+                           "\x06\x07\x06\x05\x04\x03\x02\x01"
+                           "\x10\x32\x54\x76\x98\xba\xdc\xfe",
+                           36);
     assert_int_equal(value.len, len);
     assert_memory_equal(value.at, want, len);
     assert_true(format_position_read(fr_written(&key), fr_written(&value), &read));
@@ -51,6 +63,50 @@ static void a_position_is_laid_out_as_the_format_says(void **state)
     assert_int_equal(read.index, 258);
     assert_int_equal(read.next, 0x0102030405060708);
     assert_int_equal(read.newest, -1);
+    assert_int_equal(read.last, 0x0102030405060706);
+    assert_int_equal(read.print, 0xfedcba9876543210);
+    fr_writer_release(&key);
+    fr_writer_release(&value);
+}
+
+static void of_a_position_of_version_1_the_last_record_is_unknown(void **state)
+{
+    (void)state;
+    char room[64];
+    struct format_position read;
+    size_t len = sealed(room, "\x05\x00\x00\x00" "\x08\x00\x00\x00\x00\x00\x00\x00" "\x07\x00\x00\x00\x00\x00\x00\x00", 20);
+
+    assert_true(format_position_read((struct fr_bytes){"ot\0\0\0\0\1", 7}, (struct fr_bytes){room, len}, &read));
+    assert_int_equal(read.index, 5);
+    assert_int_equal(read.next, 8);
+    assert_int_equal(read.newest, 7);
+    assert_int_equal(read.last, -1);
+    assert_int_equal(read.print, 0);
+}
+
+static void holes_are_laid_out_as_the_format_says(void **state)
+{
+    (void)state;
+    struct fr_writer key, value;
+    struct format_holes holes = {.skipped = 258, .len = 2, .holes = {{1, 3}, {4, 9}}}, read;
+    char want[64];
+
+    fr_writer_init(&key, 0);
+    fr_writer_init(&value, 0);
+    format_holes_key(&key, FR_BYTES("t"), 7);
+    format_holes_value(&value, &holes);
+    assert_int_equal(key.len, 7);
+    assert_memory_equal(key.at, "ht\0\0\0\0\7", 7);
+    size_t len = sealed(want,
+                        "\2\1\0\0\0\0\0\0" "\2\0\0\0" "\1\0\0\0\0\0\0\0" "\3\0\0\0\0\0\0\0"
+                        "\4\0\0\0\0\0\0\0" "\x9\0\0\0\0\0\0\0", 44);
+    assert_int_equal(value.len, len);
+    assert_memory_equal(value.at, want, len);
+    assert_true(format_holes_read(fr_written(&key), fr_written(&value), &read));
+    assert_int_equal(read.partition, 7);
+    assert_int_equal(read.skipped, 258);
+    assert_int_equal(read.len, 2);
+    assert_memory_equal(read.holes, holes.holes, 2 * sizeof(*read.holes));
     fr_writer_release(&key);
     fr_writer_release(&value);
 }
@@ -134,6 +190,7 @@ static bool accepted(int kind, struct fr_bytes value)
     struct format_clock clock;
     struct format_position position;
     struct format_letter letter;
+    struct format_holes holes;
     struct fr_bytes text;
     uint64_t number;
 
@@ -148,6 +205,8 @@ static bool accepted(int kind, struct fr_bytes value)
         return format_journals_read(value, &number);
     case 4:
         return format_position_read((struct fr_bytes){"ot\0\0\0\0\1", 7}, value, &position);
+    case 6:
+        return format_holes_read((struct fr_bytes){"ht\0\0\0\0\1", 7}, value, &holes);
     default:
         return format_letter_read((struct fr_bytes){"x\0\0\0\0\0\0\0\1", 9}, value, &letter);
     }
@@ -169,7 +228,10 @@ static void write_kind(int kind, struct fr_writer *out)
         format_journals_value(out, 7);
         break;
     case 4:
-        format_position_value(out, &(struct format_position){.index = 1, .next = 2, .newest = 3});
+        format_position_value(out, &(struct format_position){.index = 1, .next = 2, .newest = 3, .last = 1, .print = 4});
+        break;
+    case 6:
+        format_holes_value(out, &(struct format_holes){.skipped = 9, .len = 2, .holes = {{1, 3}, {4, 9}}});
         break;
     default:
         format_letter_value(out,
@@ -180,7 +242,7 @@ static void write_kind(int kind, struct fr_writer *out)
 static void every_flipped_bit_and_every_cut_is_noticed(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 6; kind++) {
+    for (int kind = 0; kind < 7; kind++) {
         struct fr_writer out;
         fr_writer_init(&out, 0);
         write_kind(kind, &out);
@@ -201,7 +263,7 @@ static void a_good_seal_around_wrong_fields_is_refused(void **state)
     (void)state;
     char room[128], fields[64] = {0};
 
-    for (int kind = 2; kind < 6; kind++) {
+    for (int kind = 2; kind < 7; kind++) {
         size_t len = sealed(room, fields, 4); /* too short for each of them */
         assert_false(accepted(kind, (struct fr_bytes){room, len}));
     }
@@ -211,6 +273,17 @@ static void a_good_seal_around_wrong_fields_is_refused(void **state)
     memset(fields + 4, 0xff, 8);
     fields[4] = (char)0xfe; /* next = -2 */
     assert_false(accepted(4, (struct fr_bytes){room, sealed(room, fields, 20)}));
+    memset(fields, 0, sizeof(fields)); /* version 2: the last record is below next, or unknown and without a print */
+    fields[4] = 1;
+    assert_true(accepted(4, (struct fr_bytes){room, sealed_as(2, room, fields, 36)}));
+    assert_false(accepted(4, (struct fr_bytes){room, sealed_as(2, room, fields, 20)}));
+    assert_false(accepted(4, (struct fr_bytes){room, sealed_as(3, room, fields, 36)}));
+    fields[4] = 0;
+    assert_false(accepted(4, (struct fr_bytes){room, sealed_as(2, room, fields, 36)}));
+    memset(fields + 20, 0xff, 8);
+    assert_true(accepted(4, (struct fr_bytes){room, sealed_as(2, room, fields, 36)}));
+    fields[28] = 1;
+    assert_false(accepted(4, (struct fr_bytes){room, sealed_as(2, room, fields, 36)}));
     memset(fields, 0, sizeof(fields)); /* letters: flags 0, numbers 0, five empty blobs */
     assert_true(accepted(5, (struct fr_bytes){room, sealed(room, fields, 1 + 4 + 8 + 8 + 5)}));
     fields[0] = 4; /* an unknown flag */
@@ -218,6 +291,31 @@ static void a_good_seal_around_wrong_fields_is_refused(void **state)
     fields[0] = 0; /* a value without its flag */
     fields[1 + 4 + 8 + 8 + 4] = 1;
     assert_false(accepted(5, (struct fr_bytes){room, sealed(room, fields, 1 + 4 + 8 + 8 + 6)}));
+}
+
+static void holes_that_touch_or_exceed_their_total_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        struct format_holes holes;
+        bool good;
+    } cases[] = {
+        {{.skipped = 7, .len = 2, .holes = {{0, 2}, {3, 8}}}, true},
+        {{.skipped = 6, .len = 2, .holes = {{0, 2}, {3, 8}}}, false},
+        {{.skipped = 99, .len = 2, .holes = {{0, 2}, {2, 8}}}, false},
+        {{.skipped = 99, .len = 2, .holes = {{5, 8}, {0, 2}}}, false},
+        {{.skipped = 99, .len = 1, .holes = {{5, 5}}}, false},
+        {{.skipped = 99, .len = 1, .holes = {{-1, 5}}}, false},
+        {{.skipped = 0, .len = 0}, true},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct fr_writer out;
+        fr_writer_init(&out, 0);
+        format_holes_value(&out, &cases[i].holes);
+        assert_int_equal(accepted(6, fr_written(&out)), cases[i].good);
+        fr_writer_release(&out);
+    }
 }
 
 static void a_clock_may_be_longer_in_a_later_version(void **state)
@@ -283,6 +381,31 @@ static void a_new_store_is_marked_and_then_admitted(void **state)
     store->ops->close(store);
 }
 
+static void an_older_store_is_marked_as_one_that_older_programs_cannot_read(void **state)
+{
+    (void)state;
+    struct store *store = store_memory_new(NULL);
+    struct format_version version;
+    struct fr_writer value;
+    struct fr_err err;
+    char *read;
+    size_t len;
+
+    fr_writer_init(&value, 0);
+    format_version_value(&value, &(struct format_version){.compatible = 6}); /* 6: of somebody else's, kept */
+    put(store, "m/format", fr_written(&value));
+    assert_int_equal(format_admit(store, &err), FR_OK);
+    struct store *left = store_memory_after_power_cut(store);
+    assert_int_equal(left->ops->get(left, FR_BYTES("m/format"), &read, &len, &err), FR_OK);
+    assert_true(format_version_read((struct fr_bytes){read, len}, &version));
+    assert_int_equal(version.compatible, 7);
+    assert_int_equal(version.incompatible, 1);
+    free(read);
+    fr_writer_release(&value);
+    left->ops->close(left);
+    store->ops->close(store);
+}
+
 static void somebody_elses_store_is_refused_and_left_alone(void **state)
 {
     (void)state;
@@ -324,6 +447,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_position_is_laid_out_as_the_format_says),
+        cmocka_unit_test(of_a_position_of_version_1_the_last_record_is_unknown),
+        cmocka_unit_test(holes_are_laid_out_as_the_format_says),
+        cmocka_unit_test(holes_that_touch_or_exceed_their_total_are_refused),
         cmocka_unit_test(positions_of_a_topic_sort_by_partition),
         cmocka_unit_test(a_dead_letter_comes_back_whole),
         cmocka_unit_test(an_empty_key_is_not_a_missing_one),
@@ -332,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_clock_may_be_longer_in_a_later_version),
         cmocka_unit_test(wrong_keys_are_refused),
         cmocka_unit_test(a_new_store_is_marked_and_then_admitted),
+        cmocka_unit_test(an_older_store_is_marked_as_one_that_older_programs_cannot_read),
         cmocka_unit_test(somebody_elses_store_is_refused_and_left_alone),
         cmocka_unit_test(unknown_incompatible_bits_are_named_and_refused_but_compatible_ones_are_not),
     };

@@ -1,0 +1,170 @@
+/*
+ * verdict.c -- is this the log we know, and does it still have what comes next?
+ *
+ * auto.offset.reset is error, so a missing offset is never jumped over in silence. Then, and whenever the log may have been
+ * exchanged unseen (a start, a new consumer, brokers lost, the topic gone), one of these holds:
+ *
+ *     next > high                      the log ends before what comes next    HALTED_TRUNCATED, a person must decide
+ *     next < low                       Kafka has deleted it unread            on_gap: HALTED_GAP, or EVENT_HOLE and go on
+ *     another record at `last`         another log under the same name        HALTED_OTHER_LOG, a person must decide
+ *     another cluster id               other brokers under the same address   HALTED_OTHER_CLUSTER, all of them
+ *     no record at `last` any more     deleted or compacted: no evidence      go on
+ *     the same record at `last`        the log we know                        go on
+ *
+ * What cannot be seen: a topic that is deleted, made anew and filled beyond `next` between two fetches, while we run.
+ */
+#include <stdlib.h>
+
+#include "assign.h"
+#include "freshet/log.h"
+
+#define PLACE(number) FR_TEXT("topic", assignment->options->topic), FR_INT("partition", (number))
+
+static void halt(struct assignment *assignment, struct assigned *assigned, enum partition_state state)
+{
+    assigned->state = state;
+    engine_partition_says(assignment->engine, assigned->index, state, assigned->end, -1);
+}
+
+/* ---- is it the same log? ---------------------------------------------------------------------------------------- */
+
+bool assignment_wants(struct assignment *assignment, int32_t number, int64_t offset, uint64_t print)
+{
+    struct assigned *assigned = &assignment->partitions[number];
+
+    if (assigned->check && offset >= assigned->last) { /* else it was fetched before the assignment was made anew */
+        assigned->check = false;
+        if (offset == assigned->last && print != assigned->print) {
+            fr_log(FR_ERROR, "feed", "partition.other_log", FR_FIELDS(PLACE(number), FR_INT("offset", offset)),
+                   "the record at %lld is not the one that was applied from there: this is another log under the same "
+                   "name; the partition is halted (freshetd --rebuild replays this one into a new store)",
+                   (long long)offset);
+            halt(assignment, assigned, PARTITION_HALTED_OTHER_LOG);
+            assignment->stale = true; /* the others are read on without it */
+            assignment->look_ns = 0;
+            return false;
+        }
+    }
+    return offset >= assigned->next;
+}
+
+/* ---- does it have what comes next? ------------------------------------------------------------------------------- */
+
+static void truncated(struct assignment *assignment, int32_t number)
+{
+    struct assigned *assigned = &assignment->partitions[number];
+
+    fr_log(FR_ERROR, "feed", "partition.truncated",
+           FR_FIELDS(PLACE(number), FR_INT("next", assigned->next), FR_INT("end", assigned->end)),
+           "the log ends at %lld, before the next offset %lld: it was truncated or made anew; the partition is halted",
+           (long long)assigned->end, (long long)assigned->next);
+    halt(assignment, assigned, PARTITION_HALTED_TRUNCATED);
+}
+
+/* Kafka has deleted [next, low). */
+static void gap(struct assignment *assignment, int32_t number, int64_t low)
+{
+    struct assigned *assigned = &assignment->partitions[number];
+    bool skip = assignment->options->on_gap_skip;
+
+    fr_log(skip ? FR_WARN : FR_ERROR, "feed", skip ? "partition.skipped" : "partition.gap",
+           FR_FIELDS(PLACE(number), FR_INT("from", assigned->next), FR_INT("to", low)),
+           "Kafka has deleted the offsets from %lld to before %lld unread; %s", (long long)assigned->next,
+           (long long)low,
+           skip ? "going on behind them" : "the partition is halted (feed.on_gap = skip goes on)");
+    if (!skip) {
+        halt(assignment, assigned, PARTITION_HALTED_GAP);
+        return;
+    }
+    assigned->next = low;
+    assigned->tell = assigned->hole = true;
+}
+
+/* False if Kafka did not answer: asked again at the next refresh. */
+static bool settle(struct assignment *assignment, int32_t number)
+{
+    struct assigned *assigned = &assignment->partitions[number];
+    int64_t low, high;
+
+    if (rd_kafka_query_watermark_offsets(assignment->consumer, assignment->options->topic, number, &low, &high,
+                                         ASSIGN_QUERY_MS))
+        return false;
+    assigned->lost = false;
+    assigned->end = high;
+    if (assigned->next > high)
+        truncated(assignment, number);
+    else if (assigned->next >= 0 && assigned->next < low)
+        gap(assignment, number, low);
+    if (assigned->last < low)
+        assigned->last = -1; /* the log cannot prove itself by it any more */
+    assignment->stale = true; /* it stays silent until it is assigned again */
+    return true;
+}
+
+bool verdict_lost(struct assignment *assignment)
+{
+    bool good = true;
+
+    for (size_t i = 0; i < assignment->len && !assignment->foreign; i++)
+        good = (!assignment->partitions[i].lost || settle(assignment, (int32_t)i)) && good;
+    return good;
+}
+
+/* ---- is it the same cluster? -------------------------------------------------------------------------------------- */
+
+/* All that the store knows is shown as halted, read or not. */
+static void turn_away(struct assignment *assignment)
+{
+    uint32_t known = engine_partitions_known(assignment->engine, assignment->options->topic);
+
+    while (assignment->len < known && assignment_take_up(assignment, assignment->len))
+        continue;
+    for (size_t i = 0; i < assignment->len; i++) {
+        if (assigned_is_read(&assignment->partitions[i]))
+            halt(assignment, &assignment->partitions[i], PARTITION_HALTED_OTHER_CLUSTER);
+    }
+    assignment->foreign = assignment->stale = true;
+}
+
+static void welcome_back(struct assignment *assignment)
+{
+    for (size_t i = 0; i < assignment->len; i++) {
+        if (assignment->partitions[i].state == PARTITION_HALTED_OTHER_CLUSTER)
+            assignment->partitions[i].state = PARTITION_WAITING;
+    }
+    assignment->foreign = false;
+    assignment->stale = true;
+}
+
+static void judge(struct assignment *assignment, const char *id)
+{
+    const char *known = engine_cluster(assignment->engine);
+
+    if (strcmp(id, known) == 0) {
+        if (assignment->foreign) {
+            fr_log(FR_INFO, "feed", "cluster.same", FR_FIELDS(FR_TEXT("cluster", id)),
+                   "the brokers belong to the state's cluster '%s' again", id);
+            welcome_back(assignment);
+        }
+    } else if (!*known || assignment->options->cluster_any) {
+        fr_log(*known ? FR_WARN : FR_INFO, "feed", "cluster.taken", FR_FIELDS(FR_TEXT("cluster", id)),
+               "the state stands for the log of Kafka cluster '%s'%s%s", id, *known ? ", before it was that of " : "",
+               known);
+        engine_cluster_set(assignment->engine, id);
+    } else if (!assignment->foreign) {
+        fr_log(FR_ERROR, "feed", "cluster.other", FR_FIELDS(FR_TEXT("cluster", id), FR_TEXT("state", known)),
+               "the brokers belong to Kafka cluster '%s', the state was learned from '%s': nothing is read, questions "
+               "are answered (feed.cluster = any goes on with it; freshetd --rebuild replays it into a new store)",
+               id, known);
+        turn_away(assignment);
+    }
+}
+
+void verdict_cluster(struct assignment *assignment)
+{
+    char *id = assignment->answered ? rd_kafka_clusterid(assignment->consumer, 0) : NULL;
+
+    if (id && *id && strlen(id) <= CLUSTER_BYTES_MAX)
+        judge(assignment, id);
+    rd_kafka_mem_free(assignment->consumer, id);
+}

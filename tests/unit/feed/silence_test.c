@@ -1,0 +1,124 @@
+/*
+ * silence_test.c -- a consumer that has fallen asleep while the log goes on is thrown away, and nothing is lost or doubled.
+ *
+ * Sleep is made here: this program's rd_kafka_consumer_poll stands before librdkafka's and hears nothing from the handle
+ * that was put to sleep. What librdkafka fetched for it is lost with it, as in the cases seen in the field.
+ */
+#include <dlfcn.h>
+#include <poll.h>
+#include <stdatomic.h>
+
+#include "world.h"
+
+static _Atomic(rd_kafka_t *) polled, asleep; /* the handle polled last; the one that hears nothing */
+
+rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms)
+{
+    static rd_kafka_message_t *(*real)(rd_kafka_t *, int);
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_consumer_poll");
+    atomic_store(&polled, rk);
+    if (rk != atomic_load(&asleep))
+        return real(rk, timeout_ms);
+    poll(NULL, 0, timeout_ms);
+    return NULL;
+}
+
+static double rebuilds(void)
+{
+    return fr_series_value(fr_series(FR_M_CONSUMER_REBUILDS, "silent", "", ""));
+}
+
+static bool has_rebuilt(const struct engine *engine, const void *before)
+{
+    (void)engine;
+    return rebuilds() > *(const double *)before;
+}
+
+static void a_consumer_that_sleeps_is_replaced(void **state)
+{
+    struct feed_options options = world_options();
+    double before = rebuilds();
+    struct world world;
+
+    (void)state;
+    options.silence = 300;
+    world_open(&world, 2);
+    world_events(&world, 0, 0, 100);
+    world_events(&world, 1, 0, 100);
+    world_feed(&world, options);
+    wait_for(&world, 0, 100, PARTITION_RUNNING);
+    wait_for(&world, 1, 100, PARTITION_RUNNING);
+    for (int round = 1; round <= 2; round++) {
+        atomic_store(&asleep, atomic_load(&polled));
+        world_events(&world, 0, 100 * round, 100);
+        wait_for(&world, 0, 100 * round + 100, PARTITION_RUNNING); /* only another consumer can have read it */
+        assert_true(rebuilds() >= before + round);
+    }
+    world_events(&world, 1, 100, 100);
+    wait_for(&world, 1, 200, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(world.engine->applied, 500); /* and the fake engine aborts when one comes twice */
+    world_close(&world);
+}
+
+static void silence_where_there_is_nothing_to_hear_is_no_sleep(void **state)
+{
+    struct feed_options options = world_options();
+    double before = rebuilds();
+    struct world world;
+
+    (void)state;
+    options.silence = 100;
+    world_open(&world, 1);
+    world_events(&world, 0, 0, 10);
+    world_feed(&world, options);
+    wait_for(&world, 0, 10, PARTITION_RUNNING);
+    wait_rounds(&world, 8); /* of 100 ms each, for nothing comes */
+    assert_true(rebuilds() == before);
+    world_close(&world);
+}
+
+/* Metadata and ends of logs are answered, fetches are not: a new consumer is no better off, and is asked for less and less
+ * often; when the broker gives records again, all are read. */
+static void a_broker_that_does_not_give_what_it_has_costs_nothing(void **state)
+{
+    enum { FETCH = 1, MANY = 200 };
+    struct feed_options options = world_options();
+    rd_kafka_resp_err_t refusals[MANY];
+    double before = rebuilds();
+    struct world world;
+
+    (void)state;
+    options.silence = 300;
+    for (int i = 0; i < MANY; i++)
+        refusals[i] = RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR;
+    world_open(&world, 2);
+    world_events(&world, 0, 0, 100);
+    world_feed(&world, options);
+    wait_for(&world, 0, 100, PARTITION_RUNNING);
+    rd_kafka_mock_push_request_errors_array(world.cluster, FETCH, MANY, refusals);
+    world_events(&world, 0, 100, 100);
+    world_events(&world, 1, 0, 100);
+    assert_true(fake_engine_wait(world.engine, has_rebuilt, &before));
+    rd_kafka_mock_clear_request_errors(world.cluster, FETCH);
+    wait_for(&world, 0, 200, PARTITION_RUNNING);
+    wait_for(&world, 1, 100, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(world.engine->applied, 300);
+    world_close(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_consumer_that_sleeps_is_replaced),
+        cmocka_unit_test(silence_where_there_is_nothing_to_hear_is_no_sleep),
+        cmocka_unit_test(a_broker_that_does_not_give_what_it_has_costs_nothing),
+    };
+
+    return cmocka_run_group_tests_name("silence", tests, NULL, NULL);
+}

@@ -1,0 +1,281 @@
+/*
+ * verdict_test.c -- is this the log we know? Another record where we were, another cluster, a topic that goes and comes, and
+ * all the cases that prove nothing.
+ */
+#include "assign.h"
+#include "world.h"
+
+static const struct fake_event *events[4000];
+
+/* As after the first `next` events of the partition and a stop. */
+static void remember(struct world *world, int32_t number, int64_t next, int64_t last, uint64_t print)
+{
+    struct fake_partition *partition;
+
+    fake_engine_know(world->engine, TOPIC, number, next);
+    partition = (struct fake_partition *)fake_engine_partition(world->engine, number);
+    partition->last = last;
+    partition->print = print;
+}
+
+static void restart(struct world *world, struct feed_options options)
+{
+    feed_stop(world->feed);
+    world->feed = NULL;
+    fake_engine_restart(world->engine);
+    world_feed(world, options);
+}
+
+static void the_log_we_know_is_read_on_and_its_last_record_not_given_again(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 2);
+    world_events(&world, 0, 0, 100);
+    world_events(&world, 1, 0, 1);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 100, PARTITION_RUNNING);
+    wait_for(&world, 1, 1, PARTITION_RUNNING);
+    for (int round = 1; round <= 3; round++) {
+        restart(&world, world_options());
+        world_events(&world, 0, 100 * round, 100);
+        wait_for(&world, 0, 100 * round + 100, PARTITION_RUNNING);
+        wait_for(&world, 1, 1, PARTITION_RUNNING);
+    }
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(world.engine->applied, 401); /* and the fake engine aborts when one comes twice */
+    world_close(&world);
+}
+
+static void another_record_where_we_were_halts_its_partition_and_no_other(void **state)
+{
+    struct feed_options options = world_options();
+    struct world world;
+
+    (void)state;
+    options.on_gap_skip = true; /* changes nothing */
+    world_open(&world, 3);
+    for (int partition = 0; partition < 3; partition++)
+        world_events(&world, partition, 0, 50);
+    remember(&world, 0, 20, 19, 4711);
+    fake_engine_know(world.engine, TOPIC, 1, 20); /* nothing known of its last record: as in an old store */
+    world_feed(&world, options);
+    wait_for(&world, 0, 20, PARTITION_HALTED_OTHER_LOG);
+    wait_for(&world, 1, 50, PARTITION_RUNNING);
+    wait_for(&world, 2, 50, PARTITION_RUNNING);
+    for (int partition = 0; partition < 3; partition++)
+        world_events(&world, partition, 50, 10);
+    wait_for(&world, 1, 60, PARTITION_RUNNING);
+    wait_for(&world, 2, 60, PARTITION_RUNNING);
+    wait_rounds(&world, 8); /* all partitions are reported again meanwhile */
+    restart(&world, options); /* and it stays so */
+    wait_for(&world, 0, 20, PARTITION_HALTED_OTHER_LOG);
+    wait_for(&world, 1, 60, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(events_of(&world, 0, events, 4000), 0);
+    assert_int_equal(fake_engine_partition(world.engine, 1)->applied, 40);
+    world_close(&world);
+}
+
+static void a_log_that_cannot_prove_itself_is_believed(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 3);
+    world_events(&world, 0, 0, 12000);
+    world_events(&world, 1, 0, 10);
+    remember(&world, 0, 11999, 1000, 4711); /* the last record is so far behind that all between would be read again */
+    remember(&world, 1, 10, 2, 4711);       /* a wrong one that is near enough, for comparison */
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 12000, PARTITION_RUNNING);
+    wait_for(&world, 1, 10, PARTITION_HALTED_OTHER_LOG);
+    world_close(&world);
+}
+
+/* What the mock cannot do, Kafka can: records that are gone from the middle of a log. */
+static void only_the_very_record_proves_anything(void **state)
+{
+    struct feed_options options = world_options();
+    struct engine *engine = fake_engine_new();
+    struct assignment assignment;
+
+    (void)state;
+    assignment_init(&assignment, &options, engine);
+    fake_engine_know(engine, TOPIC, 0, 10);
+    assert_true(assignment_take_up(&assignment, 0));
+    struct assigned *assigned = &assignment.partitions[0];
+    const struct assigned known = {.state = PARTITION_RUNNING, .next = 10, .end = -1, .last = 7, .print = 4711, .check = true};
+
+    *assigned = known; /* fetched before the assignment was made anew: says nothing, and the check still stands */
+    assert_false(assignment_wants(&assignment, 0, 6, 1));
+    assert_true(assigned->check);
+    *assigned = known; /* 7 was compacted away; 8 is no evidence, 10 is wanted */
+    assert_false(assignment_wants(&assignment, 0, 8, 1));
+    assert_true(assignment_wants(&assignment, 0, 10, 1));
+    assert_int_equal(assigned->state, PARTITION_RUNNING);
+    *assigned = known; /* all up to 11 were */
+    assert_true(assignment_wants(&assignment, 0, 12, 1));
+    *assigned = known;
+    assert_false(assignment_wants(&assignment, 0, 7, 4711));
+    assert_false(assigned->check);
+    assert_true(assignment_wants(&assignment, 0, 10, 1));
+    *assigned = known;
+    assert_false(assignment_wants(&assignment, 0, 7, 4712));
+    assert_int_equal(assigned->state, PARTITION_HALTED_OTHER_LOG);
+    assert_int_equal(fake_engine_partition(engine, 0)->state, PARTITION_HALTED_OTHER_LOG);
+    assignment_release(&assignment);
+    fake_engine_free(engine);
+}
+
+/* Twelve records of 500 KB leave ten: the mock's own retention. */
+static void trim(struct world *world)
+{
+    enum { FAT_BYTES = 500000, FAT_RECORDS = 12 };
+    char *value = calloc(1, FAT_BYTES);
+
+    for (int i = 0; i < FAT_RECORDS; i++) {
+        world_send(world, TOPIC, 0, FR_BYTES("u0"), (struct fr_bytes){value, FAT_BYTES}, 1000, NULL);
+        world_flush(world);
+    }
+    free(value);
+}
+
+static void a_record_that_was_deleted_proves_nothing(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    trim(&world); /* begins at 2 */
+    remember(&world, 0, 2, 1, 4711);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 12, PARTITION_RUNNING);
+    assert_int_equal(given_now(&world), 10);
+    assert_int_equal(fake_engine_partition(world.engine, 0)->holes, 0);
+    world_close(&world);
+}
+
+static void what_is_skipped_is_one_hole(void **state)
+{
+    struct feed_options options = world_options();
+    struct world world;
+
+    (void)state;
+    options.on_gap_skip = true;
+    world_open(&world, 1);
+    trim(&world);
+    remember(&world, 0, 1, 0, 4711);
+    world_feed(&world, options);
+    wait_for(&world, 0, 12, PARTITION_RUNNING);
+    restart(&world, options);
+    wait_for(&world, 0, 12, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(fake_engine_partition(world.engine, 0)->holes, 1);
+    assert_int_equal(fake_engine_partition(world.engine, 0)->skipped, 1);
+    world_close(&world);
+}
+
+static void a_topic_that_goes_is_waited_for_and_compared_when_it_comes_back(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 2);
+    world_events(&world, 0, 0, 100);
+    world_events(&world, 1, 0, 100);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 100, PARTITION_RUNNING);
+    wait_for(&world, 1, 100, PARTITION_RUNNING);
+    rd_kafka_mock_topic_set_error(world.cluster, TOPIC, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    wait_for(&world, 0, 100, PARTITION_WAITING);
+    wait_for(&world, 1, 100, PARTITION_WAITING);
+    rd_kafka_mock_topic_set_error(world.cluster, TOPIC, RD_KAFKA_RESP_ERR_NO_ERROR);
+    world_events(&world, 0, 100, 50);
+    world_events(&world, 1, 100, 50);
+    wait_for(&world, 0, 150, PARTITION_RUNNING);
+    wait_for(&world, 1, 150, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(world.engine->applied, 300);
+    world_close(&world);
+}
+
+/* ---- whose brokers? ---------------------------------------------------------------------------------------------- */
+
+static void the_first_cluster_is_taken_for_ours(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 0, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(strncmp(world.engine->cluster, "mockCluster", 11), 0);
+    world_close(&world);
+}
+
+static void of_another_cluster_nothing_is_read(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 3);
+    world_events(&world, 0, 0, 10);
+    fake_engine_know(world.engine, TOPIC, 0, 5);
+    fake_engine_know(world.engine, TOPIC, 1, 0);
+    snprintf(world.engine->cluster, sizeof(world.engine->cluster), "another");
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 5, PARTITION_HALTED_OTHER_CLUSTER);
+    wait_for(&world, 1, 0, PARTITION_HALTED_OTHER_CLUSTER);
+    wait_rounds(&world, 8);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(world.engine->partitions_len, 2); /* and what it has besides is none of ours */
+    assert_int_equal(world.engine->events_len, 0);
+    assert_string_equal(world.engine->cluster, "another");
+    world_close(&world);
+}
+
+static void unless_any_will_do(void **state)
+{
+    struct feed_options options = world_options();
+    struct world world;
+
+    (void)state;
+    options.cluster_any = true;
+    world_open(&world, 1);
+    world_events(&world, 0, 0, 10);
+    fake_engine_know(world.engine, TOPIC, 0, 5);
+    snprintf(world.engine->cluster, sizeof(world.engine->cluster), "another");
+    world_feed(&world, options);
+    wait_for(&world, 0, 10, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(strncmp(world.engine->cluster, "mockCluster", 11), 0);
+    world_close(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_log_we_know_is_read_on_and_its_last_record_not_given_again),
+        cmocka_unit_test(another_record_where_we_were_halts_its_partition_and_no_other),
+        cmocka_unit_test(a_log_that_cannot_prove_itself_is_believed),
+        cmocka_unit_test(only_the_very_record_proves_anything),
+        cmocka_unit_test(a_record_that_was_deleted_proves_nothing),
+        cmocka_unit_test(what_is_skipped_is_one_hole),
+        cmocka_unit_test(a_topic_that_goes_is_waited_for_and_compared_when_it_comes_back),
+        cmocka_unit_test(the_first_cluster_is_taken_for_ours),
+        cmocka_unit_test(of_another_cluster_nothing_is_read),
+        cmocka_unit_test(unless_any_will_do),
+    };
+
+    return cmocka_run_group_tests_name("verdict", tests, NULL, NULL);
+}
