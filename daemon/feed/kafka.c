@@ -220,9 +220,8 @@ static void take_error(struct feed *feed, const rd_kafka_message_t *message)
         assignment_lost(&feed->assignment, message->partition);
         return;
     }
-    if (message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-        message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
-        feed->client.disconnected = true; /* what comes under its name may be another */
+    if (client_may_be_another(message->err))
+        feed->client.disconnected = true;
     if (message->err == RD_KAFKA_RESP_ERR__FATAL && !feed->broken) {
         fr_count(feed->rebuilt_broken, 1);
         feed->broken = true;

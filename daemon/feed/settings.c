@@ -147,6 +147,13 @@ static void on_log(const rd_kafka_t *kafka, int level, const char *facility, con
     fr_log(ours, "kafka", "librdkafka", FR_FIELDS(FR_TEXT("facility", facility)), "%s", text);
 }
 
+bool client_may_be_another(rd_kafka_resp_err_t err)
+{
+    return err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || err == RD_KAFKA_RESP_ERR__TRANSPORT ||
+           err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+           err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
 /* Errors are for information, librdkafka goes on trying by itself. Thread: who polls. */
 static void on_error(rd_kafka_t *kafka, int code, const char *reason, void *opaque)
 {
@@ -157,8 +164,7 @@ static void on_error(rd_kafka_t *kafka, int code, const char *reason, void *opaq
     (void)kafka;
     if (!client || client->magic != CLIENT_MAGIC)
         abort();
-    client->disconnected = client->disconnected || err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
-                           err == RD_KAFKA_RESP_ERR__TRANSPORT;
+    client->disconnected = client->disconnected || client_may_be_another(err);
     if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
         if (!client->unreachable)
             fr_log(FR_ERROR, "kafka", "brokers.down", FR_FIELDS(FR_TEXT("client", client->purpose)),

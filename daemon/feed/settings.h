@@ -14,7 +14,7 @@
 struct client {
     unsigned magic;
     const char *purpose; /* "consumer", "dead letters" */
-    bool disconnected; /* since somebody looked last: what answers next may be another broker or another log */
+    bool disconnected;   /* what answers next may be another broker or another log; whoever acts on it takes it back */
     bool unreachable;    /* no broker answers; said once */
     rd_kafka_resp_err_t last_err;
     uint64_t last_err_ns;
@@ -22,6 +22,9 @@ struct client {
 void client_init(struct client *client, const char *purpose);
 /* A broker has answered: says so if that was in doubt. */
 void client_reached(struct client *client);
+
+/* Is this an error after which what answers under the same name may be another broker, or another log? */
+bool client_may_be_another(rd_kafka_resp_err_t err);
 
 /* A client built of the options; FR_CONFIG with librdkafka's own text. `client` is borrowed for the handle's life. */
 int settings_consumer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,

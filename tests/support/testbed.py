@@ -83,20 +83,47 @@ class Kafka:
         self.folder = scratch("kafka")
         self.address = self._script("start")
         atexit.register(self._script, "stop")
-        self.admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": self.address, "log_level": 2})
+
+    @property
+    def admin(self):
+        """A new one each time: librdkafka 2.5 in Python may crash when a topic it knows is made anew."""
+        return confluent_kafka.admin.AdminClient({"bootstrap.servers": self.address, "log_level": 2})
 
     def _script(self, verb):
         ran = subprocess.run([SOURCE / "tests" / "support" / "kafka", verb, self.folder], stdout=subprocess.PIPE, text=True, check=True)
         return ran.stdout.strip()
 
-    def create_topic(self, name, partitions=3):
-        for future in self.admin.create_topics([confluent_kafka.admin.NewTopic(name, partitions, 1)]).values():
+    def _administer(self, verb, what):
+        admin = self.admin
+        for future in getattr(admin, verb)([what]).values():
             future.result(PATIENCE_S)
+
+    def create_topic(self, name, partitions=3):
+        self._administer("create_topics", confluent_kafka.admin.NewTopic(name, partitions, 1))
         return name
 
     def grow_topic(self, name, partitions):
-        for future in self.admin.create_partitions([confluent_kafka.admin.NewPartitions(name, partitions)]).values():
-            future.result(PATIENCE_S)
+        self._administer("create_partitions", confluent_kafka.admin.NewPartitions(name, partitions))
+
+    def delete_topic(self, name):
+        self._administer("delete_topics", name)
+
+    def delete_records(self, topic, partition, before):
+        """Kafka forgets all offsets below `before`, as retention would."""
+        self._administer("delete_records", confluent_kafka.TopicPartition(topic, partition, before))
+
+    def kill(self):
+        """kill -9; restart() brings it back with the same port and the same data."""
+        self._script("kill")
+
+    def restart(self):
+        self._script("start")
+
+    def take_port(self, other):
+        """After both are killed: this one answers where the other did."""
+        settings = self.folder / "server.properties"
+        settings.write_text(settings.read_text().replace(self.address, other.address))
+        self.address = other.address
 
     def partitions(self, topic):
         return sorted(self.admin.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions)
