@@ -1,7 +1,8 @@
 /*
  * slab.c -- blocks of many sizes for one writer.
  *
- *     class      1 2 3 4 5 6 8 10 13 17 22 29 38 ...    units, about a third apart, up to 1 MiB
+ *     class      1 2 3 4 5 6 8 10 13 17 22 29 38 ...    units, a third apart, up to 1 MiB
+ *       or       1 2 3 ... 31 32 34 36 ... 48 51 54 ...  a sixteenth apart
  *     region     [ block | block | block | ......... ]  carved from the front
  *     given      class -> block -> block -> NULL        each class keeps what it gets back
  *
@@ -21,7 +22,7 @@
 
 #include "base_private.h"
 
-enum { CLASSES_MAX = 64, SMALL_PAGE = 4096 };
+enum { CLASSES_MAX = 192, SMALL_PAGE = 4096 };
 #define REGION_FIRST ((size_t)256 << 10)
 #define REGION ((size_t)4 << 20)
 #define CLASS_LARGEST ((size_t)1 << 20)
@@ -36,9 +37,9 @@ struct given {
 };
 
 struct fr_slab {
-    size_t unit;
+    unsigned unit_bits;
     size_t sizes[CLASSES_MAX]; /* bytes, rising */
-    size_t classes;
+    size_t classes, narrow;    /* the first `narrow` are one unit apart */
     struct given *given[CLASSES_MAX];
     char *at, *end; /* what is not yet carved */
     struct mapping *regions, *own;
@@ -52,13 +53,15 @@ static void add(_Atomic size_t *count, size_t by)
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + by, memory_order_relaxed);
 }
 
-struct fr_slab *fr_slab_new(size_t unit)
+struct fr_slab *fr_slab_new(size_t unit, size_t parts)
 {
     struct fr_slab *slab = fr_zalloc(1, sizeof(*slab));
 
     assert(unit == 16 || unit == 32 || unit == 64);
-    slab->unit = unit;
-    for (size_t units = 1; units * unit < CLASS_LARGEST; units += units / 3 ? units / 3 : 1)
+    assert(parts >= FR_SLAB_COARSE && parts <= FR_SLAB_FINE);
+    slab->unit_bits = (unsigned)__builtin_ctzl(unit);
+    slab->narrow = 2 * parts;
+    for (size_t units = 1; units * unit < CLASS_LARGEST; units += units / parts ? units / parts : 1)
         slab->sizes[slab->classes++] = units * unit;
     slab->sizes[slab->classes++] = CLASS_LARGEST;
     assert(slab->classes <= CLASSES_MAX);
@@ -87,8 +90,10 @@ void fr_slab_free(struct fr_slab *slab)
 /* The smallest class that holds `size`; slab->classes if none does. */
 static size_t class_of(const struct fr_slab *slab, size_t size)
 {
-    size_t low = 0, high = slab->classes;
+    size_t low = slab->narrow, high = slab->classes;
 
+    if (size <= low << slab->unit_bits)
+        return size ? (size - 1) >> slab->unit_bits : 0;
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (slab->sizes[middle] < size)

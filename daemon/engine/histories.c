@@ -25,7 +25,7 @@ struct histories *histories_new(const struct histories_options *options, struct 
 
     histories->options = *options;
     histories->epoch = epoch;
-    histories->slab = fr_slab_new(BLOCK_UNIT);
+    histories->slab = fr_slab_new(BLOCK_UNIT, FR_SLAB_COARSE);
     fr_array_init(&histories->heads, sizeof(struct head), options->users_max);
     return histories;
 }

@@ -115,7 +115,7 @@ struct rows *rows_new(size_t rows_max, struct fr_epoch *epoch)
     struct rows *rows = fr_zalloc(1, sizeof(*rows));
 
     fr_array_init(&rows->headers, sizeof(struct row), rows_max);
-    rows->slab = fr_slab_new(sizeof(struct line));
+    rows->slab = fr_slab_new(sizeof(struct line), FR_SLAB_COARSE);
     rows->epoch = epoch;
     pthread_mutex_init(&rows->loading, NULL);
     classes_fill(rows);

@@ -13,8 +13,8 @@
  *        |=======================|..................|-----------------------|
  *         elements                zeroed, ready       reserved, no memory
  *
- *   fr_slab    blocks of many sizes for one writer: size classes about 1.33 apart, each with a free list,
- *              carved from 4 MiB regions; larger blocks have a mapping of their own. Nothing is given back to
+ *   fr_slab    blocks of many sizes for one writer: size classes, 1/3 or 1/16 apart as it is told, each with a
+ *              free list, carved from 4 MiB regions; larger blocks have a mapping of their own. Nothing is given back to
  *              the system but those. Both ask for huge pages (MADV_HUGEPAGE), worth 2-3x in random access.
  */
 #ifndef FR_ALLOC_H
@@ -51,8 +51,13 @@ static inline void *fr_array_at(const struct fr_array *array, size_t index)
 size_t fr_array_bytes(const struct fr_array *array); /* committed bytes */
 
 struct fr_slab;
-/* Blocks are multiples of `unit` bytes (16, 32 or 64) and aligned to it. */
-struct fr_slab *fr_slab_new(size_t unit);
+/*
+ * Blocks are multiples of `unit` bytes (16, 32 or 64) and aligned to it. A size class is the `parts`th part (3 to 16)
+ * larger than the one before, and at least a unit. Few parts: a block that is given back is soon taken again. Many:
+ * little is asked for in vain, which pays where blocks are small and there are very many.
+ */
+enum { FR_SLAB_COARSE = 3, FR_SLAB_FINE = 16 };
+struct fr_slab *fr_slab_new(size_t unit, size_t parts);
 void fr_slab_free(struct fr_slab *slab);
 size_t fr_slab_room(const struct fr_slab *slab, size_t size);       /* the usable size a request of `size` gets */
 void *fr_slab_take(struct fr_slab *slab, size_t size);               /* not zeroed */

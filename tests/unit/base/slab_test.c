@@ -55,10 +55,10 @@ static void check_pattern(const struct block *block)
 static void random_blocks_keep_their_bytes_and_are_counted(void **state)
 {
     (void)state;
-    static const size_t units[] = {16, 32, 64};
+    static const size_t units[] = {16, 32, 64}, parts[] = {FR_SLAB_COARSE, FR_SLAB_FINE};
 
-    for (uint64_t seed = 0; seed < 3; seed++) {
-        struct fr_slab *slab = fr_slab_new(units[seed]);
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        struct fr_slab *slab = fr_slab_new(units[seed / 2], parts[seed % 2]);
         struct block blocks[BLOCKS] = {0};
         uint64_t random = seed;
         size_t taken = 0;
@@ -75,7 +75,7 @@ static void random_blocks_keep_their_bytes_and_are_counted(void **state)
                 block->size = random_size(&random);
                 block->pattern = (unsigned char)next_random(&random);
                 block->at = fr_slab_take(slab, block->size);
-                assert_int_equal((uintptr_t)block->at % units[seed], 0);
+                assert_int_equal((uintptr_t)block->at % units[seed / 2], 0);
                 memset(block->at, block->pattern, fr_slab_room(slab, block->size));
                 taken += fr_slab_room(slab, block->size);
             }
@@ -89,28 +89,31 @@ static void random_blocks_keep_their_bytes_and_are_counted(void **state)
     }
 }
 
-static void room_is_a_multiple_of_the_unit_and_a_third_over_at_most(void **state)
+static void room_is_a_multiple_of_the_unit_and_one_part_over_at_most(void **state)
 {
     (void)state;
-    for (size_t unit = 16; unit <= 64; unit *= 2) {
-        struct fr_slab *slab = fr_slab_new(unit);
-        size_t before = 0;
-        for (size_t size = 1; size <= 1 << 20; size += 1 + size / 50) {
-            size_t room = fr_slab_room(slab, size);
-            assert_true(room >= size && room % unit == 0 && room >= before);
-            assert_true(room <= (size + unit) * 4 / 3 + unit);
-            assert_int_equal(fr_slab_room(slab, room), room);
-            before = room;
+    for (size_t unit = 16; unit <= 64; unit *= 2)
+        for (size_t parts = FR_SLAB_COARSE; parts <= FR_SLAB_FINE; parts++) {
+            struct fr_slab *slab = fr_slab_new(unit, parts);
+            size_t before = 0;
+            for (size_t size = 1; size <= 1 << 20; size += 1 + size / 500) {
+                size_t room = fr_slab_room(slab, size);
+                assert_true(room >= size && room % unit == 0 && room >= before);
+                assert_true(room < size + unit || room <= size + size / parts);
+                assert_int_equal(fr_slab_room(slab, room), room);
+                before = room;
+            }
+            assert_int_equal(fr_slab_room(slab, 0), unit);
+            assert_int_equal(fr_slab_room(slab, 1), unit);
+            assert_int_equal(fr_slab_room(slab, 1 << 20), 1 << 20);
+            fr_slab_free(slab);
         }
-        assert_int_equal(fr_slab_room(slab, 1), unit);
-        fr_slab_free(slab);
-    }
 }
 
 static void what_is_given_is_taken_again(void **state)
 {
     (void)state;
-    struct fr_slab *slab = fr_slab_new(64);
+    struct fr_slab *slab = fr_slab_new(64, FR_SLAB_COARSE);
     void *blocks[1000];
 
     for (int i = 0; i < 1000; i++)
@@ -130,7 +133,7 @@ static void what_is_given_is_taken_again(void **state)
 static void a_small_state_stays_small(void **state)
 {
     (void)state;
-    struct fr_slab *slab = fr_slab_new(16);
+    struct fr_slab *slab = fr_slab_new(16, FR_SLAB_COARSE);
 
     assert_int_equal(fr_slab_mapped(slab), 0);
     for (int i = 0; i < 100; i++)
@@ -144,7 +147,7 @@ static void a_small_state_stays_small(void **state)
 static void what_is_left_of_a_region_is_used(void **state)
 {
     (void)state;
-    struct fr_slab *slab = fr_slab_new(16);
+    struct fr_slab *slab = fr_slab_new(16, FR_SLAB_COARSE);
     size_t left = (256 << 10) - 100 * fr_slab_room(slab, 100), size = left;
 
     for (int i = 0; i < 100; i++)
@@ -164,7 +167,7 @@ static void what_is_left_of_a_region_is_used(void **state)
 static void a_large_block_goes_back_to_the_system(void **state)
 {
     (void)state;
-    struct fr_slab *slab = fr_slab_new(32);
+    struct fr_slab *slab = fr_slab_new(32, FR_SLAB_COARSE);
     size_t size = (5 << 20) + 1;
     unsigned char resident;
 
@@ -189,7 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_blocks_keep_their_bytes_and_are_counted),
-        cmocka_unit_test(room_is_a_multiple_of_the_unit_and_a_third_over_at_most),
+        cmocka_unit_test(room_is_a_multiple_of_the_unit_and_one_part_over_at_most),
         cmocka_unit_test(what_is_given_is_taken_again),
         cmocka_unit_test(a_small_state_stays_small),
         cmocka_unit_test(what_is_left_of_a_region_is_used),
