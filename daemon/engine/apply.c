@@ -27,14 +27,17 @@ struct resolved {
 
 static struct touch touch_of(const struct engine *engine, uint32_t user, uint32_t item, const struct event *event)
 {
+    struct history history = histories_view(engine->histories, user);
+
     return (struct touch){
         .user = user,
         .item = item,
-        .sequence = histories_next_sequence(engine->histories, user),
+        .at = history.len,
+        .behind = history.len ? history.step[history.len - 1] : 0,
         .fresh = true,
         .when = event->when,
         .weight = event->weight,
-        .history = histories_view(engine->histories, user),
+        .history = history,
     };
 }
 
@@ -127,6 +130,12 @@ static void save_slot(struct engine *engine, uint32_t user, uint32_t at)
     journal_put(engine->journal, TABLE_HISTORY, user, item, room, len);
 }
 
+static void save_slots(struct engine *engine, uint32_t user, uint32_t from)
+{
+    for (uint32_t at = from, len = histories_view(engine->histories, user).len; at < len; at++)
+        save_slot(engine, user, at);
+}
+
 static void save_head(struct engine *engine, uint32_t user)
 {
     char room[HISTORY_HEAD_BYTES];
@@ -136,20 +145,29 @@ static void save_head(struct engine *engine, uint32_t user)
     journal_put(engine->journal, TABLE_HISTORY, user, COLUMN_HEAD, room, len);
 }
 
-/* The item in slot `at` leaves the user's history; everything counted for it is taken back. */
+void apply_save_history(struct engine *engine, uint32_t user)
+{
+    save_slots(engine, user, 0);
+    save_head(engine, user);
+}
+
+/* The item in slot `at` leaves the user's history; everything counted for it is taken back. The head is to be saved. */
 static void leave(struct engine *engine, uint32_t user, uint32_t at)
 {
     struct history before = histories_view(engine->histories, user);
     struct touch touch = {
         .user = user,
         .item = before.item[at],
-        .sequence = before.sequence[at],
+        .at = at,
+        .behind = at ? before.step[at - 1] : 0,
+        .ahead = before.step[at],
         .when = stamp_last(before.stamp[at]),
     };
 
-    histories_drop(engine->histories, user, at);
     if (!fr_defect(DEFECT_EVICTION_UNWRITTEN))
         journal_delete(engine->journal, TABLE_HISTORY, user, touch.item);
+    if (histories_drop(engine->histories, user, at))
+        save_slots(engine, user, at);
     fr_crash_point("history.left");
     apply_item_held(engine, touch.item, -1);
     if (engine->postings)
@@ -180,7 +198,7 @@ static void learn(struct engine *engine, uint32_t user, uint32_t item, const str
 
     touch.fresh = at == UINT32_MAX;
     if (!touch.fresh)
-        touch.sequence = touch.history.sequence[at];
+        touch.at = at;
     if (engine->evaluator && touch.fresh && touch.history.len && event->weight > 0)
         evaluate(engine->evaluator, event->user, event->item);
     for (size_t m = 0; m < engine->learners_len; m++)
@@ -227,7 +245,7 @@ static const char *bound_against(const struct engine *engine, uint32_t user, uin
     if (user == DICT_NONE && dict_len(engine->users) >= engine->options.users_max)
         return "user_id is new and engine.users_max users are known";
     if (user != DICT_NONE && histories_next_sequence(engine->histories, user) == UINT32_MAX)
-        return "user_id has had 4294967295 items, and sequence numbers are never used again";
+        return "user_id has had 4294967295 items, and sequence numbers end there";
     if (item == DICT_NONE && dict_len(engine->items) >= engine->options.items_max)
         return "item_id is new and engine.items_max items are known";
     return NULL;

@@ -194,7 +194,6 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
         engine_free(engine);
         return status;
     }
-    journal_reset(engine->journal); /* loading is no change */
     engine->evaluator = evaluator_new(engine);
     *ret_engine = engine;
     return FR_OK;

@@ -156,6 +156,7 @@ struct engine {
 void apply_batch(struct engine *engine, struct event_batch *batch);
 void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, when_ms when, double weight);
 void apply_forget_user(struct engine *engine, uint32_t user);
+void apply_save_history(struct engine *engine, uint32_t user);
 void apply_item_held(struct engine *engine, uint32_t item, int by); /* n_i and what hangs on it */
 void apply_make_room(struct engine *engine, uint32_t users, uint32_t items);
 

@@ -16,8 +16,9 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { BLOCK_UNIT = 32, LINE = 64, PATIENCE = 1000 };
+enum { BLOCK_UNIT = 16, GROWTH = 8, LINE = 64, PATIENCE = 1000 };
 
 struct histories *histories_new(const struct histories_options *options, struct fr_epoch *epoch)
 {
@@ -25,7 +26,7 @@ struct histories *histories_new(const struct histories_options *options, struct 
 
     histories->options = *options;
     histories->epoch = epoch;
-    histories->slab = fr_slab_new(BLOCK_UNIT, FR_SLAB_COARSE);
+    histories->slab = fr_slab_new(BLOCK_UNIT, FR_SLAB_FINE);
     fr_array_init(&histories->heads, sizeof(struct head), options->users_max);
     return histories;
 }
@@ -51,7 +52,7 @@ static struct history runs_view(const struct runs *runs, uint32_t len)
 {
     return (struct history){
         .item = (const uint32_t *)runs->item,
-        .sequence = (const uint32_t *)runs->sequence,
+        .step = (const uint16_t *)runs->step,
         .stamp = (const uint64_t *)runs->stamp,
         .affinity = (const double *)runs->affinity,
         .unit = (const double *)runs->unit,
@@ -81,7 +82,7 @@ void histories_prefetch(const struct histories *histories, uint32_t user, int st
         return;
     for (size_t i = 0; i < len && i < 16 * LINE / sizeof *runs.item; i += LINE / sizeof *runs.item)
         __builtin_prefetch((const void *)&runs.item[i]);
-    __builtin_prefetch((const void *)&runs.sequence[len - 1]);
+    __builtin_prefetch((const void *)&runs.step[len - 1]);
     __builtin_prefetch((const void *)&runs.stamp[len - 1]);
     __builtin_prefetch((const void *)&runs.affinity[len - 1], 1);
 }
@@ -125,7 +126,7 @@ uint32_t histories_oldest(const struct histories *histories, uint32_t user)
     uint32_t oldest = 0;
 
     assert(history.len > 0);
-    /* Sequences rise along the run: among equal times the first one met is the oldest. */
+    /* Slots stand in order of arrival: among equal times the first one met is the oldest. */
     for (uint32_t i = 1; i < history.len; i++)
         if (stamp_last(history.stamp[i]) < stamp_last(history.stamp[oldest]))
             oldest = i;
@@ -146,15 +147,29 @@ static void block_retire(struct histories *histories, void *block, uint32_t cap)
                         cap * slot_size(histories->options.units));
 }
 
-static void slots_move(const struct runs *to, uint32_t to_at, const struct runs *from, uint32_t from_at, uint32_t len)
+/* Into a block that no reader has seen yet, so these are no stores to mind. */
+static void slots_copy(const struct runs *to, const struct runs *from, uint32_t len)
 {
-    for (uint32_t i = 0; i < len; i++) {
-        PUT(to->item[to_at + i], OWN(from->item[from_at + i]));
-        PUT(to->sequence[to_at + i], OWN(from->sequence[from_at + i]));
-        PUT(to->stamp[to_at + i], OWN(from->stamp[from_at + i]));
-        PUT(to->affinity[to_at + i], OWN(from->affinity[from_at + i]));
-        if (to->unit)
-            PUT(to->unit[to_at + i], OWN(from->unit[from_at + i]));
+    if (!len)
+        return;
+    memcpy((void *)to->stamp, (const void *)from->stamp, len * sizeof *from->stamp);
+    memcpy((void *)to->affinity, (const void *)from->affinity, len * sizeof *from->affinity);
+    if (to->unit)
+        memcpy((void *)to->unit, (const void *)from->unit, len * sizeof *from->unit);
+    memcpy((void *)to->item, (const void *)from->item, len * sizeof *from->item);
+    memcpy((void *)to->step, (const void *)from->step, len * sizeof *from->step);
+}
+
+/* Slot `at` is overwritten by the one after it, and so on; `len` is that of before. */
+static void slots_close(const struct runs *runs, uint32_t at, uint32_t len)
+{
+    for (; at + 1 < len; at++) {
+        PUT(runs->item[at], OWN(runs->item[at + 1]));
+        PUT(runs->step[at], OWN(runs->step[at + 1]));
+        PUT(runs->stamp[at], OWN(runs->stamp[at + 1]));
+        PUT(runs->affinity[at], OWN(runs->affinity[at + 1]));
+        if (runs->unit)
+            PUT(runs->unit[at], OWN(runs->unit[at + 1]));
     }
 }
 
@@ -167,15 +182,15 @@ void head_grow(struct histories *histories, struct head *head, uint32_t want)
 
     if (want <= old_cap)
         return;
-    /* The slab's size classes are a third apart, and all of a class is used; past them, a quarter more at least. */
-    if (old_cap && want < old_cap + old_cap / 4)
-        want = old_cap + old_cap / 4;
+    /* An eighth more: what is free is a twentieth of the whole on average, and an arrival copies eight slots. */
+    if (want < old_cap + old_cap / GROWTH)
+        want = old_cap + old_cap / GROWTH;
     cap = (uint32_t)(fr_slab_room(histories->slab, want * size) / size);
     block = fr_slab_take(histories->slab, cap * size);
     old = OWN(head->block);
     from = runs_of(old, old_cap, histories->options.units);
     to = runs_of(block, cap, histories->options.units);
-    slots_move(&to, 0, &from, 0, OWN(head->len));
+    slots_copy(&to, &from, OWN(head->len));
     atomic_store_explicit(&head->block, block, memory_order_seq_cst);
     PUT(head->cap, cap);
     block_retire(histories, old, old_cap);
@@ -191,7 +206,7 @@ static uint32_t head_append(struct histories *histories, struct head *head, uint
     head_grow(histories, head, at + 1);
     runs = head_runs(histories, head);
     PUT(runs.item[at], item);
-    PUT(runs.sequence[at], sequence);
+    PUT(runs.step[at], 1);
     PUT(runs.stamp[at], stamp_of(0, 0));
     PUT(runs.affinity[at], 0.0);
     if (runs.unit)
@@ -235,18 +250,26 @@ uint32_t histories_touch(struct histories *histories, uint32_t user, uint32_t at
     return at;
 }
 
-void histories_drop(struct histories *histories, uint32_t user, uint32_t at)
+bool histories_drop(struct histories *histories, uint32_t user, uint32_t at)
 {
     struct head *head = head_of(histories, user);
     struct runs runs = head_runs(histories, head);
-    uint32_t len = OWN(head->len);
+    uint32_t len = OWN(head->len), left_out = 0;
 
     assert(at < len);
     head_begin(head);
-    slots_move(&runs, at, &runs, at + 1, len - at - 1);
+    if (at) {
+        uint32_t apart = (uint32_t)OWN(runs.step[at - 1]) + OWN(runs.step[at]);
+
+        PUT(runs.step[at - 1], step_of(apart));
+        left_out = apart - step_of(apart);
+        PUT(head->next_sequence, OWN(head->next_sequence) - left_out);
+    }
+    slots_close(&runs, at, len);
     PUT(head->len, len - 1);
     head_end(head);
     PUT(histories->slots, OWN(histories->slots) - 1);
+    return left_out > 0;
 }
 
 bool histories_untouch(struct histories *histories, uint32_t user, uint32_t at, when_ms when, double weight)
@@ -328,7 +351,7 @@ static bool head_copy(const struct histories *histories, const struct head *head
     copy->view = runs_view(&to, len);
     for (uint32_t i = 0; i < len; i++) {
         ((uint32_t *)to.item)[i] = SEE(from.item[i]);
-        ((uint32_t *)to.sequence)[i] = SEE(from.sequence[i]);
+        ((uint16_t *)to.step)[i] = SEE(from.step[i]);
         ((uint64_t *)to.stamp)[i] = SEE(from.stamp[i]);
         ((double *)to.affinity)[i] = SEE(from.affinity[i]);
         if (units)

@@ -3,11 +3,19 @@
  *
  *     user h   { block*, len, cap, next_sequence, version, events, last }    40 bytes, in an array that never moves
  *                  |
- *                  v    parallel runs of `cap`, 24 bytes per slot (32 with units):
- *             [ stamp u64 ... ][ affinity f64 ... ][ unit f64 ... ][ item u32 ... ][ sequence u32 ... ]
+ *                  v    parallel runs of `cap`, 22 bytes per slot (30 with units):
+ *             [ stamp u64 ... ][ affinity f64 ... ][ unit f64 ... ][ item u32 ... ][ step u16 ... ]
  *
- * Slots stand in order of insertion (sequence rises); one that leaves closes the gap. Readers copy a whole history
- * under the version (odd while it changes), loading with acquire what the writer stores with release.
+ * Slots stand in order of arrival; one that leaves closes the gap. Readers copy a whole history under the version (odd
+ * while it changes), loading with acquire what the writer stores with release.
+ *
+ * A slot's sequence number is next_sequence less the steps from it on (model.h). On disk each slot has its number, and
+ * only what changes is written anew; so whatever gives a slot another number says so, and the caller saves it:
+ *
+ *     step[i - 1] + step[i] > HISTORY_STEP_MAX when slot i leaves:     step[i - 1] = HISTORY_STEP_FAR
+ *     next_sequence, and so the number of each slot behind it,         get smaller by what that leaves out
+ *
+ * It takes 32,768 arrivals of one user to get there again, so this costs next to nothing.
  */
 #ifndef FR_HISTORIES_H
 #define FR_HISTORIES_H
@@ -38,9 +46,10 @@ uint32_t histories_next_sequence(const struct histories *histories, uint32_t use
  */
 uint32_t histories_touch(struct histories *histories, uint32_t user, uint32_t at, uint32_t item, when_ms when,
                          double weight);
-/* The slot that is oldest by (last event time, sequence). len > 0. */
+/* The slot that is oldest by (last event time, arrival). len > 0. */
 uint32_t histories_oldest(const struct histories *histories, uint32_t user);
-void histories_drop(struct histories *histories, uint32_t user, uint32_t at);
+/* True: the slots from `at` on have got other sequence numbers; save them, and the head. */
+bool histories_drop(struct histories *histories, uint32_t user, uint32_t at);
 /* Takes one event back from slot `at` and from the user's count; true if it was the slot's last one (the slot is still
  * there: drop it). The slot keeps its place: neither its last event time nor the user's is turned back. */
 bool histories_untouch(struct histories *histories, uint32_t user, uint32_t at, when_ms when, double weight);
@@ -51,11 +60,15 @@ void histories_wipe(struct histories *histories, uint32_t user);
 enum { HISTORY_SLOT_BYTES = 28, HISTORY_HEAD_BYTES = 20 };
 void histories_slot_bytes(const struct histories *histories, uint32_t user, uint32_t at, char *room, size_t *ret_len);
 void histories_head_bytes(const struct histories *histories, uint32_t user, char *room, size_t *ret_len);
-/* Loading: slots in any order. False, and nothing changed, if the bytes cannot be ours (length, time, sequence, not
- * finite, repeated, a user beyond histories_extend or loaded before). Whether the items exist is the caller's to
- * check. */
-bool histories_load(struct histories *histories, uint32_t user, struct fr_bytes head, const uint32_t *items,
-                    const struct fr_bytes *slots, size_t len);
+/*
+ * Loading: items ascending, sequences in any order. HISTORY_BAD, and nothing changed, if the bytes cannot be ours
+ * (length, time, sequence, not finite, repeated or unsorted, a user beyond histories_extend or loaded before). Whether
+ * the items exist is the caller's to check. HISTORY_RENUMBERED: loaded, but slots were further apart than a step can
+ * say; they have got other sequence numbers, and all are to be saved before any of them is.
+ */
+enum history_loaded { HISTORY_BAD, HISTORY_LOADED, HISTORY_RENUMBERED };
+enum history_loaded histories_load(struct histories *histories, uint32_t user, struct fr_bytes head,
+                                   const uint32_t *items, const struct fr_bytes *slots, size_t len);
 
 /* ---- any thread, inside an epoch ---- */
 struct history_copy {

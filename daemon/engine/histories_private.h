@@ -38,16 +38,23 @@ struct histories {
     _Atomic uint64_t slots;
 };
 
-/* The runs of a block of `cap` slots: the eight-byte ones first, so that any `cap` leaves all of them aligned. */
+/* The runs of a block of `cap` slots: the widest first, so that any `cap` leaves all of them aligned. */
 struct runs {
     _Atomic uint64_t *stamp;
     _Atomic double *affinity, *unit; /* unit: NULL unless kept */
-    _Atomic uint32_t *item, *sequence;
+    _Atomic uint32_t *item;
+    _Atomic uint16_t *step;
 };
+
+/* What a slot says of the way to the next (histories.h). */
+static inline uint16_t step_of(uint32_t apart)
+{
+    return (uint16_t)(apart <= HISTORY_STEP_MAX ? apart : HISTORY_STEP_FAR);
+}
 
 static inline size_t slot_size(bool units)
 {
-    return units ? 32 : 24;
+    return units ? 30 : 22;
 }
 
 static inline struct runs runs_of(void *block, uint32_t cap, bool units)
@@ -62,7 +69,7 @@ static inline struct runs runs_of(void *block, uint32_t cap, bool units)
     if (units)
         runs.unit = (_Atomic double *)(at += (size_t)cap * 8);
     runs.item = (_Atomic uint32_t *)(at += (size_t)cap * 8);
-    runs.sequence = (_Atomic uint32_t *)(at + (size_t)cap * 4);
+    runs.step = (_Atomic uint16_t *)(at + (size_t)cap * 4);
     return runs;
 }
 

@@ -2,7 +2,8 @@
  * recover.c -- the state from the store, before any thread starts.
  *
  * Order matters: the shape first (a store built with other settings is refused), then ids, then side by side histories (from which
- * n_i and the postings follow), each model's own rows and the window of event ids, then the positions and the outbox.
+ * n_i and the postings follow), each model's own rows and the window of event ids, then the positions and the outbox. Loading is
+ * no change, and leaves the journal empty but for histories that were renumbered (histories.h).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -117,8 +118,11 @@ static bool load_history(void *context, uint32_t row, const uint32_t *columns, c
     for (size_t i = 0; i + 1 < len; i++)
         if (columns[i] >= dict_len(engine->items))
             return false;
-    if (!histories_load(engine->histories, row, cells[len - 1], columns, cells, len - 1))
+    enum history_loaded loaded = histories_load(engine->histories, row, cells[len - 1], columns, cells, len - 1);
+    if (loaded == HISTORY_BAD)
         return false;
+    if (loaded == HISTORY_RENUMBERED)
+        apply_save_history(engine, row);
     for (size_t i = 0; i + 1 < len; i++) {
         apply_item_held(engine, columns[i], 1);
         if (engine->postings)
@@ -153,7 +157,7 @@ static bool load_dedup(void *context, uint32_t row, const uint32_t *columns, con
 }
 
 /* Ids first, for all others are checked against them; then what stands on its own, side by side (state_load). Of what a
- * history is loaded into, its own slots, n_i, postings and extremes, no model touches anything. */
+ * history is loaded into, its own slots, n_i, postings, extremes and the journal, no model touches anything. */
 static int load_tables(struct engine *engine, struct fr_err *err)
 {
     struct learner_loader contexts[MODELS_MAX];

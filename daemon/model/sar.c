@@ -9,8 +9,8 @@
  *
  * and nothing else: the diagonal n_i and the affinities belong to the engine, similarities are computed from today's
  * counts when somebody asks (similarity.h), so nothing can be stale. The invariant above holds after every
- * event; learning an item adds its pairs, forgetting one takes exactly these away, since a sequence number is
- * never reused. Both commute, whatever the order of users (sar_learn.c).
+ * event; learning an item adds its pairs, forgetting one takes exactly these away, since two items of a history are
+ * as far apart when one leaves as when the later one came. Both commute, whatever the order of users (sar_learn.c).
  *
  * Two settings of one implementation. Parity is Microsoft's SAR to the last count (Recommenders, sar_singlenode.py):
  * whole histories, all pairs, and an item is similar to itself. Product has a pair window, the newest items by recency
@@ -24,6 +24,7 @@
  *
  * Threads: learning is the engine's; asking is anybody's, inside an epoch.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "sar_parts.h"
@@ -33,6 +34,7 @@ static struct model *sar_open(const void *options, const struct model_host *host
     struct model *model = fr_zalloc(1, sizeof(*model));
 
     model->options = *(const struct sar_options *)options;
+    assert(model->options.window <= HISTORY_WINDOW_MAX);
     model->host = *host;
     model->rows = rows_new(host->items_max, host->epoch);
     return model;

@@ -5,8 +5,9 @@
  *     enters i          [e f g] i        +1 to (i, e) (i, f) (i, g), and to their mirrors
  *     leaves d    a [b c]   [e f g]      -1 to (d, b) (d, c) (d, e) (d, f) (d, g), and to their mirrors
  *
- * Slots stand in order of sequence, so the partners are one run of the history, and the journal takes it as it is.
- * Only the first event on an item makes pairs, only the last one to go takes them away.
+ * Slots stand in order of sequence, so the partners are one run of the history, found by adding up steps from the
+ * item's place outwards, and the journal takes it as it is. Only the first event on an item makes pairs, only the last
+ * one to go takes them away.
  *
  * What readers see: the item's own row changes between rows_open and rows_shut, all partners at once; each
  * partner's row changes by one entry, which is one store.
@@ -31,14 +32,14 @@ struct partners {
 static struct partners partners_of(const struct model *model, const struct touch *touch)
 {
     const struct history *history = &touch->history;
-    uint32_t window = model->options.window, end = history->len, begin;
+    uint32_t window = model->options.window, begin = touch->at, end = touch->at, apart;
 
     if (!window)
         return (struct partners){history->item, history->len};
-    while (end > 0 && (int64_t)history->sequence[end - 1] - touch->sequence > window)
-        end--;
-    for (begin = end; begin > 0 && (int64_t)touch->sequence - history->sequence[begin - 1] <= window;)
-        begin--;
+    for (apart = touch->behind; begin > 0 && apart <= window;)
+        apart += --begin ? history->step[begin - 1] : 0;
+    for (apart = touch->ahead; end < history->len && apart <= window; apart += history->step[end - 1])
+        end++;
     return (struct partners){history->item + begin, end - begin};
 }
 

@@ -4,7 +4,7 @@
  * First the history and the seeds become terms, newest first:
  *
  *     seeds     s1 s2 s1          the last is the newest; a repeated one counts where it was last, weights add up
- *     history   a  b  s2 c        by (last event time, sequence)
+ *     history   a  b  s2 c        by (last event time, slot)
  *     terms     s1 s2 c b a       s2 also brings what the history holds of it
  *     weight    affinity as of now * recency^age,  age 0 1 2 3 4;  only the score_last first
  *
@@ -37,7 +37,7 @@ struct terms {
 /* A slot of the history, for ordering. */
 struct aged {
     uint64_t last;
-    uint32_t sequence, slot;
+    uint32_t slot;
 };
 
 /* ---- terms ------------------------------------------------------------------------------------------------ */
@@ -80,7 +80,7 @@ static int aged_compare(const void *left, const void *right)
 
     if (a->last != b->last)
         return a->last > b->last ? -1 : 1;
-    return a->sequence > b->sequence ? -1 : a->sequence < b->sequence;
+    return a->slot > b->slot ? -1 : a->slot < b->slot;
 }
 
 /* Keeps the `most` newest of those offered, in order: most offers come oldest last, and end where they began. */
@@ -109,7 +109,7 @@ static void terms_take_newest(struct terms *terms, const struct model *model, co
     if (!by_hand)
         aged = fr_alloc(history->len * sizeof(*aged));
     for (uint32_t slot = history->len; slot-- > 0;) {
-        struct aged offer = {(uint64_t)stamp_last(history->stamp[slot]), history->sequence[slot], slot};
+        struct aged offer = {(uint64_t)stamp_last(history->stamp[slot]), slot};
         if (terms_find(terms, seeds, history->item[slot]))
             continue;
         if (by_hand)

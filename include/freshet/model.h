@@ -29,18 +29,44 @@
 #include "freshet/journal.h"
 
 /*
- * A user's history: distinct items, oldest insertion first (sequence numbers rise). 24 bytes per slot, five parallel runs.
+ * A user's history: distinct items, oldest arrival first. 22 bytes per slot, parallel runs.
+ *
+ * An item that arrives gets the user's next sequence number and keeps it, so how far apart two items are does not change when
+ * those between them leave. Slots do not hold these numbers but `step`, the way from one to the next:
+ *
+ *     sequence    0  1  .  .  4  5  .  (7)       2, 3 and 6 have left; 7 is for the next item to come
+ *     step        1  3        1  2               a and d: 1 + 3 = 4 apart
+ *     item        a  b        d  e
+ *
+ * A step is exact up to HISTORY_STEP_MAX. One that would become longer becomes HISTORY_STEP_FAR, and later sequence numbers are
+ * then smaller by the difference. No window is as wide as that, so order, and who is within whose window, are the same.
+ *
  * `stamp` packs the time of the last event on the item and how many events it stands for; `affinity` is the decayed sum of their
  * weights as of that time. `unit` is the same sum with every weight 1, kept only when sar.normalize needs it (else NULL).
  */
+enum {
+    HISTORY_STEP_MAX = UINT16_MAX,
+    HISTORY_STEP_FAR = HISTORY_STEP_MAX / 2 + 1, /* half: the next 32,767 steps that add to it are plain sums again */
+    HISTORY_WINDOW_MAX = HISTORY_STEP_FAR - 1,
+};
 struct history {
     const uint32_t *item;
-    const uint32_t *sequence;
+    const uint16_t *step;
     const uint64_t *stamp;
     const double *affinity;
     const double *unit;
     uint32_t len;
 };
+
+/* How far slot `to` is from slot `from`, in sequence numbers; `to` = len: how far the next item to come will be. */
+static inline uint32_t history_apart(const struct history *history, uint32_t from, uint32_t to)
+{
+    uint32_t apart = 0;
+
+    for (uint32_t at = from; at < to; at++)
+        apart += history->step[at];
+    return apart;
+}
 
 /* stamp = last event time (44 bits) << 20 | events (20 bits, sticks at the top) */
 enum { STAMP_REPEAT_BITS = 20 };
@@ -61,10 +87,16 @@ static inline uint32_t stamp_repeats(uint64_t stamp)
 /* 2^-(span / half_life), 1 for a span <= 0; half_life 0: no decay, always 1. (algorithms.md 1.2) */
 double decay_factor(span_ms span, span_ms half_life);
 
-/* One user meets (or leaves) one item. */
+/*
+ * One user meets (or leaves) one item.
+ *
+ *     learn, fresh     a b c d |            at = len
+ *     learn            a b c d              at: its slot
+ *     forget           a b | d e            at: the slot it had, where the one after it stands now
+ */
 struct touch {
-    uint32_t user, item;
-    uint32_t sequence;      /* of the item in the user's history */
+    uint32_t user, item, at;
+    uint32_t behind, ahead; /* across |: sequence numbers from the slot before to the item, from the item to the slot after */
     bool fresh;             /* learn: the item is not in the history yet */
     when_ms when;
     double weight;

@@ -26,7 +26,7 @@ struct stream {
     uint32_t *item; /* [events] */
     uint32_t *past; /* [events][LONG], oldest first */
     uint32_t events;
-    uint32_t sequence[LONG];
+    uint16_t step[LONG];
     uint64_t stamp[LONG];
     double affinity[LONG];
 };
@@ -55,7 +55,7 @@ static void stream_init(struct stream *stream, uint32_t events, const struct ben
         stream->item[k] = fresh[LONG];
     }
     for (uint32_t k = 0; k < LONG; k++) {
-        stream->sequence[k] = k;
+        stream->step[k] = 1;
         stream->stamp[k] = stamp_of(1000 + k, 1);
         stream->affinity[k] = 1;
     }
@@ -69,13 +69,14 @@ static void stream_release(struct stream *stream)
 
 static struct history history_of(const struct stream *stream, const uint32_t *past)
 {
-    return (struct history){past, stream->sequence, stream->stamp, stream->affinity, NULL, LONG};
+    return (struct history){past, stream->step, stream->stamp, stream->affinity, NULL, LONG};
 }
 
 static struct touch touch_of(const struct stream *stream, uint32_t k)
 {
     return (struct touch){.item = stream->item[k],
-                          .sequence = LONG,
+                          .at = LONG,
+                          .behind = 1,
                           .fresh = true,
                           .when = 2000,
                           .weight = 1,

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "config_reading.h"
+#include "freshet/model.h"
 
 /* ---- defaults --------------------------------------------------------------------------------------------------- */
 
@@ -165,6 +166,22 @@ static void values_out_of_range_are_refused_and_the_edges_are_taken(void **state
                    "test.conf:2: engine.user_postings = 'maybe' is not yes or no\n");
 }
 
+static void the_widest_window_is_the_widest_a_history_can_tell(void **state)
+{
+    char setting[100];
+
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        struct config *cfg = config_new();
+
+        snprintf(setting, sizeof setting, "sar.window=%d", HISTORY_WINDOW_MAX + more);
+        config_read_setting(cfg, setting);
+        assert_int_equal(cfg->problems_len, more);
+        assert_int_equal(cfg->sar.window, more ? 10 : HISTORY_WINDOW_MAX);
+        config_free(cfg);
+    }
+}
+
 static void numbers_are_taken_whole_or_not_at_all(void **state)
 {
     static const char *const bad[] = {"", "ten", "10x", "1 0", "0x10", "1e3", "99999999999999999999", "+5", "5.0", "-"};
@@ -264,7 +281,7 @@ static void all_problems_are_told_at_once(void **state)
     (void)state;
     assert_problem("[feed]\ntopik = x\n[sar]\nwindow = -1\n",
                    "test.conf:2: unknown key 'feed.topik'; the nearest known key is 'feed.topic'\n"
-                   "test.conf:4: sar.window = '-1' is not a whole number from 0 to 1000000\n");
+                   "test.conf:4: sar.window = '-1' is not a whole number from 0 to 32767\n");
 }
 
 static void what_steers_a_terminal_does_not_reach_it(void **state)
@@ -325,7 +342,7 @@ static void the_environment_and_set_say_where_they_are_wrong(void **state)
     assert_string_equal(
         config_problems(cfg),
         "environment FRESHET_FEED__TOPIK: unknown key 'feed.topik'; the nearest known key is 'feed.topic'\n"
-        "environment FRESHET_SAR__WINDOW: sar.window = 'many' is not a whole number from 0 to 1000000\n"
+        "environment FRESHET_SAR__WINDOW: sar.window = 'many' is not a whole number from 0 to 32767\n"
         "--set: unknown key 'limits.maxk'; the nearest known key is 'limits.max_k'\n"
         "--set: 'nodot=5' is not section.key=value\n"
         "--set: 'sar.window' is not section.key=value\n"
@@ -417,6 +434,7 @@ int main(void)
         cmocka_unit_test(comments_spaces_and_colons_are_as_in_other_ini_files),
         cmocka_unit_test(an_unknown_key_is_named_with_its_place_and_the_nearest_one),
         cmocka_unit_test(values_out_of_range_are_refused_and_the_edges_are_taken),
+        cmocka_unit_test(the_widest_window_is_the_widest_a_history_can_tell),
         cmocka_unit_test(numbers_are_taken_whole_or_not_at_all),
         cmocka_unit_test(sizes_take_a_letter),
         cmocka_unit_test(an_address_is_host_and_port),

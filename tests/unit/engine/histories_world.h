@@ -77,13 +77,15 @@ static inline void world_free(struct world *world)
     free(world->users);
 }
 
-static inline void slots_agree(const struct world *world, const struct plain_slot *plain, const struct history *history,
-                        uint32_t at)
+static inline void slots_agree(const struct world *world, const struct plain_user *user, const struct history *history,
+                               uint32_t at)
 {
+    const struct plain_slot *plain = &user->slots[at];
+    uint32_t next = at + 1 < user->len ? user->slots[at + 1].sequence : user->next_sequence;
     double affinity = 0, unit = 0, scale = 0;
 
     assert_int_equal(history->item[at], plain->item);
-    assert_int_equal(history->sequence[at], plain->sequence);
+    assert_int_equal(history->step[at], next - plain->sequence);
     assert_int_equal(stamp_last(history->stamp[at]), plain->last);
     assert_int_equal(stamp_repeats(history->stamp[at]), plain->len);
     for (uint32_t i = 0; i < plain->len; i++) {
@@ -115,8 +117,8 @@ static inline void users_agree(const struct world *world, uint32_t user, struct 
     assert_int_equal(copy->last_event, plain->last);
     assert_int_equal(histories_next_sequence(world->histories, user), plain->next_sequence);
     for (uint32_t at = 0; at < plain->len; at++) {
-        slots_agree(world, &plain->slots[at], &live, at);
-        slots_agree(world, &plain->slots[at], &copy->view, at);
+        slots_agree(world, plain, &live, at);
+        slots_agree(world, plain, &copy->view, at);
         assert_int_equal(histories_find(world->histories, user, plain->slots[at].item), at);
     }
 }

@@ -20,6 +20,7 @@ enum { USERS = 12, ITEMS = 40 };
 
 struct person {
     uint32_t item[ITEMS + 1], sequence[ITEMS + 1];
+    uint16_t step[ITEMS + 1]; /* person_view's */
     uint64_t stamp[ITEMS + 1];
     double affinity[ITEMS + 1], unit[ITEMS + 1];
     uint32_t len, next_sequence;
@@ -65,9 +66,19 @@ static inline void driver_free(struct driver *driver)
     free(driver);
 }
 
-static inline struct history person_view(const struct person *person)
+/* From slot `at` to the next; from the last to the next item to come. */
+static inline uint32_t person_apart(const struct person *person, uint32_t at)
 {
-    return (struct history){person->item, person->sequence, person->stamp, person->affinity, person->unit, person->len};
+    return (at + 1 < person->len ? person->sequence[at + 1] : person->next_sequence) - person->sequence[at];
+}
+
+static inline struct history person_view(struct person *person)
+{
+    for (uint32_t at = 0; at < person->len; at++) {
+        uint32_t apart = person_apart(person, at);
+        person->step[at] = (uint16_t)(apart <= HISTORY_STEP_MAX ? apart : HISTORY_STEP_FAR);
+    }
+    return (struct history){person->item, person->step, person->stamp, person->affinity, person->unit, person->len};
 }
 
 static inline uint32_t person_find(const struct person *person, uint32_t item)
@@ -82,7 +93,12 @@ static inline uint32_t person_find(const struct person *person, uint32_t item)
 static inline void driver_drop(struct driver *driver, uint32_t user, uint32_t at)
 {
     struct person *person = &driver->people[user];
-    struct touch touch = {.user = user, .item = person->item[at], .sequence = person->sequence[at]};
+    struct history before = person_view(person);
+    struct touch touch = {.user = user,
+                          .item = before.item[at],
+                          .at = at,
+                          .behind = at ? before.step[at - 1] : 0,
+                          .ahead = before.step[at]};
 
     for (person->len--; at < person->len; at++) {
         person->item[at] = person->item[at + 1];
@@ -125,13 +141,15 @@ static inline void driver_event(struct driver *driver, uint32_t user, uint32_t i
     struct person *person = &driver->people[user];
     uint32_t at = person_find(person, item);
     bool fresh = at == UINT32_MAX;
+    struct history before = person_view(person);
     struct touch touch = {.user = user,
                           .item = item,
-                          .sequence = fresh ? person->next_sequence : person->sequence[at],
+                          .at = fresh ? before.len : at,
+                          .behind = fresh && before.len ? before.step[before.len - 1] : 0,
                           .fresh = fresh,
                           .when = when,
                           .weight = weight,
-                          .history = person_view(person)};
+                          .history = before};
 
     sar_ops.prepare(driver->model, &touch, 0);
     sar_ops.prepare(driver->model, &touch, 1);

@@ -235,6 +235,33 @@ static void forgetting_the_item_between_does_not_bring_its_neighbours_together(v
     driver_free(driver);
 }
 
+static void the_widest_window_ends_where_steps_end(void **state)
+{
+    struct sar_options options = product;
+    struct driver *driver;
+
+    (void)state;
+    options.window = HISTORY_WINDOW_MAX;
+    driver = driver_new(&options, 0);
+    for (uint32_t user = 0; user < 3; user++) { /* a window, one more, and further than any step from apple to bread */
+        static const uint32_t ways[] = {HISTORY_WINDOW_MAX, HISTORY_WINDOW_MAX + 1, 1000000};
+        driver_event(driver, user, APPLE, NOON, 1);
+        driver->people[user].next_sequence = ways[user];
+        driver_event(driver, user, BREAD, NOON, 1);
+        driver_event(driver, user, CHEESE, NOON, 1);
+    }
+    assert_int_equal(rows_get(driver->model->rows, APPLE, BREAD), 1);
+    assert_int_equal(rows_get(driver->model->rows, APPLE, CHEESE), 0);
+    assert_int_equal(rows_get(driver->model->rows, BREAD, CHEESE), 3);
+    driver_forget_event(driver, 2, BREAD, NOON, 1); /* far from one side, next to the other */
+    assert_int_equal(rows_get(driver->model->rows, APPLE, BREAD), 1);
+    assert_int_equal(rows_get(driver->model->rows, BREAD, CHEESE), 2);
+    driver_forget_event(driver, 0, BREAD, NOON, 1);
+    assert_int_equal(rows_get(driver->model->rows, APPLE, BREAD), 0);
+    assert_int_equal(rows_get(driver->model->rows, BREAD, CHEESE), 1);
+    driver_free(driver);
+}
+
 static void recency_discounts_by_age_and_age_is_by_last_event(void **state)
 {
     struct sar_options options = product;
@@ -420,6 +447,7 @@ int main(void)
         cmocka_unit_test(product_leaves_an_item_out_of_its_own_score),
         cmocka_unit_test(shrunk_cosine_trusts_few_people_little),
         cmocka_unit_test(a_window_counts_only_neighbours_in_the_history),
+        cmocka_unit_test(the_widest_window_ends_where_steps_end),
         cmocka_unit_test(forgetting_the_item_between_does_not_bring_its_neighbours_together),
         cmocka_unit_test(recency_discounts_by_age_and_age_is_by_last_event),
         cmocka_unit_test(only_the_newest_items_score),
