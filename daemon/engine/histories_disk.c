@@ -16,7 +16,7 @@
 
 #include "freshet/event.h"
 
-enum { FEW = 24, NEAR = 256 }; /* slots: sorted by hand; sorted on the stack */
+enum { FEW = 32, NEAR = 256 }; /* slots: sorted by hand; sorted on the stack */
 
 static char *put_u32(char *at, uint32_t value)
 {
