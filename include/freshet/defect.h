@@ -3,8 +3,8 @@
  *
  *     if (fr_defect(DEFECT_OFFSET_LOW)) ...        constant false, unless built with -DFRESHET_DEFECT=offset_low
  *
- * Each stands where somebody might really have made it, and each must make its test fail: tests/crash/mutant builds
- * freshetd with one of them and runs it. A mutant that survives says that the test proves nothing.
+ * Each stands where somebody might really have made it, and each must make its test fail: ops/test builds the daemon
+ * with one of them and runs that test. A mutant that survives says that the test proves nothing.
  */
 #ifndef FR_DEFECT_H
 #define FR_DEFECT_H

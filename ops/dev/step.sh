@@ -22,9 +22,9 @@ step() {
     fi
 }
 
-# configure_and_build FOLDER TARGET OPTIONS...: TARGET "" is all. A folder that was configured with another compiler begins anew.
+# configure_and_build FOLDER TARGETS OPTIONS...: TARGETS "" is all. A folder that was configured with another compiler begins anew.
 configure_and_build() {
-    local folder=$1 target=$2 name
+    local folder=$1 targets=$2 name
     shift 2
     name=$(basename "$folder")
     if [ "$(cat "$folder/options" 2>/dev/null)" != "$PWD $*" ]; then
@@ -32,5 +32,6 @@ configure_and_build() {
     fi
     step "$name-configure" "configure $folder" -- cmake -S . -B "$folder" -G Ninja "$@" || return 1
     printf '%s\n' "$PWD $*" >"$folder/options"
-    step "$name-build" "build $folder" -- cmake --build "$folder" ${target:+--target "$target"} || return 1
+    # shellcheck disable=SC2086 # several targets are several words
+    step "$name-build" "build $folder" -- cmake --build "$folder" ${targets:+--target $targets} || return 1
 }

@@ -185,6 +185,17 @@ class Kafka:
         return messages
 
 
+class MockKafka(Kafka):
+    """librdkafka's mock cluster in a process of its own: there at once, with two topics; it keeps the newest 5 MiB of a partition."""
+
+    def __init__(self, topic, dead_letter_topic, partitions):
+        self.process = subprocess.Popen([BIN.parent / "tests" / "mock_broker", topic, str(partitions), dead_letter_topic],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)
+        self.address = self.process.stdout.readline().strip()
+        assert self.address, "the mock broker does not start"
+
+
 def event_json(user, item, kind="rating", value=None, time_ms=0, event_id=None):
     event = {"user_id": user, "item_id": item, "type": kind, "time_ms": time_ms}
     if value is not None:
@@ -212,6 +223,7 @@ class Daemon:
         self.settings = {"kafka.bootstrap.servers": kafka.address, "store.path": self.folder / "store", "serve.listen": "127.0.0.1:0",
                          "admin.listen": "127.0.0.1:0", "admin.grpc_listen": "127.0.0.1:0", "log.format": "json", **dict(settings)}
         self.log = self.folder / "log"
+        self.environment = {}  # more of it than this process has
         self.process = None
         atexit.register(self.kill)
 
@@ -230,7 +242,8 @@ class Daemon:
         self.settings.update({name.replace("__", "."): value for name, value in settings.items()})
         arguments = [f"--set={name}={value}" for name, value in self.settings.items()]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([BIN / "freshetd", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen([BIN / "freshetd", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                                            env={**os.environ, **self.environment})
         return self
 
     def start(self, **settings):
@@ -304,10 +317,10 @@ class Daemon:
         assert status == 200, text
         return Metrics(text)
 
-    def wait_applied(self, topic):
+    def wait_applied(self, topic, patience_s=PATIENCE_S):
         """Waits until everything published to the topic so far is applied, by asking an answer for not before that."""
         positions = self.kafka.positions(topic)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while True:
             try:
                 self.api.Recommend(pb.RecommendRequest(user_id="nobody", k=1, not_before=positions),

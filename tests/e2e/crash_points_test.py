@@ -1,0 +1,40 @@
+"""kill -9 at every named point of a freeze, a write, a fold, a dead letter, a start and a stop; see include/freshet/crash.h.
+
+Needs a build with -DFRESHET_CRASH_POINTS=ON. FRESHET_LONG=1: at the first, the second and the third pass of each, else at one of them.
+"""
+import os
+import unittest
+
+import campaign
+import testbed
+
+SEED = os.environ.get("FRESHET_SEED") or os.urandom(4).hex()
+TURNS = 3 if testbed.LONG else 1
+COMPARE_EVERY = 12
+
+
+class Points(unittest.TestCase):
+    @staticmethod
+    def passes(run, point, turn):
+        if point.startswith(campaign.ONCE_A_LIFE):
+            return 1
+        return turn + 1 if testbed.LONG else run.random.randint(1, 3)
+
+    def test_points(self):
+        """a crash at each named point, again and again on the same store"""
+        points = campaign.crash_points()
+        self.assertGreater(len(points), 20)
+        with campaign.Campaign(testbed.MockKafka("events", "dead", 4), "events", "dead", campaign.PRODUCT, SEED) as run:
+            run.say(f"FRESHET_SEED={SEED}, {len(points)} points")
+            plan = [(point, self.passes(run, point, turn)) for turn in range(TURNS) for point in run.random.sample(points, len(points))]
+            never = set(points)
+            for life, (point, number) in enumerate(plan, 1):
+                if run.live_to(point, number):
+                    never.discard(point)
+                if life % COMPARE_EVERY == 0 or life == len(plan):
+                    run.compare(again=life == len(plan))
+            self.assertFalse(never, "points that no life came to")
+
+
+if __name__ == "__main__":
+    testbed.main()
