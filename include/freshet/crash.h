@@ -9,7 +9,7 @@
  *
  * Put a point between any two steps that a crash must be able to part. The table of names makes itself: each point leaves its
  * name in a section of the program, so there is no list to keep and every name in it is really somewhere. The same name
- * may stand in several places. tests/e2e/crash_test.py tries each.
+ * may stand in several places. e2e/crash_points tries each, and names the tests of those that need more than a stream of events.
  */
 #ifndef FR_CRASH_H
 #define FR_CRASH_H

@@ -9,6 +9,8 @@ import campaign
 import testbed
 
 SEED = os.environ.get("FRESHET_SEED") or os.urandom(4).hex()
+HERE = "batch", "checkpoint", "compose", "durable", "feed", "fold", "freeze", "history", "letter", "recover", "stop", "sync"
+ELSEWHERE = {}  # the first word of points that need a situation of their own: the test that makes it and tries them
 TURNS = 3 if testbed.LONG else 1
 COMPARE_EVERY = 12
 
@@ -22,8 +24,9 @@ class Points(unittest.TestCase):
 
     def test_points(self):
         """a crash at each named point, again and again on the same store"""
-        points = campaign.crash_points()
+        points = [point for point in campaign.crash_points() if point.split(".")[0] not in ELSEWHERE]
         self.assertGreater(len(points), 20)
+        self.assertFalse({point.split(".")[0] for point in points} - {*HERE}, "points that no test tries")
         with campaign.Campaign(testbed.MockKafka("events", "dead", 4), "events", "dead", campaign.PRODUCT, SEED) as run:
             run.say(f"FRESHET_SEED={SEED}, {len(points)} points")
             plan = [(point, self.passes(run, point, turn)) for turn in range(TURNS) for point in run.random.sample(points, len(points))]

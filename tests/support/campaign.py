@@ -144,7 +144,7 @@ class Campaign:
             "serve.drain_grace_ms": 100,
             **({"sar.mode": "parity"} if parity else {"engine.history_max": rules.history_max, "sar.window": rules.window, "sar.neighbours_max": 0}),
         })
-        self.lives = 0
+        self.lives = self.stops = 0
         self.began = time.monotonic()
 
     def __enter__(self):
@@ -164,11 +164,27 @@ class Campaign:
     # ---- lives
 
     def live(self):
-        """From a start to a kill at a random moment: within the start, among the first checkpoints, or among later ones."""
-        self.daemon.launch()
-        self._end_within(self.random.choice((0.15, 0.5, 1.0)) * self.random.random())
-        self.daemon.kill()
-        self.lives += 1
+        """From a start to a kill at a random moment: within the start, among the first checkpoints, or among later ones; one in eight
+        in the midst of stopping. A life that has stopped before it could be killed is no kill, and another follows."""
+        while True:
+            self.daemon.launch()
+            self._end_within(self.random.choice((0.15, 0.5, 1.0)) * self.random.random())
+            code = self._stop_for(0.3 * self.random.random()) if self.random.random() < 1 / 8 else None
+            self.daemon.kill()
+            if code is None:
+                self.lives += 1
+                return
+            self.stops += 1
+
+    def _stop_for(self, seconds):
+        """The exit code, if it has stopped by then. A second signal is fast, and as safe."""
+        self.daemon.process.terminate()
+        if self.random.random() < 0.5 and self._wait(seconds / 2) is None:
+            self.daemon.process.terminate()
+        code = self._wait(seconds)
+        if code not in (None, 0, -testbed.signal.SIGTERM):  # which ends it before it knows of signals
+            raise Difference(f"told to stop, it ended with {code}: {self.daemon.log_tail(500)}")
+        return code
 
     def live_to(self, point, passes, patience_s=1.5):
         """To the crash point; when it has not come by then, through an orderly stop. Returns whether it died there."""
@@ -213,7 +229,7 @@ class Campaign:
             self.daemon.restart()
             self._same(state)
         self.daemon.kill()
-        self.say(f"{self.lives} kills, {len(self.stream.records)} records: {state.events} events of {len(state.count)} users on "
+        self.say(f"{self.lives} kills, {self.stops} stopped, {len(self.stream.records)} records: {state.events} events of {len(state.count)} users on "
                  f"{len(state.first_seen)} items, {state.duplicates} repeats, {len(state.letters)} dead letters; all as recounted")
         self.stream.flow()
 
