@@ -53,4 +53,11 @@ void stop_serve(struct freshetd *d);
 int start_feed(struct freshetd *d, struct fr_err *err);
 void stop_feed(struct freshetd *d);
 
+/* ---- drain.c: each step takes a bounded time ------------------------------------------------------------------- */
+
+void drain_delay(struct freshetd *d);
+void drain_polling(struct freshetd *d);
+void drain_state(struct freshetd *d);
+void drain_outbox(struct freshetd *d);
+
 #endif

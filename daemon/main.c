@@ -1,7 +1,8 @@
 /*
- * main.c -- freshetd: start in order, wait, stop in reverse order. Nothing is done here but putting the parts together.
+ * main.c -- freshetd: start in order, wait, drain, stop in reverse order. Nothing is done here but putting the parts together.
  *
- * Stopping is the list of steps backwards: no more events, no more questions, a last checkpoint, the store is closed.
+ * Draining takes what is under way to its end while questions are still answered; stopping is the list of steps backwards. A crash
+ * or a second signal at any step of either loses nothing: what is not in the synced store is in Kafka.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +32,15 @@ static const struct step {
     {"feed", start_feed, stop_feed, EXIT_INTERNAL},       /* Kafka's records go to it */
 };
 enum { STEPS = sizeof steps / sizeof *steps };
+
+/* From the signal to the stop. Health and /readyz say no from the first moment. */
+static void (*const drain[])(struct freshetd *d) = {
+    drain_delay,   /* balancers look elsewhere meanwhile */
+    drain_polling, /* no more records */
+    drain_state,   /* all that was given is applied, written and synced */
+    drain_outbox,  /* dead letters leave; then steps[] backwards: calls in flight finish first */
+};
+enum { DRAIN_STEPS = sizeof drain / sizeof *drain };
 
 static int exit_code_of(const struct step *step, enum fr_status status)
 {
@@ -113,6 +123,8 @@ static int run(struct freshetd *d)
                FR_FIELDS(FR_TEXT("step", steps[started].name), FR_INT("exit", d->exit_code)), "%s", err.text);
     }
     fr_state_set(FR_DRAINING);
+    for (int i = 0; status == FR_OK && i < DRAIN_STEPS; i++)
+        drain[i](d);
     while (started > 0)
         steps[--started].stop(d);
     fr_log(FR_INFO, "main", "stopped", FR_FIELDS(FR_INT("exit", d->exit_code)), "stopped");

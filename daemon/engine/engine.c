@@ -8,6 +8,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@
 #include "freshet/crash.h"
 #include "freshet/log.h"
 
-enum { IDLE_MS = 200, BUSY_MS = 10, STOP_MS = 10000 };
+enum { IDLE_MS = 200, BUSY_MS = 10, STOP_MS = 10000, SETTLE_LOOK_MS = 2 };
 
 /* ---- batches; thread: feed ---- */
 
@@ -243,6 +244,21 @@ bool engine_stop(struct engine *engine, struct fr_err *err)
     pthread_cond_broadcast(&engine->outbox_changed);
     pthread_mutex_unlock(&engine->outbox_lock);
     return saved;
+}
+
+bool engine_settle(struct engine *engine, int timeout_ms)
+{
+    uint64_t given = atomic_load(&engine->batches_given), deadline = fr_mono_ns() + (uint64_t)timeout_ms * 1000000;
+    uint64_t ticket = 0;
+
+    while (fr_mono_ns() < deadline) {
+        if (!ticket && atomic_load_explicit(&engine->batches_done, memory_order_acquire) >= given)
+            ticket = engine_checkpoint_ask(engine);
+        if (ticket && engine_checkpoint_done(engine, ticket, NULL))
+            return true;
+        poll(NULL, 0, SETTLE_LOOK_MS);
+    }
+    return false;
 }
 
 void engine_free(struct engine *engine)

@@ -226,6 +226,25 @@ const struct dead_letter *engine_outbox_take(struct engine *engine, int timeout_
     return entry ? &entry->letter : NULL;
 }
 
+static bool all_done(const struct engine *engine)
+{
+    return !engine->outbox[OUTBOX_WAITS].first && !engine->outbox[OUTBOX_READY].first &&
+           !engine->outbox[OUTBOX_TAKEN].first;
+}
+
+bool engine_outbox_wait_empty(struct engine *engine, int timeout_ms)
+{
+    struct timespec until = in_ms(timeout_ms);
+
+    pthread_mutex_lock(&engine->outbox_lock);
+    while (!all_done(engine))
+        if (pthread_cond_timedwait(&engine->outbox_changed, &engine->outbox_lock, &until))
+            break;
+    bool empty = all_done(engine);
+    pthread_mutex_unlock(&engine->outbox_lock);
+    return empty;
+}
+
 static void restage(struct engine *engine, uint64_t id, enum outbox_stage stage)
 {
     pthread_mutex_lock(&engine->outbox_lock);

@@ -393,12 +393,18 @@ int feed_start(struct feed **ret_feed, const struct feed_options *options, struc
     return FR_OK;
 }
 
+void feed_stop_polling(struct feed *feed)
+{
+    atomic_store_explicit(&feed->stopping, true, memory_order_relaxed);
+    fr_thread_join(feed->thread);
+    feed->thread = NULL;
+}
+
 void feed_stop(struct feed *feed)
 {
     if (!feed)
         return;
-    atomic_store_explicit(&feed->stopping, true, memory_order_relaxed);
-    fr_thread_join(feed->thread);
+    feed_stop_polling(feed);
     dead_letters_stop(feed->letters);
     feed_free(feed);
 }

@@ -77,6 +77,15 @@ void call_arm(struct lane *lane, enum rpc rpc)
     (void)error;
 }
 
+static void count_leaving(struct serve *serve)
+{
+    if (atomic_fetch_sub(&serve->calls, 1) > 1 || !atomic_load(&serve->stopping))
+        return;
+    pthread_mutex_lock(&serve->lock);
+    pthread_cond_signal(&serve->changed);
+    pthread_mutex_unlock(&serve->lock);
+}
+
 static void call_release(struct call *call)
 {
     struct lane *lane = call->lane;
@@ -86,8 +95,10 @@ static void call_release(struct call *call)
     grpc_byte_buffer_destroy(call->sent);
     grpc_metadata_array_destroy(&call->metadata);
     grpc_call_details_destroy(&call->details);
-    if (call->call)
+    if (call->call) {
         grpc_call_unref(call->call);
+        count_leaving(lane->serve);
+    }
     question_release(&call->question);
     call->after = lane->spare;
     lane->spare = call;
@@ -439,6 +450,7 @@ static void arrive(struct call *call)
     bool ours = rpc_methods[call->rpc].listeners != RPC_BOTH; /* not one of the standard services */
 
     call_arm(call->lane, call->rpc);
+    atomic_fetch_add(&call->lane->serve->calls, 1);
     call->since_ns = fr_mono_ns();
     if (call->rpc == RPC_UNKNOWN) {
         turn_away(call);
@@ -446,7 +458,7 @@ static void arrive(struct call *call)
     }
     count_arrival(call);
     call->deadline_ns = deadline_ns(call->deadline, call->since_ns);
-    if (ours && (fr_state_now() == FR_DRAINING || atomic_load(&call->lane->serve->stopping)))
+    if (ours && atomic_load(&call->lane->serve->stopping))
         reject(call, REJECTED_DRAINING, RPC_CODE_UNAVAILABLE, "draining");
     else if (call->since_ns >= call->deadline_ns)
         reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");

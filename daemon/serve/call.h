@@ -87,6 +87,7 @@ struct serve {
     struct listener listeners[LISTENERS];
     _Atomic bool stopping;
     _Atomic uint32_t waiting, streams; /* over all lanes */
+    _Atomic uint32_t calls;            /* arrived and not yet released; the last one of a stopping server says so */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct fr_series *handled[RPCS][RPC_CODES], *seconds[RPCS], *inflight[RPCS], *rejected[REJECTIONS];

@@ -5,7 +5,8 @@
  *
  *     stopping = true            new calls are refused, streams are told and ended
  *     shutdown_and_notify        connections are told to go away; armed calls come back unused
- *     ... grace ...              calls in flight finish; then cancel_all_calls
+ *     ... grace ...              calls in flight finish; once none is left, or the grace is over, cancel_all_calls, for
+ *                                an idle client may keep its connection, and with it the server, as long as it likes
  *     SERVER_DOWN comes          no call is left: the server can be destroyed
  *     queues shut down           each lane drains its own and its thread ends
  *
@@ -25,7 +26,7 @@
 #include "freshet/log.h"
 #include "freshet/serve.h"
 
-enum { LOOK_MS = 1, STREAMS_MS = 100, IDLE_MS = 1000 };
+enum { LOOK_MS = 1, STREAMS_MS = 100, IDLE_MS = 1000, LEAVE_MS = 50 };
 
 const char *serve_library_version(void)
 {
@@ -245,18 +246,39 @@ int serve_admin_port(const struct serve *serve)
 
 /* ---- stopping ---- */
 
-/* Waits until both servers are down, to `end` on the monotonic clock (NULL: as long as it takes). */
-static bool wait_down(struct serve *serve, const struct timespec *end)
+static struct timespec spec_of(uint64_t ns)
 {
-    bool down;
-    int failed = 0;
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+}
+
+static bool is_down(const struct serve *serve)
+{
+    return serve->listeners[0].down && serve->listeners[1].down;
+}
+
+/* Until both servers are down, or calls in flight have had their time, or there are none and clients have had theirs to leave. */
+static void wait_for_calls(struct serve *serve)
+{
+    const uint64_t now = fr_mono_ns(), leave_ns = now + LEAVE_MS * 1000000U;
+    const uint64_t end_ns = now + (uint64_t)serve->options.drain_grace * 1000000U;
 
     pthread_mutex_lock(&serve->lock);
-    while (!(down = serve->listeners[0].down && serve->listeners[1].down) && !failed)
-        failed = end ? pthread_cond_timedwait(&serve->changed, &serve->lock, end)
-                     : pthread_cond_wait(&serve->changed, &serve->lock);
+    while (!is_down(serve) && fr_mono_ns() < end_ns) {
+        bool left = fr_mono_ns() >= leave_ns;
+        struct timespec until = spec_of(left || end_ns < leave_ns ? end_ns : leave_ns);
+        if (left && !atomic_load(&serve->calls))
+            break;
+        pthread_cond_timedwait(&serve->changed, &serve->lock, &until);
+    }
     pthread_mutex_unlock(&serve->lock);
-    return down;
+}
+
+static void wait_down(struct serve *serve)
+{
+    pthread_mutex_lock(&serve->lock);
+    while (!is_down(serve))
+        pthread_cond_wait(&serve->changed, &serve->lock);
+    pthread_mutex_unlock(&serve->lock);
 }
 
 static void listener_release(struct listener *listener)
@@ -277,27 +299,17 @@ static void listener_release(struct listener *listener)
 
 void serve_stop(struct serve *serve)
 {
-    struct timespec end;
-
     if (!serve)
         return;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += (time_t)(serve->options.drain_grace / 1000);
-    end.tv_nsec += (long)(serve->options.drain_grace % 1000) * 1000000;
-    if (end.tv_nsec >= 1000000000) {
-        end.tv_sec++;
-        end.tv_nsec -= 1000000000;
-    }
     atomic_store(&serve->stopping, true);
     for (int i = 0; i < LISTENERS; i++) {
         struct listener *listener = &serve->listeners[i];
         grpc_server_shutdown_and_notify(listener->server, listener->lanes[0].queue, &listener->down_tag);
     }
-    if (!wait_down(serve, &end)) {
-        for (int i = 0; i < LISTENERS; i++)
-            grpc_server_cancel_all_calls(serve->listeners[i].server);
-        wait_down(serve, NULL);
-    }
+    wait_for_calls(serve);
+    for (int i = 0; i < LISTENERS; i++)
+        grpc_server_cancel_all_calls(serve->listeners[i].server);
+    wait_down(serve);
     for (int i = 0; i < LISTENERS; i++)
         listener_release(&serve->listeners[i]);
     reflection_free(serve->reflection);

@@ -53,6 +53,9 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
 int engine_start(struct engine *engine, struct fr_err *err);
 /* Applies what was given, writes and syncs a last checkpoint, ends the threads. False if that last checkpoint failed. */
 bool engine_stop(struct engine *engine, struct fr_err *err);
+/* Once feed has stopped polling: true when all that was given is applied, written and synced, false when that takes longer. Thread:
+ * main. */
+bool engine_settle(struct engine *engine, int timeout_ms);
 void engine_free(struct engine *engine);
 
 /* ---- feed ------------------------------------------------------------------------------------------------ */
@@ -114,6 +117,8 @@ struct dead_letter {
 const struct dead_letter *engine_outbox_take(struct engine *engine, int timeout_ms);
 void engine_outbox_done(struct engine *engine, uint64_t id);    /* Kafka has it: leaves the store. Thread: any */
 void engine_outbox_again(struct engine *engine, uint64_t id);   /* Kafka refused for now: will be taken again. Thread: any */
+/* Waits until Kafka has every dead letter there is; false when some are left by then. Thread: any */
+bool engine_outbox_wait_empty(struct engine *engine, int timeout_ms);
 
 /* ---- status and checkpoints (thread: any) ---------------------------------------------------------------- */
 

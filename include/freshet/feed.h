@@ -48,7 +48,8 @@ const char *feed_kafka_key_problem(const char *key, const char *value, char *roo
 struct feed;
 /* Starts the threads. The topic need not exist yet. */
 int feed_start(struct feed **ret_feed, const struct feed_options *options, struct engine *engine, struct fr_err *err);
-void feed_stop(struct feed *feed); /* stops polling, gives the last batch, ends the threads; frees */
+void feed_stop_polling(struct feed *feed); /* gives the last batch; dead letters go on leaving */
+void feed_stop(struct feed *feed); /* the same if it was not yet done, ends the threads; frees */
 const char *feed_library_version(void); /* librdkafka's */
 
 /* The embedded broker of --dev: librdkafka's mock cluster, this topic and the dead-letter topic made. Keeps nothing, and at most

@@ -29,7 +29,8 @@ struct serve_options {
 struct serve;
 /* Binds and begins to serve. FR_IO when an address cannot be bound (the text names it). */
 int serve_start(struct serve **ret_serve, const struct serve_options *options, struct engine *engine, struct fr_err *err);
-/* Health says NOT_SERVING (it follows fr_state_now), new calls get UNAVAILABLE, calls in flight finish within the grace. Frees. */
+/* New calls get UNAVAILABLE, calls in flight finish within the grace; when there are none it returns at once. Frees. Health said
+ * NOT_SERVING before (it follows fr_state_now): between the two, calls are still answered. */
 void serve_stop(struct serve *serve);
 int serve_port(const struct serve *serve);       /* as bound */
 int serve_admin_port(const struct serve *serve);

@@ -358,22 +358,53 @@ static void reflection_answers_several_questions_on_one_stream_under_both_names(
 
 /* ---- draining and stopping ---- */
 
-static void new_calls_of_a_draining_server_are_unavailable(void **state)
-{
-    double before = series(FR_M_RPC_REJECTED, "draining", "");
-
-    (void)state;
-    fr_state_set(FR_DRAINING);
-    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_UNAVAILABLE, "draining");
-    assert_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), GRPC_STATUS_UNAVAILABLE, "draining");
-    assert_true(series(FR_M_RPC_REJECTED, "draining", "") == before + 2);
-}
-
 static void stop(void *unused)
 {
     (void)unused;
     serve_stop(serve);
     serve = NULL;
+}
+
+/* Balancers are told first, and until they have noticed nobody is turned away. */
+static void a_draining_server_says_so_and_goes_on_answering(void **state)
+{
+    (void)state;
+    fr_state_set(FR_DRAINING);
+    assert_int_equal(check_health(&client, FR_BYTES("")), 2); /* NOT_SERVING */
+    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
+    assert_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), GRPC_STATUS_OK, "");
+}
+
+static void new_calls_of_a_stopping_server_are_unavailable(void **state)
+{
+    struct client_call waits;
+    struct fr_thread *stopper;
+    char message[600];
+
+    (void)state;
+    client_begin(&waits, &client, RECOMMENDER "Recommend", ANN_AFTER_41, CLIENT_PATIENCE_MS);
+    wait_for_a_look();
+    stopper = fr_thread_start("stopper", stop, NULL);
+    while (client_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), message) == GRPC_STATUS_OK)
+        sched_yield();
+    assert_int_equal(client_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), message), GRPC_STATUS_UNAVAILABLE);
+    engine.next = 41;
+    client_end(&waits);
+    assert_int_equal(waits.code, GRPC_STATUS_OK);
+    client_release(&waits);
+    fr_thread_join(stopper);
+}
+
+static void stopping_does_not_wait_for_clients_that_have_no_call(void **state)
+{
+    uint64_t begin;
+
+    (void)state;
+    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, ""); /* it is connected, and stays so */
+    assert_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), GRPC_STATUS_OK, "");
+    begin = fr_mono_ns();
+    stop(NULL);
+    assert_true((fr_mono_ns() - begin) / 1000000 < (uint64_t)options.drain_grace / 2);
 }
 
 static void stopping_lets_a_call_in_flight_finish_and_ends_streams(void **state)
@@ -486,7 +517,9 @@ int main(void)
         TEST(health_follows_the_daemons_state_and_each_listener_knows_its_service),
         TEST(health_is_pushed_when_it_changes),
         TEST(reflection_answers_several_questions_on_one_stream_under_both_names),
-        TEST(new_calls_of_a_draining_server_are_unavailable),
+        TEST(a_draining_server_says_so_and_goes_on_answering),
+        TEST(new_calls_of_a_stopping_server_are_unavailable),
+        TEST(stopping_does_not_wait_for_clients_that_have_no_call),
         TEST(stopping_lets_a_call_in_flight_finish_and_ends_streams),
         TEST(stopping_ends_a_call_that_outlasts_the_grace),
         TEST(an_address_that_is_taken_is_an_error_that_names_it),
