@@ -5,6 +5,7 @@
 #define FRESHETD_H
 
 #include "config.h"
+#include "notify.h"
 #include "options.h"
 
 #include "freshet/admin.h"
@@ -19,6 +20,7 @@ enum exit_code { EXIT_DONE = 0, EXIT_USAGE = 2, EXIT_INTERNAL = 70, EXIT_DISK = 
 struct freshetd {
     struct options options;
     struct config *cfg;
+    struct notify notify;
     int lock;
     struct admin *admin;
     struct feed_broker *broker;
@@ -55,6 +57,10 @@ void stop_feed(struct freshetd *d);
 
 /* ---- drain.c: each step takes a bounded time ------------------------------------------------------------------- */
 
+/* Tells the service manager what the daemon does, and that it moves, if it does. */
+void beat(const struct freshetd *d, const char *doing);
+
+void drain_begin(struct freshetd *d);
 void drain_delay(struct freshetd *d);
 void drain_polling(struct freshetd *d);
 void drain_state(struct freshetd *d);

@@ -4,6 +4,7 @@
  * Draining takes what is under way to its end while questions are still answered; stopping is the list of steps backwards. A crash
  * or a second signal at any step of either loses nothing: what is not in the synced store is in Kafka.
  */
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "freshetd.h"
 #include "signals.h"
 
+#include "freshet/clock.h"
 #include "freshet/crash.h"
 #include "freshet/life.h"
 #include "freshet/log.h"
@@ -35,6 +37,7 @@ enum { STEPS = sizeof steps / sizeof *steps };
 
 /* From the signal to the stop. Health and /readyz say no from the first moment. */
 static void (*const drain[])(struct freshetd *d) = {
+    drain_begin,   /* the system is told */
     drain_delay,   /* balancers look elsewhere meanwhile */
     drain_polling, /* no more records */
     drain_state,   /* all that was given is applied, written and synced */
@@ -89,11 +92,16 @@ static void live(struct freshetd *d)
     fr_state_set(FR_RUNNING);
     signals_running();
     announce(d);
+    notify_say(&d->notify, "READY=1");
     for (;;) {
-        int number = signals_next();
+        int number = signals_next(d->notify.beat_ms);
 
-        if (number == SIGHUP) {
+        if (number == 0) {
+            beat(d, "answering");
+        } else if (number == SIGHUP) {
+            notify_say(&d->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, fr_mono_ns() / 1000);
             reload(d);
+            notify_say(&d->notify, "READY=1");
         } else if (number == SIGUSR1) {
             engine_checkpoint_ask(d->engine);
             fr_log(FR_INFO, "main", "checkpoint.asked", FR_NO_FIELDS, "a checkpoint was asked for");
@@ -111,6 +119,8 @@ static int run(struct freshetd *d)
     struct fr_err err = {0};
     int started = 0, status = FR_OK;
 
+    notify_start(&d->notify);
+    notify_say(&d->notify, "STATUS=loading the state");
     fr_log(FR_INFO, "main", "start",
            FR_FIELDS(FR_TEXT("version", FRESHET_VERSION), FR_TEXT("data", d->cfg->store.path)), "starting");
     while (started < STEPS && (status = steps[started].start(d, &err)) == FR_OK)
@@ -127,6 +137,7 @@ static int run(struct freshetd *d)
         drain[i](d);
     while (started > 0)
         steps[--started].stop(d);
+    notify_stop(&d->notify);
     fr_log(FR_INFO, "main", "stopped", FR_FIELDS(FR_INT("exit", d->exit_code)), "stopped");
     return d->exit_code;
 }

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -72,11 +73,14 @@ void signals_running(void)
     atomic_store(&main_listens, true);
 }
 
-int signals_next(void)
+int signals_next(int timeout_ms)
 {
+    struct pollfd readable = {.fd = messages[0], .events = POLLIN};
     unsigned char byte = 0;
     ssize_t got;
 
+    if (poll(&readable, 1, timeout_ms) <= 0)
+        return 0;
     do
         got = read(messages[0], &byte, 1);
     while (got < 0 && errno == EINTR);

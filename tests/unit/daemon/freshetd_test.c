@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -259,6 +260,68 @@ static void it_starts_answers_and_drains(void **state)
     assert_true(there_is("freshet-data/store"));
 }
 
+/* Until a datagram that contains `text` comes; fails on one with `never` (NULL: nothing) before. */
+static void wait_until_told(int socket, const char *text, const char *never)
+{
+    char told[1000];
+
+    do {
+        ssize_t got = recv(socket, told, sizeof told - 1, 0);
+        assert_true(got > 0);
+        told[got] = 0;
+        if (never && strstr(told, never))
+            fail_msg("told '%s' before '%s'", told, text);
+    } while (!strstr(told, text));
+}
+
+static void the_service_manager_hears_how_it_goes(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct process process;
+    int manager = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+    (void)state;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/notify", home);
+    assert_int_equal(bind(manager, (struct sockaddr *)&address, sizeof address), 0);
+    setenv("NOTIFY_SOCKET", address.sun_path, 1);
+    setenv("WATCHDOG_USEC", "300000", 1);
+    write_file("f.conf", "[log]\nlevel = info\n");
+    START(&process, true, "--config", "f.conf", "--set", "serve.drain_delay_ms=1500");
+    unsetenv("NOTIFY_SOCKET");
+    unsetenv("WATCHDOG_USEC");
+    wait_until_told(manager, "STATUS=loading", "READY=1");
+    wait_until_told(manager, "READY=1", "WATCHDOG=1");
+    wait_until_told(manager, "WATCHDOG=1\nSTATUS=answering", NULL);
+    wait_until_told(manager, "WATCHDOG=1\nSTATUS=answering", NULL);
+    kill(process.id, SIGHUP);
+    wait_until_told(manager, "RELOADING=1\nMONOTONIC_USEC=", NULL);
+    wait_until_told(manager, "READY=1", "RELOADING=1");
+    wait_until_said(&process, "\nready ");
+    kill(process.id, SIGTERM);
+    wait_until_told(manager, "STOPPING=1\nEXTEND_TIMEOUT_USEC=", "STATUS=draining");
+    assert_int_equal(http_status(port_of(&process, "http"), "/readyz"), 503); /* within the delay */
+    assert_int_equal(http_status(port_of(&process, "http"), "/livez"), 200);
+    wait_until_told(manager, "WATCHDOG=1\nSTATUS=draining: still answering", NULL);
+    wait_until_told(manager, "WATCHDOG=1\nSTATUS=draining: dead letters", NULL);
+    assert_int_equal(exit_code(&process), 0);
+    close(manager);
+}
+
+static void a_second_signal_does_not_wait_for_the_first(void **state)
+{
+    struct process process;
+
+    (void)state;
+    START(&process, true, "--set", "serve.drain_delay_ms=600000"); /* far beyond the test's patience */
+    wait_until_said(&process, "\"event\":\"ready\"");
+    kill(process.id, SIGTERM);
+    wait_until_said(&process, "\"event\":\"drain\"");
+    kill(process.id, SIGTERM);
+    assert_int_equal(exit_code(&process), 0);
+    assert_said(&process, "\"event\":\"stop.at_once\"");
+    assert_null(strstr(process.said, "\"event\":\"stopped\""));
+}
+
 static void a_second_one_on_the_same_directory_is_refused(void **state)
 {
     struct process first, second;
@@ -364,6 +427,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(usage_errors_exit_2_and_versions_are_told, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_configuration_can_be_checked_without_starting, make_home, remove_home),
         cmocka_unit_test_setup_teardown(it_starts_answers_and_drains, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(the_service_manager_hears_how_it_goes, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(a_second_signal_does_not_wait_for_the_first, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_second_one_on_the_same_directory_is_refused, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_reload_applies_what_it_can_and_reports_the_rest, make_home, remove_home),
         cmocka_unit_test_setup_teardown(another_shape_is_refused_and_a_rebuild_takes_it, make_home, remove_home),
