@@ -1,9 +1,10 @@
 /*
  * call.c -- the life of one call.
  *
- *     armed --ARRIVED--> one answer ---------------------------> reply --WROTE--> released
- *               |  \---> waits, looked at each millisecond -----> reply           (another is armed at once on arrival,
- *               |            \--CLOSED: the caller is gone                         so that none is ever missing)
+ *     armed --ARRIVED--> ready --its turn--> one answer -------> reply --WROTE--> released
+ *               |  \         \---> waits, looked at each ms ---> reply           (another is armed at once on arrival,
+ *               |   \               \--CLOSED: the caller is gone                  so that none is ever missing)
+ *               |    \---> turned away (shed.h) ----------------> reply
  *               |------> Health.Watch: write whenever health changes, until CLOSED or the server stops
  *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions
  *
@@ -22,30 +23,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { ANSWERS_A_LOOK = 16 }; /* of calls that waited: more would hold up the others */
+
 /* ---- lists ---- */
 
-static void list_add(struct call **list, struct call *call)
+static void list_add(struct call_list *list, struct call *call)
 {
     call->list = list;
-    call->before = NULL;
-    call->after = *list;
-    if (*list)
-        (*list)->before = call;
-    *list = call;
+    call->before = list->last;
+    call->after = NULL;
+    *(list->last ? &list->last->after : &list->first) = call;
+    list->last = call;
 }
 
 static void list_remove(struct call *call)
 {
-    if (!call->list)
+    struct call_list *list = call->list;
+
+    if (!list)
         return;
-    atomic_fetch_sub(call->list == &call->lane->waiting ? &call->lane->serve->waiting : &call->lane->serve->streams, 1);
-    if (call->before)
-        call->before->after = call->after;
-    else
-        *call->list = call->after;
-    if (call->after)
-        call->after->before = call->before;
+    atomic_fetch_sub(list->count, 1);
+    *(call->before ? &call->before->after : &list->first) = call->after;
+    *(call->after ? &call->after->before : &list->last) = call->before;
     call->list = NULL;
+}
+
+/* Into a list that may hold `max` calls over all lanes. False: it is full. */
+static bool list_admit(struct call_list *list, struct call *call, uint32_t max)
+{
+    if (atomic_fetch_add(list->count, 1) >= max) {
+        atomic_fetch_sub(list->count, 1);
+        return false;
+    }
+    list_add(list, call);
+    return true;
 }
 
 /* ---- birth and death ---- */
@@ -253,15 +264,13 @@ static struct fr_bytes bytes_of(const grpc_slice *slice)
     return (struct fr_bytes){(const char *)GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)};
 }
 
-/* Keeps the call in a list that may hold `max` calls over all lanes. False: it is full. */
-static bool keep(struct call *call, struct call **list, _Atomic uint32_t *count, uint32_t max)
+/* Keeps the call in a list until its end, of which we want to hear. False: the list is full. */
+static bool keep(struct call *call, struct call_list *list, uint32_t max)
 {
-    if (atomic_fetch_add(count, 1) >= max) {
-        atomic_fetch_sub(count, 1);
+    if (!list_admit(list, call, max))
         return false;
-    }
-    list_add(list, call);
-    watch(call);
+    if (!call->watched)
+        watch(call);
     return true;
 }
 
@@ -271,7 +280,7 @@ static void wait_for_it(struct call *call)
 {
     struct lane *lane = call->lane;
 
-    if (!keep(call, &lane->waiting, &lane->serve->waiting, lane->serve->options.max_waiting)) {
+    if (!keep(call, &lane->waiting, lane->serve->options.max_waiting)) {
         reject(call, REJECTED_WAITING, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_waiting calls are waiting already");
         return;
     }
@@ -323,16 +332,53 @@ static void answer_one(struct call *call)
     grpc_slice_unref(slice);
 }
 
+/* ---- the queue of questions admitted ---- */
+
+static void admit(struct call *call)
+{
+    struct lane *lane = call->lane;
+
+    if (!list_admit(&lane->ready, call, lane->serve->options.max_inflight))
+        reject(call, REJECTED_INFLIGHT, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_inflight calls are being answered already");
+    else if (lane->ready.first != call)
+        watch(call); /* who hangs up before his turn costs no answer */
+}
+
+void lane_answer_next(struct lane *lane)
+{
+    struct call *call = lane->ready.first;
+    uint64_t begin_ns = fr_mono_ns();
+
+    list_remove(call);
+    switch (shed_judge(&lane->shed, call->rpc, call->since_ns, call->deadline_ns, begin_ns)) {
+    case REJECTED_EXPIRED:
+        reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
+        break;
+    case REJECTED_QUEUE:
+        reject(call, REJECTED_QUEUE, RPC_CODE_RESOURCE_EXHAUSTED, "the call has waited longer than limits.max_queue_ms");
+        break;
+    case REJECTED_DEADLINE:
+        reject(call, REJECTED_DEADLINE, RPC_CODE_RESOURCE_EXHAUSTED, "an answer takes longer than the deadline leaves");
+        break;
+    default:
+        answer_one(call);
+        if (call->finished) /* else it waits */
+            shed_learn(&lane->shed, call->rpc, fr_mono_ns() - begin_ns);
+    }
+}
+
 void lane_look_at_waiting(struct lane *lane)
 {
     uint64_t now = fr_mono_ns();
+    int answered = 0;
 
-    for (struct call *call = lane->waiting, *next; call; call = next) {
+    for (struct call *call = lane->waiting.first, *next; call && answered < ANSWERS_A_LOOK; call = next) {
         struct answer answer;
         next = call->after; /* reply takes it off the list */
         if (question_ready(lane->answerer, &call->question)) {
             question_answer(lane->answerer, &call->question, &answer);
             reply(call, &answer);
+            answered++;
         } else if (now >= call->deadline_ns) {
             refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline",
                    call->rpc == RPC_CHECKPOINT ? "the checkpoint was not done" : "not_before was not reached");
@@ -368,7 +414,7 @@ static void watch_health(struct call *call)
     grpc_slice_unref(slice);
     if (!good)
         reply(call, &answer);
-    else if (!keep(call, &call->lane->streams, &call->lane->serve->streams, STREAMS_MAX))
+    else if (!keep(call, &call->lane->streams, STREAMS_MAX))
         reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
     else
         push_health(call);
@@ -376,7 +422,7 @@ static void watch_health(struct call *call)
 
 static void talk(struct call *call)
 {
-    if (!keep(call, &call->lane->streams, &call->lane->serve->streams, STREAMS_MAX))
+    if (!keep(call, &call->lane->streams, STREAMS_MAX))
         reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
     else
         read_message(call);
@@ -405,7 +451,7 @@ void lane_look_at_streams(struct lane *lane)
 {
     bool stopping = atomic_load(&lane->serve->stopping);
 
-    for (struct call *call = lane->streams, *next; call; call = next) {
+    for (struct call *call = lane->streams.first, *next; call; call = next) {
         next = call->after;
         if (rpc_methods[call->rpc].kind == RPC_KIND_WATCH)
             push_health(call); /* a stopping server's last word is that it does not serve */
@@ -462,8 +508,10 @@ static void arrive(struct call *call)
         reject(call, REJECTED_DRAINING, RPC_CODE_UNAVAILABLE, "draining");
     else if (call->since_ns >= call->deadline_ns)
         reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
+    else if (rpc_methods[call->rpc].listeners == RPC_PUBLIC)
+        admit(call);
     else if (rpc_methods[call->rpc].kind == RPC_KIND_ONE)
-        answer_one(call);
+        answer_one(call); /* health and the Admin's: never behind the Recommender's queue */
     else if (rpc_methods[call->rpc].kind == RPC_KIND_WATCH)
         watch_health(call);
     else

@@ -18,6 +18,7 @@
 #include "freshet/metric.h"
 #include "health.h"
 #include "reflection.h"
+#include "shed.h"
 
 enum { LISTENERS = 2, LANES_MAX = 64, STREAMS_MAX = 1024 };
 
@@ -49,8 +50,13 @@ struct call {
     struct question question;       /* while it waits */
     enum health_service service;    /* Health.Watch */
     enum health said;
-    struct call **list; /* the lane's list it is in, or NULL */
+    struct call_list *list; /* the lane's list it is in, or NULL */
     struct call *before, *after;
+};
+
+struct call_list {
+    struct call *first, *last;
+    _Atomic uint32_t *count; /* of these lists over all lanes */
 };
 
 struct lane {
@@ -61,8 +67,10 @@ struct lane {
     struct answerer *answerer;
     struct question question; /* the one being answered */
     struct fr_arena scratch;  /* health and reflection */
-    struct call *waiting;     /* for a position or a checkpoint: looked at each millisecond */
-    struct call *streams;     /* Health.Watch and reflection */
+    struct shed shed;
+    struct call_list ready;   /* questions admitted, not yet read; first in, first out */
+    struct call_list waiting; /* for a position or a checkpoint: looked at each millisecond */
+    struct call_list streams; /* Health.Watch and reflection */
     struct call *spare;       /* calls to use again; by `after` */
     bool streams_ended;
 };
@@ -79,14 +87,12 @@ struct listener {
     bool down; /* under serve's lock */
 };
 
-enum rejection { REJECTED_DRAINING, REJECTED_EXPIRED, REJECTED_WAITING, REJECTED_STREAMS, REJECTIONS };
-
 struct serve {
     struct serve_options options;
     struct reflection *reflection;
     struct listener listeners[LISTENERS];
     _Atomic bool stopping;
-    _Atomic uint32_t waiting, streams; /* over all lanes */
+    _Atomic uint32_t ready, waiting, streams; /* over all lanes */
     _Atomic uint32_t calls;            /* arrived and not yet released; the last one of a stopping server says so */
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -96,6 +102,8 @@ struct serve {
 /* Asks for the next call of a method (RPC_UNKNOWN: of any other path). */
 void call_arm(struct lane *lane, enum rpc rpc);
 void call_happened(struct call *call, enum happening what, bool success);
+/* The oldest question that was admitted has its turn. */
+void lane_answer_next(struct lane *lane);
 /* Answers what has waited long enough; pushes health that has changed; ends streams when the server stops. */
 void lane_look_at_waiting(struct lane *lane);
 void lane_look_at_streams(struct lane *lane);

@@ -26,7 +26,7 @@
 #include "freshet/log.h"
 #include "freshet/serve.h"
 
-enum { LOOK_MS = 1, STREAMS_MS = 100, IDLE_MS = 1000, LEAVE_MS = 50 };
+enum { LOOK_MS = 1, STREAMS_MS = 100, IDLE_MS = 1000, LEAVE_MS = 50, HAPPENINGS_A_TURN = 32 };
 
 const char *serve_library_version(void)
 {
@@ -58,33 +58,50 @@ static void server_down(struct listener *listener)
     pthread_mutex_unlock(&serve->lock);
 }
 
+static void handle(const struct tag *tag, bool success)
+{
+    if (tag->what == SERVER_DOWN)
+        server_down(tag->whom);
+    else
+        call_happened(tag->whom, tag->what, success);
+}
+
+/* With questions to answer the queue is only looked into. */
+static gpr_timespec next_look(const struct lane *lane)
+{
+    if (lane->ready.first)
+        return gpr_inf_past(GPR_CLOCK_MONOTONIC);
+    return in_ms(lane->waiting.first ? LOOK_MS : lane->streams.first ? STREAMS_MS : IDLE_MS);
+}
+
+/* What has arrived is looked at before the next question is answered: so excess is turned away at once, by us, instead of
+ * piling up unbounded within gRPC. But not for ever: each HAPPENINGS_A_TURN a question has its turn. */
 static void lane_run(void *lane_pointer)
 {
     struct lane *lane = lane_pointer;
     struct fr_pulse *pulse = fr_pulse_start(lane->listener->which == RPC_ADMIN ? "serve.admin" : "serve");
     uint64_t look_ns = 0, streams_ns = 0;
+    unsigned happened = 0;
     grpc_event event;
 
     do {
         uint64_t now = fr_mono_ns();
-        int rest_ms;
         fr_pulse_beat(pulse);
-        if (lane->waiting && now >= look_ns) {
+        if (lane->waiting.first && now >= look_ns) {
             lane_look_at_waiting(lane);
             look_ns = fr_mono_ns() + LOOK_MS * 1000000U;
         }
-        if (lane->streams && (now >= streams_ns || atomic_load(&lane->serve->stopping))) {
+        if (lane->streams.first && (now >= streams_ns || atomic_load(&lane->serve->stopping))) {
             lane_look_at_streams(lane);
             streams_ns = now + STREAMS_MS * 1000000U;
         }
-        rest_ms = lane->waiting ? LOOK_MS : lane->streams ? STREAMS_MS : IDLE_MS;
-        event = grpc_completion_queue_next(lane->queue, in_ms(rest_ms), NULL);
-        if (event.type == GRPC_OP_COMPLETE) {
-            struct tag *tag = event.tag;
-            if (tag->what == SERVER_DOWN)
-                server_down(tag->whom);
-            else
-                call_happened(tag->whom, tag->what, event.success);
+        event = grpc_completion_queue_next(lane->queue, next_look(lane), NULL);
+        happened++;
+        if (event.type == GRPC_OP_COMPLETE)
+            handle(event.tag, event.success);
+        if (lane->ready.first && (event.type == GRPC_QUEUE_TIMEOUT || happened >= HAPPENINGS_A_TURN)) {
+            lane_answer_next(lane);
+            happened = 0;
         }
     } while (event.type != GRPC_QUEUE_SHUTDOWN);
     fr_pulse_stop(pulse);
@@ -99,7 +116,7 @@ static grpc_arg number(const char *key, int64_t value)
                       .value.integer = (int)(value < INT_MAX ? value : INT_MAX)};
 }
 
-static grpc_server *server_new(const struct serve_options *options)
+static grpc_server *server_new(const struct serve_options *options, grpc_resource_quota *quota)
 {
     grpc_arg args[] = {
         number(GRPC_ARG_ALLOW_REUSEPORT, 0), /* else a second daemon on the port would share its connections */
@@ -113,6 +130,10 @@ static grpc_server *server_new(const struct serve_options *options)
         number(GRPC_ARG_KEEPALIVE_TIME_MS, 60000), /* so that a caller that vanished does not wait for ever */
         number(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000),
         number(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+        number(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 600000), /* a client that has no call may come again */
+        {.type = GRPC_ARG_POINTER,
+         .key = (char *)(uintptr_t)GRPC_ARG_RESOURCE_QUOTA,
+         .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},
     };
     grpc_channel_args all = {sizeof(args) / sizeof(args[0]), args};
 
@@ -122,9 +143,15 @@ static grpc_server *server_new(const struct serve_options *options)
 static void listener_init(struct listener *listener, struct serve *serve, enum rpc_listener which, int lanes,
                           struct engine *engine)
 {
+    grpc_resource_quota *quota;
+
     listener->serve = serve;
     listener->which = which;
-    listener->server = server_new(&serve->options);
+    /* One each: what callers of the Recommender take, the Admin's do not lack. */
+    quota = grpc_resource_quota_create(which == RPC_ADMIN ? "admin" : "public");
+    grpc_resource_quota_resize(quota, (size_t)serve->options.memory);
+    listener->server = server_new(&serve->options, quota);
+    grpc_resource_quota_unref(quota);
     listener->down_tag = (struct tag){SERVER_DOWN, listener};
     listener->lanes_len = (size_t)lanes;
     for (int i = 0; i < lanes; i++) {
@@ -133,6 +160,10 @@ static void listener_init(struct listener *listener, struct serve *serve, enum r
         lane->listener = listener;
         lane->queue = grpc_completion_queue_create_for_next(NULL);
         lane->answerer = answerer_new(&serve->options, engine);
+        lane->shed.queue_ns_max = (uint64_t)serve->options.max_queue * 1000000U;
+        lane->ready.count = &serve->ready;
+        lane->waiting.count = &serve->waiting;
+        lane->streams.count = &serve->streams;
         grpc_server_register_completion_queue(listener->server, lane->queue, NULL);
     }
     for (int rpc = 0; rpc < RPC_UNKNOWN; rpc++) {
@@ -171,7 +202,8 @@ static void listener_start(struct listener *listener)
 /* Every series there can be, from the start. */
 static void make_series(struct serve *serve)
 {
-    static const char *const reasons[REJECTIONS] = {"draining", "expired", "waiting", "streams"};
+    static const char *const reasons[REJECTIONS] = {"draining", "expired", "waiting", "streams",
+                                                    "inflight", "queue",   "deadline"};
 
     for (int rpc = 0; rpc < RPCS; rpc++) {
         const char *label = rpc_methods[rpc].label;
@@ -289,7 +321,7 @@ static void listener_release(struct listener *listener)
         grpc_completion_queue_shutdown(lane->queue);
         fr_thread_join(lane->thread);
         grpc_completion_queue_destroy(lane->queue);
-        assert(!lane->waiting && !lane->streams);
+        assert(!lane->ready.first && !lane->waiting.first && !lane->streams.first);
         lane_free_calls(lane);
         question_release(&lane->question);
         fr_arena_release(&lane->scratch);

@@ -1,8 +1,8 @@
 /*
  * serve.h -- gRPC: the Recommender service on one listener, Admin on another, health and reflection on both.
  *
- * A request's life: a completion queue yields a registered call with its payload; grpc.c checks its deadline and
- * hands the bytes to answer.c, which knows no gRPC: unpack, check every field against its limit, ask the reader,
+ * A request's life: a completion queue yields a registered call with its payload; it is admitted, or turned away at once
+ * (shed.h); at its turn call.c looks at its deadline and hands the bytes to answer.c, which knows no gRPC: unpack, check every field against its limit, ask the reader,
  * pack. What must wait for a position (not_before) or a checkpoint is parked and looked at again every millisecond until its
  * deadline; nothing else waits.
  */
@@ -19,7 +19,10 @@ struct serve_options {
     uint32_t default_k, max_k;
     uint32_t max_seeds, max_filter_items;  /* per request */
     uint32_t max_message_bytes;
+    uint32_t max_inflight;    /* questions admitted and not yet answered; beyond: RESOURCE_EXHAUSTED, at once */
+    span_ms max_queue;        /* a question that has waited longer for its turn is not answered: RESOURCE_EXHAUSTED */
     uint32_t max_waiting;     /* parked calls at most; beyond: RESOURCE_EXHAUSTED */
+    uint64_t memory;          /* bytes gRPC may hold for each listener's connections and calls; near it, it turns them away */
     uint32_t max_concurrent_streams;
     span_ms drain_grace;      /* calls in flight may take this long while draining */
     const char *default_model;

@@ -29,6 +29,9 @@ struct engine {
     struct ask_seed seeds[4];
     char user[300], exclude[300], include[300];
     _Atomic int open; /* readers between begin and end */
+    /* a gate before reader_recommend: while it is shut, only who finds a pass goes through */
+    _Atomic bool shut;
+    _Atomic int passes, came; /* came: how many have come to the gate so far */
 };
 
 #endif

@@ -1,0 +1,26 @@
+/*
+ * shed.c -- a call's turn: answer it, or turn it away?
+ */
+#include "shed.h"
+
+enum { SLOWNESS = 8 }; /* the moving average goes an eighth of the way */
+
+enum rejection shed_judge(struct shed *shed, enum rpc rpc, uint64_t arrived_ns, uint64_t deadline_ns, uint64_t now_ns)
+{
+    if (now_ns >= deadline_ns)
+        return REJECTED_EXPIRED;
+    if (now_ns - arrived_ns > shed->queue_ns_max)
+        return REJECTED_QUEUE;
+    if (deadline_ns != UINT64_MAX && deadline_ns - now_ns < shed->cost_ns[rpc]) {
+        shed->cost_ns[rpc] -= shed->cost_ns[rpc] / SLOWNESS;
+        return REJECTED_DEADLINE;
+    }
+    return NOT_REJECTED;
+}
+
+void shed_learn(struct shed *shed, enum rpc rpc, uint64_t took_ns)
+{
+    uint64_t cost = shed->cost_ns[rpc];
+
+    shed->cost_ns[rpc] = !cost ? took_ns : cost - cost / SLOWNESS + took_ns / SLOWNESS;
+}

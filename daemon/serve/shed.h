@@ -1,0 +1,43 @@
+/*
+ * shed.h -- which questions are turned away so that the others keep their latency. No gRPC, no clock: times come in.
+ *
+ *     arrival ── max_inflight admitted already? ──> RESOURCE_EXHAUSTED (inflight)
+ *        │ admitted, first in first out
+ *     its turn ── waited longer than max_queue? ──> RESOURCE_EXHAUSTED (queue)
+ *        │    └── time left < what answering takes ──> RESOURCE_EXHAUSTED (deadline); none left: DEADLINE_EXCEEDED (expired)
+ *     answered, and how long that took is learned
+ *
+ * What answering takes is a moving average per method. Each call turned away for it makes it smaller by an eighth, so
+ * that one slow answer cannot shut a method for ever.
+ *
+ * Thread: each lane its own.
+ */
+#ifndef FR_SHED_H
+#define FR_SHED_H
+
+#include "rpc.h"
+
+#include <stdint.h>
+
+enum rejection {
+    REJECTED_DRAINING,
+    REJECTED_EXPIRED,
+    REJECTED_WAITING,
+    REJECTED_STREAMS,
+    REJECTED_INFLIGHT,
+    REJECTED_QUEUE,
+    REJECTED_DEADLINE,
+    REJECTIONS,
+    NOT_REJECTED = REJECTIONS
+};
+
+struct shed {
+    uint64_t queue_ns_max;
+    uint64_t cost_ns[RPCS]; /* of an answer; 0: none was made yet */
+};
+
+/* When it is the call's turn. deadline_ns UINT64_MAX: none. */
+enum rejection shed_judge(struct shed *shed, enum rpc rpc, uint64_t arrived_ns, uint64_t deadline_ns, uint64_t now_ns);
+void shed_learn(struct shed *shed, enum rpc rpc, uint64_t took_ns);
+
+#endif

@@ -1,0 +1,143 @@
+/*
+ * overload_test.c -- more questions than can be answered. The world: serving.h; the fake engine's gate makes answers slow.
+ */
+#include "serving.h"
+
+static void wait_at_the_gate(int came)
+{
+    while (engine.came < came)
+        sched_yield();
+}
+
+static void wait_ms(uint64_t ms)
+{
+    for (uint64_t end = fr_mono_ns() + ms * 1000000; fr_mono_ns() < end;)
+        sched_yield();
+}
+
+/* One is being answered; the rest comes meanwhile, all at once. */
+static void more_questions_than_allowed_are_turned_away_at_once(void **state)
+{
+    enum { CALLS = 60 };
+    struct client_call first, calls[CALLS];
+    double before = series(FR_M_RPC_REJECTED, "inflight", "");
+    int answered = 0, refused = 0;
+
+    options.max_inflight = 4;
+    start_again(state);
+    engine.shut = true;
+    client_begin(&first, &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    wait_at_the_gate(1);
+    for (int i = 0; i < CALLS; i++)
+        client_begin(&calls[i], &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    engine.passes = 1;
+    client_end(&first);
+    assert_int_equal(first.code, GRPC_STATUS_OK);
+    client_release(&first);
+    engine.shut = false;
+    for (int i = 0; i < CALLS; i++) {
+        client_end(&calls[i]);
+        answered += calls[i].code == GRPC_STATUS_OK;
+        refused += calls[i].code == GRPC_STATUS_RESOURCE_EXHAUSTED;
+        if (calls[i].code == GRPC_STATUS_RESOURCE_EXHAUSTED)
+            assert_string_equal(calls[i].message, "limits.max_inflight calls are being answered already");
+        client_release(&calls[i]);
+    }
+    assert_int_equal(answered + refused, CALLS);
+    assert_true(answered >= 4 && refused >= CALLS / 2);
+    assert_true(series(FR_M_RPC_REJECTED, "inflight", "") == before + refused);
+    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
+}
+
+/* A second one is being answered, the others wait behind it. */
+static void a_question_that_waited_too_long_for_its_turn_is_turned_away(void **state)
+{
+    enum { CALLS = 40 };
+    struct client_call first, calls[CALLS];
+    double before = series(FR_M_RPC_REJECTED, "queue", "");
+    int answered = 0, refused = 0;
+
+    options.max_queue = 5;
+    start_again(state);
+    engine.shut = true;
+    client_begin(&first, &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    wait_at_the_gate(1);
+    for (int i = 0; i < CALLS; i++)
+        client_begin(&calls[i], &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    engine.passes = 1;
+    client_end(&first);
+    assert_int_equal(first.code, GRPC_STATUS_OK);
+    client_release(&first);
+    wait_at_the_gate(2);
+    wait_ms(2 * (uint64_t)options.max_queue);
+    engine.shut = false;
+    for (int i = 0; i < CALLS; i++) {
+        client_end(&calls[i]);
+        answered += calls[i].code == GRPC_STATUS_OK;
+        refused += calls[i].code == GRPC_STATUS_RESOURCE_EXHAUSTED;
+        if (calls[i].code == GRPC_STATUS_RESOURCE_EXHAUSTED)
+            assert_string_equal(calls[i].message, "the call has waited longer than limits.max_queue_ms");
+        client_release(&calls[i]);
+    }
+    assert_int_equal(answered + refused, CALLS);
+    assert_true(answered >= 1 && refused >= 1);
+    assert_true(series(FR_M_RPC_REJECTED, "queue", "") == before + refused);
+}
+
+static void a_question_whose_answer_would_come_late_is_turned_away(void **state)
+{
+    struct client_call call;
+    char message[600];
+    double before = series(FR_M_RPC_REJECTED, "deadline", "");
+
+    (void)state;
+    engine.shut = true;
+    client_begin(&call, &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    wait_at_the_gate(1);
+    wait_ms(1000); /* so long does an answer take, as far as the server can know */
+    engine.shut = false;
+    client_end(&call);
+    client_release(&call);
+    client_begin(&call, &client, RECOMMENDER "Recommend", ANN, 700);
+    client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_string_equal(call.message, "an answer takes longer than the deadline leaves");
+    client_release(&call);
+    assert_true(series(FR_M_RPC_REJECTED, "deadline", "") == before + 1);
+    assert_int_equal(client_ask(&client, RECOMMENDER "Recommend", ANN, message), GRPC_STATUS_OK); /* with patience */
+}
+
+/* A queue that is full, behind an answer that does not end, is no matter of the standard services or the Admin's. */
+static void health_and_admin_are_not_behind_the_questions(void **state)
+{
+    struct client_call calls[10];
+
+    options.max_inflight = 1;
+    options.threads = 2;
+    start_again(state);
+    engine.shut = true;
+    for (int i = 0; i < 10; i++)
+        client_begin(&calls[i], &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    wait_at_the_gate(1);
+    assert_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), GRPC_STATUS_OK, "");
+    assert_int_equal(check_health(&admin, FR_BYTES("")), 1);
+    engine.shut = false;
+    for (int i = 0; i < 10; i++) {
+        client_end(&calls[i]);
+        assert_true(calls[i].code == GRPC_STATUS_OK || calls[i].code == GRPC_STATUS_RESOURCE_EXHAUSTED);
+        client_release(&calls[i]);
+    }
+    assert_int_equal(check_health(&client, FR_BYTES("")), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(more_questions_than_allowed_are_turned_away_at_once),
+        TEST(a_question_that_waited_too_long_for_its_turn_is_turned_away),
+        TEST(a_question_whose_answer_would_come_late_is_turned_away),
+        TEST(health_and_admin_are_not_behind_the_questions),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,90 @@
+/*
+ * shed_test.c -- turning calls away, with times in milliseconds made up here.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "shed.h"
+
+#define MS 1000000ULL
+#define NEVER UINT64_MAX
+
+static void a_call_is_answered_while_nothing_speaks_against_it(void **state)
+{
+    struct shed shed = {.queue_ns_max = 50 * MS};
+
+    (void)state;
+    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, NEVER, 100 * MS), NOT_REJECTED);
+    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, NEVER, 150 * MS), NOT_REJECTED);
+    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, 101 * MS, 100 * MS), NOT_REJECTED); /* nothing learned yet */
+}
+
+static void who_waited_too_long_is_turned_away(void **state)
+{
+    struct shed shed = {.queue_ns_max = 50 * MS};
+
+    (void)state;
+    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, NEVER, 150 * MS + 1), REJECTED_QUEUE);
+    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, 1000 * MS, 150 * MS + 1), REJECTED_QUEUE);
+}
+
+static void a_deadline_that_has_passed_is_told_as_such(void **state)
+{
+    struct shed shed = {.queue_ns_max = 50 * MS};
+
+    (void)state;
+    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, 120 * MS, 120 * MS), REJECTED_EXPIRED);
+    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, 120 * MS, 190 * MS), REJECTED_EXPIRED);
+}
+
+static void an_answer_that_would_come_late_is_not_computed(void **state)
+{
+    struct shed shed = {.queue_ns_max = 50 * MS};
+
+    (void)state;
+    shed_learn(&shed, RPC_RECOMMEND, 16 * MS);
+    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, 116 * MS, 100 * MS), NOT_REJECTED);
+    assert_int_equal(shed_judge(&shed, RPC_SIMILAR, 100 * MS, 101 * MS, 100 * MS), NOT_REJECTED); /* each method its own */
+    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, 116 * MS - 1, 100 * MS), REJECTED_DEADLINE);
+}
+
+static void one_slow_answer_does_not_shut_a_method_for_ever(void **state)
+{
+    struct shed shed = {.queue_ns_max = 50 * MS};
+    int turned_away = 0;
+
+    (void)state;
+    shed_learn(&shed, RPC_RECOMMEND, 10000 * MS);
+    while (shed_judge(&shed, RPC_RECOMMEND, 0, 100 * MS, 0) == REJECTED_DEADLINE)
+        turned_away++;
+    assert_in_range(turned_away, 1, 40); /* 10 s * (7/8)^35 < 100 ms */
+}
+
+static void what_an_answer_takes_follows_what_it_took(void **state)
+{
+    struct shed shed = {.queue_ns_max = 50 * MS};
+
+    (void)state;
+    shed_learn(&shed, RPC_POPULAR, 8 * MS);
+    shed_learn(&shed, RPC_POPULAR, 16 * MS);
+    assert_int_equal(shed.cost_ns[RPC_POPULAR], 9 * MS); /* 7/8 of 8 and 1/8 of 16 */
+    for (int i = 0; i < 100; i++)
+        shed_learn(&shed, RPC_POPULAR, MS);
+    assert_in_range(shed.cost_ns[RPC_POPULAR], MS - 1000, MS + 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_is_answered_while_nothing_speaks_against_it),
+        cmocka_unit_test(who_waited_too_long_is_turned_away),
+        cmocka_unit_test(a_deadline_that_has_passed_is_told_as_such),
+        cmocka_unit_test(an_answer_that_would_come_late_is_not_computed),
+        cmocka_unit_test(one_slow_answer_does_not_shut_a_method_for_ever),
+        cmocka_unit_test(what_an_answer_takes_follows_what_it_took),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
