@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "freshetd.h"
 #include "signals.h"
@@ -173,6 +174,17 @@ static int print_config(const struct config *cfg)
     return EXIT_DONE;
 }
 
+/* Connections and RocksDB's tables need more than the 1024 that many systems give unless asked for more. */
+static void use_all_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 /* With the configuration at hand: looks at it, or lives by it. */
 static int with_config(struct freshetd *d)
 {
@@ -191,6 +203,7 @@ static int with_config(struct freshetd *d)
         goto done;
     fr_log_setup((enum fr_level)d->cfg->log.level, (enum fr_log_format)d->cfg->log.format);
     signals_start();
+    use_all_files();
     code = run(d);
 done:
     config_free(d->cfg);

@@ -7,7 +7,8 @@
  *     GET /startupz   200 once state is loaded
  *
  * One epoll thread of the library's serves all: an answer is made in memory within milliseconds and sent as the other
- * side reads. Connections, idle time and memory per connection are bounded, so that a stray client costs little.
+ * side reads. Connections, those of one address, idle time and memory per connection are bounded, so that a stray client
+ * costs little and a bad one does not keep the others out.
  *
  * Thread: admin_* main's; the rest runs on the library's thread.
  */
@@ -28,7 +29,7 @@
 #include "freshet/log.h"
 #include "freshet/metric.h"
 
-enum { CONNECTIONS_MAX = 64, IDLE_SECONDS_MAX = 15, CONNECTION_BYTES_MAX = 32 * 1024 };
+enum { CONNECTIONS_MAX = 64, CONNECTIONS_FROM_ONE_MAX = 32, IDLE_SECONDS_MAX = 15, CONNECTION_BYTES_MAX = 32 * 1024 };
 
 struct admin {
     struct MHD_Daemon *daemon;
@@ -276,8 +277,9 @@ int admin_start(struct admin **ret_admin, const char *listen, struct fr_err *err
     port = bound_port(fd);
     daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle,
                               NULL, MHD_OPTION_EXTERNAL_LOGGER, complain, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-                              MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-                              (unsigned)IDLE_SECONDS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                              MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                              MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_FROM_ONE_MAX,
+                              MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                               (size_t)CONNECTION_BYTES_MAX, MHD_OPTION_END);
     if (!daemon) {
         close(fd);

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "accept.h"
 #include "call.h"
 #include "freshet/log.h"
 #include "freshet/serve.h"
@@ -238,6 +239,7 @@ int serve_start(struct serve **ret_serve, const struct serve_options *options, s
     pthread_condattr_t monotonic;
     int status;
 
+    accept_begin();
     gpr_set_log_function(log_line);
     grpc_init();
     copy_options(serve, options);

@@ -235,6 +235,31 @@ static void nonsense_and_endless_headers_end_the_connection_only(void **state)
     assert_int_equal(ask(*state, "GET /livez", ""), 200);
 }
 
+/* Fills the places of one address with connections that say nothing; whoever comes from another is answered. */
+static void one_address_cannot_take_all_connections(void **state)
+{
+    enum { SILENT = 80 }; /* more than there are places */
+    static const char request[] = "GET /livez HTTP/1.0\r\n\r\n";
+    struct sockaddr_in other = {.sin_family = AF_INET}, there = {.sin_family = AF_INET};
+    int silent[SILENT], closed = 0, fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    for (int i = 0; i < SILENT; i++)
+        silent[i] = connect_to(AF_INET, admin_port(*state));
+    inet_pton(AF_INET, "127.0.0.2", &other.sin_addr);
+    assert_int_equal(bind(fd, (struct sockaddr *)&other, sizeof other), 0);
+    there.sin_port = htons((uint16_t)admin_port(*state));
+    there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&there, sizeof there), 0);
+    exchange(fd, request, sizeof request - 1);
+    assert_string_equal(body(), "live\n");
+    for (int i = 0; i < SILENT; i++) {
+        char byte;
+        closed += recv(silent[i], &byte, 1, MSG_DONTWAIT) == 0; /* -1: still open */
+        close(silent[i]);
+    }
+    assert_int_equal(closed, SILENT - 32);
+}
+
 static void one_connection_can_ask_again(void **state)
 {
     static const char twice[] =
@@ -315,6 +340,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_get_and_head_are_answered, start, stop),
         cmocka_unit_test_setup_teardown(a_body_nobody_wants_is_read_and_dropped, start, stop),
         cmocka_unit_test_setup_teardown(nonsense_and_endless_headers_end_the_connection_only, start, stop),
+        cmocka_unit_test_setup_teardown(one_address_cannot_take_all_connections, start, stop),
         cmocka_unit_test_setup_teardown(one_connection_can_ask_again, start, stop),
         cmocka_unit_test_setup_teardown(an_address_in_use_is_named, start, stop),
         cmocka_unit_test(an_address_that_is_none_is_named),
