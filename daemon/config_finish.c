@@ -148,6 +148,9 @@ static void check_together(struct config *cfg)
     if (cfg->recommend.k > cfg->limits.max_k)
         config_problem(cfg, "recommend.k = %lld is more than limits.max_k = %lld", (long long)cfg->recommend.k,
                        (long long)cfg->limits.max_k);
+    if (cfg->limits.memory_hard && cfg->limits.memory_soft > cfg->limits.memory_hard)
+        config_problem(cfg, "limits.memory_soft = %lld is more than limits.memory_hard = %lld",
+                       (long long)cfg->limits.memory_soft, (long long)cfg->limits.memory_hard);
     if (strcmp(cfg->feed.topic, cfg->feed.dead_letter_topic) == 0)
         config_problem(cfg, "feed.topic and feed.dead_letter_topic are both '%s'; a dead letter would be read again",
                        cfg->feed.topic);
@@ -281,6 +284,8 @@ void config_engine_options(const struct config *cfg, struct engine_options *ret_
         .history_max = (uint32_t)cfg->engine.history_max,
         .users_max = (uint32_t)cfg->engine.users_max,
         .items_max = (uint32_t)cfg->engine.items_max,
+        .memory_soft = (uint64_t)cfg->limits.memory_soft,
+        .memory_hard = (uint64_t)cfg->limits.memory_hard,
         .user_postings = cfg->engine.user_postings,
         .normalize = cfg->sar.normalize,
         .dedup_window = cfg->feed.dedup_window_ms,

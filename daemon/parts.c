@@ -116,6 +116,7 @@ int start_engine(struct freshetd *d, struct fr_err *err)
 
     config_engine_options(d->cfg, &options);
     options.forget_positions = d->options.dev;
+    options.memory_held = vitals_resident;
     status = engine_open(&d->engine, &options, d->store, err);
     if (status != FR_OK)
         return status;

@@ -63,23 +63,39 @@ static double start_time(void)
     return boot + ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
-static void collect_process(void *context)
+/* In bytes; 0 when the system does not tell. */
+static uint64_t memory_of(uint64_t *ret_virtual)
 {
-    long page = sysconf(_SC_PAGESIZE);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     unsigned long long virtual_pages = 0, resident_pages = 0;
     FILE *file = fopen("/proc/self/statm", "re");
+
+    if (file && fscanf(file, "%llu %llu", &virtual_pages, &resident_pages) != 2)
+        virtual_pages = resident_pages = 0;
+    if (file)
+        fclose(file);
+    *ret_virtual = virtual_pages * page;
+    return resident_pages * page;
+}
+
+uint64_t vitals_resident(void *context)
+{
+    uint64_t virtual_bytes;
+
+    (void)context;
+    return memory_of(&virtual_bytes);
+}
+
+static void collect_process(void *context)
+{
+    uint64_t virtual_bytes, resident_bytes = memory_of(&virtual_bytes);
     struct rusage usage;
     struct rlimit limit;
     struct statvfs disk;
 
     (void)context;
-    if (file) {
-        if (fscanf(file, "%llu %llu", &virtual_pages, &resident_pages) == 2) {
-            fr_gauge(FR_SERIES(FR_M_PROCESS_VIRTUAL), (double)virtual_pages * (double)page);
-            fr_gauge(FR_SERIES(FR_M_PROCESS_RESIDENT), (double)resident_pages * (double)page);
-        }
-        fclose(file);
-    }
+    fr_gauge(FR_SERIES(FR_M_PROCESS_VIRTUAL), (double)virtual_bytes);
+    fr_gauge(FR_SERIES(FR_M_PROCESS_RESIDENT), (double)resident_bytes);
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         fr_count_is(FR_SERIES(FR_M_PROCESS_CPU), seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)

@@ -155,6 +155,29 @@ bool format_clock_read(struct fr_bytes value, struct format_clock *ret)
     return true;
 }
 
+void format_admission_value(struct fr_writer *out, const struct format_admission *admission)
+{
+    size_t start = begin(out);
+
+    fr_put_u32(out, admission->users);
+    fr_put_u32(out, admission->items);
+    fr_put_u64(out, admission->soft);
+    seal(out, start);
+}
+
+bool format_admission_read(struct fr_bytes value, struct format_admission *ret)
+{
+    struct fr_reader reader = unseal(value);
+    struct format_admission admission = {.users = fr_get_u32(&reader)};
+
+    admission.items = fr_get_u32(&reader);
+    admission.soft = fr_get_u64(&reader);
+    if (!read_whole(&reader))
+        return false;
+    *ret = admission;
+    return true;
+}
+
 void format_journals_value(struct fr_writer *out, uint64_t number)
 {
     size_t start = begin(out);

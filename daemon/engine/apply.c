@@ -242,12 +242,16 @@ static void refuse(struct engine *engine, const struct event *event, const char 
 /* The bound of the state that stands against the event; NULL if none does. DICT_NONE: new. */
 static const char *bound_against(const struct engine *engine, uint32_t user, uint32_t item)
 {
-    if (user == DICT_NONE && dict_len(engine->users) >= engine->options.users_max)
-        return "user_id is new and engine.users_max users are known";
+    bool closed = atomic_load_explicit(&engine->closed, memory_order_relaxed);
+
+    if (user == DICT_NONE && dict_len(engine->users) >= atomic_load_explicit(&engine->users_max, memory_order_relaxed))
+        return closed ? "user_id is new and limits.memory_soft is reached"
+                      : "user_id is new and engine.users_max users are known";
     if (user != DICT_NONE && histories_next_sequence(engine->histories, user) == UINT32_MAX)
         return "user_id has had 4294967295 items, and sequence numbers end there";
-    if (item == DICT_NONE && dict_len(engine->items) >= engine->options.items_max)
-        return "item_id is new and engine.items_max items are known";
+    if (item == DICT_NONE && dict_len(engine->items) >= atomic_load_explicit(&engine->items_max, memory_order_relaxed))
+        return closed ? "item_id is new and limits.memory_soft is reached"
+                      : "item_id is new and engine.items_max items are known";
     return NULL;
 }
 

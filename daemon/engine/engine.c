@@ -28,7 +28,8 @@ struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms)
         !(batch = fr_queue_pop(engine->spare, timeout_ms)))
         return NULL;
     /* All batches there are may yet bring new ids before this one is applied. */
-    batch->whole = dict_len(engine->users) + BATCHES * EVENT_BATCH_MAX > engine->options.users_max ||
+    batch->whole = memory_full(engine) ||
+                   dict_len(engine->users) + BATCHES * EVENT_BATCH_MAX > engine->options.users_max ||
                    dict_len(engine->items) + BATCHES * EVENT_BATCH_MAX > engine->options.items_max;
     return batch;
 }
@@ -82,10 +83,12 @@ static void run(void *arg)
         if (batch == &engine->nudge) {
             atomic_store(&engine->nudged, false);
         } else if (batch) {
+            memory_decide(engine, batch);
             apply_batch(engine, batch);
             atomic_fetch_add_explicit(&engine->batches_done, 1, memory_order_release);
             give_back(engine, batch);
         }
+        memory_look(engine);
         publish_freeze(engine);
         fr_epoch_reclaim(engine->epoch);
         fr_pulse_beat(pulse);
@@ -191,6 +194,11 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
     open_series(engine);
     open_state(engine);
     int status = recover(engine, err);
+    if (status) {
+        engine_free(engine);
+        return status;
+    }
+    status = memory_recover(engine, err);
     if (status) {
         engine_free(engine);
         return status;

@@ -1,6 +1,7 @@
 /*
  * engine_private.h -- the rooms of the engine, and who owns what in them.
  *
+ *     hold.c memory.c    when ingest stands still, and who is let in
  *     engine.c    open, load, the thread's loop, stop           apply.c    one batch: repeats, ids, learning, history
  *     publish.c   positions, freezing, durable offsets, status   outbox.c   dead letters until Kafka has them
  *     gaps.c      what Kafka had deleted before it was read
@@ -53,6 +54,7 @@ struct partition {
 };
 
 /* What a freeze stands for, kept until it is synced. */
+enum { FREEZES_MAX = 64 };
 struct freeze {
     uint64_t number;
     size_t len;
@@ -111,12 +113,15 @@ struct engine {
     _Atomic int64_t batch_oldest[BATCHES * 2]; /* oldest Kafka time in batch number n, at n mod its length */
     _Atomic int64_t uncommitted_since; /* wall time of the oldest batch in the journal of the moment; 0: none */
     _Atomic int64_t unwritten_since;   /* the same of the journal handed over and not written yet; older, if any */
+    _Atomic uint32_t users_max, items_max; /* the bounds in force: the options', or lower (memory.c) */
+    _Atomic bool closing, closed;          /* admission: about to be, is */
     _Atomic bool nudged;               /* `nudge` is among the given: it never takes a batch's place there */
 
     /* engine's thread only */
     struct journal *journal;
     uint64_t frozen; /* number of the last freeze */
     uint64_t asked_answered;
+    uint64_t memory_look_ns; /* when to look at the memory next */
     bool stopping;
     uint64_t *type_counts;
     struct fr_series **type_series;
@@ -126,7 +131,8 @@ struct engine {
     pthread_mutex_t lock;
     struct partition *partitions[PARTITIONS_MAX];
     _Atomic uint32_t partitions_len; /* grows under lock, read by any */
-    struct freeze *freezes, **freezes_tail;
+    struct freeze *freezes, **freezes_tail; /* oldest first */
+    size_t freezes_len;
     uint64_t asked;
     struct {
         uint64_t upto, number;
@@ -188,6 +194,13 @@ int gaps_recover(struct engine *engine, struct fr_err *err);
 void holds_init(struct engine *engine);
 void holds_release(struct engine *engine);
 bool holds_wait(struct engine *engine, int timeout_ms); /* feed: true as soon as no reason stands */
+
+/* memory.c */
+int memory_recover(struct engine *engine, struct fr_err *err); /* what was decided before */
+void memory_look(struct engine *engine);                       /* engine: between batches */
+/* Engine, before a batch: closes admission if that is due and the batch carries whole records. */
+void memory_decide(struct engine *engine, const struct event_batch *batch);
+bool memory_full(const struct engine *engine); /* any: must batches carry whole records? */
 
 /* recover.c */
 int recover(struct engine *engine, struct fr_err *err);

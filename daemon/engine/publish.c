@@ -213,6 +213,19 @@ static void save_positions(struct engine *engine, struct freeze *freeze)
     fr_writer_release(&value);
 }
 
+/* Under lock. */
+static void drop_oldest_freeze(struct engine *engine)
+{
+    struct freeze *freeze = engine->freezes;
+
+    engine->freezes = freeze->after;
+    if (!engine->freezes)
+        engine->freezes_tail = &engine->freezes;
+    engine->freezes_len--;
+    free(freeze->next);
+    free(freeze);
+}
+
 /* Tickets asked for so far will be covered by freeze `number`. Under lock. */
 static void cover_asked(struct engine *engine, uint64_t number)
 {
@@ -228,6 +241,17 @@ static void cover_asked(struct engine *engine, uint64_t number)
         engine->covers[engine->covers_len++].number = number;
     }
     engine->asked_answered = engine->asked;
+}
+
+/* Under lock. A sync covers all that was written before it, so that only the newest freeze before it matters: while syncs fail for
+ * long, the oldest may go. */
+static void keep_freeze(struct engine *engine, struct freeze *freeze)
+{
+    if (engine->freezes_len == FREEZES_MAX)
+        drop_oldest_freeze(engine);
+    *engine->freezes_tail = freeze;
+    engine->freezes_tail = &freeze->after;
+    engine->freezes_len++;
 }
 
 void publish_freeze(struct engine *engine)
@@ -256,8 +280,7 @@ void publish_freeze(struct engine *engine)
     save_positions(engine, freeze);
     fr_crash_point("freeze.positions");
     pthread_mutex_lock(&engine->lock);
-    *engine->freezes_tail = freeze;
-    engine->freezes_tail = &freeze->after;
+    keep_freeze(engine, freeze);
     cover_asked(engine, freeze->number);
     pthread_mutex_unlock(&engine->lock);
     atomic_store(&engine->unwritten_since, atomic_load(&engine->uncommitted_since));
@@ -288,11 +311,7 @@ void publish_synced(void *context, uint64_t number)
         struct freeze *freeze = engine->freezes;
         for (size_t i = 0; i < freeze->len; i++)
             atomic_store_explicit(&engine->partitions[i]->durable, freeze->next[i], memory_order_release);
-        engine->freezes = freeze->after;
-        if (!engine->freezes)
-            engine->freezes_tail = &engine->freezes;
-        free(freeze->next);
-        free(freeze);
+        drop_oldest_freeze(engine);
     }
     fr_crash_point("durable.told");
     atomic_store_explicit(&engine->synced, number, memory_order_release);

@@ -29,6 +29,9 @@ struct engine;
 struct engine_options {
     uint32_t history_max;          /* distinct items kept per user; 0 = unbounded. Shapes the state */
     uint32_t users_max, items_max; /* events that would exceed them are dead-lettered ("capacity") */
+    uint64_t memory_soft, memory_hard; /* bytes held: at soft no new users and items, at hard no events (memory.c); 0 = off */
+    uint64_t (*memory_held)(void *context); /* asked for them on the engine's thread; must not block */
+    void *memory_context;
     bool user_postings;            /* item -> users, for Similar of a user */
     bool normalize;                /* parity: keep unit affinities. Shapes the state */
     span_ms dedup_window;          /* of Kafka time; 0 = off */

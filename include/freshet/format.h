@@ -1,7 +1,7 @@
 /*
  * format.h -- the plain keys of the store and their values (storage/FORMAT.md), built and strictly checked.
  *
- *     m/format  m/shape  m/clock  m/journals  m/cluster     'o' topic 0 partition -> position     'h' the same -> holes
+ *     m/format  m/shape  m/clock  m/journals  m/cluster  m/admission     'o' topic 0 partition -> position     'h' the same -> holes
  *     'x' id -> dead letter
  *
  * Every value is sealed: a version byte first, a checksum last. A reader says false for anything this program did not
@@ -26,6 +26,7 @@
 #define FORMAT_CLOCK_KEY "m/clock"
 #define FORMAT_JOURNALS_KEY "m/journals"
 #define FORMAT_CLUSTER_KEY "m/cluster"
+#define FORMAT_ADMISSION_KEY "m/admission"
 #define FORMAT_POSITION_PREFIX "o"
 #define FORMAT_HOLES_PREFIX "h"
 #define FORMAT_LETTER_PREFIX "x"
@@ -59,6 +60,14 @@ bool format_clock_read(struct fr_bytes value, struct format_clock *ret);
 void format_journals_value(struct fr_writer *out, uint64_t number);
 bool format_journals_read(struct fr_bytes value, uint64_t *ret_number);
 int format_journals(struct store *store, uint64_t *ret_number, struct fr_err *err); /* 0 if there was none yet */
+
+/* There while admission is closed: the users and items that were known then are all there will be. */
+struct format_admission {
+    uint32_t users, items;
+    uint64_t soft; /* the limit that was reached, in bytes */
+};
+void format_admission_value(struct fr_writer *out, const struct format_admission *admission);
+bool format_admission_read(struct fr_bytes value, struct format_admission *ret);
 
 struct format_position {
     struct fr_bytes topic; /* from the key, on reading */

@@ -188,6 +188,7 @@ static bool accepted(int kind, struct fr_bytes value)
 {
     struct format_version version;
     struct format_clock clock;
+    struct format_admission admission;
     struct format_position position;
     struct format_letter letter;
     struct format_holes holes;
@@ -203,6 +204,8 @@ static bool accepted(int kind, struct fr_bytes value)
         return format_clock_read(value, &clock);
     case 3:
         return format_journals_read(value, &number);
+    case 6:
+        return format_admission_read(value, &admission);
     case 4:
         return format_position_read((struct fr_bytes){"ot\0\0\0\0\1", 7}, value, &position);
     case 6:
@@ -226,6 +229,9 @@ static void write_kind(int kind, struct fr_writer *out)
         break;
     case 3:
         format_journals_value(out, 7);
+        break;
+    case 6:
+        format_admission_value(out, &(struct format_admission){5, 6, 7});
         break;
     case 4:
         format_position_value(out, &(struct format_position){.index = 1, .next = 2, .newest = 3, .last = 1, .print = 4});

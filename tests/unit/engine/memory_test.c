@@ -1,0 +1,319 @@
+/*
+ * memory_test.c -- the two limits of memory, with a reading of it that the test makes up, and what is kept while syncs fail.
+ */
+#include "engine_world.h"
+
+#include "freshet/format.h"
+
+enum { SOFT = 1000, HARD = 1600 };
+
+static _Atomic uint64_t held; /* bytes the process seems to hold */
+
+static uint64_t read_held(void *context)
+{
+    (void)context;
+    return held;
+}
+
+static struct engine_options limited(void)
+{
+    struct engine_options options = product();
+
+    options.memory_soft = SOFT;
+    options.memory_hard = HARD;
+    options.memory_held = read_held;
+    return options;
+}
+
+static void wait_until(bool (*holds)(const struct world *world), const struct world *world)
+{
+    uint64_t deadline = fr_mono_ns() + 20000000000ULL;
+
+    while (!holds(world)) {
+        assert_true(fr_mono_ns() < deadline);
+        sched_yield();
+    }
+}
+
+static bool is_closing(const struct world *world)
+{
+    return memory_full(world->engine);
+}
+
+static bool is_held(const struct world *world)
+{
+    return engine_held(world->engine);
+}
+
+static bool is_free(const struct world *world)
+{
+    return !engine_held(world->engine);
+}
+
+/* As feed does it: with the record if the batch asks for it. */
+static bool give_one(struct world *world, struct event one)
+{
+    struct reject record = {.key = one.user, .value = FR_BYTES("the record"), .has_key = true, .has_value = true};
+    struct event_batch *batch = engine_batch_take(world->engine, 10000);
+    bool whole;
+
+    assert_non_null(batch);
+    whole = batch->whole;
+    one.partition = world->partition;
+    one.reject = whole ? &record : NULL;
+    batch->events[0] = one;
+    batch->len = 1;
+    engine_batch_give(world->engine, batch);
+    await(world, one.offset + 1);
+    return whole;
+}
+
+static uint32_t users(const struct world *world)
+{
+    return dict_len(world->engine->users);
+}
+
+/* The next dead letter is this record. */
+static void assert_letter(struct world *world, int64_t offset, const char *key, const char *message)
+{
+    const struct dead_letter *letter;
+
+    checkpoint(world);
+    letter = engine_outbox_take(world->engine, 10000);
+    assert_non_null(letter);
+    assert_int_equal(letter->offset, offset);
+    assert_true(fr_bytes_equal(letter->reason, FR_BYTES("capacity")));
+    assert_true(fr_bytes_equal(letter->key, fr_bytes_of(key)));
+    assert_true(fr_bytes_equal(letter->value, FR_BYTES("the record")));
+    assert_true(fr_bytes_equal(letter->message, fr_bytes_of(message)));
+    engine_outbox_done(world->engine, letter->id);
+}
+
+static void start(struct world *world, struct store *store, const struct engine_options *options)
+{
+    held = 0;
+    *world = (struct world){.store = store};
+    begin(world, options);
+}
+
+static void finish(struct world *world)
+{
+    end(world);
+    world->store->ops->close(world->store);
+}
+
+static void crash(struct world *world, struct store **ret_store)
+{
+    *ret_store = store_memory_after_power_cut(world->store);
+    finish(world); /* what it still writes goes to the old store */
+}
+
+/* ---- soft ---- */
+
+static void at_the_soft_limit_no_new_users_and_items_are_let_in(void **state)
+{
+    struct engine_options options = limited();
+    struct world world;
+
+    (void)state;
+    start(&world, store_memory_new(NULL), &options);
+    town(&world);
+    assert_true(fr_series_value(FR_SERIES(FR_M_ADMISSION_CLOSED)) == 0);
+    held = SOFT;
+    wait_until(is_closing, &world);
+    assert_true(give_one(&world, event(6, "dan", "apple", NOON)));
+    assert_int_equal(users(&world), 3);
+    assert_letter(&world, 6, "dan", "user_id is new and limits.memory_soft is reached");
+    give_one(&world, event(7, "ann", "dates", NOON));
+    assert_letter(&world, 7, "ann", "item_id is new and limits.memory_soft is reached");
+    give_one(&world, event(8, "cat", "apple", NOON)); /* both are known */
+    assert_int_equal(atomic_load(&world.engine->events), 7);
+    assert_true(fr_series_value(FR_SERIES(FR_M_ADMISSION_CLOSED)) == 1);
+    held = 0; /* what is decided is decided */
+    give_one(&world, event(9, "eve", "apple", NOON));
+    assert_letter(&world, 9, "eve", "user_id is new and limits.memory_soft is reached");
+    finish(&world);
+}
+
+static void the_decision_is_in_the_store_with_the_positions_it_was_taken_at(void **state)
+{
+    struct engine_options options = limited();
+    struct store *before, *after;
+    struct world world;
+
+    (void)state;
+    start(&world, store_memory_new(NULL), &options);
+    town(&world);
+    checkpoint(&world);
+    before = store_memory_after_power_cut(world.store);
+    held = SOFT;
+    wait_until(is_closing, &world);
+    give_one(&world, event(6, "dan", "apple", NOON));
+    checkpoint(&world);
+    crash(&world, &after);
+
+    start(&world, after, &options); /* memory is no matter: it was decided */
+    assert_int_equal(world.next, 7);
+    give_one(&world, event(7, "eve", "apple", NOON));
+    assert_int_equal(users(&world), 3);
+    finish(&world);
+
+    start(&world, before, &options); /* a crash before that checkpoint: the decision is gone with what followed from it */
+    assert_int_equal(world.next, 6);
+    give_one(&world, event(6, "dan", "apple", NOON));
+    assert_int_equal(users(&world), 4);
+    assert_null(engine_outbox_take(world.engine, 0));
+    finish(&world);
+}
+
+static void a_higher_limit_or_none_lets_them_in_again_for_good(void **state)
+{
+    struct engine_options options = limited();
+    struct store *after;
+    struct world world;
+
+    (void)state;
+    start(&world, store_memory_new(NULL), &options);
+    town(&world);
+    held = SOFT;
+    wait_until(is_closing, &world);
+    give_one(&world, event(6, "dan", "apple", NOON));
+    checkpoint(&world);
+    crash(&world, &after);
+
+    options.memory_soft = SOFT + 1;
+    start(&world, after, &options);
+    give_one(&world, event(7, "eve", "apple", NOON));
+    assert_int_equal(users(&world), 4);
+    checkpoint(&world);
+    crash(&world, &after);
+
+    options.memory_soft = SOFT; /* the old limit again: the decision was taken back, it would have to be taken anew */
+    start(&world, after, &options);
+    give_one(&world, event(8, "fay", "apple", NOON));
+    assert_int_equal(users(&world), 5);
+    held = SOFT;
+    wait_until(is_closing, &world);
+    give_one(&world, event(9, "gus", "apple", NOON));
+    assert_int_equal(users(&world), 5);
+    checkpoint(&world);
+    crash(&world, &after);
+
+    options.memory_soft = 0;
+    start(&world, after, &options);
+    give_one(&world, event(10, "gus", "apple", NOON));
+    assert_int_equal(users(&world), 6);
+    finish(&world);
+}
+
+/* A dead letter must carry its record, and this batch was filled before anybody knew that it would be needed. */
+static void a_batch_without_records_is_applied_as_before(void **state)
+{
+    struct engine_options options = limited();
+    struct event one = event(6, "dan", "apple", NOON);
+    struct event_batch *batch;
+    struct world world;
+
+    (void)state;
+    start(&world, store_memory_new(NULL), &options);
+    town(&world);
+    batch = engine_batch_take(world.engine, 10000);
+    assert_false(batch->whole);
+    held = SOFT;
+    wait_until(is_closing, &world);
+    one.partition = world.partition;
+    batch->events[0] = one;
+    batch->len = 1;
+    engine_batch_give(world.engine, batch);
+    await(&world, 7);
+    assert_int_equal(users(&world), 4);
+    assert_true(give_one(&world, event(7, "eve", "apple", NOON)));
+    assert_int_equal(users(&world), 4);
+    assert_letter(&world, 7, "eve", "user_id is new and limits.memory_soft is reached");
+    finish(&world);
+}
+
+/* ---- hard ---- */
+
+static void at_the_hard_limit_ingest_stands_still_and_questions_go_on(void **state)
+{
+    struct engine_options options = limited();
+    struct world world;
+
+    (void)state;
+    options.memory_soft = 0;
+    start(&world, store_memory_new(NULL), &options);
+    town(&world);
+    held = HARD;
+    wait_until(is_held, &world);
+    assert_null(engine_batch_take(world.engine, 0));
+    assert_true(fr_series_value(fr_series(FR_M_INGEST_HELD, "memory", "", "")) == 1);
+    assert_string_not_equal(recommend(&world, "ann", (struct ask){.k = 1}), "");
+    held = HARD - HARD / 16; /* not yet free enough: else it would come and go with every batch */
+    checkpoint(&world);      /* goes on, too */
+    for (uint64_t look = world.engine->memory_look_ns; world.engine->memory_look_ns == look;)
+        sched_yield();
+    assert_null(engine_batch_take(world.engine, 0));
+    held = HARD - HARD / 16 - 1;
+    wait_until(is_free, &world);
+    give_one(&world, event(6, "dan", "apple", NOON));
+    assert_int_equal(users(&world), 4);
+    assert_true(fr_series_value(fr_series(FR_M_INGEST_HELD, "memory", "", "")) == 0);
+    finish(&world);
+}
+
+/* ---- while syncs fail ---- */
+
+static size_t freezes_kept(struct world *world)
+{
+    size_t len = 0;
+
+    pthread_mutex_lock(&world->engine->lock);
+    for (const struct freeze *freeze = world->engine->freezes; freeze; freeze = freeze->after)
+        len++;
+    pthread_mutex_unlock(&world->engine->lock);
+    return len;
+}
+
+static int64_t durable(struct world *world)
+{
+    return atomic_load(&partition_at(world->engine, world->partition)->durable);
+}
+
+/* Writes go on while the disk does not sync, each with the positions it stands for. */
+static void what_waits_for_a_sync_is_bounded_and_the_next_sync_covers_it(void **state)
+{
+    struct engine_options options = product();
+    struct world world;
+    enum { ROUNDS = FREEZES_MAX + 30 };
+
+    (void)state;
+    options.wal_sync_interval = 3600000; /* it does not come by itself */
+    start(&world, store_memory_new(NULL), &options);
+    for (int64_t i = 0; i < ROUNDS; i++) {
+        uint64_t written = checkpoint_written(world.engine->checkpoint), deadline = fr_mono_ns() + 20000000000ULL;
+        give_one(&world, event(i, "ann", i % 2 ? "apple" : "bread", NOON + i));
+        while (checkpoint_written(world.engine->checkpoint) == written)
+            assert_true(fr_mono_ns() < deadline);
+    }
+    assert_int_equal(freezes_kept(&world), FREEZES_MAX);
+    assert_int_equal(durable(&world), -1);
+    checkpoint(&world);
+    assert_int_equal(freezes_kept(&world), 0);
+    assert_int_equal(durable(&world), ROUNDS);
+    finish(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(at_the_soft_limit_no_new_users_and_items_are_let_in),
+        cmocka_unit_test(the_decision_is_in_the_store_with_the_positions_it_was_taken_at),
+        cmocka_unit_test(a_higher_limit_or_none_lets_them_in_again_for_good),
+        cmocka_unit_test(a_batch_without_records_is_applied_as_before),
+        cmocka_unit_test(at_the_hard_limit_ingest_stands_still_and_questions_go_on),
+        cmocka_unit_test(what_waits_for_a_sync_is_bounded_and_the_next_sync_covers_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
