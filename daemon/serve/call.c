@@ -88,13 +88,30 @@ void call_arm(struct lane *lane, enum rpc rpc)
     (void)error;
 }
 
-static void count_leaving(struct serve *serve)
+static void leave(struct call *call)
 {
+    struct serve *serve = call->lane->serve;
+
+    if (!call->in_flight)
+        return;
+    call->in_flight = false;
     if (atomic_fetch_sub(&serve->calls, 1) > 1 || !atomic_load(&serve->stopping))
         return;
     pthread_mutex_lock(&serve->lock);
     pthread_cond_signal(&serve->changed);
     pthread_mutex_unlock(&serve->lock);
+}
+
+/* Into flight. False: the server stops, and waits for no more calls. Counted first, looked at then, as serve_stop does it the
+ * other way round: one of the two sees the other. */
+static bool enter(struct call *call)
+{
+    call->in_flight = true;
+    atomic_fetch_add(&call->lane->serve->calls, 1);
+    if (!atomic_load(&call->lane->serve->stopping))
+        return true;
+    leave(call);
+    return false;
 }
 
 static void call_release(struct call *call)
@@ -108,7 +125,7 @@ static void call_release(struct call *call)
     grpc_call_details_destroy(&call->details);
     if (call->call) {
         grpc_call_unref(call->call);
-        count_leaving(lane->serve);
+        leave(call);
     }
     question_release(&call->question);
     call->after = lane->spare;
@@ -493,10 +510,7 @@ static void turn_away(struct call *call)
 
 static void arrive(struct call *call)
 {
-    bool ours = rpc_methods[call->rpc].listeners != RPC_BOTH; /* not one of the standard services */
-
     call_arm(call->lane, call->rpc);
-    atomic_fetch_add(&call->lane->serve->calls, 1);
     call->since_ns = fr_mono_ns();
     if (call->rpc == RPC_UNKNOWN) {
         turn_away(call);
@@ -504,7 +518,7 @@ static void arrive(struct call *call)
     }
     count_arrival(call);
     call->deadline_ns = deadline_ns(call->deadline, call->since_ns);
-    if (ours && atomic_load(&call->lane->serve->stopping))
+    if (!enter(call) && rpc_methods[call->rpc].listeners != RPC_BOTH) /* not one of the standard services */
         reject(call, REJECTED_DRAINING, RPC_CODE_UNAVAILABLE, "draining");
     else if (call->since_ns >= call->deadline_ns)
         reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");

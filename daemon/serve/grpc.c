@@ -3,10 +3,10 @@
  *
  * Stopping, in this order, because each step relies on the one before:
  *
- *     stopping = true            new calls are refused, streams are told and ended
- *     shutdown_and_notify        connections are told to go away; armed calls come back unused
- *     ... grace ...              calls in flight finish; once none is left, or the grace is over, cancel_all_calls, for
- *                                an idle client may keep its connection, and with it the server, as long as it likes
+ *     stopping = true            new calls are UNAVAILABLE, streams are told and ended
+ *     ... grace ...              calls in flight finish
+ *     connections end            which is UNAVAILABLE, too, to whoever has just asked (connections.h)
+ *     shutdown_and_notify        armed calls come back unused; then cancel_all_calls, for what outlasted the grace
  *     SERVER_DOWN comes          no call is left: the server can be destroyed
  *     queues shut down           each lane drains its own and its thread ends
  *
@@ -22,12 +22,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "accept.h"
 #include "call.h"
+#include "connections.h"
 #include "freshet/log.h"
 #include "freshet/serve.h"
 
-enum { LOOK_MS = 1, STREAMS_MS = 100, IDLE_MS = 1000, LEAVE_MS = 50, HAPPENINGS_A_TURN = 32 };
+enum { LOOK_MS = 1, STREAMS_MS = 100, IDLE_MS = 1000, HAPPENINGS_A_TURN = 32 };
 
 const char *serve_library_version(void)
 {
@@ -239,7 +239,7 @@ int serve_start(struct serve **ret_serve, const struct serve_options *options, s
     pthread_condattr_t monotonic;
     int status;
 
-    accept_begin();
+    connections_begin();
     gpr_set_log_function(log_line);
     grpc_init();
     copy_options(serve, options);
@@ -280,30 +280,21 @@ int serve_admin_port(const struct serve *serve)
 
 /* ---- stopping ---- */
 
-static struct timespec spec_of(uint64_t ns)
-{
-    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
-}
-
 static bool is_down(const struct serve *serve)
 {
     return serve->listeners[0].down && serve->listeners[1].down;
 }
 
-/* Until both servers are down, or calls in flight have had their time, or there are none and clients have had theirs to leave. */
+/* Until those in flight have ended, or have had their time. */
 static void wait_for_calls(struct serve *serve)
 {
-    const uint64_t now = fr_mono_ns(), leave_ns = now + LEAVE_MS * 1000000U;
-    const uint64_t end_ns = now + (uint64_t)serve->options.drain_grace * 1000000U;
+    const uint64_t end_ns = fr_mono_ns() + (uint64_t)serve->options.drain_grace * 1000000U;
+    const struct timespec end = {.tv_sec = (time_t)(end_ns / 1000000000), .tv_nsec = (long)(end_ns % 1000000000)};
 
     pthread_mutex_lock(&serve->lock);
-    while (!is_down(serve) && fr_mono_ns() < end_ns) {
-        bool left = fr_mono_ns() >= leave_ns;
-        struct timespec until = spec_of(left || end_ns < leave_ns ? end_ns : leave_ns);
-        if (left && !atomic_load(&serve->calls))
+    while (atomic_load(&serve->calls))
+        if (pthread_cond_timedwait(&serve->changed, &serve->lock, &end))
             break;
-        pthread_cond_timedwait(&serve->changed, &serve->lock, &until);
-    }
     pthread_mutex_unlock(&serve->lock);
 }
 
@@ -336,11 +327,12 @@ void serve_stop(struct serve *serve)
     if (!serve)
         return;
     atomic_store(&serve->stopping, true);
+    wait_for_calls(serve);
     for (int i = 0; i < LISTENERS; i++) {
         struct listener *listener = &serve->listeners[i];
+        connections_end(listener->port);
         grpc_server_shutdown_and_notify(listener->server, listener->lanes[0].queue, &listener->down_tag);
     }
-    wait_for_calls(serve);
     for (int i = 0; i < LISTENERS; i++)
         grpc_server_cancel_all_calls(serve->listeners[i].server);
     wait_down(serve);

@@ -217,13 +217,15 @@ def event_protobuf(user, item, kind="rating", value=None, time_ms=0, event_id=""
 class Daemon:
     """freshetd on ports of its own choice. settings: {"sar.mode": "parity", ...}."""
 
-    def __init__(self, kafka, settings=(), store=None):
+    def __init__(self, kafka, settings=(), store=None, within=(), environment=()):
+        """within: a command that runs the daemon under some limit, ["prlimit", ...]."""
         self.kafka = kafka
+        self.within = list(within)
         self.folder = store or scratch("store")
         self.settings = {"kafka.bootstrap.servers": kafka.address, "store.path": self.folder / "store", "serve.listen": "127.0.0.1:0",
                          "admin.listen": "127.0.0.1:0", "admin.grpc_listen": "127.0.0.1:0", "log.format": "json", **dict(settings)}
         self.log = self.folder / "log"
-        self.environment = {}  # more of it than this process has
+        self.environment = dict(environment)  # more of it than this process has
         self.process = None
         atexit.register(self.kill)
 
@@ -242,7 +244,7 @@ class Daemon:
         self.settings.update({name.replace("__", "."): value for name, value in settings.items()})
         arguments = [f"--set={name}={value}" for name, value in self.settings.items()]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([BIN / "freshetd", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+            self.process = subprocess.Popen([*self.within, BIN / "freshetd", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                                             env={**os.environ, **self.environment})
         return self
 

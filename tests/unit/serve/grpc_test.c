@@ -265,6 +265,7 @@ static void a_draining_server_says_so_and_goes_on_answering(void **state)
 
 static void new_calls_of_a_stopping_server_are_unavailable(void **state)
 {
+    double before = series(FR_M_RPC_REJECTED, "draining", "");
     struct client_call waits;
     struct fr_thread *stopper;
     char message[600];
@@ -275,7 +276,9 @@ static void new_calls_of_a_stopping_server_are_unavailable(void **state)
     stopper = fr_thread_start("stopper", stop, NULL);
     while (client_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), message) == GRPC_STATUS_OK)
         sched_yield();
-    assert_int_equal(client_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), message), GRPC_STATUS_UNAVAILABLE);
+    assert_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), GRPC_STATUS_UNAVAILABLE, "draining");
+    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_UNAVAILABLE, "draining");
+    assert_true(series(FR_M_RPC_REJECTED, "draining", "") >= before + 2);
     engine.next = 41;
     client_end(&waits);
     assert_int_equal(waits.code, GRPC_STATUS_OK);

@@ -1,0 +1,91 @@
+/*
+ * connections.c -- gRPC's sockets, from outside.
+ *
+ * A ceiling. gRPC-core 1.51 closes a listener for good when accept4 fails once (tcp_server_posix.cc, on_read): whoever opens as
+ * many connections as the process may have files has silenced the port, long after he has gone. It has no limit of its own
+ * to prevent that, and its listeners are not ours to hold. But it calls accept4 by name, and a program's own comes before
+ * libc's: this one.
+ *
+ *     accepted, number below the limit     taken
+ *     accepted, number at or above it      closed at once; the next one
+ *     any error                            EAGAIN: nothing to accept now, come back when somebody knocks
+ *
+ * A new file gets the lowest free number, so one of `limit` says that at least so many are open: no count to keep.
+ * libmicrohttpd's connections come this way too, and for them it is the same.
+ *
+ * An end. A server of gRPC-core 1.51 that shuts down answers calls that come before its GOAWAY has arrived with CANCELLED, which no
+ * retry policy repeats (server.cc, StartNewRpc, KillZombie). A connection that ends is UNAVAILABLE to all calls on it,
+ * which every one does. So connections end first, the server after. They are found by their port: nobody else's have it
+ * on this side.
+ *
+ * Thread: accept4 any; the others main's.
+ */
+#include "connections.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "freshet/metric.h"
+
+static _Atomic int files_max = INT_MAX;
+
+void connections_begin(void)
+{
+    struct rlimit limit;
+
+    fr_count(FR_SERIES(FR_M_CONNECTIONS_REFUSED), 0);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX)
+        atomic_store(&files_max, (int)(limit.rlim_cur - limit.rlim_cur / 4)); /* the rest is for the store and Kafka */
+}
+
+int accept4(int listener, __SOCKADDR_ARG address, socklen_t *address_len, int flags)
+{
+    for (;;) {
+        int fd = (int)syscall(SYS_accept4, listener, address.__sockaddr__, address_len, flags);
+
+        if (fd < 0) {
+            if (errno == ECONNABORTED || errno == EINTR)
+                continue;
+            errno = EAGAIN;
+            return -1;
+        }
+        if (fd < atomic_load(&files_max))
+            return fd;
+        close(fd);
+        fr_count(FR_SERIES(FR_M_CONNECTIONS_REFUSED), 1);
+    }
+}
+
+static bool has_port(int fd, int port)
+{
+    struct sockaddr_storage own;
+    socklen_t len = sizeof(own);
+
+    if (getsockname(fd, (struct sockaddr *)&own, &len) != 0)
+        return false;
+    if (own.ss_family == AF_INET)
+        return ntohs(((struct sockaddr_in *)&own)->sin_port) == port;
+    return own.ss_family == AF_INET6 && ntohs(((struct sockaddr_in6 *)&own)->sin6_port) == port;
+}
+
+void connections_end(int port)
+{
+    DIR *files = port > 0 ? opendir("/proc/self/fd") : NULL;
+
+    if (!files)
+        return;
+    for (struct dirent *entry; (entry = readdir(files));) {
+        int fd = atoi(entry->d_name); /* "." and ".." are 0, which is not ours */
+        if (has_port(fd, port))
+            shutdown(fd, SHUT_RDWR);
+    }
+    closedir(files);
+}
