@@ -9,6 +9,7 @@
 
 #include "freshetd.h"
 
+#include "freshet/crash.h"
 #include "freshet/life.h"
 #include "freshet/log.h"
 
@@ -60,6 +61,7 @@ void drain_delay(struct freshetd *d)
 void drain_polling(struct freshetd *d)
 {
     feed_stop_polling(d->feed);
+    fr_crash_point("stop.polling");
 }
 
 static bool settled(const struct freshetd *d, int slice_ms)
@@ -73,6 +75,7 @@ void drain_state(struct freshetd *d)
         fr_log(FR_WARN, "main", "drain.state", FR_NO_FIELDS,
                "the store has not taken everything within %d s; it is tried once more, and Kafka has the rest",
                STATE_MS / 1000);
+    fr_crash_point("stop.settled");
 }
 
 static bool letters_gone(const struct freshetd *d, int slice_ms)
@@ -85,4 +88,5 @@ void drain_outbox(struct freshetd *d)
     if (!wait_until(d, "draining: dead letters", d->cfg->serve.drain_grace_ms, letters_gone))
         fr_log(FR_WARN, "main", "drain.outbox", FR_NO_FIELDS,
                "Kafka has not taken all dead letters; they stay in the store until the next start");
+    fr_crash_point("stop.delivered");
 }

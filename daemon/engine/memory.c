@@ -20,7 +20,6 @@
 #include <stdlib.h>
 
 #include "engine_private.h"
-#include "freshet/crash.h"
 #include "freshet/format.h"
 #include "freshet/log.h"
 
@@ -61,7 +60,6 @@ void memory_decide(struct engine *engine, const struct event_batch *batch)
     format_admission_value(&value, &admission);
     journal_key_put(engine->journal, fr_bytes_of(FORMAT_ADMISSION_KEY), fr_written(&value));
     fr_writer_release(&value);
-    fr_crash_point("memory.closed");
     fr_log(FR_WARN, "engine", "admission.closed",
            FR_FIELDS(FR_INT("users", admission.users), FR_INT("items", admission.items),
                      FR_INT("memory_soft", admission.soft)),

@@ -20,6 +20,8 @@ static void keys_that_contradict_each_other_are_refused(void **state)
     (void)state;
     assert_problem("[sar]\nnormalize = yes\n", "test.conf:2: sar.normalize = yes needs sar.mode = parity\n");
     assert_good("[sar]\nnormalize = yes\nmode = parity\n");
+    assert_problem("[limits]\nmemory_soft = 3M\nmemory_hard = 2M\n",
+                   "limits.memory_soft = 3145728 is more than limits.memory_hard = 2097152\n");
     assert_problem("[recommend]\nk = 1001\n", "recommend.k = 1001 is more than limits.max_k = 1000\n");
     assert_problem("[feed]\ntopic = a\ndead_letter_topic = a\n",
                    "feed.topic and feed.dead_letter_topic are both 'a'; a dead letter would be read again\n");

@@ -1,5 +1,5 @@
 /*
- * memory_test.c -- the two limits of memory, with a reading of it that the test makes up, and what is kept while syncs fail.
+ * memory_test.c -- the two limits of memory, with a reading of it that the test makes up; other ceilings of the engine.
  */
 #include "engine_world.h"
 
@@ -304,6 +304,28 @@ static void what_waits_for_a_sync_is_bounded_and_the_next_sync_covers_it(void **
     finish(&world);
 }
 
+/* ---- partitions ---- */
+
+static void one_partition_too_many_is_refused_and_the_others_go_on(void **state)
+{
+    struct engine_options options = product();
+    struct world world;
+    struct fr_err err;
+    uint32_t index;
+    int64_t next;
+
+    (void)state;
+    start(&world, store_memory_new(NULL), &options);
+    for (int32_t number = 1; number < PARTITIONS_MAX; number++)
+        assert_int_equal(engine_partition(world.engine, TOPIC, number, &index, &next, &err), FR_OK);
+    assert_int_equal(index, PARTITIONS_MAX - 1);
+    assert_int_equal(engine_partition(world.engine, TOPIC, PARTITIONS_MAX, &index, &next, &err), FR_LIMIT);
+    assert_string_equal(err.text, "partition 4096 of 'events' is one more than 4096");
+    assert_int_equal(engine_partition(world.engine, TOPIC, 7, &index, &next, &err), FR_OK); /* one that is known */
+    give_one(&world, event(0, "ann", "apple", NOON));
+    finish(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_higher_limit_or_none_lets_them_in_again_for_good),
         cmocka_unit_test(a_batch_without_records_is_applied_as_before),
         cmocka_unit_test(at_the_hard_limit_ingest_stands_still_and_questions_go_on),
+        cmocka_unit_test(one_partition_too_many_is_refused_and_the_others_go_on),
         cmocka_unit_test(what_waits_for_a_sync_is_bounded_and_the_next_sync_covers_it),
     };
 

@@ -130,12 +130,57 @@ static void health_and_admin_are_not_behind_the_questions(void **state)
     assert_int_equal(check_health(&client, FR_BYTES("")), 1);
 }
 
+/* Two connections, as one may only have limits.max_concurrent_streams calls. */
+static void more_streams_than_allowed_are_turned_away_and_the_end_of_one_makes_room(void **state)
+{
+    enum { STREAMS = 1024 };
+    struct client_call *calls = calloc(STREAMS, sizeof(*calls)), more;
+    struct client other;
+    struct fr_bytes body;
+    double before = series(FR_M_RPC_REJECTED, "streams", "");
+
+    (void)state;
+    client_open(&other, serve_port(serve));
+    for (int i = 0; i < STREAMS; i++) {
+        stream_begin(&calls[i], i % 2 ? &client : &other, "/grpc.health.v1.Health/Watch");
+        stream_send(&calls[i], FR_BYTES(""), true);
+        assert_true(stream_next(&calls[i], &body));
+    }
+    stream_begin(&more, &other, "/grpc.health.v1.Health/Watch");
+    stream_send(&more, FR_BYTES(""), true);
+    assert_false(stream_next(&more, &body));
+    stream_end(&more);
+    assert_int_equal(more.code, GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_string_equal(more.message, "too many streams are open");
+    client_release(&more);
+    assert_true(series(FR_M_RPC_REJECTED, "streams", "") == before + 1);
+    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
+    grpc_call_cancel(calls[0].call, NULL);
+    stream_end(&calls[0]);
+    client_release(&calls[0]);
+    while (series(FR_M_RPC_INFLIGHT, "Health.Watch", "") >= STREAMS)
+        sched_yield();
+    stream_begin(&calls[0], &other, "/grpc.health.v1.Health/Watch");
+    stream_send(&calls[0], FR_BYTES(""), true);
+    assert_true(stream_next(&calls[0], &body));
+    for (int i = 0; i < STREAMS; i++) {
+        grpc_call_cancel(calls[i].call, NULL);
+        stream_end(&calls[i]);
+        client_release(&calls[i]);
+    }
+    free(calls);
+    client_close(&other);
+    while (series(FR_M_RPC_INFLIGHT, "Health.Watch", "") > 0)
+        sched_yield();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(more_questions_than_allowed_are_turned_away_at_once),
         TEST(a_question_that_waited_too_long_for_its_turn_is_turned_away),
         TEST(a_question_whose_answer_would_come_late_is_turned_away),
+        TEST(more_streams_than_allowed_are_turned_away_and_the_end_of_one_makes_room),
         TEST(health_and_admin_are_not_behind_the_questions),
     };
 
