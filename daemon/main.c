@@ -1,8 +1,10 @@
 /*
- * main.c -- freshetd: start in order, wait, drain, stop in reverse order. Nothing is done here but putting the parts together.
+ * main.c -- freshetd: start in order, wait, drain, stop in reverse order. Nothing is done here but putting the parts
+ * together.
  *
- * Draining takes what is under way to its end while questions are still answered; stopping is the list of steps backwards. A crash
- * or a second signal at any step of either loses nothing: what is not in the synced store is in Kafka.
+ * Draining takes what is under way to its end while questions are still answered; stopping is the list of steps
+ * backwards. A crash or a second signal at any step of either loses nothing: what is not in the synced store is in
+ * Kafka.
  */
 #include <inttypes.h>
 #include <signal.h>

@@ -4,12 +4,13 @@
  *     held     0 ────────────── memory_soft ─────────── memory_hard ───
  *              everything       no new users and items   no events: ingest is held until a sixteenth is free again
  *
- * The soft limit must not make the state depend on when somebody looked at the memory: "once" and "incremental equals batch"
- * are to stay provable. So it is a decision, taken once and written down: the users and items known at the end of some batch
- * are the bounds from there on, as if engine.users_max and engine.items_max had been these, and they are written with
- * that batch's positions in one checkpoint. Whatever is applied again after a crash is applied under what was decided before
- * it or, if that was not written, is decided anew: each event is in the state or a dead letter ("capacity"), never both. A
- * dead letter carries its whole record, so the decision waits for the first batch that was filled knowing of it.
+ * The soft limit must not make the state depend on when somebody looked at the memory: "once" and "incremental equals
+ * batch" are to stay provable. So it is a decision, taken once and written down: the users and items known at the end
+ * of some batch are the bounds from there on, as if engine.users_max and engine.items_max had been these, and they are
+ * written with that batch's positions in one checkpoint. Whatever is applied again after a crash is applied under what
+ * was decided before it or, if that was not written, is decided anew: each event is in the state or a dead letter
+ * ("capacity"), never both. A dead letter carries its whole record, so the decision waits for the first batch that was
+ * filled knowing of it.
  *
  * It is taken back by a start with a higher memory_soft, or none.
  *
@@ -47,9 +48,8 @@ bool memory_full(const struct engine *engine)
 
 void memory_decide(struct engine *engine, const struct event_batch *batch)
 {
-    struct format_admission admission = {.users = dict_len(engine->users),
-                                         .items = dict_len(engine->items),
-                                         .soft = engine->options.memory_soft};
+    struct format_admission admission = {
+        .users = dict_len(engine->users), .items = dict_len(engine->items), .soft = engine->options.memory_soft};
     struct fr_writer value;
 
     if (!atomic_load(&engine->closing) || !batch->whole)
@@ -63,7 +63,8 @@ void memory_decide(struct engine *engine, const struct event_batch *batch)
     fr_log(FR_WARN, "engine", "admission.closed",
            FR_FIELDS(FR_INT("users", admission.users), FR_INT("items", admission.items),
                      FR_INT("memory_soft", admission.soft)),
-           "limits.memory_soft is reached: events of new users and on new items go to the dead-letter topic from here on; a "
+           "limits.memory_soft is reached: events of new users and on new items go to the dead-letter topic from here "
+           "on; a "
            "start with a higher limit lets them in again");
 }
 

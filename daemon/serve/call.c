@@ -102,8 +102,8 @@ static void leave(struct call *call)
     pthread_mutex_unlock(&serve->lock);
 }
 
-/* Into flight. False: the server stops, and waits for no more calls. Counted first, looked at then, as serve_stop does it the
- * other way round: one of the two sees the other. */
+/* Into flight. False: the server stops, and waits for no more calls. Counted first, looked at then, as serve_stop does
+ * it the other way round: one of the two sees the other. */
 static bool enter(struct call *call)
 {
     call->in_flight = true;
@@ -356,7 +356,8 @@ static void admit(struct call *call)
     struct lane *lane = call->lane;
 
     if (!list_admit(&lane->ready, call, lane->serve->options.max_inflight))
-        reject(call, REJECTED_INFLIGHT, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_inflight calls are being answered already");
+        reject(call, REJECTED_INFLIGHT, RPC_CODE_RESOURCE_EXHAUSTED,
+               "limits.max_inflight calls are being answered already");
     else if (lane->ready.first != call)
         watch(call); /* who hangs up before his turn costs no answer */
 }
@@ -372,7 +373,8 @@ void lane_answer_next(struct lane *lane)
         reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
         break;
     case REJECTED_QUEUE:
-        reject(call, REJECTED_QUEUE, RPC_CODE_RESOURCE_EXHAUSTED, "the call has waited longer than limits.max_queue_ms");
+        reject(call, REJECTED_QUEUE, RPC_CODE_RESOURCE_EXHAUSTED,
+               "the call has waited longer than limits.max_queue_ms");
         break;
     case REJECTED_DEADLINE:
         reject(call, REJECTED_DEADLINE, RPC_CODE_RESOURCE_EXHAUSTED, "an answer takes longer than the deadline leaves");

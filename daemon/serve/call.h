@@ -46,7 +46,7 @@ struct call {
     bool writing;     /* of a stream: a message is on its way */
     bool finished;    /* its status is sent, or it is gone */
     bool counted;
-    bool in_flight; /* counted in serve's calls */
+    bool in_flight;                 /* counted in serve's calls */
     uint64_t since_ns, deadline_ns; /* UINT64_MAX: none */
     struct question question;       /* while it waits */
     enum health_service service;    /* Health.Watch */
@@ -94,7 +94,7 @@ struct serve {
     struct listener listeners[LISTENERS];
     _Atomic bool stopping;
     _Atomic uint32_t ready, waiting, streams; /* over all lanes */
-    _Atomic uint32_t calls;                   /* in flight, from arrival to release; the last one of a stopping server says so */
+    _Atomic uint32_t calls; /* in flight, from arrival to release; the last one of a stopping server says so */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct fr_series *handled[RPCS][RPC_CODES], *seconds[RPCS], *inflight[RPCS], *rejected[REJECTIONS];

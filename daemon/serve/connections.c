@@ -1,10 +1,10 @@
 /*
  * connections.c -- gRPC's sockets, from outside.
  *
- * A ceiling. gRPC-core 1.51 closes a listener for good when accept4 fails once (tcp_server_posix.cc, on_read): whoever opens as
- * many connections as the process may have files has silenced the port, long after he has gone. It has no limit of its own
- * to prevent that, and its listeners are not ours to hold. But it calls accept4 by name, and a program's own comes before
- * libc's: this one.
+ * A ceiling. gRPC-core 1.51 closes a listener for good when accept4 fails once (tcp_server_posix.cc, on_read): whoever
+ * opens as many connections as the process may have files has silenced the port, long after he has gone. It has no
+ * limit of its own to prevent that, and its listeners are not ours to hold. But it calls accept4 by name, and a
+ * program's own comes before libc's: this one.
  *
  *     accepted, number below the limit     taken
  *     accepted, number at or above it      closed at once; the next one
@@ -13,10 +13,10 @@
  * A new file gets the lowest free number, so one of `limit` says that at least so many are open: no count to keep.
  * libmicrohttpd's connections come this way too, and for them it is the same.
  *
- * An end. A server of gRPC-core 1.51 that shuts down answers calls that come before its GOAWAY has arrived with CANCELLED, which no
- * retry policy repeats (server.cc, StartNewRpc, KillZombie). A connection that ends is UNAVAILABLE to all calls on it,
- * which every one does. So connections end first, the server after. They are found by their port: nobody else's have it
- * on this side.
+ * An end. A server of gRPC-core 1.51 that shuts down answers calls that come before its GOAWAY has arrived with
+ * CANCELLED, which no retry policy repeats (server.cc, StartNewRpc, KillZombie). A connection that ends is UNAVAILABLE
+ * to all calls on it, which every one does. So connections end first, the server after. They are found by their port:
+ * nobody else's have it on this side.
  *
  * Thread: accept4 any; the others main's.
  */

@@ -75,8 +75,8 @@ static gpr_timespec next_look(const struct lane *lane)
     return in_ms(lane->waiting.first ? LOOK_MS : lane->streams.first ? STREAMS_MS : IDLE_MS);
 }
 
-/* What has arrived is looked at before the next question is answered: so excess is turned away at once, by us, instead of
- * piling up unbounded within gRPC. But not for ever: each HAPPENINGS_A_TURN a question has its turn. */
+/* What has arrived is looked at before the next question is answered: so excess is turned away at once, by us, instead
+ * of piling up unbounded within gRPC. But not for ever: each HAPPENINGS_A_TURN a question has its turn. */
 static void lane_run(void *lane_pointer)
 {
     struct lane *lane = lane_pointer;

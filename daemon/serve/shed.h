@@ -4,8 +4,8 @@
  *     arrival ── max_inflight admitted already? ──> RESOURCE_EXHAUSTED (inflight)
  *        │ admitted, first in first out
  *     its turn ── waited longer than max_queue? ──> RESOURCE_EXHAUSTED (queue)
- *        │    └── time left < what answering takes ──> RESOURCE_EXHAUSTED (deadline); none left: DEADLINE_EXCEEDED (expired)
- *     answered, and how long that took is learned
+ *        │    └── time left < what answering takes ──> RESOURCE_EXHAUSTED (deadline); none left: DEADLINE_EXCEEDED
+ * (expired) answered, and how long that took is learned
  *
  * What answering takes is a moving average per method. Each call turned away for it makes it smaller by an eighth, so
  * that one slow answer cannot shut a method for ever.

@@ -158,7 +158,8 @@ static void the_decision_is_in_the_store_with_the_positions_it_was_taken_at(void
     assert_int_equal(users(&world), 3);
     finish(&world);
 
-    start(&world, before, &options); /* a crash before that checkpoint: the decision is gone with what followed from it */
+    start(&world, before,
+          &options); /* a crash before that checkpoint: the decision is gone with what followed from it */
     assert_int_equal(world.next, 6);
     give_one(&world, event(6, "dan", "apple", NOON));
     assert_int_equal(users(&world), 4);

@@ -1,5 +1,6 @@
 /*
- * overload_test.c -- more questions than can be answered. The world: serving.h; the fake engine's gate makes answers slow.
+ * overload_test.c -- more questions than can be answered. The world: serving.h; the fake engine's gate makes answers
+ * slow.
  */
 #include "serving.h"
 

@@ -18,7 +18,8 @@ static void a_call_is_answered_while_nothing_speaks_against_it(void **state)
     (void)state;
     assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, NEVER, 100 * MS), NOT_REJECTED);
     assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, NEVER, 150 * MS), NOT_REJECTED);
-    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, 101 * MS, 100 * MS), NOT_REJECTED); /* nothing learned yet */
+    assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, 101 * MS, 100 * MS),
+                     NOT_REJECTED); /* nothing learned yet */
 }
 
 static void who_waited_too_long_is_turned_away(void **state)
@@ -46,7 +47,8 @@ static void an_answer_that_would_come_late_is_not_computed(void **state)
     (void)state;
     shed_learn(&shed, RPC_RECOMMEND, 16 * MS);
     assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, 116 * MS, 100 * MS), NOT_REJECTED);
-    assert_int_equal(shed_judge(&shed, RPC_SIMILAR, 100 * MS, 101 * MS, 100 * MS), NOT_REJECTED); /* each method its own */
+    assert_int_equal(shed_judge(&shed, RPC_SIMILAR, 100 * MS, 101 * MS, 100 * MS),
+                     NOT_REJECTED); /* each method its own */
     assert_int_equal(shed_judge(&shed, RPC_RECOMMEND, 100 * MS, 116 * MS - 1, 100 * MS), REJECTED_DEADLINE);
 }
 
