@@ -165,14 +165,17 @@ class Drain(unittest.TestCase):
         daemon.stop()
 
     def test_everything_is_settled(self):
-        """after a drain nothing is left to do: all that was read is durable, and dead letters are delivered"""
+        """after a drain nothing is left to do: all that was read is durable, dead letters are delivered; nobody waits for idle clients"""
         topic = self.kafka.create_topic("settled", 1)
         letters = self.kafka.create_topic("settled.letters", 1)
-        with self.daemon(topic, feed__dead_letter_topic=letters, store__checkpoint_interval_ms=600000, store__wal_sync_interval_ms=600000) as daemon:
+        with self.daemon(topic, feed__dead_letter_topic=letters, store__checkpoint_interval_ms=600000, store__wal_sync_interval_ms=600000,
+                         serve__drain_grace_ms=90000) as daemon:
             self.kafka.publish(topic, [event_protobuf("ann", "apple", time_ms=1), {"key": b"k", "value": b"\xff"}] * 50)
             daemon.wait_applied(topic)  # nothing is written of it: the interval is ten minutes
             self.assertLess(daemon.status().partitions[0].durable, 100)
-            daemon.stop()
+            began = time.monotonic()
+            daemon.stop()  # our channels are open all the time
+            self.assertLess(time.monotonic() - began, 45)
             self.assertEqual(len(self.kafka.read(letters)), 50)
             daemon.start()
             self.assertEqual(daemon.status().partitions[0].applied, 100)

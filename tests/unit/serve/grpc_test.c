@@ -286,18 +286,6 @@ static void new_calls_of_a_stopping_server_are_unavailable(void **state)
     fr_thread_join(stopper);
 }
 
-static void stopping_does_not_wait_for_clients_that_have_no_call(void **state)
-{
-    uint64_t begin;
-
-    (void)state;
-    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, ""); /* it is connected, and stays so */
-    assert_ask(&admin, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), GRPC_STATUS_OK, "");
-    begin = fr_mono_ns();
-    stop(NULL);
-    assert_true((fr_mono_ns() - begin) / 1000000 < (uint64_t)options.drain_grace / 2);
-}
-
 static void stopping_lets_a_call_in_flight_finish_and_ends_streams(void **state)
 {
     struct client_call call, watch;
@@ -401,7 +389,6 @@ int main(void)
         TEST(reflection_answers_several_questions_on_one_stream_under_both_names),
         TEST(a_draining_server_says_so_and_goes_on_answering),
         TEST(new_calls_of_a_stopping_server_are_unavailable),
-        TEST(stopping_does_not_wait_for_clients_that_have_no_call),
         TEST(stopping_lets_a_call_in_flight_finish_and_ends_streams),
         TEST(stopping_ends_a_call_that_outlasts_the_grace),
         TEST(an_address_that_is_taken_is_an_error_that_names_it),
