@@ -204,7 +204,7 @@ static bool accepted(int kind, struct fr_bytes value)
         return format_clock_read(value, &clock);
     case 3:
         return format_journals_read(value, &number);
-    case 6:
+    case 7:
         return format_admission_read(value, &admission);
     case 4:
         return format_position_read((struct fr_bytes){"ot\0\0\0\0\1", 7}, value, &position);
@@ -230,7 +230,7 @@ static void write_kind(int kind, struct fr_writer *out)
     case 3:
         format_journals_value(out, 7);
         break;
-    case 6:
+    case 7:
         format_admission_value(out, &(struct format_admission){5, 6, 7});
         break;
     case 4:
@@ -248,7 +248,7 @@ static void write_kind(int kind, struct fr_writer *out)
 static void every_flipped_bit_and_every_cut_is_noticed(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 7; kind++) {
+    for (int kind = 0; kind < 8; kind++) {
         struct fr_writer out;
         fr_writer_init(&out, 0);
         write_kind(kind, &out);
@@ -269,7 +269,7 @@ static void a_good_seal_around_wrong_fields_is_refused(void **state)
     (void)state;
     char room[128], fields[64] = {0};
 
-    for (int kind = 2; kind < 7; kind++) {
+    for (int kind = 2; kind < 8; kind++) {
         size_t len = sealed(room, fields, 4); /* too short for each of them */
         assert_false(accepted(kind, (struct fr_bytes){room, len}));
     }
