@@ -275,19 +275,19 @@ class Overload(unittest.TestCase):
 
     def test_slow(self):
         """three hundred connections that say nothing, or a byte at a time"""
-        for listener in ("grpc", "admin_grpc"):
-            with closing([connect(self.daemon.addresses[listener]) for _ in range(150)]) as connections, Bystander(self.daemon):
-                text = HELLO + frame(1, 0, 1, HEADERS)  # the end of its headers never comes
-                for at in range(25):
-                    for number, connection in enumerate(connections):
-                        with contextlib.suppress(OSError):
-                            if number % 3 == 1:
-                                connection.send(text[at % 20:at % 20 + 1])  # never a whole preface
-                            elif number % 3 == 2:
-                                connection.send(text if at == 0 else b"")
-                    time.sleep(0.02)  # this client's slowness
-                unfinished = [c for number, c in enumerate(connections) if number % 3 < 2]
-                until(lambda: all(closed_by_peer(c) for c in unfinished), "connections without a handshake are closed")
+        addresses = [self.daemon.addresses[listener] for listener in ("grpc", "admin_grpc")]
+        with closing([connect(address) for address in addresses for _ in range(150)]) as connections, Bystander(self.daemon):
+            text = HELLO + frame(1, 0, 1, HEADERS)  # the end of its headers never comes
+            for at in range(25):
+                for number, connection in enumerate(connections):
+                    with contextlib.suppress(OSError):
+                        if number % 3 == 1:
+                            connection.send(text[at % 20:at % 20 + 1])  # never a whole preface
+                        elif number % 3 == 2:
+                            connection.send(text if at == 0 else b"")
+                time.sleep(0.02)  # this client's slowness
+            unfinished = [c for number, c in enumerate(connections) if number % 3 < 2]
+            until(lambda: all(closed_by_peer(c) for c in unfinished), "connections without a handshake are closed")
 
     def test_nonsense(self):
         """anything but HTTP/2 on the gRPC ports"""
