@@ -11,7 +11,8 @@
  *     any error                            EAGAIN: nothing to accept now, come back when somebody knocks
  *
  * A new file gets the lowest free number, so one of `limit` says that at least so many are open: no count to keep.
- * libmicrohttpd's connections come this way too, and for them it is the same.
+ * libmicrohttpd's connections come this way too. They have a limit of their own, and are not kept out by the callers of
+ * gRPC: whether the daemon lives can be asked when nothing else can.
  *
  * An end. A server of gRPC-core 1.51 that shuts down answers calls that come before its GOAWAY has arrived with
  * CANCELLED, which no retry policy repeats (server.cc, StartNewRpc, KillZombie). A connection that ends is UNAVAILABLE
@@ -27,6 +28,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -36,14 +38,41 @@
 #include "freshet/metric.h"
 
 static _Atomic int files_max = INT_MAX;
+static _Atomic int guarded[2]; /* ports; 0: none */
+
+static bool has_port(int fd, int port)
+{
+    struct sockaddr_storage own;
+    socklen_t len = sizeof(own);
+
+    if (getsockname(fd, (struct sockaddr *)&own, &len) != 0)
+        return false;
+    if (own.ss_family == AF_INET)
+        return ntohs(((struct sockaddr_in *)&own)->sin_port) == port;
+    return own.ss_family == AF_INET6 && ntohs(((struct sockaddr_in6 *)&own)->sin6_port) == port;
+}
 
 void connections_begin(void)
 {
     struct rlimit limit;
 
+    atomic_store(&guarded[0], 0);
     fr_count(FR_SERIES(FR_M_CONNECTIONS_REFUSED), 0);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX)
         atomic_store(&files_max, (int)(limit.rlim_cur - limit.rlim_cur / 4)); /* the rest is for the store and Kafka */
+}
+
+void connections_guard(int port)
+{
+    int none = 0;
+
+    if (!atomic_compare_exchange_strong(&guarded[0], &none, port))
+        atomic_store(&guarded[1], port);
+}
+
+static bool is_guarded(int listener)
+{
+    return has_port(listener, atomic_load(&guarded[0])) || has_port(listener, atomic_load(&guarded[1]));
 }
 
 int accept4(int listener, __SOCKADDR_ARG address, socklen_t *address_len, int flags)
@@ -57,23 +86,11 @@ int accept4(int listener, __SOCKADDR_ARG address, socklen_t *address_len, int fl
             errno = EAGAIN;
             return -1;
         }
-        if (fd < atomic_load(&files_max))
+        if (fd < atomic_load(&files_max) || !is_guarded(listener))
             return fd;
         close(fd);
         fr_count(FR_SERIES(FR_M_CONNECTIONS_REFUSED), 1);
     }
-}
-
-static bool has_port(int fd, int port)
-{
-    struct sockaddr_storage own;
-    socklen_t len = sizeof(own);
-
-    if (getsockname(fd, (struct sockaddr *)&own, &len) != 0)
-        return false;
-    if (own.ss_family == AF_INET)
-        return ntohs(((struct sockaddr_in *)&own)->sin_port) == port;
-    return own.ss_family == AF_INET6 && ntohs(((struct sockaddr_in6 *)&own)->sin6_port) == port;
 }
 
 void connections_end(int port)

@@ -5,8 +5,9 @@
 #ifndef FR_CONNECTIONS_H
 #define FR_CONNECTIONS_H
 
-/* From now on connections are taken only while a quarter of the files the process may open is left. */
-void connections_begin(void);
+void connections_begin(void); /* reads how many files the process may open. Before the first listener */
+/* Connections to this port are taken only while a quarter of them is left. For two ports at most. */
+void connections_guard(int port);
 /* The listener of this port and all its connections hear and say no more; what was said before still arrives. */
 void connections_end(int port);
 

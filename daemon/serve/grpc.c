@@ -183,7 +183,9 @@ static int listener_bind(struct listener *listener, const char *address, struct 
 
     listener->port = grpc_server_add_http2_port(listener->server, address, credentials);
     grpc_server_credentials_release(credentials);
-    if (listener->port <= 0)
+    if (listener->port > 0)
+        connections_guard(listener->port);
+    else
         return fr_fail(err, FR_IO, "cannot listen on '%s': it is taken, or not an address of this machine", address);
     return FR_OK;
 }

@@ -6,6 +6,7 @@ Figures are printed, not asserted: how fast this machine is says nothing about t
 import contextlib
 import os
 import random
+import re
 import socket
 import ssl
 import statistics
@@ -163,7 +164,11 @@ class Overload(unittest.TestCase):
         until(lambda: self.count_files() <= self.files + 8, f"files go back from {self.count_files()} to {self.files}")
         until(lambda: self.daemon.metrics().total("freshet_rpc_inflight") == 0, "no call is in flight")
         growth = self.read_resident() - self.resident
-        self.assertLess(growth, GROWTH_MAX)
+        if growth > 20 << 20:
+            print(f"    resident memory grew by {growth >> 20} MiB")
+        with open(f"/proc/{self.pid}/maps", encoding="ascii") as maps:
+            sanitized = re.search("lib[a-z]san", maps.read())  # it keeps what is freed
+        self.assertLess(growth, GROWTH_MAX * (5 if sanitized else 1))
         self.assertEqual(self.daemon.recommend("user1", 1)[0][0][:4], "item")
 
     def count_files(self):
@@ -327,6 +332,7 @@ class Overload(unittest.TestCase):
                     connections.append(connect(small.addresses["grpc"]))
                 until(lambda: sum(closed_by_peer(c) for c in connections) > 100, "what is too much is closed")
                 self.assertLess(len(os.listdir(f"/proc/{small.process.pid}/fd")), 200)
+                self.assertEqual(small.http("/livez")[0], 200)  # operators are not kept out
                 self.kafka.publish(topic, [event_protobuf("ann", "apple", time_ms=1)])
             small.wait_applied(topic)
             self.assertEqual(small.popular(1), [("apple", 1.0)])
