@@ -137,9 +137,12 @@ static void offer_touched(struct reader *reader, const struct choice *choice, st
 {
     const struct scores *scores = &reader->scores;
 
-    for (uint32_t i = 0; i < scores->touched_len; i++)
-        if (allowed(reader, choice, scores->touched[i]))
-            fr_topk_offer(top, scores->touched[i], scores->value[scores->touched[i]]);
+    for (uint32_t i = 0; i < scores->touched_len; i++) {
+        uint32_t item = scores->touched[i];
+        double score = scores->value[item];
+        if (fr_topk_wants(top, score) && allowed(reader, choice, item)) /* marks are read of few */
+            fr_topk_take(top, item, score);
+    }
 }
 
 /* Parity: an item without evidence is a candidate too, at score `zero`. Skipped when k better ones are there. */

@@ -4,7 +4,7 @@
  * All loads of shared words are acquire, of the header's block sequentially consistent (epoch.h says why). A slot is
  * read count first: a count above 0 was stored after its column.
  */
-#include "rows_lines.h"
+#include "kernels.h"
 
 enum { COPY_TRIES = 64, OPEN_PAUSES = 64, LINES_AHEAD = 128 };
 
@@ -72,25 +72,10 @@ size_t rows_room(const struct rows *rows, uint32_t row)
     return block ? (size_t)rows->lines_of[block & CLASS_MASK] * LINE_SLOTS : 0;
 }
 
-/* Appends every entry and keeps those with a count: no branch depends on what is there. */
-static size_t lines_copy(const struct line *lines, uint32_t lines_len, uint32_t *columns, uint32_t *counts)
-{
-    size_t len = 0;
-
-    for (const struct line *line = lines; line < lines + lines_len; line++) {
-        for (unsigned slot = 0; slot < LINE_SLOTS; slot++) {
-            uint32_t count = atomic_load_explicit(&line->counts[slot], memory_order_acquire);
-            counts[len] = count;
-            columns[len] = atomic_load_explicit(&line->columns[slot], memory_order_acquire);
-            len += count != 0;
-        }
-    }
-    return len;
-}
-
 size_t rows_copy(const struct rows *rows, uint32_t index, uint32_t *columns, uint32_t *counts, size_t room)
 {
     const struct row *row = row_at(rows, index);
+    size_t (*take)(const struct line *, uint32_t, uint32_t *, uint32_t *) = kernels_best()->take;
 
     for (unsigned tries = 1;; tries++) {
         uint32_t version = atomic_load_explicit(&row->version, memory_order_acquire);
@@ -104,7 +89,7 @@ size_t rows_copy(const struct rows *rows, uint32_t index, uint32_t *columns, uin
         uint32_t lines_len = block ? rows->lines_of[block & CLASS_MASK] : 0;
         if ((size_t)lines_len * LINE_SLOTS > room)
             return SIZE_MAX;
-        size_t len = lines_copy(block_lines(block), lines_len, columns, counts);
+        size_t len = take(block_lines(block), lines_len, columns, counts);
         if (tries == COPY_TRIES || atomic_load_explicit(&row->version, memory_order_acquire) == version)
             return len;
     }

@@ -182,21 +182,22 @@ static size_t row_copy(const struct model *model, uint32_t row, struct scores *s
     }
 }
 
-/* What scores_add does, for many: the arrays are named here, since the compiler cannot know that they do not overlap. */
-static void scores_add_many(struct scores *scores, const uint32_t *columns, const double *values, size_t len,
-                            double weight)
+/*
+ * What scores_add does, for many, none of them -0.0 or born later: the arrays are named here, since the compiler cannot know
+ * that they do not overlap.
+ */
+static void scores_add_many(struct scores *scores, const uint32_t *columns, const double *values, size_t len)
 {
     double *restrict value = scores->value;
     uint32_t *restrict touched = scores->touched;
-    uint32_t touched_len = scores->touched_len, items = scores->items;
+    uint32_t touched_len = scores->touched_len;
 
     for (size_t k = 0; k < len; k++) {
         uint32_t item = columns[k];
-        if (item >= items)
-            continue;
+        double sum = value[item];
         touched[touched_len] = item;
-        touched_len += scores_untouched(value[item]);
-        value[item] = scores_sum(value[item], weight * values[k]);
+        touched_len += scores_untouched(sum);
+        value[item] = sum + values[k];
     }
     scores->touched_len = touched_len;
 }
@@ -214,11 +215,18 @@ static size_t keep_evidence(const uint32_t *together, uint32_t *columns, double 
     return kept;
 }
 
+/* n_j, or 0 for an item that is younger than the question: without users there is no evidence, so it is left out. */
+static inline uint32_t users_as_of(const _Atomic uint32_t *users_of_item, uint32_t item, uint32_t items)
+{
+    uint32_t users = atomic_load_explicit(&users_of_item[item], memory_order_acquire);
+    return item < items ? users : 0;
+}
+
 /* Adds weight * similarity(item, j) for every j with evidence. */
 static void row_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores)
 {
     const struct similarity_with with = {model->options.similarity, users_of(model, item), held,
-                                         model->options.threshold};
+                                         model->options.threshold, weight};
     const _Atomic uint32_t *users_of_item = model->host.users_of_item;
     uint32_t others[BLOCK], together[BLOCK];
     double values[BLOCK];
@@ -227,11 +235,11 @@ static void row_score(const struct model *model, uint32_t item, double weight, u
     for (uint32_t *columns = scores->columns, *counts = scores->counts; rest;) {
         size_t len = rest < BLOCK ? rest : BLOCK;
         for (size_t k = 0; k < len; k++)
-            others[k] = atomic_load_explicit(&users_of_item[columns[k]], memory_order_acquire);
+            others[k] = users_as_of(users_of_item, columns[k], scores->items);
         if (similarity_many(&with, counts, others, together, values, len))
-            scores_add_many(scores, columns, values, len, weight);
+            scores_add_many(scores, columns, values, len);
         else
-            scores_add_many(scores, columns, values, keep_evidence(together, columns, values, len), weight);
+            scores_add_many(scores, columns, values, keep_evidence(together, columns, values, len));
         columns += len;
         counts += len;
         rest -= len;

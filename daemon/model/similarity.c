@@ -2,12 +2,13 @@
  * similarity.c -- the loops around similarity.h's table.
  *
  * One loop per kind, written once: `kind` is a constant in each copy, so the switch is gone from inside, and the
- * compiler may do several pairs at a time (this file is built with -O3 for that). Square roots and divisions are what a
- * query costs most of, and four of them at once (AVX2) take as long as two; so the loops exist twice, and the processor
- * decides. The bits are the same: no operation is reordered, none is fused. Pairs without evidence go through the
- * formula too, and come out as anything.
+ * compiler may do several pairs at a time (this file is built with -O3 for that). The loops exist twice, for AVX2 and for any
+ * processor; the bits are the same: no operation is reordered, none is fused. The shrunk cosine, the kind of product mode, has
+ * kernels of its own. Pairs without evidence go through the formula too, and come out as anything.
  */
 #include "similarity.h"
+
+#include "kernels.h"
 
 double similarity_of(enum sar_similarity kind, uint32_t c, uint32_t n_i, uint32_t n_j, uint32_t items,
                      uint32_t threshold)
@@ -21,10 +22,10 @@ double similarity_of(enum sar_similarity kind, uint32_t c, uint32_t n_i, uint32_
 INLINE void values_of(enum sar_similarity kind, const struct similarity_with *with, const uint32_t *restrict together,
                       const uint32_t *restrict others, double *restrict values, size_t len)
 {
-    double n_i = with->n_i, items = with->items;
+    double n_i = with->n_i, items = with->items, weight = with->weight;
 
     for (size_t k = 0; k < len; k++)
-        values[k] = similarity_value(kind, together[k], n_i, others[k], items);
+        values[k] = weight * similarity_value(kind, together[k], n_i, others[k], items) + 0.0;
 }
 
 INLINE bool many(const struct similarity_with *with, const uint32_t *restrict counts, const uint32_t *restrict others,
@@ -47,7 +48,7 @@ INLINE bool many(const struct similarity_with *with, const uint32_t *restrict co
         values_of(SAR_COSINE, with, together, others, values, len);
         break;
     case SAR_SHRUNK_COSINE:
-        values_of(SAR_SHRUNK_COSINE, with, together, others, values, len);
+        kernels_best()->shrunk(together, n_i, others, with->weight, values, len);
         break;
     case SAR_INCLUSION:
         values_of(SAR_INCLUSION, with, together, others, values, len);

@@ -72,6 +72,7 @@ static inline __attribute__((always_inline)) double similarity_value(enum sar_si
 struct similarity_with {
     enum sar_similarity kind;
     uint32_t n_i, items, threshold;
+    double weight; /* of the item's term */
 };
 
 /* One pair: 0 without evidence. */
@@ -79,9 +80,10 @@ double similarity_of(enum sar_similarity kind, uint32_t c, uint32_t n_i, uint32_
                      uint32_t threshold);
 
 /*
- * Many pairs of one item, with counts[k] (c) and others[k] (n_j): together[k] = their evidence, values[k] = the same
- * bits as similarity_of gives, where there is evidence, else anything. Returns whether all have evidence. Arrays do not
- * overlap.
+ * Many pairs of one item, with counts[k] (c) and others[k] (n_j): together[k] = their evidence, values[k] = weight times what
+ * similarity_of gives, where there is evidence, else anything; the same bits, but for the shrunk cosine, which is within
+ * 1e-14 (kernels.h). No value is -0.0. Returns whether all have evidence. Arrays do not overlap, and the last three have room
+ * for len rounded up to a multiple of KERNEL_WIDTH.
  */
 bool similarity_many(const struct similarity_with *with, const uint32_t *restrict counts,
                      const uint32_t *restrict others, uint32_t *restrict together, double *restrict values, size_t len);

@@ -27,9 +27,14 @@ struct fr_topk {
 void fr_topk_init(struct fr_topk *top, struct fr_ranked *room, size_t k,
                   bool (*before)(void *context, uint32_t a, uint32_t b), void *context);
 void fr_topk_take(struct fr_topk *top, uint32_t id, double score); /* an offer that is not plainly worse than all there are */
+/* Worth taking, as far as the score can say: for asking what else must hold only of the few it may matter to. */
+static inline bool fr_topk_wants(const struct fr_topk *top, double score)
+{
+    return top->len < top->k || (top->k && score >= top->room[0].score);
+}
 static inline void fr_topk_offer(struct fr_topk *top, uint32_t id, double score) /* score is not NaN */
 {
-    if (top->len < top->k || (top->k && score >= top->room[0].score))
+    if (fr_topk_wants(top, score))
         fr_topk_take(top, id, score);
 }
 void fr_topk_finish(struct fr_topk *top);                            /* sorts room[0..len), best first */

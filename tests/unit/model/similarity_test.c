@@ -94,10 +94,10 @@ static void counts_caught_between_two_events_stay_sane(void **state)
         assert_true(similarity_of((enum sar_similarity)kind, 1, 0, 1, ITEMS, 1) == 0);
 }
 
-static void many_at_once_are_the_same_bits_as_one_by_one(void **state)
+static void many_at_once_are_what_they_are_one_by_one(void **state)
 {
-    uint32_t counts[37], others[37], together[37];
-    double values[37];
+    uint32_t counts[40] = {0}, others[40] = {0}, together[40];
+    double values[40];
 
     (void)state;
     for (uint32_t k = 0; k < 37; k++) {
@@ -105,29 +105,52 @@ static void many_at_once_are_the_same_bits_as_one_by_one(void **state)
         others[k] = counts[k] + k * 2654435761U % 100003 + (k == 36 ? 4000000000U : 0);
     }
     for (unsigned kind = 0; kind < KINDS; kind++) {
-        const struct similarity_with with = {(enum sar_similarity)kind, 123, 4567, 3};
+        const struct similarity_with with = {(enum sar_similarity)kind, 123, 4567, 3, 0.75};
         assert_true(similarity_many(&with, counts, others, together, values, 37));
         for (unsigned k = 0; k < 37; k++) {
             assert_int_equal(together[k], counts[k]);
-            assert_true(values[k] == similarity_of(with.kind, counts[k], 123, others[k], 4567, 3));
+            double alone = 0.75 * similarity_of(with.kind, counts[k], 123, others[k], 4567, 3);
+            if (with.kind == SAR_SHRUNK_COSINE)
+                assert_true(fabs(values[k] - alone) <= 1e-14 * alone);
+            else
+                assert_true(values[k] == alone);
         }
     }
 }
 
 static void many_at_once_say_when_one_has_no_evidence(void **state)
 {
-    const uint32_t counts[] = {5, 4, 5, 5, 6, 6, 6, 6, 6}, others[] = {9, 9, 4, 0, 9, 9, 9, 9, 5};
-    uint32_t together[9];
-    double values[9];
+    const uint32_t counts[16] = {5, 4, 5, 5, 6, 6, 6, 6, 6}, others[16] = {9, 9, 4, 0, 9, 9, 9, 9, 5};
+    uint32_t together[16];
+    double values[16];
 
     (void)state;
     for (unsigned kind = 0; kind < KINDS; kind++) {
-        const struct similarity_with with = {(enum sar_similarity)kind, 7, 50, 5};
+        const struct similarity_with with = {(enum sar_similarity)kind, 7, 50, 5, 1};
         assert_false(similarity_many(&with, counts, others, together, values, 9));
         for (unsigned k = 0; k < 9; k++)
             assert_int_equal(together[k], similarity_evidence(counts[k], 7, others[k], 5));
         assert_int_equal(together[1] + together[2] + together[3], 0);
-        assert_true(values[8] == similarity_of(with.kind, 6, 7, 5, 50, 5)); /* c cut to 5 */
+        double cut = similarity_of(with.kind, 6, 7, 5, 50, 5); /* c cut to 5 */
+        assert_true(with.kind == SAR_SHRUNK_COSINE ? fabs(values[8] - cut) <= 1e-14 * cut : values[8] == cut);
+    }
+}
+
+/* -0.0 means "not touched" to the accumulator. */
+static void a_term_of_weight_nothing_leaves_no_negative_zero(void **state)
+{
+    static const double weights[] = {0, -0.0, -0x1p-1074};
+    const uint32_t counts[8] = {1}, others[8] = {2000000000};
+    uint32_t together[8];
+    double values[8];
+
+    (void)state;
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        for (unsigned w = 0; w < 3; w++) {
+            const struct similarity_with with = {(enum sar_similarity)kind, 2000000000, 50, 1, weights[w]};
+            similarity_many(&with, counts, others, together, values, 1);
+            assert_false(values[0] == 0 && signbit(values[0]));
+        }
     }
 }
 
@@ -139,8 +162,9 @@ int main(void)
         cmocka_unit_test(pairs_that_never_met_are_no_evidence),
         cmocka_unit_test(counts_below_the_threshold_are_nothing),
         cmocka_unit_test(counts_caught_between_two_events_stay_sane),
-        cmocka_unit_test(many_at_once_are_the_same_bits_as_one_by_one),
+        cmocka_unit_test(many_at_once_are_what_they_are_one_by_one),
         cmocka_unit_test(many_at_once_say_when_one_has_no_evidence),
+        cmocka_unit_test(a_term_of_weight_nothing_leaves_no_negative_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,43 @@
+/*
+ * kernels.h -- the loops in which a question spends its time, once for every width of vector, chosen at run time.
+ *
+ *     take       the live entries of a row's lines, closed up                       8 slots at a time
+ *     shrunk     weight * c / sqrt(n_i n_j + beta^2) of many pairs of one item      4 (AVX2) or 8 (AVX-512) at a time
+ *
+ * The portable loops say what the others do. `take` gives the same entries in the same order. `shrunk` gives each value
+ * within 1e-14 of itself: the vectors begin with the processor's estimate of 1 / sqrt(x), y, good to 12 or 14 bits, and put
+ * it right by the series of (1 - e)^(-1/2), e = 1 - x y^2, at a third of the cost of a root and a division. A value depends
+ * on its own c, n_i, n_j and the weight, never on its place: equal evidence has equal scores.
+ *
+ * `take` reads lines while the engine writes them. A processor with AVX reads 16 aligned bytes whole, and 32 as two
+ * of them at worst; x86 keeps loads in order. So each word is what an acquire load would have brought, though the
+ * compiler does not know; ThreadSanitizer would not either, and has the portable loop only.
+ *
+ * Thread: any; nothing is kept.
+ */
+#ifndef FR_KERNELS_H
+#define FR_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rows_lines.h"
+
+/* Arrays of `shrunk` have room for len rounded up to a multiple of this; what is there beyond len may be anything. */
+enum { KERNEL_WIDTH = 8 };
+
+struct kernels {
+    const char *name;
+    /* Both arrays have room for lines_len * LINE_SLOTS. Returns the number of entries. */
+    size_t (*take)(const struct line *lines, uint32_t lines_len, uint32_t *columns, uint32_t *counts);
+    /* For c[k] > 0 and n_j[k] > 0, else anything. Never -0.0, whatever the weight. */
+    void (*shrunk)(const uint32_t *restrict c, uint32_t n_i, const uint32_t *restrict n_j, double weight,
+                   double *restrict values, size_t len);
+};
+
+/* The widest that this processor has. */
+const struct kernels *kernels_best(void);
+/* kernels_at(0..): all that this processor has, the portable ones first; NULL at the end. */
+const struct kernels *kernels_at(size_t index);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * kernels_test.c -- every width of vector that this processor has against the plainest loop.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels.h"
+
+enum { LINES = 300, ROOM = LINES * LINE_SLOTS, MANY = 4096 };
+
+static uint64_t random_state = 1;
+
+static uint32_t draw(void)
+{
+    random_state = random_state * 6364136223846793005U + 1442695040888963407U;
+    return (uint32_t)(random_state >> 32);
+}
+
+static size_t take_plainly(const struct line *lines, uint32_t lines_len, uint32_t *columns, uint32_t *counts)
+{
+    size_t len = 0;
+
+    for (uint32_t at = 0; at < lines_len * LINE_SLOTS; at++) {
+        if (!lines[at / LINE_SLOTS].counts[at % LINE_SLOTS])
+            continue;
+        columns[len] = lines[at / LINE_SLOTS].columns[at % LINE_SLOTS];
+        counts[len++] = lines[at / LINE_SLOTS].counts[at % LINE_SLOTS];
+    }
+    return len;
+}
+
+/* Line k < 256 has exactly the slots of mask k, the rest random ones: every mask is met. */
+static void fill(struct line *lines)
+{
+    for (uint32_t k = 0; k < LINES; k++) {
+        uint32_t mask = k < 256 ? k : draw();
+        for (unsigned slot = 0; slot < LINE_SLOTS; slot++) {
+            bool live = mask >> slot & 1;
+            lines[k].columns[slot] = live || draw() % 2 ? draw() : NO_COLUMN; /* a count may have gone back to 0 */
+            lines[k].counts[slot] = !live ? 0 : draw() % 4 ? 1 + draw() % 9 : draw() | 1U << 31;
+        }
+    }
+}
+
+static void all_take_the_same_entries_in_the_same_order(void **state)
+{
+    static struct line lines[LINES];
+    static uint32_t want_columns[ROOM], want_counts[ROOM];
+    uint32_t columns[ROOM], counts[ROOM]; /* on the stack, so that AddressSanitizer knows their ends */
+
+    (void)state;
+    fill(lines);
+    for (size_t which = 0; kernels_at(which); which++) {
+        for (uint32_t begin = 0; begin < LINES; begin += 7) {
+            for (uint32_t len = 0; begin + len <= LINES; len += len < 4 ? 1 : 61) {
+                size_t want = take_plainly(lines + begin, len, want_columns, want_counts);
+                memset(columns, 0xAB, sizeof(columns));
+                assert_int_equal(kernels_at(which)->take(lines + begin, len, columns, counts), want);
+                assert_memory_equal(columns, want_columns, want * sizeof(*columns));
+                assert_memory_equal(counts, want_counts, want * sizeof(*counts));
+                /* Room is that of the slots; what is behind it is somebody else's. */
+                assert_true(len == LINES || columns[len * LINE_SLOTS] == 0xABABABAB);
+            }
+        }
+    }
+}
+
+static long double shrunk_of(uint32_t c, uint32_t n_i, uint32_t n_j, double weight)
+{
+    return weight * (long double)c / sqrtl((long double)n_i * n_j + 400);
+}
+
+/* Counts of all magnitudes, up to the largest there are. */
+static void draw_pairs(uint32_t *c, uint32_t *n_j)
+{
+    for (uint32_t k = 0; k < MANY; k++) {
+        n_j[k] = (draw() >> draw() % 32) | 1;
+        c[k] = draw() % n_j[k] | 1;
+    }
+    n_j[0] = n_j[1] = UINT32_MAX;
+    c[0] = UINT32_MAX;
+    c[1] = n_j[2] = c[2] = 1;
+}
+
+static void shrunk_cosines_are_within_1e_14(void **state)
+{
+    static uint32_t c[MANY], n_j[MANY];
+    static double values[MANY];
+    static const uint32_t items[] = {1, 2, 3, 77, 4000, 65537, 1U << 31, UINT32_MAX};
+    static const double weights[] = {1, 0.8, 1e-9, -3, 1e12};
+
+    (void)state;
+    draw_pairs(c, n_j);
+    for (size_t which = 0; kernels_at(which); which++) {
+        for (size_t i = 0; i < sizeof(items) / sizeof(*items); i++) {
+            for (size_t w = 0; w < sizeof(weights) / sizeof(*weights); w++) {
+                kernels_at(which)->shrunk(c, items[i], n_j, weights[w], values, MANY);
+                for (uint32_t k = 0; k < MANY; k++) {
+                    long double want = shrunk_of(c[k], items[i], n_j[k], weights[w]);
+                    if (!(fabsl(values[k] - want) <= 1e-14L * fabsl(want)))
+                        fail_msg("%s: %u of %u and %u: %.17g, want %.17Lg", kernels_at(which)->name, c[k], items[i],
+                                 n_j[k], values[k], want);
+                }
+            }
+        }
+    }
+}
+
+/* Ties in scores are broken by id, so they must be ties, wherever in a row the pairs stand. */
+static void equal_evidence_has_equal_bits_wherever_it_stands(void **state)
+{
+    static uint32_t c[MANY], n_j[MANY];
+    static double first[MANY], moved[MANY + KERNEL_WIDTH];
+
+    (void)state;
+    draw_pairs(c, n_j);
+    for (size_t which = 0; kernels_at(which); which++) {
+        kernels_at(which)->shrunk(c, 321, n_j, 0.3, first, MANY);
+        for (uint32_t by = 1; by < KERNEL_WIDTH; by++) {
+            kernels_at(which)->shrunk(c + by, 321, n_j + by, 0.3, moved, MANY - KERNEL_WIDTH);
+            assert_memory_equal(moved, first + by, (MANY - KERNEL_WIDTH) * sizeof(*first));
+        }
+    }
+}
+
+static void the_best_is_one_of_them(void **state)
+{
+    size_t last = 0;
+
+    (void)state;
+    assert_string_equal(kernels_at(0)->name, "portable");
+    while (kernels_at(last + 1))
+        last++;
+    assert_ptr_equal(kernels_best(), kernels_at(last));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_take_the_same_entries_in_the_same_order),
+        cmocka_unit_test(shrunk_cosines_are_within_1e_14),
+        cmocka_unit_test(equal_evidence_has_equal_bits_wherever_it_stands),
+        cmocka_unit_test(the_best_is_one_of_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
