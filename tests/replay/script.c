@@ -273,8 +273,8 @@ static bool do_feed(struct world *world, const struct words *words)
         world->feed_stopped = strcmp(words->at[1], "stop") == 0;
         return true;
     }
-    if (!read_count(world, words->at[1], &most) || most < 1)
-        return world_fails(world, "feed stop|go|N");
+    if (!world->engine || !read_count(world, words->at[1], &most) || most < 1)
+        return world_fails(world, "feed stop|go, or feed N to a running engine");
     world_feed(world, (size_t)most);
     return true;
 }
@@ -426,7 +426,7 @@ static const struct verb {
     {"fail", do_fail, 4, 6, ANY, true},
     {"redeliver", do_redeliver, 3, 3, RUNNING, true},
     {"trim", do_trim, 3, 3, ANY, false},
-    {"feed", do_feed, 2, 2, RUNNING, false},
+    {"feed", do_feed, 2, 2, ANY, true},
     {"turns", do_turns, 2, 2, RUNNING, false},
     {"deliver", do_deliver, 1, 2, RUNNING, true},
     {"hold", do_hold, 1, 1, RUNNING, true},

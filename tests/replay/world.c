@@ -527,7 +527,7 @@ bool world_deliver(struct world *world, enum delivery how)
         else if (how == DELIVERY_REFUSED)
             refused[len++] = letter->id;
     }
-    while (len)
-        engine_outbox_again(world->engine, refused[--len]);
+    for (size_t i = 0; i < len; i++)
+        engine_outbox_again(world->engine, refused[i]);
     return good;
 }

@@ -1,0 +1,50 @@
+/*
+ * lines_fuzz.c -- any text as a file that `freshet publish` reads: each line is an event with good ids, or is skipped, or has a
+ * problem that is named.
+ *
+ *     input   selector | line \n line ...          selector: the format
+ */
+#include <assert.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void try_line(struct format *format, const uint8_t *at, size_t len)
+{
+    char *line = malloc(len + 1); /* of its own, so that a read past it is seen */
+    struct line_event event;
+    const char *problem = NULL;
+
+    memcpy(line, at, len);
+    line[len] = '\0';
+    enum line_result result = format_line(format, line, &event, &problem);
+    assert(result != LINE_BAD || problem);
+    if (result == LINE_EVENT) {
+        assert(!fr_id_problem(event.user.at, event.user.len) && !fr_id_problem(event.item.at, event.item.len));
+        assert(!event.has_value || isfinite(event.value));
+    }
+    free(line);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char *const names[] = {"movielens", "csv", "tsv", "jsonl", "online-retail"};
+
+    if (size < 1)
+        return 0;
+    struct format *format = format_new(names[data[0] % 5]);
+    const uint8_t *at = data + 1, *end = data + size;
+    while (at < end) {
+        const uint8_t *newline = memchr(at, '\n', (size_t)(end - at));
+        size_t len = (size_t)((newline ? newline : end) - at);
+        try_line(format, at, len);
+        at += len + 1;
+    }
+    format_free(format);
+    return 0;
+}

@@ -1,0 +1,115 @@
+/*
+ * request_fuzz.c -- any bytes as a request of any method, asked of a real engine: an answer that unpacks and keeps the
+ * limits, or a status with a sentence that gRPC can carry.
+ *
+ *     input   selector | message          selector: the method
+ */
+#include <assert.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <freshet/v1/recommender.pb-c.h>
+
+#include "answer.h"
+#include "freshet/log.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char *const types[] = {"click", "other"};
+static const struct serve_options limits = {.default_k = 3,
+                                            .max_k = 5,
+                                            .max_seeds = 4,
+                                            .max_filter_items = 6,
+                                            .default_model = "sar",
+                                            .version = "fuzz",
+                                            .brokers = "none"};
+
+/* ann holds a and b; bob a, b, c; cat c. */
+static struct engine *small_town(void)
+{
+    static const char *const held[][2] = {{"ann", "a"}, {"ann", "b"}, {"bob", "a"},
+                                          {"bob", "b"}, {"bob", "c"}, {"cat", "c"}};
+    struct engine_options options = {.users_max = 100,
+                                     .items_max = 100,
+                                     .user_postings = true,
+                                     .uncommitted_mb_max = 64,
+                                     .outbox_mb_max = 16,
+                                     .checkpoint_interval = 1000,
+                                     .wal_sync_interval = 1000,
+                                     .similar_work_max = 1000,
+                                     .types = types,
+                                     .types_len = 2,
+                                     .sar = {.parity = true, .similarity = SAR_JACCARD, .threshold = 1, .recency = 1},
+                                     .default_model = "sar"};
+    struct engine *engine;
+    struct fr_err err;
+    uint32_t partition;
+    int64_t next;
+
+    fr_log_setup(FR_ERROR, FR_LOG_TEXT);
+    if (engine_open(&engine, &options, store_memory_new(NULL), &err) || engine_start(engine, &err) ||
+        engine_partition(engine, "events", 0, &partition, &next, &err))
+        abort();
+    struct event_batch *batch = engine_batch_take(engine, 10000);
+    for (size_t i = 0; i < sizeof(held) / sizeof(*held); i++)
+        batch->events[batch->len++] = (struct event){.partition = partition,
+                                                     .offset = (int64_t)i,
+                                                     .logged = 1000,
+                                                     .when = 1000,
+                                                     .weight = 1,
+                                                     .user = fr_bytes_of(held[i][0]),
+                                                     .item = fr_bytes_of(held[i][1])};
+    engine_batch_give(engine, batch);
+    while (!engine_reached(engine, FR_BYTES("events"), 0, 6))
+        sched_yield();
+    return engine;
+}
+
+static void check_list(struct fr_bytes bytes)
+{
+    Freshet__V1__RecommendResponse *list =
+        freshet__v1__recommend_response__unpack(NULL, bytes.len, (const uint8_t *)bytes.at);
+
+    assert(list && list->n_items <= limits.max_k && list->as_of);
+    for (size_t i = 0; i < list->n_items; i++)
+        assert(!fr_id_problem((const char *)list->items[i]->item_id.data, list->items[i]->item_id.len));
+    freshet__v1__recommend_response__free_unpacked(list, NULL);
+}
+
+static void check_answer(enum rpc rpc, const struct answer *answer)
+{
+    assert(answer->code < RPC_CODES && rpc_code_name(answer->code));
+    if (answer->code != RPC_CODE_OK)
+        assert(answer->message[0] && fr_utf8_valid(answer->message, strlen(answer->message)));
+    else if (rpc == RPC_RECOMMEND)
+        check_list(answer->bytes);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const enum rpc methods[] = {RPC_RECOMMEND, RPC_RECOMMEND, RPC_SIMILAR,    RPC_POPULAR,
+                                       RPC_GET_USER,  RPC_GET_ITEM,  RPC_GET_STATUS, RPC_CHECKPOINT};
+    static struct answerer *answerer;
+    static struct question question;
+    struct answer answer = {.code = RPC_CODES};
+
+    if (!answerer)
+        answerer = answerer_new(&limits, small_town());
+    if (size < 1)
+        return 0;
+    enum rpc rpc = methods[data[0] % (sizeof(methods) / sizeof(*methods))];
+    char *message = malloc(size); /* of its own, so that a read past it is seen */
+    memcpy(message, data + 1, size - 1);
+    message = realloc(message, size > 1 ? size - 1 : 1);
+    if (!question_read(answerer, &question, rpc, (struct fr_bytes){message, size - 1}, &answer)) {
+        assert(answer.code != RPC_CODE_OK);
+        check_answer(rpc, &answer);
+    } else if (question_ready(answerer, &question)) { /* else it waits, to its deadline */
+        question_answer(answerer, &question, &answer);
+        check_answer(rpc, &answer);
+    }
+    free(message);
+    return 0;
+}
