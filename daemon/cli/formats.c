@@ -47,6 +47,12 @@ static bool real(const char *text, double *ret)
     return *text && !*end && isfinite(*ret);
 }
 
+/* *ret = from + count * unit; false when that is beyond 64 bits. */
+static bool later(int64_t from, int64_t count, int64_t unit, int64_t *ret)
+{
+    return !__builtin_mul_overflow(count, unit, ret) && !__builtin_add_overflow(from, *ret, ret);
+}
+
 /* Cuts a line at its separators, in place; "quoted ""fields""" lose their quotes. */
 static size_t split(char *line, char separator, char **fields)
 {
@@ -108,13 +114,12 @@ static enum line_result movielens(struct format *format, char *line, struct line
         return bad(ret_problem, "is not user, item, rating and seconds between tabs");
     if (!real(fields[2], &ret->value))
         return bad(ret_problem, "has a rating that is no number");
-    if (!whole(fields[3], &seconds))
+    if (!whole(fields[3], &seconds) || !later(0, seconds, 1000, &ret->time_ms))
         return bad(ret_problem, "has a time that is no number of seconds");
     ret->user = fr_bytes_of(fields[0]);
     ret->item = fr_bytes_of(fields[1]);
     ret->type = FR_BYTES("rating");
     ret->has_value = true;
-    ret->time_ms = seconds * 1000;
     return LINE_EVENT;
 }
 
@@ -211,11 +216,11 @@ static enum line_result extract_line(struct format *format, char *line, struct l
 
     if (split(line, '\t', fields) != 4 || !real(fields[3], &quantity))
         return bad(ret_problem, "is not minutes, customer, item and quantity between tabs");
-    if (*fields[0] && !whole(fields[0], &format->minute))
+    if ((*fields[0] && !whole(fields[0], &format->minute)) ||
+        !later(format->epoch_ms, format->minute, 60000, &ret->time_ms))
         return bad(ret_problem, "has a time that is no number of minutes");
     if (*fields[1])
         snprintf(format->customer, sizeof(format->customer), "%s", fields[1]);
-    ret->time_ms = format->epoch_ms + format->minute * 60000;
     return purchase(ret, format->customer, fields[2], quantity);
 }
 

@@ -41,6 +41,7 @@ static void movielens_rates_in_seconds(void **state)
     assert_int_equal(parse(format, "196\t242\t3\t881250949", &event, &problem), LINE_EVENT);
     expect(&event, "196", "242", "rating", 3, 881250949000);
     assert_int_equal(parse(format, "196\t242\tthree\t881250949", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "196\t242\t3\t9223372036854775807", &event, &problem), LINE_BAD);
     assert_int_equal(parse(format, "196\t242\t3", &event, &problem), LINE_BAD);
     assert_int_equal(parse(format, "\t242\t3\t881250949", &event, &problem), LINE_BAD);
     assert_int_equal(parse(format, "", &event, &problem), LINE_SKIP);
