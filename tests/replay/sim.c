@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <ucontext.h>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -41,7 +40,7 @@ struct fr_thread { /* the real one is life.c's own */
 enum mode { RUNS_ALONG, SETTLES, TURNS, SLEEPS };
 
 static struct {
-    struct fr_thread tasks[TASKS_MAX]; /* 0 is main */
+    struct fr_thread tasks[TASKS_MAX]; /* 0 is main, on its own stack */
     struct fr_thread *current;
     enum mode mode;
     unsigned turns;
@@ -51,6 +50,8 @@ static struct {
     char logged[LOGGED_MAX][48];
     size_t logged_len;
 } sim;
+
+static _Alignas(16) char stacks[TASKS_MAX][STACK]; /* not allocated: alloc_test.c makes allocations fail */
 
 /* ---- switching ---- */
 
@@ -250,14 +251,9 @@ struct fr_thread *__wrap_fr_thread_start(const char *name, void (*run)(void *arg
         i++;
     assert(i < TASKS_MAX && sim.current);
     struct fr_thread *task = &sim.tasks[i];
-    char *stack = task->stack; /* kept from the one before */
-    if (!stack)
-        stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    assert(stack != MAP_FAILED);
-    mprotect(stack, 4096, PROT_NONE); /* who grows past its stack is seen */
-    *task = (struct fr_thread){.stack = stack, .run = run, .arg = arg, .used = true, .deadline = NEVER};
+    *task = (struct fr_thread){.stack = stacks[i], .run = run, .arg = arg, .used = true, .deadline = NEVER};
     getcontext(&task->context);
-    task->context.uc_stack.ss_sp = stack;
+    task->context.uc_stack.ss_sp = task->stack;
     task->context.uc_stack.ss_size = STACK;
     makecontext(&task->context, task_begin, 0);
     return task;

@@ -198,6 +198,13 @@ bool world_start(struct world *world)
     return find_positions(world);
 }
 
+void world_inherit(struct world *world)
+{
+    for (size_t i = 0; i < world->log_len; i++)
+        if (world->log[i]->offset < world->parts[world->log[i]->partition].cursor)
+            note_given(world, world->log[i]);
+}
+
 /* The highest durable positions there are: from now on they are a promise. */
 static void hear_claims(struct world *world)
 {

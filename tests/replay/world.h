@@ -83,7 +83,9 @@ struct entry *world_append(struct world *world, const struct entry *entry);
 
 /* Processes. */
 bool world_start(struct world *world); /* a refused start is no problem, but world->refused */
-bool world_stop(struct world *world);  /* as SIGTERM */
+/* After the first start in this process, before it feeds: what stands below the store's positions was given by others. */
+void world_inherit(struct world *world);
+bool world_stop(struct world *world); /* as SIGTERM */
 bool world_crash(struct world *world, bool power_cut);
 
 /* Feeding. */
