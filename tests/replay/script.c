@@ -447,6 +447,39 @@ static bool run_verb(struct world *world, const struct verb *verb, const struct 
     return verb->run(world, words);
 }
 
+/* A command of a repetition, `len` bytes, with the turn's number in the place of each %. */
+static void one_turn(const char *command, size_t len, long long turn, char *room, size_t room_len)
+{
+    size_t at = 0;
+
+    room[0] = '\0';
+    for (size_t i = 0; i < len && at + 24 < room_len; i++)
+        at += (size_t)(command[i] == '%' ? snprintf(room + at, room_len - at, "%lld", turn)
+                                         : snprintf(room + at, room_len - at, "%c", command[i]));
+}
+
+/* repeat N COMMAND ... ; COMMAND ... */
+static bool repeat(struct world *world, const char *line, const struct words *words)
+{
+    const char *from = strstr(line, words->len > 2 ? words->at[2] : "repeat");
+    char one[sizeof(words->room)];
+    long long times;
+
+    if (words->len < 3 || strcmp(words->at[2], "repeat") == 0)
+        return world_fails(world, "repeat N COMMAND ... ; COMMAND ...");
+    if (!read_count(world, words->at[1], &times))
+        return false;
+    for (long long turn = 1; turn <= times; turn++)
+        for (const char *rest = from; *rest;) {
+            size_t len = strcspn(rest, ";");
+            one_turn(rest, len, turn, one, sizeof(one));
+            rest += len + (rest[len] == ';');
+            if (!script_line(world, one))
+                return false;
+        }
+    return true;
+}
+
 bool script_line(struct world *world, const char *line)
 {
     struct words words;
@@ -455,6 +488,8 @@ bool script_line(struct world *world, const char *line)
         return false;
     if (!words.len)
         return true;
+    if (strcmp(words.at[0], "repeat") == 0)
+        return repeat(world, line, &words);
     for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
         if (strcmp(verbs[i].name, words.at[0]) == 0)
             return run_verb(world, &verbs[i], &words);

@@ -113,6 +113,15 @@ static void a_forgetting(struct walk *walk, struct dice *dice)
              dice->hours - (long long)roll(dice, (uint64_t)dice->hours + 1), 1 + (int)roll(dice, 4));
 }
 
+/* So many small changes that the checkpoint folds them into their base. */
+static void a_stir(struct walk *walk, struct dice *dice)
+{
+    int user = (int)roll(dice, USERS);
+
+    step(walk, "repeat %d event u%d i%d click on=%d ; feed 9 ; write", 30 + (int)roll(dice, 30), user,
+         (int)roll(dice, ITEMS), user % dice->partitions);
+}
+
 static void an_end(struct walk *walk, struct dice *dice)
 {
     step(walk, "%s\nrestart\nexpect oracle", ONE_OF(dice, "crash", "crash", "power-cut", "power-cut", "stop"));
@@ -149,6 +158,8 @@ static void something(struct walk *walk, struct dice *dice)
         step(walk, "trim %d %d", partition, (int)roll(dice, 12));
     else if (what < 94)
         a_forgetting(walk, dice);
+    else if (what < 95 && chance(dice, 20))
+        a_stir(walk, dice);
     else
         an_end(walk, dice);
 }
