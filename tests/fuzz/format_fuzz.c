@@ -4,7 +4,8 @@
  *
  *     input   selector | bytes          selector: which value, and whether the bytes are a key
  *
- * Values are sealed (version first, checksum last): both are put right, so that the fuzzer gets past them.
+ * Values are sealed (version first, checksum last): both are put right, so that the fuzzer gets past them. The selector's top
+ * bit chooses between the versions 1 and 2.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -19,14 +20,33 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void try_shape(struct fr_bytes value, struct fr_writer *out)
+static void try_texts(struct fr_bytes value, struct fr_writer *out)
 {
     struct fr_bytes text;
 
-    if (!format_shape_read(value, &text))
+    if (format_shape_read(value, &text)) {
+        format_shape_value(out, text);
+        assert(fr_bytes_equal(fr_written(out), value));
+        fr_writer_reset(out);
+    }
+    if (format_cluster_read(value, &text)) {
+        format_cluster_value(out, text);
+        assert(fr_bytes_equal(fr_written(out), value));
+    }
+}
+
+static void try_holes(struct fr_bytes key, struct fr_bytes value, struct fr_writer *out)
+{
+    struct format_holes holes;
+
+    if (!format_holes_read(key, value, &holes))
         return;
-    format_shape_value(out, text);
+    assert(holes.len <= FORMAT_HOLES_MAX);
+    format_holes_value(out, &holes);
     assert(fr_bytes_equal(fr_written(out), value));
+    fr_writer_reset(out);
+    format_holes_key(out, holes.topic, holes.partition);
+    assert(fr_bytes_equal(fr_written(out), key));
 }
 
 static void try_numbers(struct fr_bytes value, struct fr_writer *out)
@@ -55,12 +75,14 @@ static void try_numbers(struct fr_bytes value, struct fr_writer *out)
 
 static void try_position(struct fr_bytes key, struct fr_bytes value, struct fr_writer *out)
 {
-    struct format_position position;
+    struct format_position position, again;
 
     if (!format_position_read(key, value, &position))
         return;
-    format_position_value(out, &position);
-    assert(fr_bytes_equal(fr_written(out), value));
+    format_position_value(out, &position); /* as version 2, also what was version 1 */
+    assert(format_position_read(key, fr_written(out), &again));
+    assert(again.index == position.index && again.next == position.next && again.newest == position.newest &&
+           again.last == position.last && again.print == position.print);
     fr_writer_reset(out);
     format_position_key(out, position.topic, position.partition);
     assert(fr_bytes_equal(fr_written(out), key));
@@ -89,7 +111,7 @@ static void try_keys(struct fr_bytes key, struct fr_writer *out)
     struct segment_key segment;
     char room[SEGMENT_KEY_MAX];
 
-    format_position_value(out, &(struct format_position){.next = 1, .newest = -1});
+    format_position_value(out, &(struct format_position){.next = 1, .newest = -1, .last = -1});
     struct fr_writer again;
     fr_writer_init(&again, 0);
     try_position(key, fr_written(out), &again);
@@ -104,28 +126,31 @@ static void try_keys(struct fr_bytes key, struct fr_writer *out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct fr_bytes letter_key = {"x\0\0\0\0\0\0\0\1", 9}, position_key = {"ot\0\0\0\0\1", 7};
+    static const struct fr_bytes letter_key = {"x\0\0\0\0\0\0\0\1", 9}, position_key = {"ot\0\0\0\0\1", 7},
+                                 holes_key = {"ht\0\0\0\0\1", 7};
     struct fr_writer out;
 
     if (size < 1)
         return 0;
     size_t len = size - 1;
     char *copy = malloc(len + 5); /* of its own, so that a read past it is seen */
-    copy[0] = 1;
+    copy[0] = data[0] & 0x80 ? 2 : 1;
     memcpy(copy + 1, data + 1, len);
     uint64_t check = XXH3_64bits(copy, len + 1);
     for (size_t i = 0; i < 4; i++)
         copy[1 + len + i] = (char)(check >> (8 * i));
     struct fr_bytes value = {copy, len + 5};
     fr_writer_init(&out, 0);
-    if (data[0] % 5 == 0)
-        try_shape(value, &out);
-    else if (data[0] % 5 == 1)
+    if (data[0] % 0x80 % 6 == 0)
+        try_texts(value, &out);
+    else if (data[0] % 0x80 % 6 == 1)
         try_numbers(value, &out);
-    else if (data[0] % 5 == 2)
+    else if (data[0] % 0x80 % 6 == 2)
         try_position(position_key, value, &out);
-    else if (data[0] % 5 == 3)
+    else if (data[0] % 0x80 % 6 == 3)
         try_letter(letter_key, value, &out);
+    else if (data[0] % 0x80 % 6 == 4)
+        try_holes(holes_key, value, &out);
     else
         try_keys((struct fr_bytes){(const char *)data + 1, len}, &out);
     fr_writer_release(&out);

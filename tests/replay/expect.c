@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdarg.h>
 
+#include "freshet/format.h"
 #include "script.h"
 
 /* ---- what there is, as words ---- */
@@ -192,6 +193,20 @@ static bool expect_partition(struct world *world, const struct words *words, str
     return told_is(world, words, 2, told);
 }
 
+/* holes PARTITION: FROM-TO ... */
+static bool expect_holes(struct world *world, const struct words *words, struct told *told)
+{
+    char number[2] = {words->at[1][0], '\0'};
+    int p;
+
+    if (!read_partition(world, number, &p) || !world->parts[p].known)
+        return world_fails(world, "holes of which partition?");
+    const struct format_holes *holes = partition_at(world->engine, world->parts[p].index)->holes;
+    for (uint32_t i = 0; holes && i < holes->len; i++)
+        tell(told, "%s%lld-%lld", i ? " " : "", (long long)holes->holes[i].from, (long long)holes->holes[i].to);
+    return told_is(world, words, 2, told);
+}
+
 /* counts: users N items N pairs N events N */
 static bool expect_counts(struct world *world, const struct words *words, struct told *told)
 {
@@ -290,6 +305,7 @@ static const struct kind {
     {"position", expect_partition, 3, true},
     {"durable", expect_partition, 3, true},
     {"state", expect_partition, 3, true},
+    {"holes", expect_holes, 2, true},
     {"counts:", expect_counts, 1, true},
     {"outbox", expect_outbox, 2, true},
     {"now", expect_now, 2, true},

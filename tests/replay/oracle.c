@@ -202,12 +202,14 @@ static void take(struct oracle *oracle, const struct entry *entry)
         return;
     }
     if (entry->kind == ENTRY_SKIP) {
+        oracle->skipped[entry->partition] += *next >= 0 && entry->offset > *next ? (uint64_t)(entry->offset - *next) : 0;
         *next = entry->offset > *next ? entry->offset : *next;
         return;
     }
     if (entry->offset < *next)
         return; /* given again */
     *next = entry->offset + 1;
+    oracle->last[entry->partition] = entry;
     if (entry->kind == ENTRY_POISON)
         reject(oracle, entry, entry->reason);
     else

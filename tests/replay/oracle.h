@@ -36,6 +36,7 @@ struct entry {
     double value; /* FORGET_EVENT: the weight */
     when_ms when; /* 0: `logged` */
     const char *reason; /* POISON */
+    bool gone;          /* from Kafka; what was given was given */
 };
 
 struct oracle_rules {
@@ -89,6 +90,8 @@ struct oracle {
     struct oracle_seen *seen;
     size_t users_len, users_cap, items_len, items_cap, letters_len, letters_cap, seen_len, seen_cap;
     int64_t next[ORACLE_PARTITIONS]; /* -1: nothing yet */
+    const struct entry *last[ORACLE_PARTITIONS]; /* the record applied last */
+    uint64_t skipped[ORACLE_PARTITIONS];         /* offsets in holes */
     when_ms now; /* -1: no event yet */
     uint64_t events;
 };

@@ -265,6 +265,16 @@ static bool do_trim(struct world *world, const struct words *words)
     return true;
 }
 
+static bool do_recreate(struct world *world, const struct words *words)
+{
+    int partition;
+
+    if (!read_partition(world, words->at[1], &partition))
+        return false;
+    world_recreate(world, partition);
+    return true;
+}
+
 static bool do_feed(struct world *world, const struct words *words)
 {
     long long most;
@@ -426,6 +436,7 @@ static const struct verb {
     {"fail", do_fail, 4, 6, ANY, true},
     {"redeliver", do_redeliver, 3, 3, RUNNING, true},
     {"trim", do_trim, 3, 3, ANY, false},
+    {"recreate", do_recreate, 2, 2, ANY, true},
     {"feed", do_feed, 2, 2, ANY, true},
     {"turns", do_turns, 2, 2, RUNNING, false},
     {"deliver", do_deliver, 1, 2, RUNNING, true},

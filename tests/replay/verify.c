@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "freshet/feed.h"
+#include "freshet/format.h"
 #include "world.h"
 
 enum { EVERYTHING = 100000 };
@@ -23,6 +24,27 @@ static bool named(struct fr_bytes id, const char *name)
 
 /* ---- counts and positions ---- */
 
+/* What it knows of the log: the record applied last, by its print, and how much was deleted unread. */
+static bool memory_equals(struct world *world, const struct oracle *oracle, int p)
+{
+    const struct entry *wanted = oracle->last[p];
+    uint32_t index = world->parts[p].index;
+    uint64_t print;
+    int64_t last;
+
+    if (!world->parts[p].known)
+        return true;
+    const struct format_holes *holes = partition_at(world->engine, index)->holes;
+    bool knows = engine_partition_print(world->engine, index, &last, &print);
+    if (knows != (wanted != NULL) || (knows && (last != wanted->offset || print != world_print(wanted))))
+        return world_fails(world, "partition %d: the last record is known as %lld, print %llx; should be %lld", p,
+                           (long long)last, (unsigned long long)print, wanted ? (long long)wanted->offset : -1LL);
+    uint64_t skipped = holes ? holes->skipped : 0;
+    return skipped == oracle->skipped[p] ||
+           world_fails(world, "partition %d: %llu offsets in holes, should be %llu", p, (unsigned long long)skipped,
+                       (unsigned long long)oracle->skipped[p]);
+}
+
 static bool counts_equal(struct world *world, const struct oracle *oracle)
 {
     static struct engine_status status;
@@ -36,6 +58,9 @@ static bool counts_equal(struct world *world, const struct oracle *oracle)
         if (partition->durable > partition->applied)
             return world_fails(world, "partition %d is durable beyond what is applied", partition->partition);
     }
+    for (int p = 0; p < PARTITIONS_USED; p++)
+        if (!memory_equals(world, oracle, p))
+            return false;
     if (status.users != oracle->users_len || status.items != oracle->items_len)
         return world_fails(world, "%llu users and %llu items, the log has %zu and %zu",
                            (unsigned long long)status.users, (unsigned long long)status.items, oracle->users_len,

@@ -101,6 +101,17 @@ static void note_given(struct world *world, const struct entry *entry)
     world->given[world->given_len++] = entry;
 }
 
+void world_recreate(struct world *world, int partition)
+{
+    struct log_part *part = &world->parts[partition];
+
+    for (size_t i = 0; i < world->log_len; i++)
+        if (world->log[i]->partition == partition)
+            world->log[i]->gone = true;
+    part->first = part->end = 0;
+    part->recreated = true;
+}
+
 /* ---- processes ---- */
 
 static struct engine_options options_of(struct world *world)
@@ -161,7 +172,7 @@ static bool find_positions(struct world *world)
         struct fr_err err;
         part->known = part->halted = false;
         part->cursor = -1;
-        if (!part->end)
+        if (!part->end && !part->recreated)
             continue;
         if (engine_partition(world->engine, TOPIC, p, &part->index, &part->cursor, &err))
             return world_fails(world, "%s", err.text);
@@ -169,7 +180,7 @@ static bool find_positions(struct world *world)
         if (part->cursor < part->claimed)
             return world_fails(world, "partition %d: %lld was reported as durable, and the store goes on at %lld", p,
                                (long long)part->claimed, (long long)part->cursor);
-        if (part->cursor > part->end)
+        if (part->cursor > part->end && !part->recreated)
             return world_fails(world, "partition %d: the store goes on at %lld of a log that ends at %lld", p,
                                (long long)part->cursor, (long long)part->end);
     }
@@ -303,6 +314,33 @@ static void as_poison(struct fr_writer *out, const char *reason)
         fr_put_text(out, "{\"user_id\":");
 }
 
+static void encode(const struct entry *entry, struct fr_writer *bytes, struct record *ret_record)
+{
+    if (entry->kind == ENTRY_POISON)
+        as_poison(bytes, entry->reason);
+    else if (entry->offset % 2)
+        as_json(bytes, entry);
+    else
+        as_protobuf(bytes, entry);
+    *ret_record = (struct record){.key = fr_bytes_of(entry->user),
+                                  .has_key = true,
+                                  .value = fr_written(bytes),
+                                  .has_value = entry->kind != ENTRY_POISON || strcmp(entry->reason, "null") != 0,
+                                  .logged = entry->logged};
+}
+
+uint64_t world_print(const struct entry *entry)
+{
+    struct fr_writer bytes;
+    struct record record;
+
+    fr_writer_init(&bytes, 0);
+    encode(entry, &bytes, &record);
+    uint64_t print = record_print(&record);
+    fr_writer_release(&bytes);
+    return print;
+}
+
 /* ---- feeding ---- */
 
 static struct fr_bytes keep(struct event_batch *batch, struct fr_bytes bytes)
@@ -329,20 +367,11 @@ static void put_record(struct world *world, struct event_batch *batch, const str
 {
     struct event *event = &batch->events[batch->len++];
     struct fr_writer bytes;
+    struct record record;
     struct reject reject;
 
     fr_writer_init(&bytes, 0);
-    if (entry->kind == ENTRY_POISON)
-        as_poison(&bytes, entry->reason);
-    else if (entry->offset % 2)
-        as_json(&bytes, entry);
-    else
-        as_protobuf(&bytes, entry);
-    struct record record = {.key = fr_bytes_of(entry->user),
-                            .has_key = true,
-                            .value = fr_written(&bytes),
-                            .has_value = entry->kind != ENTRY_POISON || strcmp(entry->reason, "null") != 0,
-                            .logged = entry->logged};
+    encode(entry, &bytes, &record);
     if (decoder_decode(world->decoder, &record, event, &reject)) {
         event->user = keep(batch, event->user);
         event->item = keep(batch, event->item);
@@ -356,27 +385,54 @@ static void put_record(struct world *world, struct event_batch *batch, const str
     }
     event->partition = world->parts[entry->partition].index;
     event->offset = entry->offset;
+    event->print = record_print(&record);
     fr_writer_release(&bytes);
     note_given(world, entry);
 }
 
-/* Records before `first` are gone: on from there, or not at all. */
-static bool passes_gap(struct world *world, struct event_batch *batch, int p)
+static bool halt(struct world *world, struct log_part *part, enum partition_state why)
+{
+    part->halted = true;
+    engine_partition_says(world->engine, part->index, why, part->end, -1);
+    return false;
+}
+
+/* Is the record applied last the one that stands there in the log? */
+static bool same_log(struct world *world, int p)
+{
+    uint64_t print;
+    int64_t last;
+
+    if (!engine_partition_print(world->engine, world->parts[p].index, &last, &print))
+        return true;
+    for (size_t i = 0; i < world->log_len; i++) {
+        const struct entry *entry = world->log[i];
+        if (entry->kind <= ENTRY_POISON && !entry->gone && entry->partition == p && entry->offset == last)
+            return world_print(entry) == print;
+    }
+    return true; /* no evidence */
+}
+
+/* May it be read on? What daemon/feed/verdict.c decides, of a log that is a list. */
+static bool may_go_on(struct world *world, struct event_batch *batch, int p)
 {
     struct log_part *part = &world->parts[p];
 
+    if (part->halted)
+        return false;
     if (part->cursor < 0) /* a log never read begins where it begins */
         part->cursor = part->first;
-    if (part->halted || part->cursor >= part->first)
-        return !part->halted;
-    if (!world->skip_gaps) {
-        part->halted = true;
-        engine_partition_says(world->engine, part->index, PARTITION_HALTED_GAP, part->end, -1);
-        return false;
-    }
+    if (part->cursor > part->end)
+        return halt(world, part, PARTITION_HALTED_TRUNCATED);
+    if (part->recreated && !same_log(world, p))
+        return halt(world, part, PARTITION_HALTED_OTHER_LOG);
+    if (part->cursor >= part->first)
+        return true;
+    if (!world->skip_gaps)
+        return halt(world, part, PARTITION_HALTED_GAP);
     part->cursor = part->first;
-    batch->events[batch->len++] = (struct event){
-        .kind = EVENT_POSITION, .partition = part->index, .offset = part->first, .logged = -1};
+    batch->events[batch->len++] =
+        (struct event){.kind = EVENT_HOLE, .partition = part->index, .offset = part->first, .logged = -1};
     note_given(world, keep_entry(world, &(struct entry){.kind = ENTRY_SKIP, .partition = p, .offset = part->first}));
     return true;
 }
@@ -406,11 +462,12 @@ size_t world_feed(struct world *world, size_t most)
     if (!batch)
         return 0;
     for (int p = 0; p < PARTITIONS_USED; p++)
-        open[p] = world->parts[p].end > 0 && knows_partition(world, p) && passes_gap(world, batch, p);
+        open[p] = (world->parts[p].end > 0 || world->parts[p].recreated) && knows_partition(world, p) &&
+                  may_go_on(world, batch, p);
     for (size_t i = 0; i < log_len && given < most && batch->len < EVENT_BATCH_MAX; i++) {
         const struct entry *entry = world->log[i];
         struct log_part *part = &world->parts[entry->partition];
-        if (entry->kind > ENTRY_POISON || !open[entry->partition] || entry->offset < part->cursor)
+        if (entry->kind > ENTRY_POISON || entry->gone || !open[entry->partition] || entry->offset < part->cursor)
             continue;
         put_record(world, batch, entry);
         part->cursor = entry->offset + 1;
@@ -429,7 +486,7 @@ bool world_feed_again(struct world *world, int partition, int64_t from)
         return true;
     for (size_t i = 0; i < world->log_len && batch->len < EVENT_BATCH_MAX; i++) {
         const struct entry *entry = world->log[i];
-        if (entry->kind <= ENTRY_POISON && entry->partition == partition && entry->offset >= from &&
+        if (entry->kind <= ENTRY_POISON && !entry->gone && entry->partition == partition && entry->offset >= from &&
             entry->offset < world->parts[partition].cursor && entry->offset >= world->parts[partition].first)
             put_record(world, batch, entry);
     }

@@ -31,7 +31,7 @@ enum { PARTITIONS_USED = ORACLE_PARTITIONS };
 #define WORLD_ZERO ((when_ms)20000 * 86400000)
 
 struct log_part {
-    bool known, halted;
+    bool known, halted, recreated;
     uint32_t index;  /* the engine's */
     int64_t first;   /* records before it are gone from Kafka */
     int64_t end;     /* offset of the next record to come */
@@ -80,6 +80,10 @@ void world_free(struct world *world);
 
 /* The log. The entry is copied; partition, offset and Kafka time are filled in. */
 struct entry *world_append(struct world *world, const struct entry *entry);
+
+/* The topic is deleted and made again, empty. */
+void world_recreate(struct world *world, int partition);
+uint64_t world_print(const struct entry *entry); /* of its record */
 
 /* Processes. */
 bool world_start(struct world *world); /* a refused start is no problem, but world->refused */
