@@ -230,7 +230,7 @@ static bool dies_well(const char *base, const char *folder, unsigned long nth, c
     char said[4000];
 
     fresh_copy(base, folder);
-    int code = nth ? run_self("then", folder, nth, said, sizeof(said)) : run_self("room", folder, 0, said, sizeof(said));
+    int code = run_self(nth ? "then" : "room", folder, nth, said, sizeof(said));
     if (code == EX_SOFTWARE && strstr(said, said_wanted) && recovers(folder))
         return true;
     fprintf(stderr, "allocation %lu: exit code %d, said '%.300s'\n", nth, code, said);

@@ -202,8 +202,11 @@ static void take(struct oracle *oracle, const struct entry *entry)
         return;
     }
     if (entry->kind == ENTRY_SKIP) {
-        oracle->skipped[entry->partition] += *next >= 0 && entry->offset > *next ? (uint64_t)(entry->offset - *next) : 0;
-        *next = entry->offset > *next ? entry->offset : *next;
+        if (entry->offset <= *next)
+            return;
+        if (*next >= 0) /* else that is where it begins */
+            oracle->skipped[entry->partition] += (uint64_t)(entry->offset - *next);
+        *next = entry->offset;
         return;
     }
     if (entry->offset < *next)

@@ -138,7 +138,7 @@ static void something(struct walk *walk, struct dice *dice)
         step(walk, "poison %s on=%d",
              ONE_OF(dice, "undecodable", "null", "user_id", "item_id", "value", "time"), partition);
     else if (what < 64)
-        step(walk, "at %lldh", dice->hours += 1 + (long long)roll(dice, chance(dice, 50) ? 2 : 60)); /* Kafka time rises */
+        step(walk, "at %lldh", dice->hours += 1 + (long long)roll(dice, chance(dice, 50) ? 2 : 60)); /* it rises */
     else if (what < 74)
         step(walk, "feed %d", 1 + (int)roll(dice, 6));
     else if (what < 81)

@@ -2,7 +2,7 @@
  * walk_test.c -- thousands of random walks, each compared with the oracle after every restart and at its end.
  *
  *     FRESHET_SEED     the first seed (1); with FRESHET_SEEDS unset, the only one
- *     FRESHET_SEEDS    how many (10,000; under a sanitizer 500)
+ *     FRESHET_SEEDS    how many (10,000; under a sanitizer 500; with FRESHET_LONG ten times as many)
  *
  * Walks run in a child process, so that one in which the engine dies of an assertion is a failure like any other. A failing walk
  * is made small (steps are left out while it still fails) and printed as a scenario, ready to be saved as a file here.
@@ -134,7 +134,8 @@ static void run_all(uint64_t first, uint64_t seeds)
 int main(void)
 {
     uint64_t first = number_of("FRESHET_SEED", 1);
-    uint64_t seeds = number_of("FRESHET_SEEDS", getenv("FRESHET_SEED") ? 1 : SEEDS);
+    uint64_t all = getenv("FRESHET_LONG") ? 10 * SEEDS : SEEDS;
+    uint64_t seeds = number_of("FRESHET_SEEDS", getenv("FRESHET_SEED") ? 1 : all);
     int status;
 
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -83,7 +83,9 @@ struct entry *world_append(struct world *world, const struct entry *entry);
 
 /* The topic is deleted and made again, empty. */
 void world_recreate(struct world *world, int partition);
-uint64_t world_print(const struct entry *entry); /* of its record */
+/* records.c: as a record of Kafka, which borrows from the entry and from `bytes`; and its fingerprint. */
+void world_record(const struct entry *entry, struct fr_writer *bytes, struct record *ret_record);
+uint64_t world_print(const struct entry *entry);
 
 /* Processes. */
 bool world_start(struct world *world); /* a refused start is no problem, but world->refused */
