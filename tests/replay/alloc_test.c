@@ -220,7 +220,7 @@ static void fresh_copy(const char *base, const char *folder)
 {
     char command[9000];
 
-    snprintf(command, sizeof(command), "rm -rf '%s' && cp -a '%s' '%s'", folder, base, folder);
+    snprintf(command, sizeof(command), "rm -rf '%s.0' && cp -a '%s.0' '%s.0'", folder, base, folder);
     if (system(command))
         exit(1);
 }

@@ -194,12 +194,12 @@ bool world_start(struct world *world)
 
     sim_log_forget();
     world->refused = (struct fr_err){0};
-    world->store = disk_plug_in(world->disk, &world->refused);
-    if (!world->store)
+    struct store *store = disk_open(world->disk, &world->refused);
+    if (!store)
         return true;
-    if (engine_open(&world->engine, &options, world->store, &world->refused)) {
+    if (engine_open(&world->engine, &options, store, &world->refused)) {
         world->engine = NULL;
-        world->store->ops->close(world->store);
+        disk_close(world->disk);
         return true;
     }
     world->refused = (struct fr_err){0};
@@ -239,7 +239,7 @@ bool world_stop(struct world *world)
     reader_free(world->reader);
     engine_free(world->engine);
     world->engine = NULL;
-    world->store->ops->close(world->store);
+    disk_close(world->disk);
     return true;
 }
 
@@ -247,18 +247,21 @@ bool world_crash(struct world *world, bool power_cut)
 {
     if (power_cut && world->on_rocks)
         return world_fails(world, "a power cut needs the store in memory");
-    if (world->engine) {
-        hear_claims(world);
-        disk_pull(world->disk);
-        may_freeze = true;
-        engine_stop(world->engine, NULL); /* of the dead: only their memory is given back */
-        reader_free(world->reader);
-        engine_free(world->engine);
-        world->engine = NULL;
-        world->store->ops->close(world->store);
+    if (!world->engine) { /* only the power is cut */
+        if (power_cut) {
+            struct store *before = disk_crash(world->disk, true);
+            before->ops->close(before);
+        }
+        return true;
     }
-    if (power_cut)
-        disk_power_cut(world->disk);
+    hear_claims(world);
+    struct store *old = disk_crash(world->disk, power_cut);
+    may_freeze = true;
+    engine_stop(world->engine, NULL); /* of the dead: only their memory is given back */
+    reader_free(world->reader);
+    engine_free(world->engine);
+    world->engine = NULL;
+    old->ops->close(old);
     return true;
 }
 

@@ -54,7 +54,6 @@ struct world {
 
     struct disk *disk;
     bool on_rocks;
-    struct store *store;
     struct engine *engine; /* NULL: no process */
     struct reader *reader;
     struct decoder *decoder;

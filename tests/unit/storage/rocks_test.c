@@ -3,6 +3,8 @@
  */
 #include <dirent.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "folder.h"
 #include "rocks_errors.h"
@@ -47,6 +49,33 @@ static void what_was_written_is_there_after_opening_again(void **state)
     store->ops->close(store);
     *state = store = open_folder();
     assert_holds(store, "", "b=2 c=3");
+}
+
+/*
+ * A killed process leaves its last writes to the kernel, unsynced. Opening puts them into a table, which is synced; so what
+ * is found at a start may be called durable at once (recover.c).
+ */
+static void what_a_killed_process_wrote_is_on_the_disk_once_it_is_opened_again(void **state)
+{
+    struct store *store = *state;
+    uint64_t bytes = 1;
+
+    assert_true(store->ops->number(store, "sst_bytes", &bytes));
+    assert_int_equal(bytes, 0);
+    store->ops->close(store);
+    pid_t child = fork();
+    if (child == 0) {
+        store = open_folder();
+        write_text(store, "a=1 b=2", NULL);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    *state = store = open_folder();
+    assert_holds(store, "", "a=1 b=2");
+    assert_true(store->ops->number(store, "sst_bytes", &bytes));
+    assert_true(bytes > 0);
 }
 
 static void a_second_opening_is_told_that_it_is_busy(void **state)
@@ -189,6 +218,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORE_CONTRACT(open_store, close_store),
         cmocka_unit_test_setup_teardown(what_was_written_is_there_after_opening_again, open_store, close_store),
+        cmocka_unit_test_setup_teardown(what_a_killed_process_wrote_is_on_the_disk_once_it_is_opened_again, open_store,
+                                        close_store),
         cmocka_unit_test_setup_teardown(a_second_opening_is_told_that_it_is_busy, open_store, close_store),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_an_error_not_an_abort, open_store, close_store),
         cmocka_unit_test_setup_teardown(a_damaged_table_file_is_corruption_at_reading, open_store, close_store),
