@@ -450,7 +450,8 @@ static bool run_verb(struct world *world, const struct verb *verb, const struct 
     if (words->len < verb->words_min || words->len > verb->words_max)
         return world_fails(world, "'%s' has too %s words", verb->name, words->len < verb->words_min ? "few" : "many");
     if (verb->needs == RUNNING && !world->engine)
-        return world_fails(world, "'%s' needs a running engine", verb->name);
+        return world_fails(world, "'%s' needs a running engine%s%s", verb->name,
+                           world->refused.code ? "; the start was refused: " : "", world->refused.text);
     if (verb->needs == STOPPED && world->engine)
         return world_fails(world, "the engine runs already");
     if (verb->catches_up && world->engine && !world->by_hand && !world_catch_up(world))
