@@ -242,16 +242,22 @@ static void task_begin(void)
     switch_to(choose());
 }
 
-struct fr_thread *__wrap_fr_thread_start(const char *name, void (*run)(void *arg), void *arg)
+static struct fr_thread *new_task(void (*run)(void *arg), void *arg)
 {
     int i = 1;
 
-    (void)name;
     while (i < TASKS_MAX && sim.tasks[i].used)
         i++;
     assert(i < TASKS_MAX && sim.current);
-    struct fr_thread *task = &sim.tasks[i];
-    *task = (struct fr_thread){.stack = stacks[i], .run = run, .arg = arg, .used = true, .deadline = NEVER};
+    sim.tasks[i] = (struct fr_thread){.stack = stacks[i], .run = run, .arg = arg, .used = true, .deadline = NEVER};
+    return &sim.tasks[i];
+}
+
+struct fr_thread *__wrap_fr_thread_start(const char *name, void (*run)(void *arg), void *arg)
+{
+    struct fr_thread *task = new_task(run, arg);
+
+    (void)name;
     getcontext(&task->context);
     task->context.uc_stack.ss_sp = task->stack;
     task->context.uc_stack.ss_size = STACK;
