@@ -320,6 +320,7 @@ void config_feed_options(const struct config *cfg, struct feed_options *ret_opti
         .on_gap_skip = cfg->feed.on_gap != 0,
         .cluster_any = cfg->feed.cluster != 0,
         .silence = cfg->feed.silence_ms,
+        .poison_max_percent = (unsigned)cfg->feed.poison_max_percent,
         .max_future = cfg->feed.max_future_ms,
         .weights = cfg->types,
         .weights_len = cfg->types_len,

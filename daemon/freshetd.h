@@ -42,6 +42,8 @@ void reload(struct freshetd *d);
 
 int start_lock(struct freshetd *d, struct fr_err *err);
 void stop_lock(struct freshetd *d);
+int start_box(struct freshetd *d, struct fr_err *err);
+void stop_box(struct freshetd *d);
 int start_admin(struct freshetd *d, struct fr_err *err);
 void stop_admin(struct freshetd *d);
 int start_broker(struct freshetd *d, struct fr_err *err);

@@ -29,6 +29,7 @@ static const struct step {
     enum exit_code io; /* what FR_IO means there: a disk that fails, or an address that cannot be had */
 } steps[] = {
     {"lock", start_lock, stop_lock, EXIT_DISK},           /* one daemon per data directory */
+    {"box", start_box, stop_box, EXIT_DISK},              /* which record crashed us, should one */
     {"admin", start_admin, stop_admin, EXIT_CONFIG},      /* HTTP: /startupz and /livez answer while state is loaded */
     {"broker", start_broker, stop_broker, EXIT_INTERNAL}, /* --dev: Kafka within this process */
     {"store", start_store, stop_store, EXIT_DISK},        /* RocksDB */

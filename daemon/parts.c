@@ -11,6 +11,7 @@
 #include "vitals.h"
 
 #include "freshet/crash.h"
+#include "freshet/blackbox.h"
 #include "freshet/log.h"
 
 enum { DEV_PARTITIONS = 32 };
@@ -23,6 +24,19 @@ int start_lock(struct freshetd *d, struct fr_err *err)
 void stop_lock(struct freshetd *d)
 {
     lock_release(d->lock);
+}
+
+int start_box(struct freshetd *d, struct fr_err *err)
+{
+    char path[4100];
+
+    snprintf(path, sizeof path, "%s/blackbox", d->cfg->store.path);
+    return fr_box_open(path, d->options.dev || d->options.rebuild, err);
+}
+
+void stop_box(struct freshetd *d)
+{
+    fr_box_close(d->exit_code == EXIT_DONE);
 }
 
 int start_admin(struct freshetd *d, struct fr_err *err)

@@ -18,6 +18,8 @@
 #include "freshet/alloc.h"
 #include "freshet/clock.h"
 
+enum { CRASH_STACK_BYTES = 64 << 10 };
+
 static _Atomic int state_now = FR_STARTING;
 
 void fr_state_set(enum fr_state state)
@@ -102,8 +104,14 @@ static void *begin(void *arg)
 {
     struct fr_thread *thread = arg;
 
+    /* So that a thread which has used up its stack can still say what it had in hand (blackbox.h). */
+    stack_t aside = {.ss_sp = fr_alloc(CRASH_STACK_BYTES), .ss_size = CRASH_STACK_BYTES}, before;
+
+    sigaltstack(&aside, &before);
     pthread_setname_np(pthread_self(), thread->name);
     thread->run(thread->arg);
+    sigaltstack(&before, NULL);
+    free(aside.ss_sp);
     return NULL;
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "engine_private.h"
+#include "freshet/blackbox.h"
 #include "freshet/crash.h"
 #include "freshet/defect.h"
 
@@ -46,6 +47,7 @@ static void fetch(struct engine *engine, const struct event *events, struct reso
     for (size_t i = 0; i < len; i++) {
         if (events[i].kind != EVENT_APPLY)
             continue;
+        fr_flight_of(events[i].partition, events[i].offset);
         resolved[i].user_hash = dict_hash(events[i].user);
         resolved[i].item_hash = dict_hash(events[i].item);
         dict_prefetch(engine->users, resolved[i].user_hash);
@@ -54,6 +56,7 @@ static void fetch(struct engine *engine, const struct event *events, struct reso
     for (size_t i = 0; i < len; i++) {
         if (events[i].kind != EVENT_APPLY)
             continue;
+        fr_flight_of(events[i].partition, events[i].offset);
         resolved[i].user = dict_find(engine->users, events[i].user, resolved[i].user_hash);
         resolved[i].item = dict_find(engine->items, events[i].item, resolved[i].item_hash);
         if (resolved[i].user != DICT_NONE)
@@ -66,6 +69,7 @@ static void fetch(struct engine *engine, const struct event *events, struct reso
         for (size_t i = 0; i < len; i++) {
             if (events[i].kind != EVENT_APPLY || resolved[i].user == DICT_NONE || resolved[i].item == DICT_NONE)
                 continue;
+            fr_flight_of(events[i].partition, events[i].offset);
             struct touch touch = touch_of(engine, resolved[i].user, resolved[i].item, &events[i]);
             for (size_t m = 0; m < engine->learners_len; m++)
                 if (engine->learners[m].ops->prepare)
@@ -344,6 +348,7 @@ void apply_batch(struct engine *engine, struct event_batch *batch)
 
         fetch(engine, events, resolved, len);
         for (uint32_t i = 0; i < len; i++) {
+            fr_flight_of(events[i].partition, events[i].offset);
             if (!advance(engine, &events[i]))
                 continue;
             if (events[i].kind == EVENT_APPLY)
@@ -353,6 +358,7 @@ void apply_batch(struct engine *engine, struct event_batch *batch)
         }
     }
     fr_crash_point("batch.applied");
+    fr_flight_over();
     publish_positions(engine);
     fr_crash_point("batch.published");
     count_batch(engine, batch);

@@ -175,7 +175,7 @@ static void open_series(struct engine *engine)
     engine->visible_series = FR_SERIES(FR_M_EVENT_TO_VISIBLE);
     engine->pause_series = FR_SERIES(FR_M_ENGINE_PAUSE);
     engine->evicted_series = FR_SERIES(FR_M_HISTORY_EVICTED);
-    static const char *const reasons[] = {"undecodable", "user_id", "item_id", "value", "time", "null", "capacity"};
+    static const char *const reasons[] = {"undecodable", "user_id", "item_id", "value", "time", "null", "capacity", "crash"};
     for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++) {
         fr_series(FR_M_EVENTS_REJECTED, reasons[i], "", "");
         fr_series(FR_M_DEAD_LETTERS, reasons[i], "", "");

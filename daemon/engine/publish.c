@@ -26,6 +26,7 @@ const char *partition_state_name(enum partition_state state)
         [PARTITION_HALTED_GAP] = "halted_gap",
         [PARTITION_HALTED_TRUNCATED] = "halted_truncated",
         [PARTITION_HALTED_OTHER_LOG] = "halted_other_log",
+        [PARTITION_HALTED_POISON] = "halted_poison",
         [PARTITION_HALTED_OTHER_CLUSTER] = "halted_other_cluster",
     };
 

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "assign.h"
+#include "freshet/blackbox.h"
 #include "freshet/clock.h"
 #include "freshet/crash.h"
 #include "freshet/defect.h"
@@ -44,6 +45,8 @@ void assignment_init(struct assignment *assignment, const struct feed_options *o
 void assignment_release(struct assignment *assignment)
 {
     assignment_attach(assignment, NULL);
+    for (size_t i = 0; i < assignment->len; i++)
+        free(assignment->partitions[i].breaker);
     free(assignment->partitions);
 }
 
@@ -180,6 +183,7 @@ bool assignment_take_up(struct assignment *assignment, size_t number)
                                   .last = -1,
                                   .consumed = fr_series(FR_M_EVENTS_CONSUMED, assignment->options->topic, text, "")};
     engine_partition_print(assignment->engine, index, &assigned->last, &assigned->print);
+    fr_box_passed(index, next);
     engine_partition_says(assignment->engine, index, PARTITION_WAITING, -1, -1);
     return true;
 }

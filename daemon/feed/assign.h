@@ -5,6 +5,7 @@
  *                              ^   ^                        |  |
  *                              |   '--- skipped the gap, ---'  '--another record at `last`--> HALTED_OTHER_LOG
  *                              |        topic gone
+ *                              |                               '--too much poison--> HALTED_POISON
  *                              '--- the old cluster again --- HALTED_OTHER_CLUSTER <--another cluster id-- any of these
  *
  * Invariant: all records of a partition below `next` have been given to the engine, and none from `next` on.
@@ -15,6 +16,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "breaker.h"
 #include "freshet/feed.h"
 #include "freshet/metric.h"
 
@@ -31,6 +33,7 @@ struct assigned {
     bool lost;     /* Kafka does not have `next` */
     bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
+    struct breaker *breaker;
     struct fr_series *consumed;
 };
 
@@ -69,6 +72,8 @@ struct assigned *assignment_at(struct assignment *assignment, int32_t number);
 bool assignment_wants(struct assignment *assignment, int32_t number, int64_t offset, uint64_t print);
 /* Whatever we hear next may be another log: it must prove itself again. */
 void assignment_doubt(struct assignment *assignment);
+/* Notes if the record just given was poison; too much of it halts the partition behind it. */
+void assignment_tastes(struct assignment *assignment, int32_t number, bool poison);
 /* Kafka no longer, or not yet, has the offset we want: settled at the next refresh. */
 void assignment_lost(struct assignment *assignment, int32_t number);
 /* The EVENT_POSITIONs and EVENT_HOLEs of what was chosen since the last call. */

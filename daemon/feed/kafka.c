@@ -19,6 +19,7 @@
 #include "dead_letters.h"
 #include "decode.h"
 #include "freshet/alloc.h"
+#include "freshet/blackbox.h"
 #include "freshet/life.h"
 #include "freshet/log.h"
 #include "settings.h"
@@ -160,6 +161,26 @@ static struct record record_of(const struct feed *feed, const rd_kafka_message_t
     };
 }
 
+/* True and false as of decoder_decode. The decoder does not see a record that crashes the process. */
+static bool decode_unless_convicted(struct feed *feed, const struct assigned *assigned, int64_t offset,
+                                    const struct record *record, struct event *event, struct reject *ret_reject)
+{
+    if (!fr_box_convicts(assigned->index, offset))
+        return decoder_decode(feed->decoder, record, event, ret_reject);
+    fr_log(FR_ERROR, "feed", "record.crashes",
+           FR_FIELDS(FR_TEXT("topic", feed->options.topic), FR_INT("offset", offset)),
+           "the process has crashed %d times with the record at %lld in hand; it is dead-lettered undecoded", FR_BOX_TIMES,
+           (long long)offset);
+    *event = (struct event){.kind = EVENT_REJECT, .logged = record->logged <= EVENT_WHEN_MAX ? record->logged : -1};
+    *ret_reject = (struct reject){.key = record->key,
+                                  .value = record->value,
+                                  .has_key = record->has_key,
+                                  .has_value = record->has_value,
+                                  .reason = "crash",
+                                  .message = FR_BYTES("the process crashed each time it had this record in hand")};
+    return false;
+}
+
 static void take_record(struct feed *feed, struct event_batch *batch, const rd_kafka_message_t *message)
 {
     struct assigned *assigned = assignment_at(&feed->assignment, message->partition);
@@ -175,7 +196,8 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
     if (!assignment_wants(&feed->assignment, message->partition, message->offset, print))
         return;
     event = &batch->events[batch->len++];
-    if (decoder_decode(feed->decoder, &record, event, &reject)) {
+    fr_flight_of(assigned->index, message->offset);
+    if (decode_unless_convicted(feed, assigned, message->offset, &record, event, &reject)) {
         if (record_misrouted(&record, event))
             fr_count(feed->misrouted, 1);
         keep_ids(batch, event);
@@ -187,6 +209,7 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
     } else {
         event->reject = keep_reject(batch, &reject);
     }
+    fr_flight_over();
     event->partition = assigned->index;
     event->offset = message->offset;
     event->print = print;
@@ -195,6 +218,7 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
     assigned->next = message->offset + 1;
     assigned->touched = true;
     assigned->read++;
+    assignment_tastes(&feed->assignment, message->partition, event->kind == EVENT_REJECT);
 }
 
 /* The end of the log: nothing below it is missing, which records alone do not tell (control records, compaction). */

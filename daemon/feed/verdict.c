@@ -7,6 +7,7 @@
  *     next > high                      the log ends before what comes next    HALTED_TRUNCATED, a person must decide
  *     next < low                       Kafka has deleted it unread            on_gap: HALTED_GAP, or EVENT_HOLE and go on
  *     another record at `last`         another log under the same name        HALTED_OTHER_LOG, a person must decide
+ *     too much of it is poison         rather the producer has changed        HALTED_POISON, until the next start
  *     another cluster id               other brokers under the same address   HALTED_OTHER_CLUSTER, all of them
  *     no record at `last` any more     deleted or compacted: no evidence      go on
  *     the same record at `last`        the log we know                        go on
@@ -46,6 +47,24 @@ bool assignment_wants(struct assignment *assignment, int32_t number, int64_t off
         }
     }
     return offset >= assigned->next;
+}
+
+/* ---- is it fit to be read? --------------------------------------------------------------------------------------- */
+
+void assignment_tastes(struct assignment *assignment, int32_t number, bool poison)
+{
+    struct assigned *assigned = &assignment->partitions[number];
+    unsigned percent = assignment->options->poison_max_percent;
+
+    if (!breaker_trips(&assigned->breaker, poison, percent))
+        return;
+    fr_log(FR_ERROR, "feed", "partition.poison", FR_FIELDS(PLACE(number), FR_INT("next", assigned->next)),
+           "more than %u percent of the last %d records are bad: has the producer changed its format? They are dead letters; "
+           "the partition is halted before %lld (a restart goes on, feed.poison_max_percent = 0 goes on for ever)",
+           percent, BREAKER_WINDOW, (long long)assigned->next);
+    halt(assignment, assigned, PARTITION_HALTED_POISON);
+    assignment->stale = true;
+    assignment->look_ns = 0;
 }
 
 /* ---- does it have what comes next? ------------------------------------------------------------------------------- */

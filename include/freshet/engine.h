@@ -70,6 +70,7 @@ enum partition_state {
     PARTITION_HALTED_GAP,           /* Kafka has deleted what comes next */
     PARTITION_HALTED_TRUNCATED,     /* the log ends before what comes next */
     PARTITION_HALTED_OTHER_LOG,     /* the record applied last is another one in this log */
+    PARTITION_HALTED_POISON,        /* too much of it cannot be applied */
     PARTITION_HALTED_OTHER_CLUSTER, /* the brokers belong to another cluster than the state */
     PARTITION_STATES
 };

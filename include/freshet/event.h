@@ -31,7 +31,7 @@ enum event_kind {
 struct reject {
     struct fr_bytes key, value;
     bool has_key, has_value; /* a null is not an empty run */
-    const char *reason;      /* literal, a metric label: "undecodable", "user_id", "item_id", "value", "time", "null", "capacity" */
+    const char *reason;      /* literal, a metric label: "undecodable", "user_id", "item_id", "value", "time", "null", "capacity", "crash" */
     struct fr_bytes message; /* for people: names the field and the limit */
 };
 

@@ -32,6 +32,7 @@ struct feed_options {
     when_ms start_time;    /* for FEED_TIME */
     bool on_gap_skip;      /* false: halt the partition and say so */
     bool cluster_any;      /* go on although the brokers belong to another cluster than the state */
+    unsigned poison_max_percent; /* of a partition's last 10,000 records; more halts it. 0: never */
     span_ms silence;       /* so long without a word although the log goes on: a new consumer */
     span_ms max_future;    /* past the record's Kafka timestamp */
     const struct feed_weight *weights; /* index = event.type; the engine's types are these plus "other" */

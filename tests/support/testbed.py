@@ -251,6 +251,9 @@ class Daemon:
     def start(self, **settings):
         """Starts it and waits until it is ready. settings: sar__similarity="cosine" and the like."""
         self.launch(**settings)
+        return self.connect()
+
+    def connect(self):
         self.addresses = self._read_addresses()
         self.channel = grpc.insecure_channel(self.addresses["grpc"], options=[("grpc.max_receive_message_length", 64 << 20)])
         self.admin_channel = grpc.insecure_channel(self.addresses["admin_grpc"])

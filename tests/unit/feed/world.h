@@ -29,28 +29,34 @@ enum { PRODUCE_MS = 20000, BROKER = 1 };
 struct world {
     rd_kafka_t *producer; /* also the home of the cluster */
     rd_kafka_mock_cluster_t *cluster;
-    char address[128];
+    char address[256];
     struct engine *engine;
     struct feed *feed;
 };
 
 static const struct feed_weight world_weights[] = {{"click", 1, false}, {"rating", 1, true}};
 
-static inline void world_open(struct world *world, int partitions)
+static inline void world_open_brokers(struct world *world, int partitions, int brokers)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    char text[200];
+    char text[200], number[8];
 
     fr_log_setup(getenv("FR_TEST_LOG") ? FR_DEBUG : FR_ERROR + 1, FR_LOG_JSON); /* faults are part of the tests; nobody need read them */
-    assert_int_equal(rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", text, sizeof(text)), RD_KAFKA_CONF_OK);
+    snprintf(number, sizeof(number), "%d", brokers);
+    assert_int_equal(rd_kafka_conf_set(conf, "test.mock.num.brokers", number, text, sizeof(text)), RD_KAFKA_CONF_OK);
     assert_int_equal(rd_kafka_conf_set(conf, "log_level", "0", text, sizeof(text)), RD_KAFKA_CONF_OK);
     *world = (struct world){.producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text))};
     assert_non_null(world->producer);
     world->cluster = rd_kafka_handle_mock_cluster(world->producer);
     snprintf(world->address, sizeof(world->address), "%s", rd_kafka_mock_cluster_bootstraps(world->cluster));
-    assert_int_equal(rd_kafka_mock_topic_create(world->cluster, TOPIC, partitions, 1), 0);
-    assert_int_equal(rd_kafka_mock_topic_create(world->cluster, LETTERS, 1, 1), 0);
+    assert_int_equal(rd_kafka_mock_topic_create(world->cluster, TOPIC, partitions, brokers), 0);
+    assert_int_equal(rd_kafka_mock_topic_create(world->cluster, LETTERS, 1, brokers), 0);
     world->engine = fake_engine_new();
+}
+
+static inline void world_open(struct world *world, int partitions)
+{
+    world_open_brokers(world, partitions, 1);
 }
 
 static inline struct feed_options world_options(void)
