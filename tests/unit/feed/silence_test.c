@@ -10,7 +10,13 @@
 
 #include "world.h"
 
-static _Atomic(rd_kafka_t *) polled, asleep; /* the handle polled last; the one that hears nothing */
+/* The handle polled last, and the one that hears nothing: by librdkafka's running numbers, for an address may come again. */
+static _Atomic int polled, asleep;
+
+static int number_of(const rd_kafka_t *rk)
+{
+    return atoi(strrchr(rd_kafka_name(rk), '-') + 1); /* "freshet#consumer-3" */
+}
 
 rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms)
 {
@@ -18,8 +24,8 @@ rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms)
 
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_consumer_poll");
-    atomic_store(&polled, rk);
-    if (rk != atomic_load(&asleep))
+    atomic_store(&polled, number_of(rk));
+    if (number_of(rk) != atomic_load(&asleep))
         return real(rk, timeout_ms);
     poll(NULL, 0, timeout_ms);
     return NULL;
