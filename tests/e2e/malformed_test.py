@@ -17,7 +17,7 @@ ROUND = 20000  # published, then waited for
 GOOD_EVERY = 10
 PARTITIONS = 4
 GOOD_MS = 1500000000000
-GROWTH_BYTES_MAX = 64 << 20
+GROWTH_BYTES_MAX = 32 << 20
 SEED = 20240607
 
 r = random.Random(SEED)
@@ -142,8 +142,8 @@ class Malformed(unittest.TestCase):
                 self.publish(kafka, topic, range(first, min(first + ROUND, MALFORMED)))
                 daemon.wait_applied(topic)
                 testbed.until(lambda: daemon.metrics().total("freshet_dead_letters_total") >= len(self.sent), "all are delivered")
-                sizes.append(daemon.metrics().value("process_resident_memory_bytes"))
-            metrics = daemon.metrics()
+                metrics = daemon.metrics()  # RocksDB's memtable fills up to its bound and is then written; that is no growth
+                sizes.append(metrics.value("process_resident_memory_bytes") - metrics.value("freshet_rocksdb_memtable_bytes"))
             for name in ("freshet_events_rejected_total", "freshet_dead_letters_total"):
                 found = {reason: metrics.value(name, reason=reason) for reason in self.reasons}
                 self.assertEqual(found, dict(self.reasons), name)
@@ -152,7 +152,7 @@ class Malformed(unittest.TestCase):
             self.assertEqual(dict(daemon.popular(k=1000)), {item: len(users) for item, users in self.good.items()})
             self.assertEqual(metrics.value("freshet_outbox_pending"), 0)
             growth = max(sizes[2:]) - sizes[1]
-            print(f"     {MALFORMED} malformed and {self.goods} good ones; resident MB: {[round(s / 1e6) for s in sizes]}")
+            print(f"     {MALFORMED} malformed and {self.goods} good ones; resident MB without the memtable: {[round(s / 1e6) for s in sizes]}")
             self.assertLess(growth, GROWTH_BYTES_MAX)
         self.compare(kafka, topic)
 
