@@ -104,6 +104,7 @@ struct config_host {
     /* feed_kafka_key_problem; NULL: [kafka] is not checked */
     const char *(*kafka_problem)(const char *key, const char *value, char *room, size_t room_len);
     const char *models; /* the names there are, with spaces between; NULL: recommend.default_model is not checked */
+    bool offline;       /* no Kafka is spoken to: it need not be named */
     bool own_broker;    /* --dev: bootstrap.servers must not be set; otherwise it must be */
 };
 void config_finish(struct config *cfg, const struct config_host *host);
@@ -117,6 +118,8 @@ void config_engine_options(const struct config *cfg, struct engine_options *ret_
 void config_feed_options(const struct config *cfg, struct feed_options *ret_options);
 void config_serve_options(const struct config *cfg, struct serve_options *ret_options);
 const char *config_brokers(const struct config *cfg); /* bootstrap.servers */
+/* store.backup_path, or what stands for it when it is empty: made in `room`. */
+const char *config_backup_path(const struct config *cfg, char *room, size_t room_len);
 /* earliest, latest, Unix milliseconds, 2026-11-23, 2026-11-23T10:11:12.123Z or +01:00 */
 bool config_start(const char *text, enum feed_start *ret_start, when_ms *ret_time);
 

@@ -11,6 +11,7 @@
 #include "config.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -196,7 +197,7 @@ static void check_kafka(struct config *cfg, const struct config_host *host)
     if (host->own_broker && brokers)
         config_problem(cfg, "%s: kafka.bootstrap.servers cannot be set with --dev, which brings a broker of its own",
                        brokers);
-    else if (!host->own_broker && !brokers)
+    else if (!host->own_broker && !host->offline && !brokers)
         config_problem(cfg, "kafka.bootstrap.servers is not set; for a broker to try things with there is --dev");
 }
 
@@ -309,6 +310,14 @@ void config_engine_options(const struct config *cfg, struct engine_options *ret_
         .default_model = cfg->recommend.default_model,
         .shape = cfg->shape.at,
     };
+}
+
+const char *config_backup_path(const struct config *cfg, char *room, size_t room_len)
+{
+    if (*cfg->store.backup_path)
+        return cfg->store.backup_path;
+    snprintf(room, room_len, "%s/backups", cfg->store.path);
+    return room;
 }
 
 void config_feed_options(const struct config *cfg, struct feed_options *ret_options)

@@ -9,6 +9,7 @@
 #include "options.h"
 
 #include "freshet/admin.h"
+#include "freshet/backup.h"
 #include "freshet/engine.h"
 #include "freshet/err.h"
 #include "freshet/feed.h"
@@ -16,6 +17,8 @@
 #include "freshet/store.h"
 
 enum exit_code { EXIT_DONE = 0, EXIT_USAGE = 2, EXIT_INTERNAL = 70, EXIT_DISK = 74, EXIT_HELD = 75, EXIT_CONFIG = 78 };
+
+struct window;
 
 struct freshetd {
     struct options options;
@@ -25,7 +28,10 @@ struct freshetd {
     struct admin *admin;
     struct feed_broker *broker;
     struct store *store;
+    uint64_t tried; /* number of the last backup that was fallen back to; 0: none */
     struct engine *engine;
+    struct backups *backups;
+    struct window *window;
     struct serve *serve;
     struct feed *feed;
     int exit_code;
@@ -52,6 +58,8 @@ int start_store(struct freshetd *d, struct fr_err *err);
 void stop_store(struct freshetd *d);
 int start_engine(struct freshetd *d, struct fr_err *err);
 void stop_engine(struct freshetd *d);
+int start_backups(struct freshetd *d, struct fr_err *err);
+void stop_backups(struct freshetd *d);
 int start_serve(struct freshetd *d, struct fr_err *err);
 void stop_serve(struct freshetd *d);
 int start_feed(struct freshetd *d, struct fr_err *err);

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "freshetd.h"
+#include "offline.h"
 #include "signals.h"
 
 #include "freshet/clock.h"
@@ -34,6 +35,7 @@ static const struct step {
     {"broker", start_broker, stop_broker, EXIT_INTERNAL}, /* --dev: Kafka within this process */
     {"store", start_store, stop_store, EXIT_DISK},        /* RocksDB */
     {"engine", start_engine, stop_engine, EXIT_DISK},     /* loads the state; its threads learn and checkpoint */
+    {"backups", start_backups, stop_backups, EXIT_DISK},  /* makes and verifies them while everything goes on */
     {"serve", start_serve, stop_serve, EXIT_CONFIG},      /* gRPC answers from it */
     {"feed", start_feed, stop_feed, EXIT_INTERNAL},       /* Kafka's records go to it */
 };
@@ -199,6 +201,10 @@ static int with_config(struct freshetd *d)
     fputs(config_problems(d->cfg), stderr);
     if (d->cfg->problems_len)
         goto done;
+    if (d->options.task == TASK_RESTORE || d->options.task == TASK_VERIFY) {
+        code = offline(d);
+        goto done;
+    }
     code = EXIT_DONE;
     if (d->options.task == TASK_CHECK_CONFIG)
         puts("the configuration is good");

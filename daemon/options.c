@@ -15,6 +15,7 @@ static const char help_head[] =
     "freshetd - learns from a Kafka topic, one event at a time, and recommends over gRPC\n"
     "\n"
     "usage: freshetd [--config FILE] [--set SECTION.KEY=VALUE]... [--dev] [--rebuild]\n"
+    "       freshetd --restore[=ID] | --verify[=ID] [--json]\n"
     "       freshetd --check-config | --print-config | --version | --help\n"
     "\n"
     "  --config FILE            read this file; otherwise " OPTIONS_DEFAULT_FILE " when it exists\n"
@@ -23,6 +24,10 @@ static const char help_head[] =
     "                           and holds at most 5 MiB a partition. State is kept under ./freshet-data, and only\n"
     "                           --config names a file\n"
     "  --rebuild                set the store aside as store.before-rebuild and replay from feed.start\n"
+    "  --restore[=ID]           put a backup in the place of the store, the newest good one unless told which; the old store is\n"
+    "                           set aside as store.damaged. For when no daemon runs: exit 75 when one does\n"
+    "  --verify[=ID]            read a backup back, all of them unless told which; exit 0, or 74 when one is damaged\n"
+    "  --json                   with these two: one JSON document on stdout\n"
     "  --check-config           say what is wrong with the configuration; exit 0 or 78\n"
     "  --print-config           show every value and where it comes from, secrets masked\n"
     "  --version                versions of this program and its libraries\n"
@@ -54,12 +59,15 @@ void options_help(void)
 
 bool options_read(struct options *ret_options, int argc, char **argv)
 {
-    enum { CONFIG = 'c', SET = 's', DEV = 'd', REBUILD = 'r', TASK = 1000 };
+    enum { CONFIG = 'c', SET = 's', DEV = 'd', REBUILD = 'r', JSON = 'j', TASK = 1000 };
     static const struct option known[] = {
         {"config", required_argument, NULL, CONFIG},
         {"set", required_argument, NULL, SET},
         {"dev", no_argument, NULL, DEV},
         {"rebuild", no_argument, NULL, REBUILD},
+        {"json", no_argument, NULL, JSON},
+        {"restore", optional_argument, NULL, TASK + TASK_RESTORE},
+        {"verify", optional_argument, NULL, TASK + TASK_VERIFY},
         {"check-config", no_argument, NULL, TASK + TASK_CHECK_CONFIG},
         {"print-config", no_argument, NULL, TASK + TASK_PRINT_CONFIG},
         {"print-docs", no_argument, NULL, TASK + TASK_DOCS},
@@ -79,9 +87,12 @@ bool options_read(struct options *ret_options, int argc, char **argv)
             options.dev = true;
         else if (option == REBUILD)
             options.rebuild = true;
-        else if (option >= TASK)
+        else if (option == JSON)
+            options.json = true;
+        else if (option >= TASK) {
             options.task = (enum options_task)(option - TASK);
-        else
+            options.backup = optarg;
+        } else
             goto refused; /* getopt has said why */
     }
     if (optind < argc) {

@@ -9,7 +9,7 @@
 
 #define OPTIONS_DEFAULT_FILE "/etc/freshet/freshet.conf"
 
-enum options_task { TASK_RUN, TASK_HELP, TASK_VERSION, TASK_DOCS, TASK_CHECK_CONFIG, TASK_PRINT_CONFIG };
+enum options_task { TASK_RUN, TASK_HELP, TASK_VERSION, TASK_DOCS, TASK_CHECK_CONFIG, TASK_PRINT_CONFIG, TASK_RESTORE, TASK_VERIFY };
 
 struct options {
     enum options_task task;
@@ -17,6 +17,8 @@ struct options {
     const char **settings; /* --set, in order */
     size_t settings_len;
     bool dev, rebuild;
+    const char *backup; /* of TASK_RESTORE and TASK_VERIFY: a number, "all"; NULL: not said */
+    bool json;          /* of the same */
 };
 
 /* False after a word on stderr about what is wrong: exit 2. */

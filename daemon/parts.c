@@ -6,9 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fallback.h"
 #include "freshetd.h"
 #include "lock.h"
 #include "vitals.h"
+#include "window.h"
 
 #include "freshet/crash.h"
 #include "freshet/blackbox.h"
@@ -86,7 +88,7 @@ void stop_broker(struct freshetd *d)
 /* --rebuild: the old store stays, under another name, until somebody removes it. */
 static int set_aside(const char *store, struct fr_err *err)
 {
-    char aside[4200];
+    char aside[PATH_ROOM + 32];
 
     snprintf(aside, sizeof aside, "%s.before-rebuild", store);
     if (access(store, F_OK) != 0)
@@ -100,38 +102,70 @@ static int set_aside(const char *store, struct fr_err *err)
     return FR_OK;
 }
 
-int start_store(struct freshetd *d, struct fr_err *err)
+/* ---- the store, and the state in it; either may turn out to be damaged ----------------------------------------- */
+
+static int open_store(struct freshetd *d, struct fr_err *err)
 {
-    char path[4100];
+    char path[PATH_ROOM];
     struct store_rocks_options options = {.path = path};
-    int status = FR_OK;
+    int status;
 
     snprintf(path, sizeof path, "%s/store", d->cfg->store.path);
-    if (d->options.rebuild)
-        status = set_aside(path, err);
-    if (status == FR_OK)
-        status = store_rocks_open(&d->store, &options, err);
+    status = store_rocks_open(&d->store, &options, err);
     if (status == FR_OK)
         vitals_store_start(d->store);
     return status;
 }
 
+static int open_again(struct freshetd *d, int status, struct fr_err *err)
+{
+    while (status == FR_CORRUPT && (status = fall_back(d, err)) == FR_OK)
+        status = open_store(d, err);
+    return status;
+}
+
+int start_store(struct freshetd *d, struct fr_err *err)
+{
+    char path[PATH_ROOM];
+    bool finished;
+    int status = backup_restore_finish(d->cfg->store.path, &finished, err);
+
+    snprintf(path, sizeof path, "%s/store", d->cfg->store.path);
+    if (status == FR_OK)
+        status = d->options.rebuild ? set_aside(path, err) : restore_missing(d, path, err);
+    return status == FR_OK ? open_again(d, open_store(d, err), err) : status;
+}
+
 void stop_store(struct freshetd *d)
 {
+    if (!d->store) /* it was damaged, and nothing came in its place */
+        return;
     vitals_store_stop(d->store);
     d->store->ops->close(d->store);
+    d->store = NULL;
     fr_crash_point("stop.closed");
 }
 
-int start_engine(struct freshetd *d, struct fr_err *err)
+static int open_engine(struct freshetd *d, struct fr_err *err)
 {
     struct engine_options options;
-    int status;
 
     config_engine_options(d->cfg, &options);
     options.forget_positions = d->options.dev;
     options.memory_held = vitals_resident;
-    status = engine_open(&d->engine, &options, d->store, err);
+    return engine_open(&d->engine, &options, d->store, err);
+}
+
+int start_engine(struct freshetd *d, struct fr_err *err)
+{
+    int status;
+
+    while ((status = open_engine(d, err)) == FR_CORRUPT) {
+        stop_store(d);
+        status = open_again(d, FR_CORRUPT, err);
+        if (status != FR_OK)
+            break;
+    }
     if (status != FR_OK)
         return status;
     status = engine_start(d->engine, err);
@@ -152,6 +186,38 @@ void stop_engine(struct freshetd *d)
     engine_free(d->engine);
 }
 
+/* ---- around it ------------------------------------------------------------------------------------------------- */
+
+static int snapshot(void *context, const char *path, const _Atomic bool *stop, struct fr_err *err)
+{
+    return engine_snapshot(context, path, stop, err);
+}
+
+int start_backups(struct freshetd *d, struct fr_err *err)
+{
+    char room[PATH_ROOM], frozen[PATH_ROOM];
+    struct backups_options options = {
+        .path = config_backup_path(d->cfg, room, sizeof room),
+        .version = FRESHET_VERSION,
+        .keep = (uint32_t)d->cfg->store.backups_keep,
+        .frozen = frozen,
+        .snapshot = snapshot,
+        .context = d->engine,
+    };
+
+    (void)err;
+    snprintf(frozen, sizeof frozen, "%s/store.frozen", d->cfg->store.path);
+    d->backups = backups_start(&options);
+    d->window = window_start(d->backups, d->engine);
+    return FR_OK;
+}
+
+void stop_backups(struct freshetd *d)
+{
+    window_stop(d->window);
+    backups_stop(d->backups);
+}
+
 int start_serve(struct freshetd *d, struct fr_err *err)
 {
     struct serve_options options;
@@ -159,6 +225,7 @@ int start_serve(struct freshetd *d, struct fr_err *err)
     config_serve_options(d->cfg, &options);
     options.version = FRESHET_VERSION;
     options.brokers = config_brokers(d->cfg);
+    options.backups = d->backups;
     return serve_start(&d->serve, &options, d->engine, err);
 }
 

@@ -16,7 +16,8 @@ extern char **environ;
 struct config *read_config(const struct freshetd *d)
 {
     struct config *cfg = config_new();
-    struct config_host host = {.kafka_problem = feed_kafka_key_problem, .own_broker = d->options.dev};
+    struct config_host host = {.kafka_problem = feed_kafka_key_problem, .own_broker = d->options.dev,
+                               .offline = d->options.task == TASK_RESTORE || d->options.task == TASK_VERIFY};
     const char *file = d->options.config;
     struct fr_writer models;
 

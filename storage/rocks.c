@@ -11,6 +11,7 @@
 #include "rocks_errors.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,11 @@ enum fr_status rocks_error_code(const char *text)
     if (begins(text, "Invalid argument") || begins(text, "Not implemented"))
         return FR_INVALID;
     return FR_IO;
+}
+
+bool rocks_error_lacks_file(const char *text)
+{
+    return strstr(text, "No such file or directory");
 }
 
 /* Takes the text. */
@@ -249,6 +255,25 @@ static bool rocks_number(struct store *store, const char *name, uint64_t *ret_va
     return false;
 }
 
+/* Flushed first, so that the copy needs nothing of the write-ahead log; the log is synced before, because the flush begins
+ * another one. Tables are hard links, the rest is small. */
+static int rocks_snapshot(struct store *store, const char *path, struct fr_err *err)
+{
+    struct rocks *rocks = (struct rocks *)store;
+    char *text = NULL;
+    rocksdb_checkpoint_t *checkpoint;
+
+    rocksdb_flush_wal(rocks->db, 1, &text);
+    if (text)
+        return fail(err, text, "sync the store");
+    checkpoint = rocksdb_checkpoint_object_create(rocks->db, &text);
+    if (text)
+        return fail(err, text, "begin a copy of the store");
+    rocksdb_checkpoint_create(checkpoint, path, 0, &text);
+    rocksdb_checkpoint_object_destroy(checkpoint);
+    return text ? fail(err, text, "copy the store") : FR_OK;
+}
+
 /* ---- opening and closing ---- */
 
 static void rocks_close(struct store *store)
@@ -278,6 +303,7 @@ static const struct store_ops rocks_ops = {
     .next = rocks_next,
     .iter_close = rocks_iter_close,
     .number = rocks_number,
+    .snapshot = rocks_snapshot,
 };
 
 static rocksdb_options_t *options_new(bool compressed)
@@ -318,21 +344,56 @@ static rocksdb_t *open_with(const char *path, bool compressed, char **text)
     return db;
 }
 
+enum found { NOTHING, A_DATABASE, ONE_WITHOUT_HEAD };
+
+/* A database without CURRENT is a new one to RocksDB, which then throws away the files it finds. Ours has had one since its first
+ * opening, which, if killed, leaves MANIFEST-000001 and no table. */
+static enum found look_into(const char *path)
+{
+    enum found found = NOTHING;
+    DIR *dir = opendir(path);
+
+    for (struct dirent *entry; dir && found != A_DATABASE && (entry = readdir(dir));)
+        if (!strcmp(entry->d_name, "CURRENT"))
+            found = A_DATABASE;
+        else if ((begins(entry->d_name, "MANIFEST-") && strcmp(entry->d_name, "MANIFEST-000001")) ||
+                 strstr(entry->d_name, ".sst"))
+            found = ONE_WITHOUT_HEAD;
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+/* What a database cannot be opened for, if not the disk's or another process's doing, is damage. */
+static int open_failed(const char *path, char *text, bool is_database, struct fr_err *err)
+{
+    bool lacks_file = rocks_error_lacks_file(text);
+    int status = fail(err, text, "open it");
+
+    if (is_database && (lacks_file || status == FR_INVALID || status == FR_NOT_FOUND))
+        status = FR_CORRUPT;
+    if (err)
+        err->code = (enum fr_status)status;
+    fr_while(err, "store '%s': ", path);
+    return status;
+}
+
 int store_rocks_open(struct store **ret_store, const struct store_rocks_options *options, struct fr_err *err)
 {
     char *text = NULL;
-    rocksdb_t *db = open_with(options->path, true, &text);
+    rocksdb_t *db;
+    enum found found = look_into(options->path);
 
+    if (found == ONE_WITHOUT_HEAD)
+        return fr_fail(err, FR_CORRUPT, "store '%s': it has files of a database, but CURRENT is gone", options->path);
+    db = open_with(options->path, true, &text);
     if (text && strstr(text, "not linked with the binary")) { /* a library without lz4 */
         rocksdb_free(text);
         text = NULL;
         db = open_with(options->path, false, &text);
     }
-    if (text) {
-        int status = fail(err, text, "open it");
-        fr_while(err, "store '%s': ", options->path);
-        return status;
-    }
+    if (text)
+        return open_failed(options->path, text, found == A_DATABASE, err);
     struct rocks *rocks = fr_zalloc(1, sizeof(*rocks));
     rocks->store.ops = &rocks_ops;
     rocks->db = db;

@@ -2,8 +2,11 @@
 #ifndef FR_ROCKS_ERRORS_H
 #define FR_ROCKS_ERRORS_H
 
+#include <stdbool.h>
+
 #include "freshet/err.h"
 
 enum fr_status rocks_error_code(const char *text);
+bool rocks_error_lacks_file(const char *text); /* a file that must be there is not */
 
 #endif

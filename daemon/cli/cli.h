@@ -2,7 +2,7 @@
  * cli.h -- what the verbs of `freshet` share.
  *
  *     main.c      the table of verbs                 options.c  one table of options per verb, --help made from it
- *     ask.c       recommend similar popular user item  operate.c  status checkpoint
+ *     ask.c       recommend similar popular user item  operate.c  status checkpoint   backups.c  backup verify restore
  *     publish.c   file -> Kafka                      formats.c  lines of the known formats -> events
  *     rpc.c       one unary call                     table.c json.c titles.c progress.c   what people and programs see
  */
@@ -61,6 +61,11 @@ struct common common_defaults(void);
     {"output", 'o', OPTION_TEXT, &(common).output, "table|json", "for people or for programs (default table)"},        \
     {                                                                                                                  \
         "timeout", 0, OPTION_COUNT, &(common).timeout_ms, "MS", "give up after this long (default 10000)"              \
+    }
+#define OUTPUT_ROWS_LONG(common)                                                                                        \
+    {"output", 'o', OPTION_TEXT, &(common).output, "table|json", "for people or for programs (default table)"},        \
+    {                                                                                                                  \
+        "timeout", 0, OPTION_COUNT, &(common).timeout_ms, "MS", "give up waiting after this long (default an hour)"    \
     }
 #define TITLES_ROW(common) {"titles", 0, OPTION_TEXT, &(common).titles, "FILE", "item<TAB>title lines, shown beside item ids"}
 bool common_json(const struct common *common);
@@ -125,5 +130,8 @@ int verb_user(int argc, char **argv);
 int verb_item(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_checkpoint(int argc, char **argv);
+int verb_backup(int argc, char **argv);
+int verb_verify(int argc, char **argv);
+int verb_restore(int argc, char **argv);
 
 #endif

@@ -26,7 +26,7 @@
 #include "freshet/log.h"
 #include "freshet/metric.h"
 
-enum { RETRY_FIRST_MS = 100, RETRY_LAST_MS = 5000, IDLE_MS = 2000 };
+enum { RETRY_FIRST_MS = 100, RETRY_LAST_MS = 5000, IDLE_MS = 2000, STOP_LOOK_MS = 100 };
 
 /* Writing and syncing fail and recover each on its own. */
 struct trouble {
@@ -48,6 +48,10 @@ struct checkpoint {
     uint64_t job_number;
     uint64_t given_ns; /* when the last journal was given */
     bool job_hurried, hurried, sync_asked, stop;
+    enum { COPY_NONE, COPY_ASKED, COPY_BEGUN, COPY_DONE } copy; /* of the store, to copy_to */
+    const char *copy_to;
+    int copy_status;
+    struct fr_err copy_err;
     uint64_t written, synced; /* numbers of journals */
     struct checkpoint_figures figures;
 
@@ -232,9 +236,52 @@ static void sync_written(struct checkpoint *checkpoint)
     fr_crash_point("sync.told");
 }
 
+/* ---- a copy of the store ---- */
+
+static void copy_store(struct checkpoint *checkpoint, const char *path)
+{
+    struct fr_err err = {0};
+
+    fr_pulse_beat(checkpoint->pulse);
+    int status = checkpoint->store->ops->snapshot(checkpoint->store, path, &err);
+    fr_pulse_beat(checkpoint->pulse);
+    pthread_mutex_lock(&checkpoint->lock);
+    checkpoint->copy = COPY_DONE;
+    checkpoint->copy_status = status;
+    checkpoint->copy_err = err;
+    pthread_cond_broadcast(&checkpoint->changed);
+    pthread_mutex_unlock(&checkpoint->lock);
+}
+
+int checkpoint_snapshot(struct checkpoint *checkpoint, const char *path, const _Atomic bool *stop, struct fr_err *err)
+{
+    int status;
+
+    if (!checkpoint->store->ops->snapshot)
+        return fr_fail(err, FR_INVALID, "this store cannot be copied");
+    pthread_mutex_lock(&checkpoint->lock);
+    assert(checkpoint->copy == COPY_NONE);
+    checkpoint->copy = COPY_ASKED;
+    checkpoint->copy_to = path;
+    pthread_cond_broadcast(&checkpoint->changed);
+    while (checkpoint->copy == COPY_BEGUN ||
+           (checkpoint->copy == COPY_ASKED && !checkpoint->stop && !(stop && atomic_load(stop))))
+        wait_ms(checkpoint, STOP_LOOK_MS);
+    if (checkpoint->copy == COPY_ASKED) {
+        status = fr_fail(err, FR_CLOSED, "the daemon is stopping");
+    } else {
+        status = checkpoint->copy_status;
+        if (err)
+            *err = checkpoint->copy_err;
+    }
+    checkpoint->copy = COPY_NONE;
+    pthread_mutex_unlock(&checkpoint->lock);
+    return status;
+}
+
 /* ---- the loop ---- */
 
-enum step { WAIT, WRITE, SYNC, END };
+enum step { WAIT, WRITE, SYNC, COPY, END };
 
 /* What to do next; under lock. */
 static enum step next_step(struct checkpoint *checkpoint)
@@ -243,6 +290,8 @@ static enum step next_step(struct checkpoint *checkpoint)
 
     if (checkpoint->lost)
         return END;
+    if (checkpoint->copy == COPY_ASKED && !checkpoint->stop)
+        return COPY;
     if (unsynced && checkpoint->sync_asked)
         return SYNC;
     if (checkpoint->job)
@@ -291,6 +340,14 @@ static void run(void *arg)
             sync_written(checkpoint);
             pthread_mutex_lock(&checkpoint->lock);
             break;
+        case COPY: {
+            const char *path = checkpoint->copy_to;
+            checkpoint->copy = COPY_BEGUN;
+            pthread_mutex_unlock(&checkpoint->lock);
+            copy_store(checkpoint, path);
+            pthread_mutex_lock(&checkpoint->lock);
+            break;
+        }
         case END:
             going = false;
             break;

@@ -12,6 +12,7 @@
 #ifndef FR_CHECKPOINT_H
 #define FR_CHECKPOINT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,6 +52,11 @@ struct checkpoint_figures {
     uint64_t bytes_total, events_errors;
 };
 void checkpoint_figures(struct checkpoint *checkpoint, struct checkpoint_figures *ret_figures);
+
+/* Makes `path` a copy of the store as of the last journal written (store_ops.snapshot), on the checkpoint's thread, between two
+ * journals; waits for it. FR_CLOSED once it is stopping, or if `stop` (may be NULL) becomes true before it has begun. Thread: any,
+ * one at a time. */
+int checkpoint_snapshot(struct checkpoint *checkpoint, const char *path, const _Atomic bool *stop, struct fr_err *err);
 
 /* ---- loading, before the threads start -------------------------------------------------------------------- */
 

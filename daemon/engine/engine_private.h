@@ -39,6 +39,7 @@ struct partition {
     /* the checkpoint's thread writes */
     _Atomic int64_t durable;
     /* feed writes */
+    _Atomic int64_t low;
     _Atomic int64_t end, oldest, caught_up; /* caught_up: wall time when nothing was left to apply; 0: never yet */
     _Atomic int state;
     /* engine's thread only */

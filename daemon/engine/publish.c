@@ -66,6 +66,7 @@ struct partition *partition_make(struct engine *engine, uint32_t index, const ch
     atomic_init(&partition->end, -1);
     atomic_init(&partition->oldest, -1);
     atomic_init(&partition->last_logged, -1);
+    atomic_init(&partition->low, -1);
     atomic_init(&partition->unsaved, true); /* its index must reach the store */
     partition->position = partition->newest = partition->last = -1;
     make_series(partition);
@@ -140,6 +141,11 @@ void engine_cluster_set(struct engine *engine, const char *id)
     snprintf(engine->cluster, sizeof(engine->cluster), "%s", id);
     atomic_store(&engine->cluster_unsaved, true);
     pthread_mutex_unlock(&engine->lock);
+}
+
+void engine_partition_low(struct engine *engine, uint32_t index, int64_t low)
+{
+    atomic_store_explicit(&partition_at(engine, index)->low, low, memory_order_relaxed);
 }
 
 void publish_positions(struct engine *engine)
@@ -356,6 +362,13 @@ bool engine_checkpoint_done(struct engine *engine, uint64_t ticket, struct engin
     return done;
 }
 
+int engine_snapshot(struct engine *engine, const char *path, const _Atomic bool *stop, struct fr_err *err)
+{
+    if (atomic_load(&engine->holds) & 1U << HOLD_DISK)
+        return fr_fail(err, FR_FULL, "the disk is too full: nothing is written to it");
+    return checkpoint_snapshot(engine->checkpoint, path, stop, err);
+}
+
 /* ---- staleness and status; thread: any ---- */
 
 /*
@@ -411,6 +424,8 @@ static void partition_tell(const struct engine *engine, const struct partition *
     ret->applied = atomic_load_explicit(&partition->next, memory_order_acquire);
     ret->end = atomic_load_explicit(&partition->end, memory_order_relaxed);
     ret->lag = ret->end < 0 ? -1 : ret->end > ret->applied ? ret->end - (ret->applied < 0 ? 0 : ret->applied) : 0;
+    ret->low = atomic_load_explicit(&partition->low, memory_order_relaxed);
+    ret->newest = atomic_load_explicit(&partition->last_logged, memory_order_relaxed);
     ret->lag_seconds = partition_staleness(engine, partition, fr_wall_ms());
 }
 

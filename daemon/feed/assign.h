@@ -52,6 +52,7 @@ struct assignment {
     bool refused;     /* said that Kafka refuses to describe the topic */
     bool foreign;     /* the brokers belong to another cluster: nothing is read */
     uint64_t look_ns; /* when to ask for metadata again */
+    uint64_t lows_ns; /* when to ask for the oldest offsets again */
     unsigned wait_ms; /* while there is no topic */
     bool answered;    /* the last refresh asked for metadata, and Kafka answered */
 };
@@ -80,6 +81,8 @@ void assignment_lost(struct assignment *assignment, int32_t number);
 void assignment_tell(struct assignment *assignment, struct event_batch *batch);
 /* Tells the engine of those touched since the last report, or of all. */
 void assignment_report(struct assignment *assignment, bool all);
+/* lows.c: when it is time, asks Kafka for the oldest offsets it holds, and tells the engine. */
+void assignment_lows(struct assignment *assignment, uint64_t now_ns);
 /* Asks Kafka: is there more than we were given? */
 bool assignment_behind(struct assignment *assignment);
 

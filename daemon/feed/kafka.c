@@ -353,6 +353,7 @@ static void consume_once(struct feed *feed)
         assignment_doubt(&feed->assignment);
     }
     assignment_refresh(&feed->assignment, now_ns);
+    assignment_lows(&feed->assignment, now_ns);
     if (feed->assignment.answered)
         client_reached(&feed->client);
     batch = engine_batch_take(feed->engine, TAKE_TIMEOUT_MS);

@@ -14,6 +14,7 @@
 
 #include <freshet/v1/admin.pb-c.h>
 
+#include "answer_backups.h"
 #include "check.h"
 #include "freshet/life.h"
 #include "wire.h"
@@ -51,17 +52,6 @@ void question_release(struct question *question)
     fr_arena_release(&question->arena);
 }
 
-/* `len` structs in one run, and the array of pointers to them that protobuf-c wants. */
-static void *rooms(struct fr_arena *arena, size_t len, size_t size, void *ret_pointers)
-{
-    char *structs = fr_arena_take(arena, len * size), **pointers = fr_arena_take(arena, len * sizeof(*pointers));
-
-    for (size_t i = 0; i < len; i++)
-        pointers[i] = structs + i * size;
-    memcpy(ret_pointers, &pointers, sizeof(pointers));
-    return structs;
-}
-
 static void say(struct question *question, const ProtobufCMessage *message, struct answer *answer)
 {
     answer->code = RPC_CODE_OK;
@@ -73,7 +63,7 @@ static void say(struct question *question, const ProtobufCMessage *message, stru
 
 static Freshet__V1__Position **positions_of(struct fr_arena *arena, const struct position *positions, size_t len)
 {
-    Freshet__V1__Position **pointers, *room = rooms(arena, len, sizeof(*room), &pointers);
+    Freshet__V1__Position **pointers, *room = wire_rooms(arena, len, sizeof(*room), &pointers);
 
     for (size_t i = 0; i < len; i++) {
         freshet__v1__position__init(&room[i]);
@@ -99,7 +89,7 @@ static Freshet__V1__AsOf *as_of(struct fr_arena *arena, const struct reader *rea
 
 static Freshet__V1__Reason **reasons_of(struct fr_arena *arena, const struct why *reasons, size_t len)
 {
-    Freshet__V1__Reason **pointers, *room = rooms(arena, len, sizeof(*room), &pointers);
+    Freshet__V1__Reason **pointers, *room = wire_rooms(arena, len, sizeof(*room), &pointers);
 
     for (size_t i = 0; i < len; i++) {
         freshet__v1__reason__init(&room[i]);
@@ -111,7 +101,7 @@ static Freshet__V1__Reason **reasons_of(struct fr_arena *arena, const struct why
 
 static Freshet__V1__Recommendation **recommendations_of(struct fr_arena *arena, const struct recommendation_list *list)
 {
-    Freshet__V1__Recommendation **pointers, *room = rooms(arena, list->len, sizeof(*room), &pointers);
+    Freshet__V1__Recommendation **pointers, *room = wire_rooms(arena, list->len, sizeof(*room), &pointers);
 
     for (size_t i = 0; i < list->len; i++) {
         const struct recommended *item = &list->items[i];
@@ -213,7 +203,7 @@ static void answer_similar(struct answerer *answerer, struct question *question,
         refuse_status(answer, status, &err);
         return;
     }
-    room = rooms(&question->arena, list.len, sizeof(*room), &response.neighbours);
+    room = wire_rooms(&question->arena, list.len, sizeof(*room), &response.neighbours);
     for (size_t i = 0; i < list.len; i++) {
         freshet__v1__neighbour__init(&room[i]);
         room[i].id = wire_data(list.neighbours[i].id);
@@ -269,7 +259,7 @@ static void answer_get_user(struct answerer *answerer, struct question *question
         refuse_status(answer, status, &err);
         return;
     }
-    room = rooms(&question->arena, facts.affinities_len, sizeof(*room), &response.affinities);
+    room = wire_rooms(&question->arena, facts.affinities_len, sizeof(*room), &response.affinities);
     for (size_t i = 0; i < facts.affinities_len; i++) {
         freshet__v1__affinity__init(&room[i]);
         room[i].item_id = wire_data(facts.affinities[i].item);
@@ -323,7 +313,7 @@ static bool read_nothing(struct check *check, const void *message)
 
 static Freshet__V1__PartitionStatus **partitions_of(struct fr_arena *arena, const struct engine_status *status)
 {
-    Freshet__V1__PartitionStatus **pointers, *room = rooms(arena, status->partitions_len, sizeof(*room), &pointers);
+    Freshet__V1__PartitionStatus **pointers, *room = wire_rooms(arena, status->partitions_len, sizeof(*room), &pointers);
 
     for (size_t i = 0; i < status->partitions_len; i++) {
         const struct partition_status *partition = &status->partitions[i];
@@ -383,6 +373,11 @@ static void answer_checkpoint(struct answerer *answerer, struct question *questi
     say(question, &response.base, answer);
 }
 
+static void answer_backups(struct answerer *answerer, struct question *question, struct answer *answer)
+{
+    backups_answer(answerer->limits->backups, question, answer);
+}
+
 /* ---- all of them ---- */
 
 static const struct kind {
@@ -398,6 +393,9 @@ static const struct kind {
     [RPC_GET_ITEM] = {&freshet__v1__get_item_request__descriptor, read_get_item, answer_get_item, true},
     [RPC_GET_STATUS] = {&freshet__v1__get_status_request__descriptor, read_nothing, answer_get_status, false},
     [RPC_CHECKPOINT] = {&freshet__v1__checkpoint_request__descriptor, read_nothing, answer_checkpoint, false},
+    [RPC_BACKUP] = {&freshet__v1__backup_request__descriptor, read_nothing, answer_backups, false},
+    [RPC_LIST_BACKUPS] = {&freshet__v1__list_backups_request__descriptor, read_nothing, answer_backups, false},
+    [RPC_VERIFY_BACKUP] = {&freshet__v1__verify_backup_request__descriptor, read_verify_backup, answer_backups, false},
 };
 
 /* What a request within its limits can need, with room for one somewhat beyond, which deserves to hear which limit. */
@@ -429,13 +427,15 @@ bool question_read(struct answerer *answerer, struct question *question, enum rp
         return false;
     if (rpc == RPC_CHECKPOINT)
         question->ticket = engine_checkpoint_ask(answerer->engine);
-    return true;
+    return backups_begin(answerer->limits->backups, question, ret_answer);
 }
 
 bool question_ready(struct answerer *answerer, struct question *question)
 {
     if (question->rpc == RPC_CHECKPOINT)
         return engine_checkpoint_done(answerer->engine, question->ticket, NULL);
+    if (question->rpc == RPC_BACKUP || question->rpc == RPC_VERIFY_BACKUP)
+        return backups_done(answerer->limits->backups, question->ticket);
     while (question->reached < question->not_before_len) {
         const struct position_asked *position = &question->not_before[question->reached];
         if (!engine_reached(answerer->engine, position->topic, position->partition, position->next))
@@ -443,6 +443,20 @@ bool question_ready(struct answerer *answerer, struct question *question)
         question->reached++; /* positions only grow */
     }
     return true;
+}
+
+const char *question_unready(const struct question *question)
+{
+    switch (question->rpc) {
+    case RPC_CHECKPOINT:
+        return "the checkpoint was not done";
+    case RPC_BACKUP:
+        return "the backup goes on, but was not done";
+    case RPC_VERIFY_BACKUP:
+        return "the verification goes on, but was not done";
+    default:
+        return "not_before was not reached";
+    }
 }
 
 void question_answer(struct answerer *answerer, struct question *question, struct answer *ret_answer)

@@ -34,7 +34,8 @@ struct question { /* a zeroed one is empty and may be read into again and again 
     } *not_before;
     size_t not_before_len, reached; /* the first `reached` of them have been reached */
     uint32_t max_staleness_ms;
-    uint64_t ticket; /* of a checkpoint */
+    uint64_t ticket; /* of a checkpoint, or of a job on backups */
+    uint64_t backup; /* to verify; 0: all */
 };
 
 struct answerer;
@@ -46,6 +47,7 @@ void answerer_free(struct answerer *answerer);
 bool question_read(struct answerer *answerer, struct question *question, enum rpc rpc, struct fr_bytes request,
                    struct answer *ret_answer);
 bool question_ready(struct answerer *answerer, struct question *question);
+const char *question_unready(const struct question *question); /* "the checkpoint was not done": a part of a sentence */
 void question_answer(struct answerer *answerer, struct question *question, struct answer *ret_answer);
 void question_release(struct question *question);
 

@@ -399,8 +399,7 @@ void lane_look_at_waiting(struct lane *lane)
             reply(call, &answer);
             answered++;
         } else if (now >= call->deadline_ns) {
-            refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline",
-                   call->rpc == RPC_CHECKPOINT ? "the checkpoint was not done" : "not_before was not reached");
+            refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline", question_unready(&call->question));
         }
     }
 }

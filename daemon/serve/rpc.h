@@ -28,6 +28,9 @@ enum rpc_listener { RPC_PUBLIC = 1, RPC_ADMIN = 2, RPC_BOTH = 3 };
     RPC(WATCH, "freshet.v1.Recommender", "Watch", "Watch", LATER, PUBLIC, 0)                                           \
     RPC(GET_STATUS, "freshet.v1.Admin", "GetStatus", "GetStatus", ONE, ADMIN, 4)                                       \
     RPC(CHECKPOINT, "freshet.v1.Admin", "Checkpoint", "Checkpoint", ONE, ADMIN, 4)                                     \
+    RPC(BACKUP, "freshet.v1.Admin", "Backup", "Backup", ONE, ADMIN, 2)                                                 \
+    RPC(LIST_BACKUPS, "freshet.v1.Admin", "ListBackups", "ListBackups", ONE, ADMIN, 2)                                 \
+    RPC(VERIFY_BACKUP, "freshet.v1.Admin", "VerifyBackup", "VerifyBackup", ONE, ADMIN, 2)                              \
     RPC(HEALTH_CHECK, "grpc.health.v1.Health", "Check", "Health.Check", ONE, BOTH, 4)                                  \
     RPC(HEALTH_WATCH, "grpc.health.v1.Health", "Watch", "Health.Watch", WATCH, BOTH, 2)                                \
     RPC(REFLECTION, "grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", "Reflection", TALK, BOTH, 1)        \

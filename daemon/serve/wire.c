@@ -46,3 +46,13 @@ struct fr_bytes wire_pack(struct fr_arena *arena, const ProtobufCMessage *messag
     protobuf_c_message_pack(message, bytes);
     return (struct fr_bytes){(const char *)bytes, len};
 }
+
+void *wire_rooms(struct fr_arena *arena, size_t len, size_t size, void *ret_pointers)
+{
+    char *structs = fr_arena_take(arena, len * size), **pointers = fr_arena_take(arena, len * sizeof(*pointers));
+
+    for (size_t i = 0; i < len; i++)
+        pointers[i] = structs + i * size;
+    memcpy(ret_pointers, &pointers, sizeof(pointers));
+    return structs;
+}

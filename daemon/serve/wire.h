@@ -17,6 +17,9 @@ void *wire_unpack(struct fr_arena *arena, const ProtobufCMessageDescriptor *type
                   size_t memory_max, bool *ret_large);
 struct fr_bytes wire_pack(struct fr_arena *arena, const ProtobufCMessage *message);
 
+/* `len` structs in one run, and the array of pointers to them that protobuf-c wants. */
+void *wire_rooms(struct fr_arena *arena, size_t len, size_t size, void *ret_pointers);
+
 static inline struct fr_bytes wire_bytes(ProtobufCBinaryData data)
 {
     return (struct fr_bytes){(const char *)data.data, data.len};

@@ -94,6 +94,8 @@ uint32_t engine_partitions_known(struct engine *engine, const char *topic);
  * Thread: feed. */
 const char *engine_cluster(const struct engine *engine);
 void engine_cluster_set(struct engine *engine, const char *id);
+/* The oldest offset Kafka still holds. Thread: feed. */
+void engine_partition_low(struct engine *engine, uint32_t index, int64_t low);
 
 /* An empty batch, or NULL when none comes free in time (the engine is behind, or at a limit): stop polling and come back.
  * Thread: feed. */
@@ -136,6 +138,8 @@ struct partition_status {
     int32_t partition;
     enum partition_state state;
     int64_t applied, durable, end, lag; /* end and lag -1 while unknown */
+    int64_t low;                        /* the oldest offset Kafka still holds; -1 while unknown */
+    when_ms newest;                     /* Kafka time of the newest record applied; -1: none */
     double lag_seconds;
 };
 struct engine_status {
@@ -157,6 +161,11 @@ struct engine_checkpoint {
 };
 /* True once that checkpoint is written and synced; fills *ret (NULL is fine). */
 bool engine_checkpoint_done(struct engine *engine, uint64_t ticket, struct engine_checkpoint *ret);
+
+/* Makes `path` a copy of the store that stands for what was applied up to now or a moment before (store_ops.snapshot). Waits for
+ * it: as long as a checkpoint takes, and while one cannot be written. FR_FULL while ingest is held for the disk, FR_CLOSED when
+ * stopping, or if `stop` becomes true before it has begun. Thread: one that may wait, between engine_start and engine_stop. */
+int engine_snapshot(struct engine *engine, const char *path, const _Atomic bool *stop, struct fr_err *err);
 
 /* ---- questions -------------------------------------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #ifndef FR_SERVE_H
 #define FR_SERVE_H
 
+#include "freshet/backup.h"
 #include "freshet/engine.h"
 #include "freshet/err.h"
 
@@ -27,6 +28,7 @@ struct serve_options {
     span_ms drain_grace;      /* calls in flight may take this long while draining */
     const char *default_model;
     const char *version, *brokers; /* for GetStatus */
+    struct backups *backups;       /* borrowed until serve_stop; NULL: there are none to be asked for */
 };
 
 struct serve;

@@ -42,6 +42,9 @@ struct store_ops {
     /* A named number about the store: "memtable_bytes", "sst_bytes", "write_stopped", "background_errors",
      * "running_compactions". False if it has no such number. Thread: any. */
     bool (*number)(struct store *store, const char *name, uint64_t *ret_value);
+    /* Makes the directory `path`, on the store's own disk, a copy of the store as it is now: takes as long as writing what is in
+     * memory, for tables are shared. NULL: this store cannot. */
+    int (*snapshot)(struct store *store, const char *path, struct fr_err *err);
 };
 
 /* Every store begins with this. */

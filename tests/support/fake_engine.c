@@ -154,6 +154,13 @@ int engine_partition(struct engine *engine, const char *topic, int32_t number, u
     return FR_OK;
 }
 
+void engine_partition_low(struct engine *engine, uint32_t index, int64_t low)
+{
+    lock(engine);
+    engine->partitions[index].low = low;
+    unlock(engine);
+}
+
 void engine_partition_says(struct engine *engine, uint32_t index, enum partition_state state, int64_t end,
                            when_ms oldest)
 {

@@ -30,7 +30,7 @@ struct fake_partition {
     int64_t known; /* what the store says */
     int64_t next;  /* what was given reaches to here */
     enum partition_state state;
-    int64_t end;
+    int64_t end, low;
     int64_t last; /* the last record given, and its fingerprint; -1: none */
     uint64_t print;
     unsigned holes;

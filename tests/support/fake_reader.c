@@ -188,7 +188,7 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
     ret_status->model_bytes = 4096;
     ret_status->age_seconds = 1.5;
     ret_status->partitions_len = 1;
-    ret_status->partitions[0] = (struct partition_status){"events", 2, PARTITION_RUNNING, next, 7, 50, 50 - next, 0.25};
+    ret_status->partitions[0] = (struct partition_status){"events", 2, PARTITION_RUNNING, next, 7, 50, 50 - next, -1, -1, 0.25};
 }
 
 uint64_t engine_checkpoint_ask(struct engine *engine)

@@ -1,0 +1,251 @@
+/*
+ * backup_restore.c -- a backup read back: to see if it is good, and to make a store of it.
+ *
+ * Verifying reads every file and compares its hash, then lets RocksDB read the state in a folder of links to them and compares
+ * the digest of each part with the one taken when the backup was made. Restoring does the same with the copies it makes. So what a
+ * restore puts in place has been read back whole, from where it will be used.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backup_private.h"
+#include "freshet/alloc.h"
+#include "freshet/crash.h"
+
+enum { PROBLEMS_MAX = 64 << 10 };
+
+__attribute__((format(printf, 2, 3))) static void note(struct fr_writer *problems, const char *format, ...)
+{
+    char line[1024];
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(line, sizeof(line), format, list);
+    va_end(list);
+    if (problems->len < PROBLEMS_MAX)
+        fr_put_text(problems, "%s\n", line);
+}
+
+static int damaged(const struct backup *backup, const struct fr_writer *problems, struct fr_err *err)
+{
+    size_t len = problems->len ? strcspn(problems->at, "\n") : 0;
+
+    return fr_fail(err, FR_CORRUPT, "backup %" PRIu64 " is damaged: %.*s", backup->id, (int)len, problems->at);
+}
+
+/* ---- files ---- */
+
+/* Reads each file, and copies it to `folder` unless that is NULL. Notes what differs; an error is an error of `folder`, or an end. */
+static int read_files(const struct backup_place *place, const struct backup *backup, const char *folder,
+                      struct fr_writer *problems, struct fr_err *err)
+{
+    char from[PATH_BYTES_MAX], to[PATH_BYTES_MAX];
+
+    for (size_t i = 0; i < backup->files_len; i++) {
+        const struct backup_file *file = &backup->files[i];
+        struct backup_file found;
+        struct fr_err why = {0};
+        int status = file_copy(backup_file_path(from, place, file), folder ? path_of(to, "%s/%s", folder, file->name) : NULL,
+                               place->stop, &found, &why);
+        if (status == FR_CLOSED || status == FR_FULL) {
+            if (err)
+                *err = why;
+            return status;
+        }
+        if (status)
+            note(problems, "%s: %s", file->name, why.text);
+        else if (!backup_file_same(&found, file))
+            note(problems, "%s differs from what was written ('%s')", file->name, from);
+        fr_crash_point("restore.copied");
+    }
+    return FR_OK;
+}
+
+/* ---- parts ---- */
+
+static const struct backup_part *part_named(const struct backup *backup, const char *name)
+{
+    for (size_t i = 0; i < backup->parts_len; i++)
+        if (!strcmp(backup->parts[i].name, name))
+            return &backup->parts[i];
+    return NULL;
+}
+
+static void compare_parts(const struct backup *backup, const struct backup *found, struct fr_writer *problems)
+{
+    for (size_t i = 0; i < backup->parts_len; i++) {
+        const struct backup_part *want = &backup->parts[i], *got = part_named(found, want->name);
+        if (!got)
+            note(problems, "part %s is missing", want->name);
+        else if (got->keys != want->keys)
+            note(problems, "part %s has %" PRIu64 " keys, not %" PRIu64, want->name, got->keys, want->keys);
+        else if (got->hash.high != want->hash.high || got->hash.low != want->hash.low)
+            note(problems, "part %s differs", want->name);
+    }
+    for (size_t i = 0; i < found->parts_len; i++)
+        if (!part_named(backup, found->parts[i].name))
+            note(problems, "part %s is not of this backup", found->parts[i].name);
+}
+
+/* The state in the database `folder`. What cannot be read is noted too: its files are as they were written, or noted already. */
+static int read_parts(const struct backup_place *place, const struct backup *backup, const char *folder,
+                      struct fr_writer *problems, struct fr_err *err)
+{
+    struct backup found = {0};
+    struct fr_err why = {0};
+    int status = backup_survey(folder, place->stop, &found, &why);
+
+    if (status == FR_CLOSED || status == FR_FULL) {
+        if (err)
+            *err = why;
+    } else if (status) {
+        note(problems, "%s", why.text);
+        status = FR_OK;
+    } else {
+        compare_parts(backup, &found, problems);
+    }
+    backup_release(&found);
+    return status;
+}
+
+/* ---- verifying ---- */
+
+static int link_files(const struct backup_place *place, const struct backup *backup, const char *folder, struct fr_err *err)
+{
+    char relative[PATH_BYTES_MAX], link[PATH_BYTES_MAX], *target;
+    int status = FR_OK;
+
+    for (size_t i = 0; i < backup->files_len && !status; i++) {
+        target = realpath(backup_file_path(relative, place, &backup->files[i]), NULL);
+        if (!target || symlink(target, path_of(link, "%s/%s", folder, backup->files[i].name)))
+            status = fr_fail(err, FR_IO, "cannot link '%s' to '%s': %s", relative, folder, strerror(errno));
+        free(target);
+    }
+    return status;
+}
+
+/* In a folder of its own, because a backup may lie where nothing can be written. */
+static int verify_parts(const struct backup_place *place, const struct backup *backup, struct fr_writer *problems,
+                        struct fr_err *err)
+{
+    const char *under = getenv("TMPDIR");
+    char folder[PATH_BYTES_MAX];
+
+    path_of(folder, "%s/freshet-verify-XXXXXX", under && *under ? under : "/tmp");
+    if (!mkdtemp(folder))
+        return fr_fail(err, errno == ENOSPC ? FR_FULL : FR_IO, "cannot make '%s': %s", folder, strerror(errno));
+    int status = link_files(place, backup, folder, err);
+    if (!status)
+        status = read_parts(place, backup, folder, problems, err);
+    directory_remove(folder, NULL);
+    return status;
+}
+
+int backup_verify(const struct backup_place *place, const struct backup *backup, struct fr_writer *problems,
+                  struct fr_err *err)
+{
+    size_t before = problems->len;
+    int lock, status = backup_lock(place, false, &lock, err);
+
+    if (status)
+        return status;
+    if (*backup->problem && !backup->files_len)
+        note(problems, "%s", backup->problem);
+    else
+        status = read_files(place, backup, NULL, problems, err);
+    if (!status && problems->len == before)
+        status = verify_parts(place, backup, problems, err);
+    backup_unlock(lock);
+    if (!status && problems->len > before)
+        status = damaged(backup, problems, err);
+    return status;
+}
+
+/* ---- restoring ---- */
+
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* store.damaged, or with the first number from 2 on that is free. */
+static int set_aside(const char *data, const char *store, struct fr_err *err)
+{
+    char aside[PATH_BYTES_MAX];
+
+    path_of(aside, "%s/store.damaged", data);
+    for (unsigned n = 2; is_there(aside); n++)
+        path_of(aside, "%s/store.damaged-%u", data, n);
+    return file_rename(store, aside, err);
+}
+
+int backup_restore_finish(const char *data, bool *ret_finished, struct fr_err *err)
+{
+    char ready[PATH_BYTES_MAX], store[PATH_BYTES_MAX];
+    int status = FR_OK;
+
+    *ret_finished = is_there(path_of(ready, "%s/store.restored", data));
+    if (!*ret_finished)
+        return FR_OK;
+    if (is_there(path_of(store, "%s/store", data)))
+        status = set_aside(data, store, err);
+    fr_crash_point("restore.aside");
+    if (!status)
+        status = file_rename(ready, store, err);
+    fr_crash_point("restore.renamed");
+    return status ? status : directory_sync(data, err);
+}
+
+/* A whole, checked copy in `folder`, which is new. */
+static int copy_out(const struct backup_place *place, const struct backup *backup, const char *folder, struct fr_err *err)
+{
+    struct fr_writer problems;
+    int status;
+
+    fr_writer_init(&problems, 0);
+    if (*backup->problem)
+        note(&problems, "%s", backup->problem);
+    status = problems.len ? FR_OK : read_files(place, backup, folder, &problems, err);
+    if (!status && !problems.len)
+        status = read_parts(place, backup, folder, &problems, err);
+    if (!status && problems.len)
+        status = damaged(backup, &problems, err);
+    fr_writer_release(&problems);
+    return status ? status : directory_sync(folder, err);
+}
+
+int backup_restore(const struct backup_place *place, const struct backup *backup, const char *data, struct fr_err *err)
+{
+    char folder[PATH_BYTES_MAX], ready[PATH_BYTES_MAX];
+    bool finished;
+    int lock, status = backup_lock(place, false, &lock, err);
+
+    if (status)
+        return status;
+    path_of(folder, "%s/store.restoring", data);
+    path_of(ready, "%s/store.restored", data);
+    status = directory_remove(folder, err);
+    if (!status)
+        status = directory_remove(ready, err); /* of a restore that was killed, and is not wanted any more */
+    if (!status)
+        status = directory_make(folder, err);
+    fr_crash_point("restore.begun");
+    if (!status)
+        status = copy_out(place, backup, folder, err);
+    backup_unlock(lock);
+    fr_crash_point("restore.checked");
+    if (!status)
+        status = file_rename(folder, ready, err);
+    fr_crash_point("restore.ready");
+    if (!status)
+        status = directory_sync(data, err);
+    if (!status)
+        return backup_restore_finish(data, &finished, err);
+    directory_remove(folder, NULL);
+    return status;
+}

@@ -1,0 +1,312 @@
+/*
+ * backups.c -- the thread that makes and verifies backups while the daemon runs, one thing at a time.
+ *
+ *     ask --- job, ticket ---> thread: snapshot, make | verify ... --- result, kept until taken (the last RESULTS of them)
+ *
+ * The thread runs at low priority: hashing and copying yield to answers and learning. It has no pulse, because a disk may be
+ * slow for as long as it likes without anybody else waiting; what it does can be seen in the metrics.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "backup_private.h"
+#include "freshet/alloc.h"
+#include "freshet/crash.h"
+#include "freshet/life.h"
+#include "freshet/log.h"
+#include "freshet/metric.h"
+
+enum { RESULTS = 16, NICE = 10 };
+
+struct backups {
+    /* fixed */
+    struct backups_options options;
+    struct backup_place place;
+    struct fr_thread *thread;
+    struct fr_series *errors[BACKUPS_JOBS], *seconds[BACKUPS_JOBS];
+    _Atomic bool stop;
+
+    /* under lock */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool asked, busy; /* a job waits to be begun; one is under way, or waits */
+    enum backups_job job;
+    uint64_t id;          /* to verify; 0: all */
+    uint64_t tickets, done; /* given; finished */
+    struct backups_result results[RESULTS]; /* by ticket, modulo */
+    uint64_t kept[RESULTS];                 /* whose result it is; 0: nobody's */
+    struct backup_list list;
+};
+
+static const char *const names[BACKUPS_JOBS] = {[BACKUPS_MAKE] = "make", [BACKUPS_VERIFY] = "verify"};
+
+void backups_result_release(struct backups_result *result)
+{
+    for (size_t i = 0; i < result->checks_len; i++)
+        free(result->checks[i].problems);
+    free(result->checks);
+    *result = (struct backups_result){0};
+}
+
+/* ---- the list ---- */
+
+static void show(const struct backup_list *list)
+{
+    double usable = 0, last = 0;
+
+    for (size_t i = 0; i < list->len; i++) {
+        if (*list->at[i].problem)
+            continue;
+        usable++;
+        if (!last)
+            last = (double)list->at[i].made / 1000;
+    }
+    fr_gauge(FR_SERIES(FR_M_BACKUPS), usable);
+    fr_gauge(FR_SERIES(FR_M_BACKUP_LAST), last);
+}
+
+/* What a verification found is remembered for as long as the daemon runs. */
+static void remember(struct backup_list *list, const struct backups_result *result)
+{
+    for (size_t i = 0; i < list->len; i++)
+        for (size_t c = 0; c < result->checks_len; c++)
+            if (list->at[i].id == result->checks[c].id && *result->checks[c].problems && !*list->at[i].problem) {
+                size_t len = strcspn(result->checks[c].problems, "\n"), max = sizeof(list->at[i].problem) - 1;
+                memcpy(list->at[i].problem, result->checks[c].problems, len < max ? len : max);
+                list->at[i].problem[len < max ? len : max] = 0;
+            }
+}
+
+static void look_again(struct backups *backups, const struct backups_result *result)
+{
+    struct backup_list list, old;
+    struct fr_err err;
+
+    if (backup_list(&backups->place, &list, &err)) {
+        fr_log(FR_WARN, "backup", "backup.list", FR_FIELDS(FR_TEXT("error", err.text)), "the backups cannot be listed");
+        return;
+    }
+    if (result)
+        remember(&list, result);
+    show(&list);
+    pthread_mutex_lock(&backups->lock);
+    old = backups->list;
+    backups->list = list;
+    pthread_mutex_unlock(&backups->lock);
+    backup_list_release(&old);
+}
+
+void backups_look(struct backups *backups, void (*look)(void *context, const struct backup_list *list), void *context)
+{
+    pthread_mutex_lock(&backups->lock);
+    look(context, &backups->list);
+    pthread_mutex_unlock(&backups->lock);
+}
+
+/* ---- the jobs; thread: backup ---- */
+
+static int make(struct backups *backups, struct backups_result *result)
+{
+    const struct backups_options *options = &backups->options;
+    char half_made[PATH_BYTES_MAX];
+    int status = directory_remove(options->frozen, &result->err);
+
+    path_of(half_made, "%s.tmp", options->frozen); /* RocksDB's own name for it */
+    if (!status)
+        status = directory_remove(half_made, &result->err);
+    if (!status)
+        status = options->snapshot(options->context, options->frozen, &backups->stop, &result->err);
+    fr_crash_point("backup.frozen");
+    if (!status)
+        status = backup_make(&backups->place,
+                             &(struct backup_request){.frozen = options->frozen,
+                                                      .version = options->version,
+                                                      .made = fr_wall_ms(),
+                                                      .keep = options->keep},
+                             &result->made, &result->err);
+    directory_remove(half_made, NULL);
+    directory_remove(options->frozen, NULL);
+    return status;
+}
+
+static void check_one(struct backups *backups, const struct backup *backup, struct backups_result *result)
+{
+    struct backups_check *check = &result->checks[result->checks_len++];
+    struct fr_writer problems;
+    struct fr_err err = {0};
+
+    fr_writer_init(&problems, 0);
+    int status = backup_verify(&backups->place, backup, &problems, &err);
+    fr_put_u8(&problems, 0);
+    *check = (struct backups_check){backup->id, problems.at};
+    if (status == FR_CORRUPT)
+        fr_log(FR_ERROR, "backup", "backup.damaged", FR_FIELDS(FR_INT("id", (int64_t)backup->id)), "%s", err.text);
+    else if (status)
+        result->err = err;
+}
+
+static int verify(struct backups *backups, uint64_t id, struct backups_result *result)
+{
+    struct backup_list list;
+    int status = backup_list(&backups->place, &list, &result->err);
+
+    if (status)
+        return status;
+    result->checks = fr_zalloc(list.len + 1, sizeof(*result->checks));
+    for (size_t i = 0; i < list.len && !result->err.code; i++)
+        if (!id || list.at[i].id == id)
+            check_one(backups, &list.at[i], result);
+    backup_list_release(&list);
+    if (!result->err.code && !result->checks_len)
+        fr_fail(&result->err, FR_NOT_FOUND, id ? "there is no backup %" PRIu64 : "there is no backup", id);
+    return result->err.code;
+}
+
+static void tell(struct backups *backups, const struct backups_result *result)
+{
+    size_t bad = 0;
+
+    fr_observe(backups->seconds[result->job], result->seconds);
+    for (size_t i = 0; i < result->checks_len; i++)
+        bad += *result->checks[i].problems != 0;
+    if (result->err.code || bad)
+        fr_count(backups->errors[result->job], 1);
+    if (result->err.code)
+        fr_log(FR_ERROR, "backup", "backup.failed", FR_FIELDS(FR_TEXT("job", names[result->job])), "%s", result->err.text);
+    else if (result->job == BACKUPS_MAKE)
+        fr_log(FR_INFO, "backup", "backup.made",
+               FR_FIELDS(FR_INT("id", (int64_t)result->made.id), FR_INT("written", (int64_t)result->made.written),
+                         FR_REAL("seconds", result->seconds)),
+               "backup %" PRIu64 " is made", result->made.id);
+    else if (!bad) {
+        fr_gauge(FR_SERIES(FR_M_BACKUP_VERIFIED), (double)fr_wall_ms() / 1000);
+        fr_log(FR_INFO, "backup", "backup.verified", FR_FIELDS(FR_INT("backups", (int64_t)result->checks_len)),
+               "everything was read back");
+    }
+}
+
+static void do_job(struct backups *backups, enum backups_job job, uint64_t id, struct backups_result *result)
+{
+    uint64_t begin = fr_mono_ns();
+
+    *result = (struct backups_result){.job = job};
+    int status = job == BACKUPS_MAKE ? make(backups, result) : verify(backups, id, result);
+    result->err.code = (enum fr_status)status;
+    result->seconds = (double)(fr_mono_ns() - begin) / 1e9;
+    tell(backups, result);
+    look_again(backups, result);
+}
+
+static void run(void *arg)
+{
+    struct backups *backups = arg;
+
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone */
+    pthread_mutex_lock(&backups->lock);
+    for (;;) {
+        while (!backups->asked && !atomic_load(&backups->stop))
+            pthread_cond_wait(&backups->changed, &backups->lock);
+        if (!backups->asked)
+            break;
+        struct backups_result result;
+        backups->asked = false;
+        pthread_mutex_unlock(&backups->lock);
+        do_job(backups, backups->job, backups->id, &result); /* neither changes while busy */
+        pthread_mutex_lock(&backups->lock);
+        uint64_t ticket = ++backups->done;
+        backups_result_release(&backups->results[ticket % RESULTS]);
+        backups->results[ticket % RESULTS] = result;
+        backups->kept[ticket % RESULTS] = ticket;
+        backups->busy = false;
+    }
+    pthread_mutex_unlock(&backups->lock);
+}
+
+/* ---- from outside ---- */
+
+struct backups *backups_start(const struct backups_options *options)
+{
+    struct backups *backups = fr_zalloc(1, sizeof(*backups));
+
+    backups->options = *options;
+    backups->options.path = fr_strdup(options->path);
+    backups->options.version = fr_strdup(options->version);
+    backups->options.frozen = fr_strdup(options->frozen);
+    backups->place = (struct backup_place){backups->options.path, &backups->stop};
+    for (int job = 0; job < BACKUPS_JOBS; job++) {
+        backups->errors[job] = fr_series(FR_M_BACKUP_ERRORS, names[job], "", "");
+        backups->seconds[job] = fr_series(FR_M_BACKUP_SECONDS, names[job], "", "");
+    }
+    pthread_mutex_init(&backups->lock, NULL);
+    pthread_cond_init(&backups->changed, NULL);
+    look_again(backups, NULL);
+    backups->thread = fr_thread_start("backup", run, backups);
+    return backups;
+}
+
+void backups_stop(struct backups *backups)
+{
+    if (!backups)
+        return;
+    pthread_mutex_lock(&backups->lock);
+    atomic_store(&backups->stop, true);
+    pthread_cond_broadcast(&backups->changed);
+    pthread_mutex_unlock(&backups->lock);
+    fr_thread_join(backups->thread);
+    for (int i = 0; i < RESULTS; i++)
+        backups_result_release(&backups->results[i]);
+    backup_list_release(&backups->list);
+    pthread_cond_destroy(&backups->changed);
+    pthread_mutex_destroy(&backups->lock);
+    free((char *)(uintptr_t)backups->options.path);
+    free((char *)(uintptr_t)backups->options.version);
+    free((char *)(uintptr_t)backups->options.frozen);
+    free(backups);
+}
+
+int backups_ask(struct backups *backups, enum backups_job job, uint64_t id, uint64_t *ret_ticket, struct fr_err *err)
+{
+    int status = FR_OK;
+
+    pthread_mutex_lock(&backups->lock);
+    if (atomic_load(&backups->stop)) {
+        status = fr_fail(err, FR_CLOSED, "the daemon is stopping");
+    } else if (backups->busy) {
+        status = fr_fail(err, FR_BUSY, "a backup is being %s; one thing is done at a time",
+                         backups->job == BACKUPS_MAKE ? "made" : "verified");
+    } else {
+        backups->asked = backups->busy = true;
+        backups->job = job;
+        backups->id = id;
+        *ret_ticket = ++backups->tickets;
+        pthread_cond_broadcast(&backups->changed);
+    }
+    pthread_mutex_unlock(&backups->lock);
+    return status;
+}
+
+bool backups_done(struct backups *backups, uint64_t ticket)
+{
+    pthread_mutex_lock(&backups->lock);
+    bool done = backups->done >= ticket;
+    pthread_mutex_unlock(&backups->lock);
+    return done;
+}
+
+bool backups_take(struct backups *backups, uint64_t ticket, struct backups_result *ret_result)
+{
+    pthread_mutex_lock(&backups->lock);
+    bool there = backups->kept[ticket % RESULTS] == ticket;
+    if (there) {
+        *ret_result = backups->results[ticket % RESULTS];
+        backups->results[ticket % RESULTS] = (struct backups_result){0};
+        backups->kept[ticket % RESULTS] = 0;
+    }
+    pthread_mutex_unlock(&backups->lock);
+    return there;
+}
