@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backup_private.h"
@@ -21,7 +23,7 @@
 #include "freshet/log.h"
 #include "freshet/metric.h"
 
-enum { RESULTS = 16, NICE = 10 };
+enum { RESULTS = 16, NICE = 10, LOOK_S = 60 };
 
 struct backups {
     /* fixed */
@@ -70,19 +72,27 @@ static void show(const struct backup_list *list)
     fr_gauge(FR_SERIES(FR_M_BACKUP_LAST), last);
 }
 
-/* What a verification found is remembered for as long as the daemon runs. */
-static void remember(struct backup_list *list, const struct backups_result *result)
+/* What a verification found holds until another one finds it good; a glance does not see it. Under lock. */
+static void remember(struct backups *backups, const struct backups_result *result)
 {
-    for (size_t i = 0; i < list->len; i++)
+    for (size_t i = 0; i < backups->list.len; i++) {
+        struct backup *backup = &backups->list.at[i];
         for (size_t c = 0; c < result->checks_len; c++)
-            if (list->at[i].id == result->checks[c].id && *result->checks[c].problems && !*list->at[i].problem) {
-                size_t len = strcspn(result->checks[c].problems, "\n"), max = sizeof(list->at[i].problem) - 1;
-                memcpy(list->at[i].problem, result->checks[c].problems, len < max ? len : max);
-                list->at[i].problem[len < max ? len : max] = 0;
-            }
+            if (backup->id == result->checks[c].id)
+                snprintf(backup->problem, sizeof(backup->problem), "%.*s",
+                         (int)strcspn(result->checks[c].problems, "\n"), result->checks[c].problems);
+    }
 }
 
-static void look_again(struct backups *backups, const struct backups_result *result)
+static void keep_problems(struct backup_list *list, const struct backup_list *old)
+{
+    for (size_t i = 0; i < list->len; i++)
+        for (size_t o = 0; o < old->len; o++)
+            if (list->at[i].id == old->at[o].id && !*list->at[i].problem)
+                memcpy(list->at[i].problem, old->at[o].problem, sizeof(list->at[i].problem));
+}
+
+static void look_again(struct backups *backups)
 {
     struct backup_list list, old;
     struct fr_err err;
@@ -91,11 +101,10 @@ static void look_again(struct backups *backups, const struct backups_result *res
         fr_log(FR_WARN, "backup", "backup.list", FR_FIELDS(FR_TEXT("error", err.text)), "the backups cannot be listed");
         return;
     }
-    if (result)
-        remember(&list, result);
-    show(&list);
     pthread_mutex_lock(&backups->lock);
     old = backups->list;
+    keep_problems(&list, &old);
+    show(&list);
     backups->list = list;
     pthread_mutex_unlock(&backups->lock);
     backup_list_release(&old);
@@ -174,6 +183,8 @@ static void tell(struct backups *backups, const struct backups_result *result)
     fr_observe(backups->seconds[result->job], result->seconds);
     for (size_t i = 0; i < result->checks_len; i++)
         bad += *result->checks[i].problems != 0;
+    if (result->err.code == FR_NOT_FOUND) /* the asker's mistake */
+        return;
     if (result->err.code || bad)
         fr_count(backups->errors[result->job], 1);
     if (result->err.code)
@@ -199,7 +210,23 @@ static void do_job(struct backups *backups, enum backups_job job, uint64_t id, s
     result->err.code = (enum fr_status)status;
     result->seconds = (double)(fr_mono_ns() - begin) / 1e9;
     tell(backups, result);
-    look_again(backups, result);
+    look_again(backups);
+    if (job == BACKUPS_VERIFY) {
+        pthread_mutex_lock(&backups->lock);
+        remember(backups, result);
+        show(&backups->list);
+        pthread_mutex_unlock(&backups->lock);
+    }
+}
+
+/* Under lock. True after LOOK_S with nothing to do. */
+static bool wait_a_while(struct backups *backups)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LOOK_S;
+    return pthread_cond_timedwait(&backups->changed, &backups->lock, &until) == ETIMEDOUT;
 }
 
 static void run(void *arg)
@@ -209,8 +236,15 @@ static void run(void *arg)
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone */
     pthread_mutex_lock(&backups->lock);
     for (;;) {
-        while (!backups->asked && !atomic_load(&backups->stop))
-            pthread_cond_wait(&backups->changed, &backups->lock);
+        bool idle = false;
+        while (!backups->asked && !idle && !atomic_load(&backups->stop))
+            idle = wait_a_while(backups);
+        if (idle && !backups->asked) { /* files may have gone meanwhile */
+            pthread_mutex_unlock(&backups->lock);
+            look_again(backups);
+            pthread_mutex_lock(&backups->lock);
+            continue;
+        }
         if (!backups->asked)
             break;
         struct backups_result result;
@@ -244,7 +278,7 @@ struct backups *backups_start(const struct backups_options *options)
     }
     pthread_mutex_init(&backups->lock, NULL);
     pthread_cond_init(&backups->changed, NULL);
-    look_again(backups, NULL);
+    look_again(backups);
     backups->thread = fr_thread_start("backup", run, backups);
     return backups;
 }

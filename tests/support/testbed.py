@@ -239,18 +239,18 @@ class Daemon:
         elif self.process:
             self.stop()
 
-    def launch(self, **settings):
+    def launch(self, *options, **settings):
         """Starts the process and does not wait for anything."""
         self.settings.update({name.replace("__", "."): value for name, value in settings.items()})
         arguments = [f"--set={name}={value}" for name, value in self.settings.items()]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([*self.within, BIN / "freshetd", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                                            env={**os.environ, **self.environment})
+            self.process = subprocess.Popen([*self.within, BIN / "freshetd", *options, *arguments], stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.PIPE, stderr=log, env={**os.environ, **self.environment})
         return self
 
-    def start(self, **settings):
+    def start(self, *options, **settings):
         """Starts it and waits until it is ready. settings: sar__similarity="cosine" and the like."""
-        self.launch(**settings)
+        self.launch(*options, **settings)
         return self.connect()
 
     def connect(self):
