@@ -273,10 +273,9 @@ class Online(World):
         self.daemon.start()
         self.learn_and_back_up(300)
         inside = f"/proc/{self.daemon.process.pid}/root{small}"
-        with open(f"{inside}/ballast", "wb") as ballast, self.assertRaises(OSError):
+        with open(f"{inside}/ballast", "wb", buffering=0) as ballast, self.assertRaises(OSError):
             while True:
                 ballast.write(b"x" * 4096)
-                ballast.flush()
         self.publish(300)
         self.daemon.wait_applied(self.topic)
         with self.assertRaises(grpc.RpcError) as refused:

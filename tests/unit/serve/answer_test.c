@@ -253,6 +253,18 @@ static void a_checkpoint_is_answered_once_it_is_done(void **state)
     FREE(response);
 }
 
+static void without_backups_they_are_refused_by_name(void **state)
+{
+    static const enum rpc rpcs[] = {RPC_BACKUP, RPC_LIST_BACKUPS, RPC_VERIFY_BACKUP};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        assert_false(question_read(answerer, &question, rpcs[i], FR_BYTES(""), &answer));
+        assert_int_equal(answer.code, RPC_CODE_FAILED_PRECONDITION);
+        assert_string_equal(answer.message, "this daemon keeps no backups");
+    }
+}
+
 static void not_before_waits_for_every_position_and_for_unknown_partitions(void **state)
 {
     Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
@@ -386,6 +398,7 @@ int main(void)
         TEST(similar_of_an_unknown_user_is_empty),
         TEST(the_status_tells_every_partition_and_model),
         TEST(a_checkpoint_is_answered_once_it_is_done),
+        TEST(without_backups_they_are_refused_by_name),
         TEST(not_before_waits_for_every_position_and_for_unknown_partitions),
         TEST(a_state_staler_than_allowed_is_a_failed_precondition),
         TEST(what_the_reader_says_becomes_a_status),

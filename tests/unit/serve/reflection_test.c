@@ -121,6 +121,7 @@ static void every_kind_of_symbol_leads_to_its_file(void **state)
         {"freshet.v1.Event.ContextEntry.key", "freshet/v1/events.proto"},
         {"freshet.v1.Event._value", "freshet/v1/events.proto"},                /* the oneof of an optional */
         {"freshet.v1.Admin.Checkpoint", "freshet/v1/admin.proto"},
+        {"freshet.v1.Admin.VerifyBackup", "freshet/v1/admin.proto"},
         {"grpc.health.v1.HealthCheckResponse.ServingStatus", "grpc/health/v1/health.proto"},   /* nested enum */
         {"grpc.health.v1.HealthCheckResponse.SERVICE_UNKNOWN", "grpc/health/v1/health.proto"}, /* beside its enum */
         {"grpc.reflection.v1.ServerReflection", "grpc/reflection/v1/reflection.proto"},

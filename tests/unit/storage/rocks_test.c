@@ -3,6 +3,7 @@
  */
 #include <dirent.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -164,6 +165,91 @@ static void a_damaged_table_file_is_corruption_at_reading(void **state)
     assert_int_equal(status, FR_CORRUPT);
 }
 
+/* ---- at opening ---- */
+
+static void cut(const char *path)
+{
+    assert_int_equal(truncate(path, 20), 0);
+}
+
+static void empty(const char *path)
+{
+    assert_int_equal(truncate(path, 0), 0);
+}
+
+static void take_away(const char *path)
+{
+    assert_int_equal(unlink(path), 0);
+}
+
+static void point_elsewhere(const char *path)
+{
+    FILE *file = fopen(path, "w");
+
+    fputs("MANIFEST-999999\n", file);
+    fclose(file);
+}
+
+static int harm_files(const char *part, void (*harm)(const char *path))
+{
+    DIR *dir = opendir(folder);
+    int harmed = 0;
+
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char path[600];
+        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        if (strstr(entry->d_name, part)) {
+            harm(path);
+            harmed++;
+        }
+    }
+    closedir(dir);
+    return harmed;
+}
+
+static void what_is_missing_or_spoilt_is_corruption_at_opening(void **state)
+{
+    static const struct {
+        const char *part;
+        void (*harm)(const char *path);
+    } cases[] = {
+        {"MANIFEST", cut},      {"MANIFEST", take_away}, {"CURRENT", empty}, {"CURRENT", point_elsewhere},
+        {"CURRENT", take_away}, {".sst", take_away},     {".sst", empty},
+    };
+    struct store *store = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct fr_err err = {0};
+        write_text(store, "a=1 b=2", NULL);
+        store->ops->close(store);
+        store = open_folder(); /* recovery makes a table of the log */
+        store->ops->close(store);
+        assert_true(harm_files(cases[i].part, cases[i].harm) > 0);
+        *state = NULL;
+        int status = store_rocks_open(&store, &(struct store_rocks_options){.path = folder}, &err);
+        if (status != FR_CORRUPT)
+            fail_msg("case %zu: status %d, %s", i, status, err.text);
+        folder_remove(folder);
+        mkdir(folder, 0700);
+        *state = store = open_folder();
+    }
+}
+
+static void a_first_opening_that_was_killed_is_no_damage(void **state)
+{
+    struct store *store = *state;
+    char path[300];
+
+    store->ops->close(store);
+    folder_remove(folder);
+    mkdir(folder, 0700);
+    snprintf(path, sizeof(path), "%s/MANIFEST-000001", folder); /* written before CURRENT */
+    fclose(fopen(path, "w"));
+    *state = store = open_folder();
+    write_text(store, "a=1", NULL);
+    assert_holds(store, "", "a=1");
+}
+
 static void error_texts_are_understood(void **state)
 {
     (void)state;
@@ -223,6 +309,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_opening_is_told_that_it_is_busy, open_store, close_store),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_an_error_not_an_abort, open_store, close_store),
         cmocka_unit_test_setup_teardown(a_damaged_table_file_is_corruption_at_reading, open_store, close_store),
+        cmocka_unit_test_setup_teardown(what_is_missing_or_spoilt_is_corruption_at_opening, open_store, close_store),
+        cmocka_unit_test_setup_teardown(a_first_opening_that_was_killed_is_no_damage, open_store, close_store),
         cmocka_unit_test(error_texts_are_understood),
         cmocka_unit_test_setup_teardown(numbers_are_known_or_not, open_store, close_store),
         cmocka_unit_test(the_version_is_three_numbers),

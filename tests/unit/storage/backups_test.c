@@ -1,0 +1,224 @@
+/*
+ * backups_test.c -- the thread that makes and verifies: one thing at a time, results for who asked, an early end.
+ */
+#include <sched.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "backup_private.h"
+#include "folder.h"
+#include "freshet/format.h"
+#include "freshet/metric.h"
+#include "store_contract.h"
+
+struct world {
+    char folder[256], frozen[300], path[300];
+    struct store *store;
+    struct backups *backups;
+    _Atomic bool hold; /* the snapshot waits, as for a checkpoint that cannot be written */
+    _Atomic int snapshots;
+    enum fr_status fails;
+};
+
+static int snapshot(void *context, const char *frozen, const _Atomic bool *stop, struct fr_err *err)
+{
+    struct world *world = context;
+
+    atomic_fetch_add(&world->snapshots, 1);
+    while (atomic_load(&world->hold) && !atomic_load(stop))
+        sched_yield();
+    if (atomic_load(stop))
+        return fr_fail(err, FR_CLOSED, "stopping");
+    if (world->fails)
+        return fr_fail(err, world->fails, "the disk is too full");
+    return world->store->ops->snapshot(world->store, frozen, err);
+}
+
+static void begin(struct world *world)
+{
+    world->backups = backups_start(&(struct backups_options){.path = world->path,
+                                                             .version = "9",
+                                                             .keep = 2,
+                                                             .frozen = world->frozen,
+                                                             .snapshot = snapshot,
+                                                             .context = world});
+}
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    char store_path[300];
+    struct fr_err err;
+
+    folder_make(world->folder);
+    snprintf(world->frozen, sizeof(world->frozen), "%s/frozen", world->folder);
+    snprintf(world->path, sizeof(world->path), "%s/backups", world->folder);
+    snprintf(store_path, sizeof(store_path), "%s/store", world->folder);
+    assert_int_equal(store_rocks_open(&world->store, &(struct store_rocks_options){.path = store_path}, &err), FR_OK);
+    assert_int_equal(format_admit(world->store, &err), FR_OK);
+    begin(world);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    backups_stop(world->backups);
+    world->store->ops->close(world->store);
+    folder_remove(world->folder);
+    free(world);
+    return 0;
+}
+
+static uint64_t asked(struct world *world, enum backups_job job, uint64_t id)
+{
+    uint64_t ticket;
+    struct fr_err err;
+
+    if (backups_ask(world->backups, job, id, &ticket, &err))
+        fail_msg("%s", err.text);
+    return ticket;
+}
+
+static struct backups_result result_of(struct world *world, uint64_t ticket)
+{
+    struct backups_result result;
+
+    while (!backups_done(world->backups, ticket))
+        sched_yield();
+    assert_true(backups_take(world->backups, ticket, &result));
+    return result;
+}
+
+static void count(void *context, const struct backup_list *list)
+{
+    size_t *usable = context;
+
+    for (size_t i = 0; i < list->len; i++)
+        *usable += !*list->at[i].problem;
+}
+
+static size_t usable(struct world *world)
+{
+    size_t len = 0;
+
+    backups_look(world->backups, count, &len);
+    return len;
+}
+
+static void what_is_asked_for_is_done_and_told_once(void **state)
+{
+    struct world *world = *state;
+    struct backups_result result;
+
+    assert_int_equal(usable(world), 0);
+    uint64_t ticket = asked(world, BACKUPS_MAKE, 0);
+    result = result_of(world, ticket);
+    assert_int_equal(result.err.code, FR_OK);
+    assert_int_equal(result.made.id, 1);
+    assert_true(result.made.written > 0);
+    assert_false(backups_take(world->backups, ticket, &result));
+    assert_int_equal(usable(world), 1);
+    assert_int_not_equal(access(world->frozen, F_OK), 0); /* not left behind: its links hold space */
+    result = result_of(world, asked(world, BACKUPS_VERIFY, 0));
+    assert_int_equal(result.checks_len, 1);
+    assert_string_equal(result.checks[0].problems, "");
+    backups_result_release(&result);
+    result = result_of(world, asked(world, BACKUPS_VERIFY, 5));
+    assert_int_equal(result.err.code, FR_NOT_FOUND);
+    backups_result_release(&result);
+}
+
+static void a_second_one_is_told_that_it_is_busy(void **state)
+{
+    struct world *world = *state;
+    struct backups_result result;
+    struct fr_err err;
+    uint64_t ticket, second;
+
+    world->hold = true;
+    ticket = asked(world, BACKUPS_MAKE, 0);
+    while (!world->snapshots)
+        sched_yield();
+    assert_int_equal(backups_ask(world->backups, BACKUPS_MAKE, 0, &second, &err), FR_BUSY);
+    assert_int_equal(backups_ask(world->backups, BACKUPS_VERIFY, 0, &second, &err), FR_BUSY);
+    assert_false(backups_done(world->backups, ticket));
+    world->hold = false;
+    result = result_of(world, ticket);
+    assert_int_equal(result.err.code, FR_OK);
+    assert_int_equal(asked(world, BACKUPS_MAKE, 0), ticket + 1);
+}
+
+static void a_snapshot_that_fails_is_the_askers_to_know_and_counted(void **state)
+{
+    struct world *world = *state;
+    double before = fr_series_value(fr_series(FR_M_BACKUP_ERRORS, "make", "", ""));
+    struct backups_result result;
+
+    world->fails = FR_FULL;
+    result = result_of(world, asked(world, BACKUPS_MAKE, 0));
+    assert_int_equal(result.err.code, FR_FULL);
+    assert_string_equal(result.err.text, "the disk is too full");
+    assert_true(fr_series_value(fr_series(FR_M_BACKUP_ERRORS, "make", "", "")) == before + 1);
+    assert_int_equal(usable(world), 0);
+}
+
+static void what_a_verification_found_is_remembered_until_another_finds_it_good(void **state)
+{
+    struct world *world = *state;
+    struct backups_result result = result_of(world, asked(world, BACKUPS_MAKE, 0));
+    char path[PATH_BYTES_MAX], kept[PATH_BYTES_MAX];
+    struct backup_file file;
+    struct backup_list list;
+
+    assert_int_equal(backup_list(&(struct backup_place){.path = world->path}, &list, NULL), FR_OK);
+    backup_file_path(path, &(struct backup_place){.path = world->path}, &list.at[0].files[0]);
+    assert_int_equal(file_copy(path, path_of(kept, "%s/kept", world->folder), NULL, &file, NULL), FR_OK);
+    FILE *harmed = fopen(path, "r+b");
+    fputc('?', harmed);
+    fclose(harmed);
+    assert_int_equal(usable(world), 1); /* a glance does not see it */
+    result = result_of(world, asked(world, BACKUPS_VERIFY, 1));
+    assert_int_equal(result.err.code, FR_OK);
+    assert_non_null(strstr(result.checks[0].problems, "differs"));
+    backups_result_release(&result);
+    while (usable(world) != 0)
+        sched_yield();
+    assert_int_equal(file_copy(kept, path, NULL, &file, NULL), FR_OK);
+    result = result_of(world, asked(world, BACKUPS_VERIFY, 1));
+    assert_string_equal(result.checks[0].problems, "");
+    backups_result_release(&result);
+    assert_int_equal(usable(world), 1);
+    backup_list_release(&list);
+}
+
+static void a_stop_ends_what_waits(void **state)
+{
+    struct world *world = *state;
+
+    world->hold = true;
+    asked(world, BACKUPS_MAKE, 0);
+    while (!world->snapshots)
+        sched_yield();
+    backups_stop(world->backups); /* returns although the snapshot would wait for ever */
+    world->hold = false;
+    begin(world);
+    assert_int_equal(usable(world), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_asked_for_is_done_and_told_once),
+        TEST(a_second_one_is_told_that_it_is_busy),
+        TEST(a_snapshot_that_fails_is_the_askers_to_know_and_counted),
+        TEST(what_a_verification_found_is_remembered_until_another_finds_it_good),
+        TEST(a_stop_ends_what_waits),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
