@@ -423,7 +423,8 @@ int format_admit(struct store *store, struct fr_err *err)
         return fr_fail(err, FR_CORRUPT, "the store's '%s' cannot be read", FORMAT_VERSION_KEY);
     if (version.incompatible & ~(uint32_t)INCOMPATIBLE)
         return fr_fail(err, FR_CONFIG,
-                       "the store was written by a newer freshet: it needs features 0x%x, which this one does not know",
+                       "the store was written by a newer freshet: it needs features 0x%x, which this one does not know; run the "
+                       "newer one again, or replay the log into a new store with --rebuild",
                        version.incompatible & ~(uint32_t)INCOMPATIBLE);
     if (version.incompatible == INCOMPATIBLE && (version.compatible & COMPATIBLE) == COMPATIBLE)
         return FR_OK;

@@ -25,6 +25,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "freshet/format.h"
+#include "freshet/store.h"
+
 enum { PATIENCE_SECONDS = 120, TEXT_MAX = 1 << 16 };
 
 struct process {
@@ -362,6 +365,46 @@ static void a_reload_applies_what_it_can_and_reports_the_rest(void **state)
     assert_int_equal(exit_code(&process), 0);
 }
 
+/* As a later version would: a bit that says that old programs must not touch this. */
+static void mark_as_newer(const char *path)
+{
+    struct format_version version = {.incompatible = 1U << 31};
+    struct fr_writer value;
+    struct store *store;
+    struct fr_err err;
+
+    assert_int_equal(store_rocks_open(&store, &(struct store_rocks_options){.path = path}, &err), FR_OK);
+    struct store_batch *batch = store->ops->batch_new(store);
+    fr_writer_init(&value, 0);
+    format_version_value(&value, &version);
+    store->ops->batch_put(batch, FR_BYTES(FORMAT_VERSION_KEY), fr_written(&value));
+    assert_int_equal(store->ops->write(store, batch, &err), FR_OK);
+    fr_writer_release(&value);
+    store->ops->batch_free(batch);
+    store->ops->close(store);
+}
+
+static void a_newer_format_is_refused_and_left_alone(void **state)
+{
+    struct process process;
+    char path[200];
+
+    (void)state;
+    START(&process, true, NULL);
+    wait_until_said(&process, "ready ");
+    kill(process.id, SIGTERM);
+    assert_int_equal(exit_code(&process), 0);
+    snprintf(path, sizeof path, "%s/freshet-data/store", home);
+    mark_as_newer(path);
+    for (int i = 0; i < 2; i++) { /* the second time, too: nothing has been changed */
+        START(&process, true, NULL);
+        assert_int_equal(exit_code(&process), 78);
+        assert_said(&process, "written by a newer freshet: it needs features 0x80000000");
+        assert_said(&process, "--rebuild");
+        assert_false(there_is("freshet-data/store.damaged"));
+    }
+}
+
 static void another_shape_is_refused_and_a_rebuild_takes_it(void **state)
 {
     struct process process;
@@ -431,6 +474,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_signal_does_not_wait_for_the_first, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_second_one_on_the_same_directory_is_refused, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_reload_applies_what_it_can_and_reports_the_rest, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(a_newer_format_is_refused_and_left_alone, make_home, remove_home),
         cmocka_unit_test_setup_teardown(another_shape_is_refused_and_a_rebuild_takes_it, make_home, remove_home),
         cmocka_unit_test_setup_teardown(an_address_that_is_taken_is_a_matter_of_configuration, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_directory_that_cannot_be_made_is_a_matter_of_the_disk, make_home,

@@ -2,10 +2,11 @@
  * kept_store_test.c -- the stores of earlier versions, kept in tests/data, are loaded and answer as they did.
  *
  *     tests/data/store-v0.1/store/...      a RocksDB directory
- *     tests/data/store-v0.1/expected.txt   what an engine on it says: positions, dead letters, every user, every item
+ *     tests/data/store-v0.1/expected.txt   what the engine that wrote it says: positions, dead letters, every user, every item
+ *     tests/data/store-v0.1-unprinted/     the same from before positions had fingerprints, and the store a cluster and holes
  *
- * What is in it: positions with and without the fingerprint of a last record, a hole, the cluster's id; histories, one of them at its
- * bound; pairs, as bases and deltas; a window of event ids; two dead letters that Kafka never acknowledged.
+ * What is in it: positions with and without the fingerprint of a last record, a hole, the cluster's id; histories, some of them at
+ * their bound; pairs, as bases and deltas; a window of event ids; two dead letters that Kafka never acknowledged.
  *
  * ops/dev/make-kept-store makes one: this program called with "make" and a folder.
  */
@@ -293,16 +294,15 @@ static void what_a_copy_says(const char *kept, struct fr_writer *out)
     folder_remove(folder);
 }
 
-static void the_store_of_0_1_answers_as_it_did(void **state)
+static void compare(const char *name)
 {
     const char *source = getenv("FRESHET_SOURCE");
     char store[600], expected[600], *text;
     struct fr_writer out;
     long len;
 
-    (void)state;
-    snprintf(store, sizeof(store), "%s/tests/data/store-v0.1/store", source ? source : ".");
-    snprintf(expected, sizeof(expected), "%s/tests/data/store-v0.1/expected.txt", source ? source : ".");
+    snprintf(store, sizeof(store), "%s/tests/data/%s/store", source ? source : ".", name);
+    snprintf(expected, sizeof(expected), "%s/tests/data/%s/expected.txt", source ? source : ".", name);
     FILE *file = fopen(expected, "rb");
     assert_non_null(file);
     fseek(file, 0, SEEK_END);
@@ -317,6 +317,18 @@ static void the_store_of_0_1_answers_as_it_did(void **state)
     assert_string_equal(out.at, text);
     fr_writer_release(&out);
     free(text);
+}
+
+static void the_store_of_0_1_answers_as_it_did(void **state)
+{
+    (void)state;
+    compare("store-v0.1");
+}
+
+static void the_one_without_fingerprints_does_too(void **state)
+{
+    (void)state;
+    compare("store-v0.1-unprinted");
 }
 
 static int make_kept(const char *folder)
@@ -341,7 +353,10 @@ static int make_kept(const char *folder)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_store_of_0_1_answers_as_it_did)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_store_of_0_1_answers_as_it_did),
+        cmocka_unit_test(the_one_without_fingerprints_does_too),
+    };
 
     if (argc == 3 && !strcmp(argv[1], "make"))
         return make_kept(argv[2]);
