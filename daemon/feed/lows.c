@@ -6,7 +6,7 @@
  */
 #include "assign.h"
 
-enum { LOWS_EVERY_MS = 10000, LOWS_TIMEOUT_MS = 1000 };
+enum { LOWS_EVERY_MS = 5000, LOWS_TIMEOUT_MS = 1000 };
 
 void assignment_lows(struct assignment *assignment, uint64_t now_ns)
 {

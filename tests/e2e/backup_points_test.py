@@ -80,7 +80,7 @@ class Points(backup_test.World):
                         self.assertEqual(list(self.data.glob("store.rest*")), [])
                     self.daemon.start()
                     self.assert_counts()
-                    self.daemon.stop()
+                    self.daemon.kill()
                     self.assertEqual(list(self.data.glob("store.rest*")) if again else [], [])
 
 

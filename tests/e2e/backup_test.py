@@ -26,11 +26,10 @@ START_MS = 1600000000000
 class World(unittest.TestCase):
     """A topic of its own and a daemon on it for each test; one broker for all."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.kafka = testbed.Kafka()
+    kafka = None
 
     def setUp(self):
+        World.kafka = World.kafka or testbed.Kafka()
         self.random = random.Random(SEED)
         self.topic = self.kafka.create_topic(self.id().rsplit(".", 1)[1], PARTITIONS)
         self.events = []
@@ -141,7 +140,7 @@ class Fallback(World):
             with self.subTest(name):
                 self.publish(40)
                 self.daemon.wait_applied(self.topic)
-                self.daemon.stop()
+                self.daemon.kill()
                 damage()
                 self.publish(20)
                 self.daemon.start()
@@ -151,7 +150,7 @@ class Fallback(World):
                 self.assertGreater(self.daemon.metrics().value("freshet_restored_age_seconds"), 0)
         self.assertEqual(self.logged("store.restored")[0]["backup"], made.id)
         self.assertEqual(len(list(self.data.glob("store.damaged*"))), len(damages) - 1)  # all but the one that was gone
-        self.daemon.stop()
+        self.daemon.kill()
         self.daemon.start()  # and a start with nothing wrong restores nothing
         self.assertEqual(len(self.logged("store.restored")), len(damages))
         self.assertEqual(self.daemon.metrics().value("freshet_restored_total"), 0)
@@ -174,7 +173,7 @@ class Fallback(World):
         self.assertEqual([line["backup"] for line in self.logged("backup.damaged")], [new.id])
         self.assertEqual([line["backup"] for line in self.logged("store.restored")], [old.id])
         self.assert_counts()
-        self.daemon.stop()
+        self.daemon.kill()
         for file in self.files_of(old.id, ".sst"):
             flip(file)
         (self.store / "CURRENT").write_text("")
@@ -187,7 +186,7 @@ class Fallback(World):
         self.assertIn("store.fallback = stop", self.start_and_fail(74))
         self.daemon.start("--rebuild")
         self.assert_counts()
-        self.daemon.stop()
+        self.daemon.kill()
 
 
 class Online(World):
@@ -205,14 +204,14 @@ class Online(World):
         checks = self.verify().checks
         self.assertEqual([(c.id, c.good) for c in checks], [(6, True), (5, True), (4, True)])
         self.assert_counts()
-        for backup in listed:  # from each of them the same comes out
-            self.daemon.stop()
+        for backup in listed if testbed.LONG else listed[1:]:  # from each of them the same comes out
+            self.daemon.kill()
             said = self.command("restore", str(backup.id), "--data", str(self.data))
             self.assertIn(f"restored backup {backup.id}", said)
             self.daemon.start()
             self.assertGreaterEqual(sum(p.applied for p in self.daemon.status().partitions), sum(p.offset for p in backup.positions))
             self.assert_counts()
-        self.daemon.stop()
+        self.daemon.kill()
 
     def test_verify(self):
         """verify finds a flipped bit, a missing and a cut file, and names them; a restore takes none of it"""
@@ -241,13 +240,13 @@ class Online(World):
         with self.assertRaises(grpc.RpcError) as refused:
             self.verify(77)
         self.assertEqual(refused.exception.code(), grpc.StatusCode.NOT_FOUND)
-        self.daemon.stop()
+        self.daemon.kill()
         self.assertIn("is damaged", self.command("restore", "--data", str(self.data), code=74))
         self.daemon.start()  # as if nothing had been
         self.assertEqual(self.logged("store.restored"), [])
         self.backup()  # which heals the shared file
         self.assertEqual([c.good for c in self.verify().checks], [True, True])
-        self.daemon.stop()
+        self.daemon.kill()
 
     def test_one_at_a_time(self):
         """a second backup while one is made is told so at once"""
@@ -258,7 +257,7 @@ class Online(World):
         self.assertGreaterEqual(codes[grpc.StatusCode.OK], 1, codes)
         self.assertGreaterEqual(codes[grpc.StatusCode.RESOURCE_EXHAUSTED], 1, codes)
         self.assertEqual(set(codes), {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED})
-        self.daemon.stop()
+        self.daemon.kill()
 
     def test_full(self):
         """no room where backups go: a clear error, the older ones stay, the daemon goes on, and so do backups with room again"""
@@ -289,7 +288,7 @@ class Online(World):
         os.unlink(f"{inside}/ballast")
         self.assertEqual(self.backup().backup.id, 2)
         self.assertEqual([(c.id, c.good) for c in self.verify().checks], [(2, True), (1, True)])
-        self.daemon.stop()
+        self.daemon.kill()
 
 
 class Window(World):
@@ -321,13 +320,11 @@ class Window(World):
         delete(40)
         # The backup stands at 100, the log begins at 40, and there is one record a second.
         testbed.until(lambda: window() == 60, f"60 seconds are left, not {window()}")
-        delete(100)
-        testbed.until(lambda: window() == 0, "the last moment")
         delete(150)
         testbed.until(lambda: window() == -1, "the log has a hole")
         self.backup()
         self.assertEqual(window(), -1)  # the older one is of no use still
-        self.daemon.stop()
+        self.daemon.kill()
 
 
 if __name__ == "__main__":
