@@ -535,6 +535,31 @@ static void an_end_that_is_asked_for_leaves_nothing_behind(void **state)
     backup_list_release(&list);
 }
 
+static void what_failed_half_way_leaves_no_files(void **state)
+{
+    struct world *world = *state;
+    char path[PATH_BYTES_MAX];
+    struct backup_made it;
+    struct fr_err err = {0};
+
+    learn(world, 50, 0, 500);
+    made(world, 1);
+    size_t before = count_files(world);
+    learn(world, 60, 0, 900);
+    directory_remove(world->frozen, NULL);
+    assert_int_equal(world->store->ops->snapshot(world->store, world->frozen, NULL), FR_OK);
+    mkdir(path_of(path, "%s/zzz", world->frozen), 0700); /* the last in order; it cannot be read as a file */
+    int status = backup_make(&world->place,
+                             &(struct backup_request){.frozen = world->frozen, .version = "1", .made = 1, .keep = 1}, &it, &err);
+    assert_int_equal(status, FR_IO);
+    assert_non_null(strstr(err.text, "zzz"));
+    assert_int_equal(count_files(world), before);
+    struct backup_list list = listed(world);
+    assert_int_equal(list.len, 1);
+    assert_good(world, &list.at[0]);
+    backup_list_release(&list);
+}
+
 /* ---- the list's text ---- */
 
 static void a_list_is_read_as_it_was_written_and_not_otherwise(void **state)
@@ -593,6 +618,7 @@ int main(void)
         TEST(what_a_dead_one_left_behind_is_swept),
         TEST(two_at_a_time_are_one_too_many),
         TEST(an_end_that_is_asked_for_leaves_nothing_behind),
+        TEST(what_failed_half_way_leaves_no_files),
         TEST(a_list_is_read_as_it_was_written_and_not_otherwise),
         cmocka_unit_test(a_name_never_leads_out_of_its_directory),
     };

@@ -235,6 +235,21 @@ static void what_is_missing_or_spoilt_is_corruption_at_opening(void **state)
     }
 }
 
+/* What RocksDB would take for a new database, and clear of the tables it finds. */
+static void a_database_without_head_and_log_is_corruption_too(void **state)
+{
+    struct store *store = *state;
+
+    write_text(store, "a=1 b=2", NULL);
+    store->ops->close(store);
+    store = open_folder();
+    store->ops->close(store);
+    *state = NULL;
+    assert_true(harm_files("CURRENT", take_away) > 0 && harm_files(".log", take_away) > 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(store_rocks_open(&store, &(struct store_rocks_options){.path = folder}, NULL), FR_CORRUPT);
+}
+
 static void a_first_opening_that_was_killed_is_no_damage(void **state)
 {
     struct store *store = *state;
@@ -310,6 +325,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_an_error_not_an_abort, open_store, close_store),
         cmocka_unit_test_setup_teardown(a_damaged_table_file_is_corruption_at_reading, open_store, close_store),
         cmocka_unit_test_setup_teardown(what_is_missing_or_spoilt_is_corruption_at_opening, open_store, close_store),
+        cmocka_unit_test_setup_teardown(a_database_without_head_and_log_is_corruption_too, open_store, close_store),
         cmocka_unit_test_setup_teardown(a_first_opening_that_was_killed_is_no_damage, open_store, close_store),
         cmocka_unit_test(error_texts_are_understood),
         cmocka_unit_test_setup_teardown(numbers_are_known_or_not, open_store, close_store),
