@@ -10,7 +10,7 @@ import testbed
 
 SEED = os.environ.get("FRESHET_SEED") or os.urandom(4).hex()
 HERE = "batch", "checkpoint", "compose", "durable", "feed", "fold", "freeze", "history", "letter", "recover", "stop", "sync"
-ELSEWHERE = {}  # the first word of points that need a situation of their own: the test that makes it and tries them
+ELSEWHERE = {"backup": "e2e/backup_points", "restore": "e2e/backup_points"}  # the first word of points that need a situation of their own: the test that makes it and tries them
 TURNS = 3 if testbed.LONG else 1
 COMPARE_EVERY = 12
 
