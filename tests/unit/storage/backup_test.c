@@ -560,47 +560,6 @@ static void what_failed_half_way_leaves_no_files(void **state)
     backup_list_release(&list);
 }
 
-/* ---- the list's text ---- */
-
-static void a_list_is_read_as_it_was_written_and_not_otherwise(void **state)
-{
-    struct world *world = *state;
-    char path[PATH_BYTES_MAX], *text;
-    struct backup backup;
-    size_t len;
-
-    learn(world, 50, 0, 500);
-    made(world, 3);
-    assert_int_equal(file_read(path_of(path, "%s/backup-000001", world->backups), &text, &len, NULL), FR_OK);
-    assert_true(backup_read((struct fr_bytes){text, len}, &backup));
-    backup_release(&backup);
-    for (size_t i = 0; i < len; i++) {
-        char was = text[i];
-        text[i] ^= (char)(1 << i % 8);
-        assert_false(backup_read((struct fr_bytes){text, len}, &backup));
-        text[i] = was;
-        assert_false(backup_read((struct fr_bytes){text, i}, &backup));
-    }
-    free(text);
-}
-
-static void a_name_never_leads_out_of_its_directory(void **state)
-{
-    static const char *const bad[] = {"../CURRENT", "a/b", "..", ".", "a b"};
-    struct backup_file file = {.size = 1};
-    struct backup backup = {.version = "1", .files = &file, .files_len = 1}, read;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-        struct fr_writer text;
-        fr_writer_init(&text, 0);
-        snprintf(file.name, sizeof(file.name), "%s", bad[i]);
-        backup_write(&text, &backup);
-        assert_false(backup_read(fr_written(&text), &read));
-        fr_writer_release(&text);
-    }
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -619,8 +578,6 @@ int main(void)
         TEST(two_at_a_time_are_one_too_many),
         TEST(an_end_that_is_asked_for_leaves_nothing_behind),
         TEST(what_failed_half_way_leaves_no_files),
-        TEST(a_list_is_read_as_it_was_written_and_not_otherwise),
-        cmocka_unit_test(a_name_never_leads_out_of_its_directory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
