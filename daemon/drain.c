@@ -43,6 +43,7 @@ void drain_begin(struct freshetd *d)
 {
     span_ms most_ms = d->cfg->serve.drain_delay_ms + STATE_MS + 2 * d->cfg->serve.drain_grace_ms + STOP_MS;
 
+    backups_end(d->backups); /* whoever waits for one is a call in flight */
     notify_say(&d->notify, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRId64, (int64_t)most_ms * 1000);
 }
 

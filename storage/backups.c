@@ -283,7 +283,7 @@ struct backups *backups_start(const struct backups_options *options)
     return backups;
 }
 
-void backups_stop(struct backups *backups)
+void backups_end(struct backups *backups)
 {
     if (!backups)
         return;
@@ -291,6 +291,13 @@ void backups_stop(struct backups *backups)
     atomic_store(&backups->stop, true);
     pthread_cond_broadcast(&backups->changed);
     pthread_mutex_unlock(&backups->lock);
+}
+
+void backups_stop(struct backups *backups)
+{
+    if (!backups)
+        return;
+    backups_end(backups);
     fr_thread_join(backups->thread);
     for (int i = 0; i < RESULTS; i++)
         backups_result_release(&backups->results[i]);

@@ -138,7 +138,9 @@ struct backups_result {
 void backups_result_release(struct backups_result *result);
 
 struct backups *backups_start(const struct backups_options *options);
-void backups_stop(struct backups *backups); /* what is under way ends early, and leaves nothing behind. NULL is fine */
+/* What is under way ends early, leaves nothing behind, and is told as FR_CLOSED; nothing is begun any more. NULL is fine. Thread: any. */
+void backups_end(struct backups *backups);
+void backups_stop(struct backups *backups); /* backups_end, then waits and frees. NULL is fine */
 /* Begins; FR_BUSY: something is under way. `id` 0: all; only for BACKUPS_VERIFY. Thread: any. */
 int backups_ask(struct backups *backups, enum backups_job job, uint64_t id, uint64_t *ret_ticket, struct fr_err *err);
 bool backups_done(struct backups *backups, uint64_t ticket); /* thread: any */

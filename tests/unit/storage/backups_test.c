@@ -199,10 +199,13 @@ static void a_stop_ends_what_waits(void **state)
     struct world *world = *state;
 
     world->hold = true;
-    asked(world, BACKUPS_MAKE, 0);
+    uint64_t ticket = asked(world, BACKUPS_MAKE, 0), second;
     while (!world->snapshots)
         sched_yield();
-    backups_stop(world->backups); /* returns although the snapshot would wait for ever */
+    backups_end(world->backups); /* although the snapshot would wait for ever */
+    assert_int_equal(result_of(world, ticket).err.code, FR_CLOSED);
+    assert_int_equal(backups_ask(world->backups, BACKUPS_MAKE, 0, &second, NULL), FR_CLOSED);
+    backups_stop(world->backups);
     world->hold = false;
     begin(world);
     assert_int_equal(usable(world), 0);
