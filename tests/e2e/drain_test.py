@@ -170,7 +170,7 @@ class Drain(unittest.TestCase):
         topic = self.kafka.create_topic("settled", 1)
         letters = self.kafka.create_topic("settled.letters", 1)
         with self.daemon(topic, feed__dead_letter_topic=letters, store__checkpoint_interval_ms=600000, store__wal_sync_interval_ms=600000,
-                         serve__drain_grace_ms=90000) as daemon:
+                         serve__drain_grace_ms=90000, feed__poison_max_percent=0) as daemon:
             # More dead letters than leave in passing: the first checkpoint of them is the drain's, for the interval is ten minutes.
             self.kafka.publish(topic, [event_protobuf("ann", "apple", time_ms=1)] + [{"key": b"k", "value": b"\xff"}] * POISON)
             daemon.wait_applied(topic)
