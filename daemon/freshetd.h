@@ -5,6 +5,7 @@
 #define FRESHETD_H
 
 #include "config.h"
+#include "disk.h"
 #include "notify.h"
 #include "options.h"
 
@@ -27,6 +28,7 @@ struct freshetd {
     int lock;
     struct admin *admin;
     struct feed_broker *broker;
+    struct disk disk;
     struct store *store;
     uint64_t tried; /* number of the last backup that was fallen back to; 0: none */
     struct engine *engine;

@@ -9,6 +9,7 @@
 #include "fallback.h"
 #include "freshetd.h"
 #include "lock.h"
+#include "signals.h"
 #include "vitals.h"
 #include "window.h"
 
@@ -111,7 +112,9 @@ static int open_store(struct freshetd *d, struct fr_err *err)
     int status;
 
     snprintf(path, sizeof path, "%s/store", d->cfg->store.path);
-    status = store_rocks_open(&d->store, &options, err);
+    status = disk_start(&d->disk, d->cfg->store.path, (uint64_t)d->cfg->store.disk_reserve, err);
+    if (status == FR_OK)
+        status = store_rocks_open(&d->store, &options, err);
     if (status == FR_OK)
         vitals_store_start(d->store);
     return status;
@@ -146,6 +149,19 @@ void stop_store(struct freshetd *d)
     fr_crash_point("stop.closed");
 }
 
+static uint64_t engine_asks_disk(void *context)
+{
+    struct freshetd *d = context;
+
+    return disk_free(&d->disk);
+}
+
+static void store_is_broken(void *context)
+{
+    (void)context;
+    signals_stop();
+}
+
 static int open_engine(struct freshetd *d, struct fr_err *err)
 {
     struct engine_options options;
@@ -153,6 +169,10 @@ static int open_engine(struct freshetd *d, struct fr_err *err)
     config_engine_options(d->cfg, &options);
     options.forget_positions = d->options.dev;
     options.memory_held = vitals_resident;
+    options.disk_reserve = d->disk.reserve;
+    options.disk_free = engine_asks_disk;
+    options.broken = store_is_broken;
+    options.context = d;
     return engine_open(&d->engine, &options, d->store, err);
 }
 

@@ -87,3 +87,11 @@ int signals_next(int timeout_ms)
     assert(got == 1);
     return byte;
 }
+
+void signals_stop(void)
+{
+    unsigned char byte = SIGTERM;
+
+    while (write(messages[1], &byte, 1) != 1 && errno == EINTR)
+        ;
+}

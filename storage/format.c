@@ -214,6 +214,34 @@ int format_journals(struct store *store, uint64_t *ret_number, struct fr_err *er
     return read ? FR_OK : fr_fail(err, FR_CORRUPT, "the store's '%s' cannot be read", FORMAT_JOURNALS_KEY);
 }
 
+void format_link_key(struct fr_writer *key, uint64_t journal)
+{
+    fr_put_u8(key, FORMAT_LINK_PREFIX[0]);
+    fr_put_u64_be(key, journal);
+}
+
+int format_links_check(struct store *store, uint64_t newest, struct fr_err *err)
+{
+    struct store_iter *iter = store->ops->iterate(store, fr_bytes_of(FORMAT_LINK_PREFIX));
+    struct fr_bytes key, value;
+    uint64_t last = 0;
+    int status = FR_OK;
+
+    while (!status && store->ops->next(iter, &key, &value)) {
+        struct fr_reader reader = fr_reader_of(key.at + 1, key.len - 1);
+        uint64_t number = fr_get_u64_be(&reader);
+        if (!read_whole(&reader) || value.len || (last && number != last + 1))
+            status = fr_fail(err, FR_CORRUPT, "journals from %llu on are missing in the store, below its newest, %llu",
+                             (unsigned long long)(last + 1), (unsigned long long)newest);
+        last = number;
+    }
+    int closed = store->ops->iter_close(iter, status ? NULL : err);
+    if (!status && !closed && last && last != newest)
+        status = fr_fail(err, FR_CORRUPT, "the store's newest journal is %llu, and its links end with %llu",
+                         (unsigned long long)newest, (unsigned long long)last);
+    return status ? status : closed;
+}
+
 /* ---- positions ---- */
 
 /* letter topic 00 partition */

@@ -32,6 +32,7 @@ struct memory {
     struct store store;
     pthread_mutex_t lock;
     struct image *now, *synced;
+    uint64_t marked;
     struct store_faults *faults;
 };
 
@@ -223,7 +224,8 @@ static int memory_write(struct store *store, struct store_batch *batch, struct f
     pthread_mutex_lock(&memory->lock);
     if (memory->faults && faulty(&memory->faults->fail_write_at)) {
         status = fr_fail(err, memory->faults->code, "cannot write: a fault was asked for");
-    } else {
+    }
+    if (!status || memory->faults->arrives) {
         struct image *image = merged(memory->now, batch);
         image_drop(memory->now);
         memory->now = image;
@@ -247,6 +249,46 @@ static int memory_sync(struct store *store, struct fr_err *err)
     }
     pthread_mutex_unlock(&memory->lock);
     return status;
+}
+
+static int memory_reopen(struct store *store, struct fr_err *err)
+{
+    struct memory *memory = (struct memory *)store;
+    int status = FR_OK;
+
+    pthread_mutex_lock(&memory->lock);
+    if (memory->faults && faulty(&memory->faults->fail_reopen_at)) {
+        status = fr_fail(err, memory->faults->code, "cannot open anew: a fault was asked for");
+    } else {
+        struct image **kept = memory->faults && memory->faults->forgets ? &memory->synced : &memory->now;
+        struct image **other = kept == &memory->now ? &memory->synced : &memory->now;
+        (*kept)->refs++;
+        image_drop(*other);
+        *other = *kept;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return status;
+}
+
+static int memory_mark(struct store *store, uint64_t number, struct fr_err *err)
+{
+    struct memory *memory = (struct memory *)store;
+
+    (void)err;
+    pthread_mutex_lock(&memory->lock);
+    memory->marked = number;
+    pthread_mutex_unlock(&memory->lock);
+    return FR_OK;
+}
+
+static uint64_t memory_marked(struct store *store)
+{
+    struct memory *memory = (struct memory *)store;
+
+    pthread_mutex_lock(&memory->lock);
+    uint64_t number = memory->marked;
+    pthread_mutex_unlock(&memory->lock);
+    return number;
 }
 
 static int memory_get(struct store *store, struct fr_bytes key, char **ret_value, size_t *ret_len, struct fr_err *err)
@@ -340,6 +382,9 @@ static const struct store_ops memory_ops = {
     .batch_keys = batch_keys,
     .write = memory_write,
     .sync = memory_sync,
+    .reopen = memory_reopen,
+    .mark = memory_mark,
+    .marked = memory_marked,
     .get = memory_get,
     .iterate = memory_iterate,
     .next = memory_next,
@@ -377,6 +422,9 @@ struct store *store_memory_after_power_cut(const struct store *store)
         image_append(image, copy);
         copy->refs--;
     }
+    uint64_t marked = memory->marked;
     pthread_mutex_unlock(&memory->lock);
-    return memory_with(image, NULL);
+    struct store *left = memory_with(image, NULL);
+    ((struct memory *)left)->marked = marked;
+    return left;
 }

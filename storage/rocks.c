@@ -7,11 +7,20 @@
  * One column family, so that a batch lives in one memtable and one log record. Never set here, because each has lost
  * data in this or a later version: atomic_flush, disableWAL, manual_wal_flush, recycle_log_file_num, unordered_write.
  * The C API gives errors as texts only; rocks_error_code() reads them back; one it does not know is FR_IO.
+ *
+ * Memtables are switched here and not by RocksDB (write_buffer_size is out of reach): a switch begins another log file, and
+ * with one column family the library does not sync the one before. A power cut could then take the end of that one and leave
+ * the next: a hole in the middle, which no recovery mode sees. So the log is synced first.
+ *
+ * After an error of the write-ahead log the handle is of no more use: another attempt meets an assertion of the library's,
+ * and a failed fsync tells nothing of the pages it has left behind. So it is closed and opened anew. Opening reads the log,
+ * writes what it finds there to a table, and syncs that before it returns: what an opened store holds is durable.
  */
 #include "rocks_errors.h"
 
 #include <assert.h>
 #include <dirent.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +28,11 @@
 
 #include "freshet/alloc.h"
 #include "freshet/store.h"
+#include "mark.h"
 
 enum {
-    WRITE_BUFFER = 64 << 20,
+    MEMTABLE = 64 << 20,
+    LOG_FIRST = 64 << 20, /* room reserved for a log file */
     BLOCK = 16 << 10,
     BLOCK_CACHE = 8 << 20, /* state is read once, at the start; what is read later is a segment to fold */
     SCAN_READAHEAD = 2 << 20,
@@ -31,13 +42,17 @@ enum {
     LOG_FILE = 1 << 20,
     PREFIX_MAX = 300,
     POINT_IN_TIME = 2, /* WALRecoveryMode::kPointInTimeRecovery */
-    LOG_WARN = 2,
+    LOG_FATAL = 4, /* a line less in RocksDB's LOG: a second one after a failed one meets an assertion. We log errors ourselves */
 };
 
 struct rocks {
     struct store store;
-    rocksdb_t *db;
+    struct store_rocks_options options; /* with a path of its own */
+    pthread_mutex_t lock; /* `db` comes and goes under it, because number() asks from any thread */
+    rocksdb_t *db;        /* NULL: closed after an error */
+    struct mark mark;
     rocksdb_writeoptions_t *write;
+    rocksdb_flushoptions_t *flush;
     rocksdb_readoptions_t *read;
 };
 
@@ -140,13 +155,37 @@ static size_t batch_keys(const struct store_batch *batch)
     return (size_t)rocksdb_writebatch_count(batch->batch);
 }
 
+static const size_t never = (size_t)64 << 30; /* the largest write buffer RocksDB takes */
+
 /* ---- writing and reading ---- */
+
+static int closed(struct fr_err *err)
+{
+    return fr_fail(err, FR_CLOSED, "the store is closed after an error");
+}
+
+/* A memtable that is full: syncs its log, then begins another and lets the old one be written to a table in the background. */
+static void switch_memtable(struct rocks *rocks, char **text)
+{
+    uint64_t bytes;
+
+    if (rocksdb_property_int(rocks->db, "rocksdb.cur-size-active-mem-table", &bytes) || bytes < rocks->options.memtable)
+        return;
+    rocksdb_flush_wal(rocks->db, 1, text);
+    if (!*text)
+        rocksdb_flush(rocks->db, rocks->flush, text);
+}
 
 static int rocks_write(struct store *store, struct store_batch *batch, struct fr_err *err)
 {
     struct rocks *rocks = (struct rocks *)store;
     char *text = NULL;
 
+    if (!rocks->db)
+        return closed(err);
+    switch_memtable(rocks, &text);
+    if (text)
+        return fail(err, text, "write a table of the store");
     rocksdb_write(rocks->db, rocks->write, batch->batch, &text);
     return text ? fail(err, text, "write to the store") : FR_OK;
 }
@@ -156,6 +195,8 @@ static int rocks_sync(struct store *store, struct fr_err *err)
     struct rocks *rocks = (struct rocks *)store;
     char *text = NULL;
 
+    if (!rocks->db)
+        return closed(err);
     rocksdb_flush_wal(rocks->db, 1, &text);
     return text ? fail(err, text, "sync the store") : FR_OK;
 }
@@ -165,6 +206,9 @@ static int rocks_get(struct store *store, struct fr_bytes key, char **ret_value,
     struct rocks *rocks = (struct rocks *)store;
     char *text = NULL;
     size_t len;
+
+    if (!rocks->db)
+        return closed(err);
     char *value = rocksdb_get(rocks->db, rocks->read, key.at, key.len, &len, &text);
 
     if (text)
@@ -196,7 +240,7 @@ static struct store_iter *rocks_iterate(struct store *store, struct fr_bytes pre
     struct rocks *rocks = (struct rocks *)store;
     struct store_iter *iter = fr_zalloc(1, sizeof(*iter));
 
-    assert(prefix.len <= PREFIX_MAX);
+    assert(prefix.len <= PREFIX_MAX && rocks->db);
     iter->options = rocksdb_readoptions_create();
     rocksdb_readoptions_set_verify_checksums(iter->options, 1);
     rocksdb_readoptions_set_fill_cache(iter->options, 0);
@@ -248,11 +292,24 @@ static bool rocks_number(struct store *store, const char *name, uint64_t *ret_va
         {"running_compactions", "rocksdb.num-running-compactions"},
     };
     struct rocks *rocks = (struct rocks *)store;
+    bool known = false;
 
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+    pthread_mutex_lock(&rocks->lock);
+    for (size_t i = 0; rocks->db && i < sizeof(numbers) / sizeof(*numbers); i++)
         if (!strcmp(name, numbers[i].name))
-            return rocksdb_property_int(rocks->db, numbers[i].property, ret_value) == 0;
-    return false;
+            known = rocksdb_property_int(rocks->db, numbers[i].property, ret_value) == 0;
+    pthread_mutex_unlock(&rocks->lock);
+    return known;
+}
+
+static int rocks_mark(struct store *store, uint64_t number, struct fr_err *err)
+{
+    return mark_write(&((struct rocks *)store)->mark, number, err);
+}
+
+static uint64_t rocks_marked(struct store *store)
+{
+    return ((struct rocks *)store)->mark.number;
 }
 
 /* Flushed first, so that the copy needs nothing of the write-ahead log; the log is synced before, because the flush begins
@@ -263,6 +320,8 @@ static int rocks_snapshot(struct store *store, const char *path, struct fr_err *
     char *text = NULL;
     rocksdb_checkpoint_t *checkpoint;
 
+    if (!rocks->db)
+        return closed(err);
     rocksdb_flush_wal(rocks->db, 1, &text);
     if (text)
         return fail(err, text, "sync the store");
@@ -276,36 +335,6 @@ static int rocks_snapshot(struct store *store, const char *path, struct fr_err *
 
 /* ---- opening and closing ---- */
 
-static void rocks_close(struct store *store)
-{
-    struct rocks *rocks = (struct rocks *)store;
-
-    rocksdb_cancel_all_background_work(rocks->db, 1);
-    rocksdb_close(rocks->db);
-    rocksdb_writeoptions_destroy(rocks->write);
-    rocksdb_readoptions_destroy(rocks->read);
-    free(rocks);
-}
-
-static const struct store_ops rocks_ops = {
-    .close = rocks_close,
-    .batch_new = batch_new,
-    .batch_free = batch_free,
-    .batch_clear = batch_clear,
-    .batch_put = batch_put,
-    .batch_delete = batch_delete,
-    .batch_bytes = batch_bytes,
-    .batch_keys = batch_keys,
-    .write = rocks_write,
-    .sync = rocks_sync,
-    .get = rocks_get,
-    .iterate = rocks_iterate,
-    .next = rocks_next,
-    .iter_close = rocks_iter_close,
-    .number = rocks_number,
-    .snapshot = rocks_snapshot,
-};
-
 static rocksdb_options_t *options_new(bool compressed)
 {
     rocksdb_options_t *options = rocksdb_options_create();
@@ -314,7 +343,8 @@ static rocksdb_options_t *options_new(bool compressed)
     int compression[LEVELS];
 
     rocksdb_options_set_create_if_missing(options, 1);
-    rocksdb_options_set_write_buffer_size(options, WRITE_BUFFER);
+    rocksdb_options_set_write_buffer_size(options, never);
+    rocksdb_options_set_max_total_wal_size(options, LOG_FIRST);
     rocksdb_options_set_max_open_files(options, FILES_MAX);
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_paranoid_checks(options, 1);
@@ -326,7 +356,7 @@ static rocksdb_options_t *options_new(bool compressed)
     rocksdb_block_based_options_set_block_size(table, BLOCK);
     rocksdb_block_based_options_set_block_cache(table, cache);
     rocksdb_options_set_block_based_table_factory(options, table);
-    rocksdb_options_set_info_log_level(options, LOG_WARN);
+    rocksdb_options_set_info_log_level(options, LOG_FATAL);
     rocksdb_options_set_keep_log_file_num(options, 2);
     rocksdb_options_set_max_log_file_size(options, LOG_FILE);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
@@ -378,29 +408,117 @@ static int open_failed(const char *path, char *text, bool is_database, struct fr
     return status;
 }
 
-int store_rocks_open(struct store **ret_store, const struct store_rocks_options *options, struct fr_err *err)
+static int open_db(const char *path, rocksdb_t **ret_db, struct fr_err *err)
 {
     char *text = NULL;
-    rocksdb_t *db;
-    enum found found = look_into(options->path);
+    enum found found = look_into(path);
 
     if (found == ONE_WITHOUT_HEAD)
-        return fr_fail(err, FR_CORRUPT, "store '%s': it has files of a database, but CURRENT is gone", options->path);
-    db = open_with(options->path, true, &text);
+        return fr_fail(err, FR_CORRUPT, "store '%s': it has files of a database, but CURRENT is gone", path);
+    rocksdb_t *db = open_with(path, true, &text);
     if (text && strstr(text, "not linked with the binary")) { /* a library without lz4 */
         rocksdb_free(text);
         text = NULL;
-        db = open_with(options->path, false, &text);
+        db = open_with(path, false, &text);
     }
     if (text)
-        return open_failed(options->path, text, found == A_DATABASE, err);
+        return open_failed(path, text, found == A_DATABASE, err);
+    *ret_db = db;
+    return FR_OK;
+}
+
+static void close_db(struct rocks *rocks)
+{
+    pthread_mutex_lock(&rocks->lock);
+    rocksdb_t *db = rocks->db;
+    rocks->db = NULL;
+    pthread_mutex_unlock(&rocks->lock);
+    if (!db)
+        return;
+    rocksdb_cancel_all_background_work(db, 1);
+    rocksdb_close(db);
+}
+
+static int rocks_reopen(struct store *store, struct fr_err *err)
+{
+    struct rocks *rocks = (struct rocks *)store;
+    rocksdb_t *db;
+
+    close_db(rocks);
+    int status = mark_probe(rocks->options.path, err);
+    if (!status)
+        status = open_db(rocks->options.path, &db, err);
+    if (status)
+        return status;
+    pthread_mutex_lock(&rocks->lock);
+    rocks->db = db;
+    pthread_mutex_unlock(&rocks->lock);
+    mark_close(&rocks->mark);
+    return mark_open(&rocks->mark, rocks->options.path, err);
+}
+
+static void rocks_close(struct store *store)
+{
+    struct rocks *rocks = (struct rocks *)store;
+
+    close_db(rocks);
+    mark_close(&rocks->mark);
+    rocksdb_flushoptions_destroy(rocks->flush);
+    rocksdb_writeoptions_destroy(rocks->write);
+    rocksdb_readoptions_destroy(rocks->read);
+    pthread_mutex_destroy(&rocks->lock);
+    free((char *)(uintptr_t)rocks->options.path);
+    free(rocks);
+}
+
+static const struct store_ops rocks_ops = {
+    .close = rocks_close,
+    .batch_new = batch_new,
+    .batch_free = batch_free,
+    .batch_clear = batch_clear,
+    .batch_put = batch_put,
+    .batch_delete = batch_delete,
+    .batch_bytes = batch_bytes,
+    .batch_keys = batch_keys,
+    .write = rocks_write,
+    .sync = rocks_sync,
+    .reopen = rocks_reopen,
+    .mark = rocks_mark,
+    .marked = rocks_marked,
+    .get = rocks_get,
+    .iterate = rocks_iterate,
+    .next = rocks_next,
+    .iter_close = rocks_iter_close,
+    .number = rocks_number,
+    .snapshot = rocks_snapshot,
+};
+
+int store_rocks_open(struct store **ret_store, const struct store_rocks_options *options, struct fr_err *err)
+{
+    rocksdb_t *db;
+    int status = open_db(options->path, &db, err);
+
+    if (status)
+        return status;
     struct rocks *rocks = fr_zalloc(1, sizeof(*rocks));
     rocks->store.ops = &rocks_ops;
+    rocks->options = *options;
+    rocks->options.path = fr_strdup(options->path);
+    pthread_mutex_init(&rocks->lock, NULL);
     rocks->db = db;
+    if (!rocks->options.memtable)
+        rocks->options.memtable = MEMTABLE;
+    rocks->flush = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(rocks->flush, 0);
     rocks->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(rocks->write, 0);
     rocks->read = rocksdb_readoptions_create();
     rocksdb_readoptions_set_verify_checksums(rocks->read, 1);
+    status = mark_open(&rocks->mark, options->path, err);
+    if (status) {
+        rocks_close(&rocks->store);
+        return status;
+    }
     *ret_store = &rocks->store;
     return FR_OK;
 }

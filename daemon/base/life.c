@@ -67,6 +67,11 @@ void fr_pulse_beat(struct fr_pulse *pulse)
     atomic_store_explicit(&pulse->beaten_ns, fr_mono_ns(), memory_order_relaxed);
 }
 
+void fr_pulse_rest(struct fr_pulse *pulse)
+{
+    atomic_store_explicit(&pulse->beaten_ns, UINT64_MAX, memory_order_relaxed);
+}
+
 void fr_pulse_stop(struct fr_pulse *pulse)
 {
     atomic_store(&pulse->name, NULL);

@@ -8,8 +8,9 @@
  *
  * A journal belongs to one side at a time, and the store to this thread, so both are touched without the lock.
  * Under `lock`: what the two sides and the askers share. The store's calls, compose and the callbacks run without it.
- * A batch that was refused stays as it is and is written again after 100 ms, 200 ms ... 5 s; the wait is on the
- * condition, so that stopping cuts it short.
+ * After an error the store is opened anew and what it lacks is written again (tail.h): at once, then after 100 ms,
+ * 200 ms ... 5 s; the wait is on the condition, so that stopping cuts it short. While the disk is low nothing is written at
+ * all (disk_gate.h); the journal waits, and options.held says so.
  */
 #include "checkpoint.h"
 
@@ -19,20 +20,22 @@
 #include <time.h>
 
 #include "compose.h"
+#include "disk_gate.h"
 #include "freshet/alloc.h"
 #include "freshet/crash.h"
 #include "freshet/defect.h"
 #include "freshet/life.h"
 #include "freshet/log.h"
 #include "freshet/metric.h"
+#include "tail.h"
 
-enum { RETRY_FIRST_MS = 100, RETRY_LAST_MS = 5000, IDLE_MS = 2000, STOP_LOOK_MS = 100 };
+enum { RETRY_FIRST_MS = 100, RETRY_LAST_MS = 5000, IDLE_MS = 2000, LOOK_MS = 1000, STOP_LOOK_MS = 100 };
 
 /* Writing and syncing fail and recover each on its own. */
 struct trouble {
     const char *what;
     enum fr_status code; /* of the last attempt; logged when it changes */
-    int retry_ms;
+    int retry_ms; /* before the next attempt; the first is at once */
 };
 
 struct checkpoint {
@@ -52,12 +55,14 @@ struct checkpoint {
     const char *copy_to;
     int copy_status;
     struct fr_err copy_err;
+    bool ended; /* for good: nothing will be written any more */
     uint64_t written, synced; /* numbers of journals */
     struct checkpoint_figures figures;
 
     /* the thread's own */
     struct composer *composer;
-    struct store_batch *batch;
+    struct tail *tail;
+    struct disk_gate gate;
     struct fr_pulse *pulse;
     uint64_t synced_ns; /* when it last synced, or began to have something to sync */
     struct trouble writing, syncing;
@@ -118,7 +123,7 @@ static void tell_relief(struct trouble *trouble)
     if (trouble->code)
         fr_log(FR_INFO, "checkpoint", "checkpoint.recovered", FR_NO_FIELDS, "%s works again", trouble->what);
     trouble->code = FR_OK;
-    trouble->retry_ms = RETRY_FIRST_MS;
+    trouble->retry_ms = 0;
 }
 
 /* After a failure. False if there is to be no other attempt: `stopping` says that this was the one after the stop. */
@@ -132,7 +137,8 @@ static bool wait_to_retry(struct checkpoint *checkpoint, struct trouble *trouble
         wait_ms(checkpoint, trouble->retry_ms - ms_since(begin));
     }
     pthread_mutex_unlock(&checkpoint->lock);
-    trouble->retry_ms = trouble->retry_ms * 2 < RETRY_LAST_MS ? trouble->retry_ms * 2 : RETRY_LAST_MS;
+    int next = trouble->retry_ms ? trouble->retry_ms * 2 : RETRY_FIRST_MS;
+    trouble->retry_ms = next < RETRY_LAST_MS ? next : RETRY_LAST_MS;
     return !stopping;
 }
 
@@ -144,48 +150,128 @@ static bool is_stopping(struct checkpoint *checkpoint)
     return stop;
 }
 
+/* The store cannot be gone on with: only another start can put things right. */
+static void end_for_good(struct checkpoint *checkpoint)
+{
+    checkpoint->lost = true;
+    pthread_mutex_lock(&checkpoint->lock);
+    checkpoint->ended = true;
+    pthread_cond_broadcast(&checkpoint->changed);
+    pthread_mutex_unlock(&checkpoint->lock);
+    fr_log(FR_ERROR, "checkpoint", "store.broken", FR_FIELDS(FR_TEXT("error", checkpoint->err.text)),
+           "the store cannot be used any more in this process; it must be started again");
+    if (checkpoint->options.broken)
+        checkpoint->options.broken(checkpoint->options.context);
+}
+
+/* After tail_write or tail_sync has failed. False: no other attempt is to be made. */
+static bool after_failure(struct checkpoint *checkpoint, struct trouble *trouble, bool stopping)
+{
+    tell_trouble(checkpoint, trouble);
+    if (tail_broken(checkpoint->tail)) {
+        end_for_good(checkpoint);
+        return false;
+    }
+    return wait_to_retry(checkpoint, trouble, stopping);
+}
+
+/* ---- room on the disk ---- */
+
+/* Waits until so much may be written. False if the stop comes first. */
+static bool wait_for_room(struct checkpoint *checkpoint, uint64_t bytes)
+{
+    while (!disk_gate_look(&checkpoint->gate, bytes)) {
+        fr_pulse_beat(checkpoint->pulse);
+        if (is_stopping(checkpoint)) {
+            fr_fail(&checkpoint->err, FR_FULL, "the disk has less room than store.disk_reserve");
+            return false;
+        }
+        pthread_mutex_lock(&checkpoint->lock);
+        if (!checkpoint->stop)
+            wait_ms(checkpoint, LOOK_MS);
+        pthread_mutex_unlock(&checkpoint->lock);
+    }
+    return true;
+}
+
 /* ---- one journal ---- */
 
+/* What has turned out to be durable, of what was told as written. */
+static void tell_durable(struct checkpoint *checkpoint)
+{
+    uint64_t durable = tail_durable(checkpoint->tail);
+
+    if (durable > checkpoint->written) /* this thread alone writes it */
+        durable = checkpoint->written;
+    pthread_mutex_lock(&checkpoint->lock);
+    bool news = durable > checkpoint->synced;
+    if (news) {
+        checkpoint->synced = durable;
+        checkpoint->synced_ns = fr_mono_ns();
+        pthread_cond_broadcast(&checkpoint->changed);
+    }
+    pthread_mutex_unlock(&checkpoint->lock);
+    if (news && checkpoint->options.synced)
+        checkpoint->options.synced(checkpoint->options.context, durable);
+}
+
+/* Into the tail, once the store holds everything before it: folding reads it. */
+static int compose_next(struct checkpoint *checkpoint, const struct journal *journal, uint64_t number)
+{
+    struct store_batch *room = tail_room(checkpoint->tail);
+    int status = compose(checkpoint->composer, journal, room, &checkpoint->err);
+
+    if (status)
+        tail_distrust(checkpoint->tail);
+    else
+        tail_append(checkpoint->tail, composer_number(checkpoint->composer), number);
+    return status;
+}
+
 /* False if it was given up, at the end. */
-static bool compose_and_write(struct checkpoint *checkpoint, const struct journal *journal)
+static bool compose_and_write(struct checkpoint *checkpoint, const struct journal *journal, uint64_t number,
+                              uint64_t *ret_keys, uint64_t *ret_bytes)
 {
     const struct store_ops *ops = checkpoint->store->ops;
     bool composed = false;
 
+    *ret_keys = *ret_bytes = 0;
     for (;;) {
         bool stopping = is_stopping(checkpoint);
+        if (!wait_for_room(checkpoint, *ret_bytes))
+            return false;
+        fr_pulse_rest(checkpoint->pulse);
+        int status = tail_write(checkpoint->tail, &checkpoint->err);
         fr_pulse_beat(checkpoint->pulse);
-        if (!composed)
-            composed = compose(checkpoint->composer, journal, checkpoint->batch, &checkpoint->err) == FR_OK;
-        fr_pulse_beat(checkpoint->pulse);
-        fr_crash_point("checkpoint.composed");
-        if (composed && ops->write(checkpoint->store, checkpoint->batch, &checkpoint->err) == FR_OK) {
+        tell_durable(checkpoint);
+        if (!status && composed) {
             tell_relief(&checkpoint->writing);
             return true;
         }
-        tell_trouble(checkpoint, &checkpoint->writing);
-        if (fr_defect(DEFECT_SKIP_ON_ERROR))
-            return true;
-        if (!wait_to_retry(checkpoint, &checkpoint->writing, stopping))
+        if (!status) {
+            struct store_batch *batch = tail_room(checkpoint->tail);
+            status = compose_next(checkpoint, journal, number);
+            composed = !status;
+            *ret_keys = composed ? ops->batch_keys(batch) : 0;
+            *ret_bytes = composed ? ops->batch_bytes(batch) : 0;
+            fr_crash_point("checkpoint.composed");
+        }
+        if (status && !after_failure(checkpoint, &checkpoint->writing, stopping))
             return false;
     }
 }
 
 static void write_journal(struct checkpoint *checkpoint, struct journal *journal, uint64_t number)
 {
-    const struct store_ops *ops = checkpoint->store->ops;
-    uint64_t begin = fr_mono_ns();
+    uint64_t begin = fr_mono_ns(), keys, bytes;
 
-    ops->batch_clear(checkpoint->batch);
-    if (!compose_and_write(checkpoint, journal)) {
+    if (!compose_and_write(checkpoint, journal, number, &keys, &bytes)) {
         checkpoint->lost = true;
         journal_free(journal);
         return;
     }
     fr_crash_point("checkpoint.written");
     double seconds = (double)(fr_mono_ns() - begin) / 1e9;
-    uint64_t keys = ops->batch_keys(checkpoint->batch), bytes = ops->batch_bytes(checkpoint->batch);
-    ops->batch_clear(checkpoint->batch);
     if (!fr_defect(DEFECT_JOURNAL_KEPT))
         journal_reset(journal);
     fr_observe(checkpoint->seconds_series, seconds);
@@ -203,6 +289,7 @@ static void write_journal(struct checkpoint *checkpoint, struct journal *journal
     if (checkpoint->options.written)
         checkpoint->options.written(checkpoint->options.context, number);
     fr_crash_point("checkpoint.told");
+    tell_durable(checkpoint);
     /* Only now: who sees that it is due may count on written() having been called. */
     pthread_mutex_lock(&checkpoint->lock);
     checkpoint->spare = journal;
@@ -214,26 +301,22 @@ static void write_journal(struct checkpoint *checkpoint, struct journal *journal
 static void sync_written(struct checkpoint *checkpoint)
 {
     bool stopping = is_stopping(checkpoint);
-    uint64_t written = checkpoint->written; /* this thread alone writes it */
 
-    fr_pulse_beat(checkpoint->pulse);
-    fr_crash_point("sync.begun");
-    if (checkpoint->store->ops->sync(checkpoint->store, &checkpoint->err)) {
-        tell_trouble(checkpoint, &checkpoint->syncing);
-        if (!wait_to_retry(checkpoint, &checkpoint->syncing, stopping))
-            checkpoint->lost = true;
+    if (tail_suspect(checkpoint->tail) && !wait_for_room(checkpoint, 0)) {
+        checkpoint->lost = true;
         return;
     }
+    fr_crash_point("sync.begun");
+    fr_pulse_rest(checkpoint->pulse);
+    int status = tail_sync(checkpoint->tail, &checkpoint->err);
+    fr_pulse_beat(checkpoint->pulse);
     fr_crash_point("sync.done");
-    tell_relief(&checkpoint->syncing);
-    pthread_mutex_lock(&checkpoint->lock);
-    checkpoint->synced = written;
-    checkpoint->synced_ns = fr_mono_ns();
-    pthread_cond_broadcast(&checkpoint->changed);
-    pthread_mutex_unlock(&checkpoint->lock);
-    if (checkpoint->options.synced)
-        checkpoint->options.synced(checkpoint->options.context, written);
+    tell_durable(checkpoint);
     fr_crash_point("sync.told");
+    if (!status)
+        tell_relief(&checkpoint->syncing);
+    else if (!after_failure(checkpoint, &checkpoint->syncing, stopping))
+        checkpoint->lost = true;
 }
 
 /* ---- a copy of the store ---- */
@@ -241,10 +324,17 @@ static void sync_written(struct checkpoint *checkpoint)
 static void copy_store(struct checkpoint *checkpoint, const char *path)
 {
     struct fr_err err = {0};
+    int status = FR_OK;
 
+    if (!disk_gate_look(&checkpoint->gate, 0))
+        status = fr_fail(&err, FR_FULL, "the disk has less room than store.disk_reserve");
+    fr_pulse_rest(checkpoint->pulse);
+    if (!status)
+        status = tail_write(checkpoint->tail, &err); /* after an error the store must be opened anew first */
+    if (!status)
+        status = checkpoint->store->ops->snapshot(checkpoint->store, path, &err);
     fr_pulse_beat(checkpoint->pulse);
-    int status = checkpoint->store->ops->snapshot(checkpoint->store, path, &err);
-    fr_pulse_beat(checkpoint->pulse);
+    tell_durable(checkpoint);
     pthread_mutex_lock(&checkpoint->lock);
     checkpoint->copy = COPY_DONE;
     checkpoint->copy_status = status;
@@ -281,12 +371,13 @@ int checkpoint_snapshot(struct checkpoint *checkpoint, const char *path, const _
 
 /* ---- the loop ---- */
 
-enum step { WAIT, WRITE, SYNC, COPY, END };
+enum step { WAIT, LOOK, WRITE, SYNC, COPY, END };
 
 /* What to do next; under lock. */
 static enum step next_step(struct checkpoint *checkpoint)
 {
     bool unsynced = checkpoint->written != checkpoint->synced;
+    bool look = ms_since(checkpoint->gate.looked_ns) >= LOOK_MS;
 
     if (checkpoint->lost)
         return END;
@@ -294,20 +385,24 @@ static enum step next_step(struct checkpoint *checkpoint)
         return COPY;
     if (unsynced && checkpoint->sync_asked)
         return SYNC;
+    if (unsynced && tail_long(checkpoint->tail)) /* its bound: what cannot be synced is not added to */
+        return SYNC;
     if (checkpoint->job)
         return WRITE;
     if (unsynced && (checkpoint->stop || ms_since(checkpoint->synced_ns) >= checkpoint->options.wal_sync_interval))
         return SYNC;
     checkpoint->sync_asked = unsynced && checkpoint->sync_asked;
-    return checkpoint->stop ? END : WAIT;
+    return checkpoint->stop ? END : look ? LOOK : WAIT;
 }
 
 static int64_t wait_at_most(const struct checkpoint *checkpoint)
 {
     int64_t left = checkpoint->options.wal_sync_interval - ms_since(checkpoint->synced_ns);
 
-    if (checkpoint->written == checkpoint->synced || left > IDLE_MS)
-        return IDLE_MS;
+    int64_t most = checkpoint->options.disk_reserve ? LOOK_MS : IDLE_MS;
+
+    if (checkpoint->written == checkpoint->synced || left > most)
+        return most;
     return left > 0 ? left : 1;
 }
 
@@ -324,6 +419,11 @@ static void run(void *arg)
             fr_pulse_beat(checkpoint->pulse);
             wait_ms(checkpoint, wait_at_most(checkpoint));
             break;
+        case LOOK:
+            pthread_mutex_unlock(&checkpoint->lock);
+            disk_gate_look(&checkpoint->gate, 0);
+            pthread_mutex_lock(&checkpoint->lock);
+            break;
         case WRITE: {
             struct journal *journal = checkpoint->job;
             uint64_t number = checkpoint->job_number;
@@ -335,7 +435,7 @@ static void run(void *arg)
             break;
         }
         case SYNC:
-            checkpoint->sync_asked = false;
+            checkpoint->sync_asked = checkpoint->job; /* given before it was asked for, perhaps: then it is meant, too */
             pthread_mutex_unlock(&checkpoint->lock);
             sync_written(checkpoint);
             pthread_mutex_lock(&checkpoint->lock);
@@ -368,9 +468,13 @@ struct checkpoint *checkpoint_start(struct store *store, const struct checkpoint
     checkpoint->options = *options;
     checkpoint->spare = journal_new();
     checkpoint->composer = composer_new(store);
-    checkpoint->batch = store->ops->batch_new(store);
-    checkpoint->writing = (struct trouble){.what = "writing a checkpoint", .retry_ms = RETRY_FIRST_MS};
-    checkpoint->syncing = (struct trouble){.what = "syncing the store", .retry_ms = RETRY_FIRST_MS};
+    checkpoint->tail = tail_new(store);
+    checkpoint->gate = (struct disk_gate){.reserve = options->disk_reserve,
+                                          .free = options->disk_free,
+                                          .held = options->held,
+                                          .context = options->context};
+    checkpoint->writing = (struct trouble){.what = "writing a checkpoint"};
+    checkpoint->syncing = (struct trouble){.what = "syncing the store"};
     checkpoint->seconds_series = FR_SERIES(FR_M_CHECKPOINT_SECONDS);
     checkpoint->keys_series = FR_SERIES(FR_M_CHECKPOINT_KEYS);
     checkpoint->bytes_series = FR_SERIES(FR_M_CHECKPOINT_BYTES);
@@ -396,7 +500,7 @@ bool checkpoint_stop(struct checkpoint *checkpoint, struct fr_err *err)
     bool saved = !checkpoint->lost;
     if (!saved && err)
         *err = checkpoint->err;
-    checkpoint->store->ops->batch_free(checkpoint->batch);
+    tail_free(checkpoint->tail);
     composer_free(checkpoint->composer);
     journal_free(checkpoint->job);
     journal_free(checkpoint->spare);
@@ -432,6 +536,14 @@ bool checkpoint_wait_due(struct checkpoint *checkpoint, int timeout_ms)
         wait_ms(checkpoint, due > 0 && due < left ? due : left);
     pthread_mutex_unlock(&checkpoint->lock);
     return due == 0;
+}
+
+bool checkpoint_ended(struct checkpoint *checkpoint)
+{
+    pthread_mutex_lock(&checkpoint->lock);
+    bool ended = checkpoint->ended;
+    pthread_mutex_unlock(&checkpoint->lock);
+    return ended;
 }
 
 struct journal *checkpoint_give(struct checkpoint *checkpoint, struct journal *full, uint64_t number)

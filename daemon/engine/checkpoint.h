@@ -5,8 +5,9 @@
  *     checkpoint:                        expand, sort, encode, write    ...
  *                                        sync (every wal_sync_interval, or when asked)
  *
- * One journal is one write: never split, never merged with half of another. What was written is kept and tried again
- * until the store takes it, so a sick disk costs no state; the engine stops taking events when its own journal is full.
+ * One journal is one write: never split, never merged with half of another. What was written is kept until it is synced
+ * and written again to a store opened anew after an error (tail.h), so a sick disk costs no state; the engine stops taking
+ * events when its own journal is full.
  * The layout on disk, the deltas and how they are folded: storage/FORMAT.md.
  */
 #ifndef FR_CHECKPOINT_H
@@ -27,6 +28,13 @@ struct checkpoint_options {
     /* Called on the checkpoint's thread after each write and after each sync with the number of the newest journal it covers. */
     void (*written)(void *context, uint64_t number);
     void (*synced)(void *context, uint64_t number);
+    /* While fewer bytes than disk_reserve are free nothing is written, and held says so; looked at each second and before each
+     * write. 0 or NULL: not looked at. */
+    uint64_t disk_reserve;
+    uint64_t (*disk_free)(void *context);
+    void (*held)(void *context, bool low);
+    /* The store has come back from an error without what was synced, or damaged: nothing will be written any more. */
+    void (*broken)(void *context);
     void *context;
 };
 /* The store must stay open until checkpoint_stop; from here on only the checkpoint's thread uses it (but number()). */
@@ -39,6 +47,8 @@ bool checkpoint_stop(struct checkpoint *checkpoint, struct fr_err *err);
 bool checkpoint_due(struct checkpoint *checkpoint);
 /* Waits until then, at most timeout_ms; returns checkpoint_due(). */
 bool checkpoint_wait_due(struct checkpoint *checkpoint, int timeout_ms);
+/* Thread: any. True once `broken` was called: it will never be due again. */
+bool checkpoint_ended(struct checkpoint *checkpoint);
 /* Takes `full`, numbered 1, 2, 3 ...; returns an empty journal to go on with. Only after checkpoint_due; never blocks. */
 struct journal *checkpoint_give(struct checkpoint *checkpoint, struct journal *full, uint64_t number);
 

@@ -88,6 +88,11 @@ const struct composer_figures *composer_figures(const struct composer *composer)
     return &composer->figures;
 }
 
+uint64_t composer_number(const struct composer *composer)
+{
+    return composer->number;
+}
+
 /* ---- folding ---- */
 
 static void end_chunk(struct composer *composer)
@@ -353,8 +358,31 @@ static int by_key_then_rank(const void *a, const void *b)
     return order ? order : (left->rank > right->rank) - (left->rank < right->rank);
 }
 
+/* What a checkpoint says of itself: its number, and its link in the chain of the last FORMAT_LINKS journals. */
+struct own_keys {
+    struct fr_writer journals, link, old_link;
+};
+
+static void own_keys_init(struct own_keys *own, uint64_t number)
+{
+    fr_writer_init(&own->journals, 0);
+    fr_writer_init(&own->link, 0);
+    fr_writer_init(&own->old_link, 0);
+    format_journals_value(&own->journals, number);
+    format_link_key(&own->link, number);
+    if (number > FORMAT_LINKS)
+        format_link_key(&own->old_link, number - FORMAT_LINKS);
+}
+
+static void own_keys_release(struct own_keys *own)
+{
+    fr_writer_release(&own->journals);
+    fr_writer_release(&own->link);
+    fr_writer_release(&own->old_link);
+}
+
 /* The journal's plain keys and our own, sorted, each once. */
-static void collect_keys(struct composer *composer, const struct journal *journal, struct fr_bytes journals)
+static void collect_keys(struct composer *composer, const struct journal *journal, const struct own_keys *own)
 {
     struct journal_cursor cursor;
     struct journal_op op;
@@ -365,7 +393,10 @@ static void collect_keys(struct composer *composer, const struct journal *journa
     while (journal_next(&cursor, &op))
         if (op.kind == JOURNAL_KEY_PUT || op.kind == JOURNAL_KEY_DELETE)
             add_key(composer, op.key, op.bytes, op.kind == JOURNAL_KEY_DELETE);
-    add_key(composer, fr_bytes_of(FORMAT_JOURNALS_KEY), journals, false);
+    add_key(composer, fr_bytes_of(FORMAT_JOURNALS_KEY), fr_written(&own->journals), false);
+    add_key(composer, fr_written(&own->link), FR_BYTES(""), false);
+    if (own->old_link.len)
+        add_key(composer, fr_written(&own->old_link), FR_BYTES(""), true);
     qsort(composer->keys, composer->keys_len, sizeof(*composer->keys), by_key_then_rank);
     for (size_t i = 0; i < composer->keys_len; i++)
         if (i + 1 == composer->keys_len || !fr_bytes_equal(composer->keys[i].key, composer->keys[i + 1].key))
@@ -416,7 +447,7 @@ static void write_apart(struct composer *composer, struct store_batch *batch)
 int compose(struct composer *composer, const struct journal *journal, struct store_batch *batch, struct fr_err *err)
 {
     struct changes_count counts[TABLES];
-    struct fr_writer journals;
+    struct own_keys own;
     int status = composer->begun ? FR_OK : begin(composer, err);
 
     if (status)
@@ -426,9 +457,8 @@ int compose(struct composer *composer, const struct journal *journal, struct sto
     composer->fold_left = clamp(2 * journal_bytes(journal), FOLD_LEAST, FOLD_MOST);
     composer->fold_from = composer->fold_stopped;
     composer->fold_stopped = 0;
-    fr_writer_init(&journals, 0);
-    format_journals_value(&journals, composer->number);
-    collect_keys(composer, journal, fr_written(&journals));
+    own_keys_init(&own, composer->number);
+    collect_keys(composer, journal, &own);
     put_keys(composer, true, batch);
     if (fr_defect(DEFECT_TWO_WRITES))
         write_apart(composer, batch);
@@ -446,6 +476,6 @@ int compose(struct composer *composer, const struct journal *journal, struct sto
         write_apart(composer, batch);
     fr_crash_point("compose.letters");
     put_keys(composer, false, batch);
-    fr_writer_release(&journals);
+    own_keys_release(&own);
     return FR_OK;
 }

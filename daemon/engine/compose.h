@@ -19,6 +19,8 @@ void composer_free(struct composer *composer);
  * only before the first success, if it cannot be read how many journals the store has taken; then `batch` is untouched
  * and the call may be repeated. */
 int compose(struct composer *composer, const struct journal *journal, struct store_batch *batch, struct fr_err *err);
+/* How many journals the store has taken, the last one composed included; its batch carries this number as m/journals. */
+uint64_t composer_number(const struct composer *composer);
 
 /* Since the start; read them on the composer's thread. */
 struct composer_figures {

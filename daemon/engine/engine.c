@@ -208,6 +208,28 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
     return FR_OK;
 }
 
+/* ---- what the checkpoint's thread asks and tells ---- */
+
+static uint64_t disk_free(void *context)
+{
+    struct engine *engine = context;
+
+    return engine->options.disk_free(engine->options.context);
+}
+
+static void disk_held(void *context, bool low)
+{
+    engine_hold(context, HOLD_DISK, low);
+}
+
+static void store_broken(void *context)
+{
+    struct engine *engine = context;
+
+    if (engine->options.broken)
+        engine->options.broken(engine->options.context);
+}
+
 int engine_start(struct engine *engine, struct fr_err *err)
 {
     (void)err;
@@ -216,6 +238,10 @@ int engine_start(struct engine *engine, struct fr_err *err)
                                                              .wal_sync_interval = engine->options.wal_sync_interval,
                                                              .written = publish_written,
                                                              .synced = publish_synced,
+                                                             .disk_reserve = engine->options.disk_reserve,
+                                                             .disk_free = disk_free,
+                                                             .held = disk_held,
+                                                             .broken = store_broken,
                                                              .context = engine,
                                                          });
     fr_metric_collector(publish_figures, engine);
@@ -236,7 +262,7 @@ bool engine_stop(struct engine *engine, struct fr_err *err)
     engine->thread = NULL;
     fr_crash_point("stop.applied");
     checkpoint_hurry(engine->checkpoint);
-    if (checkpoint_wait_due(engine->checkpoint, STOP_MS)) {
+    if (!checkpoint_ended(engine->checkpoint) && checkpoint_wait_due(engine->checkpoint, STOP_MS)) {
         publish_freeze(engine);
         fr_crash_point("stop.frozen");
     } else { /* what is in memory will be read from Kafka again */

@@ -250,12 +250,10 @@ static void cover_asked(struct engine *engine, uint64_t number)
     engine->asked_answered = engine->asked;
 }
 
-/* Under lock. A sync covers all that was written before it, so that only the newest freeze before it matters: while syncs fail for
- * long, the oldest may go. */
+/* Under lock. The checkpoint syncs, and takes no other journal before it has, when far fewer wait for it (tail_long). */
 static void keep_freeze(struct engine *engine, struct freeze *freeze)
 {
-    if (engine->freezes_len == FREEZES_MAX)
-        drop_oldest_freeze(engine);
+    assert(engine->freezes_len < FREEZES_MAX);
     *engine->freezes_tail = freeze;
     engine->freezes_tail = &freeze->after;
     engine->freezes_len++;

@@ -1,9 +1,10 @@
 /*
  * recover.c -- the state from the store, before any thread starts.
  *
- * Order matters: the shape first (a store built with other settings is refused), then ids, then side by side histories (from which
- * n_i and the postings follow), each model's own rows and the window of event ids, then the positions and the outbox. Loading is
- * no change, and leaves the journal empty but for histories that were renumbered (histories.h).
+ * Order matters: the shape first (a store built with other settings is refused), then whether a journal is missing, then ids, then
+ * side by side histories (from which n_i and the postings follow), each model's own rows and the window of event ids, then the
+ * positions and the outbox. Loading is no change, and leaves the journal empty but for histories that were renumbered
+ * (histories.h).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "engine_private.h"
 #include "freshet/crash.h"
 #include "freshet/format.h"
+#include "freshet/log.h"
 
 /* ---- shape ---- */
 
@@ -73,6 +75,28 @@ static int check_shape(struct engine *engine, struct fr_err *err)
         status = compare_shapes(text, wanted, err);
     free(stored);
     return status;
+}
+
+/* ---- journals ---- */
+
+/* What was synced once must be here; if it is not, what is here is an older state, whole, and Kafka has the rest. */
+static int check_journals(struct engine *engine, struct fr_err *err)
+{
+    const struct store_ops *ops = engine->store->ops;
+    uint64_t found = 0, marked = ops->marked(engine->store);
+    int status = format_journals(engine->store, &found, err);
+
+    if (!status)
+        status = format_links_check(engine->store, found, err);
+    if (status || found == marked)
+        return status;
+    if (found < marked) {
+        fr_count(FR_SERIES(FR_M_STORE_LOST), marked - found);
+        fr_log(FR_ERROR, "engine", "store.went_back",
+               FR_FIELDS(FR_INT("journals", (int64_t)found), FR_INT("synced", (int64_t)marked)),
+               "the disk has lost checkpoints that were synced; the state before them is whole, and the log is read again from there");
+    }
+    return ops->mark(engine->store, found, err); /* what has been opened is durable */
 }
 
 /* ---- tables ---- */
@@ -267,6 +291,8 @@ int recover(struct engine *engine, struct fr_err *err)
     int status = check_shape(engine, err);
 
     fr_crash_point("recover.shape");
+    if (!status)
+        status = check_journals(engine, err);
     if (!status)
         status = load_tables(engine, err);
     fr_crash_point("recover.tables");

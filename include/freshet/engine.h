@@ -48,6 +48,12 @@ struct engine_options {
     /* What shapes the state, as "key=value" lines sorted by key; recorded in a new store, compared with an old one's. */
     const char *shape;
     bool forget_positions;         /* --dev: the log is new, positions begin at 0 */
+    /* Below so many free bytes ingest is held and nothing is written; 0: not watched. disk_free is asked on the checkpoint's thread. */
+    uint64_t disk_reserve;
+    uint64_t (*disk_free)(void *context);
+    /* The store cannot be gone on with in this process; ask for the stop. Thread: the checkpoint's. */
+    void (*broken)(void *context);
+    void *context; /* of these two */
 };
 
 /* Loads the state. FR_CONFIG if the store was built with another shape (the text names both values). The store is

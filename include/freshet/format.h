@@ -2,7 +2,7 @@
  * format.h -- the plain keys of the store and their values (storage/FORMAT.md), built and strictly checked.
  *
  *     m/format  m/shape  m/clock  m/journals  m/cluster  m/admission     'o' topic 0 partition -> position     'h' the same -> holes
- *     'x' id -> dead letter
+ *     'j' journal -> link     'x' id -> dead letter
  *
  * Every value is sealed: a version byte first, a checksum last. A reader says false for anything this program did not
  * write: wrong length, wrong checksum, unknown version, key and value that cannot belong together. Writers append. What
@@ -68,6 +68,14 @@ struct format_admission {
 };
 void format_admission_value(struct fr_writer *out, const struct format_admission *admission);
 bool format_admission_read(struct fr_bytes value, struct format_admission *ret);
+
+/* Each journal puts a link under its number and takes away the one FORMAT_LINKS before it. So a journal that is missing
+ * below the newest one - the log of a memtable gone, and not that of the next - leaves a gap. */
+#define FORMAT_LINK_PREFIX "j"
+enum { FORMAT_LINKS = 64 };
+void format_link_key(struct fr_writer *key, uint64_t journal);
+/* FR_CORRUPT naming the journal if the links do not lead to `newest` without a gap. No link at all is fine. */
+int format_links_check(struct store *store, uint64_t newest, struct fr_err *err);
 
 struct format_position {
     struct fr_bytes topic; /* from the key, on reading */

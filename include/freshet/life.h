@@ -21,6 +21,9 @@ const char *fr_state_name(enum fr_state state); /* "starting", "running", "drain
 struct fr_pulse;
 struct fr_pulse *fr_pulse_start(const char *name); /* name: a literal */
 void fr_pulse_beat(struct fr_pulse *pulse);
+/* The loop waits for the disk, which may take any time: until its next beat it counts as moving. To start the daemon again would
+ * mend no disk and end the answers. */
+void fr_pulse_rest(struct fr_pulse *pulse);
 void fr_pulse_stop(struct fr_pulse *pulse);         /* the loop has ended on purpose */
 /* True if every loop moves; else false and the name of one that does not. */
 bool fr_pulse_all(const char **ret_stuck);

@@ -33,6 +33,15 @@ struct store_ops {
     size_t (*batch_keys)(const struct store_batch *batch);
     int (*write)(struct store *store, struct store_batch *batch, struct fr_err *err);
     int (*sync)(struct store *store, struct fr_err *err);
+    /* After a write, a sync or a mark has failed nothing the open store says can be trusted: this closes it and opens it
+     * anew. What is found then is what some prefix of the batches made, not less than what was synced, and is durable
+     * itself. If it fails, the store stays closed (FR_CLOSED) until a later call succeeds. Batches live on, iterators must
+     * not be open. */
+    int (*reopen)(struct store *store, struct fr_err *err);
+    /* Notes beside the data, safe on the disk when it returns, that all journals up to this one are synced; so that a store
+     * which comes up with less is found out. marked: the last such number, 0 if there is none. */
+    int (*mark)(struct store *store, uint64_t number, struct fr_err *err);
+    uint64_t (*marked)(struct store *store);
     /* FR_NOT_FOUND if there is none. The value is malloc'ed, the caller's. */
     int (*get)(struct store *store, struct fr_bytes key, char **ret_value, size_t *ret_len, struct fr_err *err);
     /* Keys with this prefix, ascending. Key and value are borrowed until the next step. */
@@ -54,6 +63,7 @@ struct store {
 
 struct store_rocks_options {
     const char *path; /* made if missing */
+    size_t memtable;  /* bytes in memory before a table is made of them; 0 = 64 MiB */
 };
 /* FR_BUSY if another process holds it, FR_CORRUPT, FR_FULL, FR_IO. */
 int store_rocks_open(struct store **ret_store, const struct store_rocks_options *options, struct fr_err *err);
@@ -62,8 +72,10 @@ const char *store_rocks_version(void); /* "7.8.3" */
 /* For tests: lives as long as the process. `faults` may be NULL. */
 struct store_faults {
     int fail_write_at; /* the n-th write from now fails (1 = next); 0 = never */
-    int fail_sync_at;
+    int fail_sync_at, fail_reopen_at;
     enum fr_status code;
+    bool arrives; /* the write that fails is in the store all the same */
+    bool forgets; /* opening anew finds only what was synced */
 };
 struct store *store_memory_new(struct store_faults *faults);
 /* What a machine would find after a power cut: only what was synced. The old one stays usable. */

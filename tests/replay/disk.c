@@ -52,6 +52,15 @@ static int watched_sync(struct store *store, struct fr_err *err)
     return fails(DISK_SYNC, err) ? (int)the_disk->faults[DISK_SYNC].code : the_disk->real->sync(store, err);
 }
 
+/* Opening anew ends with a sync of what was found, which a sick disk refuses as well. (What cannot be read when it is opened ends
+ * the process: that is another story.) */
+static int watched_reopen(struct store *store, struct fr_err *err)
+{
+    enum fr_status code = the_disk->faults[DISK_SYNC].code;
+
+    return code != FR_CORRUPT && fails(DISK_SYNC, err) ? (int)code : the_disk->real->reopen(store, err);
+}
+
 static void end_process(struct disk *disk)
 {
     for (int call = 0; call < DISK_CALLS; call++)
@@ -96,6 +105,7 @@ struct store *disk_open(struct disk *disk, struct fr_err *err)
     disk->watched = *disk->real;
     disk->watched.write = watched_write;
     disk->watched.sync = watched_sync;
+    disk->watched.reopen = watched_reopen;
     /* RocksDB writes what it recovers from its log into a synced table before it opens (storage/rocks's test). */
     if (!disk->folder && disk->real->sync(disk->store, err))
         return NULL;

@@ -59,6 +59,20 @@ static void a_loop_is_stuck_after_the_limit_and_well_when_it_beats(void **state)
     assert_true(life_pulses_at(after + 100 * LIMIT_NS, &stuck));
 }
 
+static void a_loop_that_waits_for_the_disk_is_well_until_it_beats_again(void **state)
+{
+    (void)state;
+    const char *stuck = "nobody";
+    struct fr_pulse *pulse = fr_pulse_start("checkpoint");
+
+    fr_pulse_rest(pulse);
+    assert_true(life_pulses_at(fr_mono_ns() + 100 * LIMIT_NS, &stuck));
+    fr_pulse_beat(pulse);
+    assert_false(life_pulses_at(fr_mono_ns() + LIMIT_NS + 1, &stuck));
+    assert_string_equal(stuck, "checkpoint");
+    fr_pulse_stop(pulse);
+}
+
 static void there_is_room_for_64_loops_again_and_again(void **state)
 {
     (void)state;
@@ -125,6 +139,7 @@ int main(void)
         cmocka_unit_test(the_state_moves_forward_and_has_a_name),
         cmocka_unit_test(without_loops_all_is_well),
         cmocka_unit_test(a_loop_is_stuck_after_the_limit_and_well_when_it_beats),
+        cmocka_unit_test(a_loop_that_waits_for_the_disk_is_well_until_it_beats_again),
         cmocka_unit_test(there_is_room_for_64_loops_again_and_again),
         cmocka_unit_test(a_thread_has_its_name_and_gets_no_signals),
         cmocka_unit_test(a_long_name_is_cut_to_what_the_kernel_keeps),

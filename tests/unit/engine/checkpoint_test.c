@@ -150,6 +150,24 @@ static void hurrying_syncs_what_is_written_even_if_nothing_comes(void **state)
     world_close(&world);
 }
 
+/* Asked for while one journal is written and the next is given: the sync of the first does not answer for the second. */
+static void hurrying_holds_for_the_journal_given_just_before(void **state)
+{
+    (void)state;
+    struct world world;
+
+    world_open(&world, no_faults, 0, NEVER_MS);
+    for (int i = 0; i < 300; i++) {
+        give(&world, 5);
+        wait_for(&world, checkpoint_written, world.number);
+        give(&world, 5);
+        checkpoint_hurry(world.checkpoint);
+        wait_for(&world, checkpoint_synced, world.number);
+    }
+    assert_true(checkpoint_stop(world.checkpoint, NULL));
+    world_close(&world);
+}
+
 static void what_is_written_is_synced_after_the_interval(void **state)
 {
     (void)state;
@@ -202,17 +220,17 @@ static void the_figures_are_those_of_the_write(void **state)
     world.journal = checkpoint_give(world.checkpoint, world.journal, 1);
     wait_for(&world, checkpoint_written, 1);
     checkpoint_figures(world.checkpoint, &first);
-    /* akey: 4 + 5; m/journals: 10 + 13; the base: key 11, value 1 + gap, header, gap, sum + 4 */
-    assert_int_equal(first.keys, 3);
-    assert_int_equal(first.bytes, 9 + 23 + 20);
+    /* akey: 4 + 5; m/journals: 10 + 13; link: 9; the base: key 11, value 1 + gap, header, gap, sum + 4 */
+    assert_int_equal(first.keys, 4);
+    assert_int_equal(first.bytes, 9 + 23 + 9 + 20);
     assert_true(first.seconds > 0);
     journal_key_delete(world.journal, FR_BYTES("akey"));
     assert_true(checkpoint_wait_due(world.checkpoint, LIMIT_MS));
     world.journal = checkpoint_give(world.checkpoint, world.journal, 2);
     wait_for(&world, checkpoint_written, 2);
     checkpoint_figures(world.checkpoint, &second);
-    assert_int_equal(second.keys, 2);
-    assert_int_equal(second.bytes, 4 + 23);
+    assert_int_equal(second.keys, 3);
+    assert_int_equal(second.bytes, 4 + 23 + 9);
     assert_int_equal(second.bytes_total, first.bytes + second.bytes);
     assert_true(fr_series_value(FR_SERIES(FR_M_CHECKPOINT_BYTES)) == counted + (double)second.bytes_total);
     assert_true(checkpoint_stop(world.checkpoint, NULL));
@@ -276,6 +294,26 @@ static int sick_sync(struct store *store, struct fr_err *err)
     return sick->inner->ops->sync(sick->inner, err);
 }
 
+static int sick_reopen(struct store *store, struct fr_err *err)
+{
+    struct sick *sick = (struct sick *)store;
+
+    return sick->inner->ops->reopen(sick->inner, err);
+}
+
+static int sick_mark(struct store *store, uint64_t number, struct fr_err *err)
+{
+    struct sick *sick = (struct sick *)store;
+
+    return sick->inner->ops->mark(sick->inner, number, err);
+}
+
+static bool sick_number(struct store *store, const char *name, uint64_t *ret_value)
+{
+    (void)store, (void)name, (void)ret_value;
+    return false;
+}
+
 static int sick_get(struct store *store, struct fr_bytes key, char **ret_value, size_t *ret_len, struct fr_err *err)
 {
     struct sick *sick = (struct sick *)store;
@@ -298,6 +336,9 @@ static void sick_open(struct sick *sick)
     sick->ops = *sick->inner->ops;
     sick->ops.write = sick_write;
     sick->ops.sync = sick_sync;
+    sick->ops.reopen = sick_reopen;
+    sick->ops.mark = sick_mark;
+    sick->ops.number = sick_number;
     sick->ops.get = sick_get;
     sick->ops.iterate = sick_iterate;
     sick->store.ops = &sick->ops;
@@ -338,7 +379,7 @@ static void the_last_try_at_the_stop_may_succeed(void **state)
     struct journal *journal = journal_new();
     cells_journal(journal, cells, 3, 1, 500);
     journal = checkpoint_give(checkpoint, journal, 1);
-    while (errors_of(checkpoint) < 3) /* now it waits for 400 ms */
+    while (errors_of(checkpoint) < 4) /* now it waits for 400 ms */
         checkpoint_wait_due(checkpoint, 1);
     atomic_store(&sick.sick, false);
     assert_true(checkpoint_stop(checkpoint, &err));
@@ -346,6 +387,116 @@ static void the_last_try_at_the_stop_may_succeed(void **state)
     journal_free(journal);
     free(cells);
     sick.inner->ops->close(sick.inner);
+}
+
+static void await_synced(struct checkpoint *checkpoint, uint64_t number)
+{
+    for (uint64_t begin = fr_mono_ns(); checkpoint_synced(checkpoint) < number; checkpoint_wait_due(checkpoint, 1))
+        assert_true(fr_mono_ns() - begin < (uint64_t)LIMIT_MS * 1000000);
+}
+
+static void on_broken(void *context)
+{
+    atomic_store((_Atomic bool *)context, true);
+}
+
+/* It comes back without what was synced: another process' business, or the disk's. */
+static int forgetful_reopen(struct store *store, struct fr_err *err)
+{
+    struct store_batch *batch = store->ops->batch_new(store);
+
+    (void)err;
+    store->ops->batch_delete(batch, FR_BYTES(FORMAT_JOURNALS_KEY));
+    assert_int_equal(store->ops->write(store, batch, NULL), FR_OK);
+    store->ops->batch_free(batch);
+    return FR_OK;
+}
+
+static void a_store_without_what_was_synced_ends_it_for_good(void **state)
+{
+    (void)state;
+    struct store_faults faults = {.code = FR_IO};
+    struct store *store = store_memory_new(&faults);
+    struct store_ops ops = *store->ops;
+    _Atomic bool broken = false;
+    struct fr_err err;
+
+    ops.reopen = forgetful_reopen;
+    store->ops = &ops;
+    struct checkpoint *checkpoint = checkpoint_start(
+        store, &(struct checkpoint_options){.wal_sync_interval = 1, .broken = on_broken, .context = &broken});
+    struct journal *journal = journal_new();
+    journal_add(journal, TABLE_PAIRS, 1, 2, 3);
+    journal = checkpoint_give(checkpoint, journal, 1);
+    await_synced(checkpoint, 1);
+    faults.fail_write_at = 1;
+    journal_add(journal, TABLE_PAIRS, 1, 2, 3);
+    assert_true(checkpoint_wait_due(checkpoint, LIMIT_MS));
+    journal = checkpoint_give(checkpoint, journal, 2);
+    for (uint64_t begin = fr_mono_ns(); !checkpoint_ended(checkpoint); checkpoint_wait_due(checkpoint, 1))
+        assert_true(fr_mono_ns() - begin < (uint64_t)LIMIT_MS * 1000000);
+    assert_false(checkpoint_stop(checkpoint, &err));
+    assert_true(atomic_load(&broken));
+    assert_int_equal(err.code, FR_CORRUPT);
+    journal_free(journal);
+    store->ops->close(store);
+}
+
+/* ---- room on the disk ---- */
+
+struct shelf {
+    _Atomic uint64_t free;
+    _Atomic int held, released;
+};
+
+static uint64_t shelf_free(void *context)
+{
+    return atomic_load(&((struct shelf *)context)->free);
+}
+
+static void shelf_held(void *context, bool low)
+{
+    struct shelf *shelf = context;
+
+    atomic_fetch_add(low ? &shelf->held : &shelf->released, 1);
+}
+
+static void a_full_disk_is_not_written_to_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct shelf shelf = {.free = 500};
+    struct store *store = store_memory_new(NULL);
+    struct cells *cells = calloc(1, sizeof(*cells));
+    struct fr_err err;
+
+    assert_int_equal(format_admit(store, NULL), FR_OK);
+    struct checkpoint *checkpoint = checkpoint_start(store, &(struct checkpoint_options){.wal_sync_interval = 1,
+                                                                                         .disk_reserve = 1000,
+                                                                                         .disk_free = shelf_free,
+                                                                                         .held = shelf_held,
+                                                                                         .context = &shelf});
+    struct journal *journal = journal_new();
+    cells_journal(journal, cells, 5, 1, 300);
+    journal = checkpoint_give(checkpoint, journal, 1);
+    for (uint64_t begin = fr_mono_ns(); !atomic_load(&shelf.held); checkpoint_wait_due(checkpoint, 1))
+        assert_true(fr_mono_ns() - begin < (uint64_t)LIMIT_MS * 1000000);
+    assert_false(checkpoint_wait_due(checkpoint, 1200)); /* it has looked again meanwhile */
+    assert_int_equal(cells_number(store), 0);
+    assert_int_equal(atomic_load(&shelf.held), 1); /* told once */
+    atomic_store(&shelf.free, 1 << 30);
+    await_synced(checkpoint, 1);
+    assert_int_equal(atomic_load(&shelf.released), 1);
+    cells_assert_stored(store, cells);
+    atomic_store(&shelf.free, 0); /* the next one cannot be written before the stop */
+    cells_journal(journal, NULL, 5, 2, 300);
+    assert_true(checkpoint_wait_due(checkpoint, LIMIT_MS));
+    journal = checkpoint_give(checkpoint, journal, 2);
+    assert_false(checkpoint_stop(checkpoint, &err));
+    assert_int_equal(err.code, FR_FULL);
+    cells_assert_stored(store, cells);
+    journal_free(journal);
+    free(cells);
+    store->ops->close(store);
 }
 
 /* ---- power cuts ---- */
@@ -384,6 +535,7 @@ int main(void)
         cmocka_unit_test(many_journals_are_all_there_after_the_stop),
         cmocka_unit_test(the_next_journal_waits_for_the_interval_unless_hurried),
         cmocka_unit_test(hurrying_syncs_what_is_written_even_if_nothing_comes),
+        cmocka_unit_test(hurrying_holds_for_the_journal_given_just_before),
         cmocka_unit_test(what_is_written_is_synced_after_the_interval),
         cmocka_unit_test(a_stop_without_any_journal_is_fine),
         cmocka_unit_test(a_stop_writes_what_was_given_last),
@@ -392,6 +544,8 @@ int main(void)
         cmocka_unit_test(a_failed_sync_is_tried_again_and_not_believed),
         cmocka_unit_test(a_stop_does_not_wait_for_a_sick_store_for_ever),
         cmocka_unit_test(the_last_try_at_the_stop_may_succeed),
+        cmocka_unit_test(a_store_without_what_was_synced_ends_it_for_good),
+        cmocka_unit_test(a_full_disk_is_not_written_to_and_loses_nothing),
         cmocka_unit_test(a_power_cut_leaves_exactly_an_earlier_checkpoint),
     };
 

@@ -8,6 +8,7 @@
 #include "engine_world.h"
 #include "histories_private.h"
 #include "freshet/codec.h"
+#include "freshet/format.h"
 
 /* ---- a store that is sick at will ---- */
 
@@ -544,9 +545,74 @@ static void cells_too_far_apart_are_written_anew(void **state)
     world.store->ops->close(world.store);
 }
 
+/* ---- what the store should have, and has not ---- */
+
+static void delete_key(struct store *store, struct fr_bytes key)
+{
+    struct store_batch *batch = store->ops->batch_new(store);
+
+    store->ops->batch_delete(batch, key);
+    assert_int_equal(store->ops->write(store, batch, NULL), FR_OK);
+    store->ops->batch_free(batch);
+}
+
+/* The end of the log is gone: what is there is whole, so it is gone on with, loudly. */
+static void checkpoints_that_were_synced_and_are_gone_are_counted(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+
+    (void)state;
+    begin(&world, &options);
+    town(&world);
+    end(&world);
+    uint64_t found = world.store->ops->marked(world.store); /* the stop has synced all */
+    assert_true(found >= 1);
+    assert_int_equal(world.store->ops->mark(world.store, found + 3, NULL), FR_OK);
+    double counted = fr_series_value(FR_SERIES(FR_M_STORE_LOST));
+    begin(&world, &options);
+    assert_true(fr_series_value(FR_SERIES(FR_M_STORE_LOST)) == counted + 3);
+    assert_int_equal(world.store->ops->marked(world.store), found); /* said once */
+    end(&world);
+    begin(&world, &options);
+    assert_true(fr_series_value(FR_SERIES(FR_M_STORE_LOST)) == counted + 3);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+/* One in the middle is gone: nothing can be said of the state. */
+static void a_checkpoint_missing_below_the_newest_is_refused(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct fr_writer key;
+    struct fr_err err;
+
+    (void)state;
+    begin(&world, &options);
+    town(&world);
+    for (int64_t next = 6; next < 9; next++) {
+        give(&world, (const struct event[]){event(next, "dan", "apple", NOON)}, 1);
+        await(&world, next + 1);
+        checkpoint(&world);
+    }
+    end(&world);
+    uint64_t newest = world.store->ops->marked(world.store);
+    assert_true(newest >= 3);
+    fr_writer_init(&key, 0);
+    format_link_key(&key, newest - 1);
+    delete_key(world.store, fr_written(&key));
+    fr_writer_release(&key);
+    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_CORRUPT);
+    assert_non_null(strstr(err.text, "are missing in the store"));
+    world.store->ops->close(world.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(checkpoints_that_were_synced_and_are_gone_are_counted),
+        cmocka_unit_test(a_checkpoint_missing_below_the_newest_is_refused),
         cmocka_unit_test(quality_is_there_from_the_start_even_if_nobody_measures),
         cmocka_unit_test(quality_is_measured_on_choices_of_known_users),
         cmocka_unit_test(asking_for_checkpoints_takes_no_batch_its_place),

@@ -283,12 +283,12 @@ static int64_t durable(struct world *world)
     return atomic_load(&partition_at(world->engine, world->partition)->durable);
 }
 
-/* Writes go on while the disk does not sync, each with the positions it stands for. */
+/* Each write keeps its batch and the positions it stands for until it is synced; when many wait, the sync does not. */
 static void what_waits_for_a_sync_is_bounded_and_the_next_sync_covers_it(void **state)
 {
     struct engine_options options = product();
     struct world world;
-    enum { ROUNDS = FREEZES_MAX + 30 };
+    enum { ROUNDS = FREEZES_MAX + 30, WAIT_MAX = 18 }; /* 16 written, one with the checkpoint, one given */
 
     (void)state;
     options.wal_sync_interval = 3600000; /* it does not come by itself */
@@ -298,9 +298,9 @@ static void what_waits_for_a_sync_is_bounded_and_the_next_sync_covers_it(void **
         give_one(&world, event(i, "ann", i % 2 ? "apple" : "bread", NOON + i));
         while (checkpoint_written(world.engine->checkpoint) == written)
             assert_true(fr_mono_ns() < deadline);
+        assert_in_range(freezes_kept(&world), 0, WAIT_MAX);
     }
-    assert_int_equal(freezes_kept(&world), FREEZES_MAX);
-    assert_int_equal(durable(&world), -1);
+    assert_in_range(durable(&world), ROUNDS - WAIT_MAX, ROUNDS);
     checkpoint(&world);
     assert_int_equal(freezes_kept(&world), 0);
     assert_int_equal(durable(&world), ROUNDS);

@@ -2,6 +2,8 @@
  * rocks_test.c -- RocksDB keeps the contract, keeps what was written, and its errors are understood.
  */
 #include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -12,6 +14,21 @@
 #include "store_contract.h"
 
 static char folder[256];
+
+struct asking {
+    struct store *store;
+    atomic_bool *end;
+};
+
+static void *ask_numbers(void *arg)
+{
+    struct asking *asking = arg;
+    uint64_t number;
+
+    while (!atomic_load(asking->end))
+        asking->store->ops->number(asking->store, "memtable_bytes", &number);
+    return NULL;
+}
 
 static struct store *open_folder(void)
 {
@@ -77,6 +94,49 @@ static void what_a_killed_process_wrote_is_on_the_disk_once_it_is_opened_again(v
     assert_holds(store, "", "a=1 b=2");
     assert_true(store->ops->number(store, "sst_bytes", &bytes));
     assert_true(bytes > 0);
+}
+
+static void what_was_written_is_there_after_opening_anew_and_numbers_may_be_asked_meanwhile(void **state)
+{
+    struct store *store = *state;
+    struct store_batch *batch = store->ops->batch_new(store); /* lives on */
+    atomic_bool end = false;
+    pthread_t asker;
+    struct asking asking = {store, &end};
+
+    assert_int_equal(pthread_create(&asker, NULL, ask_numbers, &asking), 0);
+    store->ops->batch_put(batch, FR_BYTES("z"), FR_BYTES("9"));
+    for (int i = 0; i < 5; i++) {
+        write_text(store, i % 2 ? "a=1" : "a=2", NULL);
+        assert_int_equal(store->ops->mark(store, (uint64_t)i + 1, NULL), FR_OK);
+        assert_int_equal(store->ops->reopen(store, NULL), FR_OK);
+        assert_int_equal(store->ops->marked(store), i + 1);
+    }
+    assert_int_equal(store->ops->write(store, batch, NULL), FR_OK);
+    store->ops->batch_free(batch);
+    atomic_store(&end, true);
+    pthread_join(asker, NULL);
+    assert_holds(store, "", "a=2 z=9");
+}
+
+/* The folder is gone: it cannot be opened anew, is closed for all, and says so. */
+static void a_store_that_does_not_open_anew_is_closed(void **state)
+{
+    struct store *store = *state;
+    struct store_batch *batch = store->ops->batch_new(store);
+    uint64_t number;
+    char *value;
+    size_t len;
+    struct fr_err err;
+
+    folder_remove(folder);
+    assert_int_equal(store->ops->reopen(store, &err), FR_IO);
+    assert_int_equal(store->ops->write(store, batch, &err), FR_CLOSED);
+    assert_int_equal(store->ops->sync(store, &err), FR_CLOSED);
+    assert_int_equal(store->ops->get(store, FR_BYTES("a"), &value, &len, &err), FR_CLOSED);
+    assert_false(store->ops->number(store, "sst_bytes", &number));
+    store->ops->batch_free(batch);
+    folder_make(folder);
 }
 
 static void a_second_opening_is_told_that_it_is_busy(void **state)
@@ -321,6 +381,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_written_is_there_after_opening_again, open_store, close_store),
         cmocka_unit_test_setup_teardown(what_a_killed_process_wrote_is_on_the_disk_once_it_is_opened_again, open_store,
                                         close_store),
+        cmocka_unit_test_setup_teardown(what_was_written_is_there_after_opening_anew_and_numbers_may_be_asked_meanwhile,
+                                        open_store, close_store),
+        cmocka_unit_test_setup_teardown(a_store_that_does_not_open_anew_is_closed, open_store, close_store),
         cmocka_unit_test_setup_teardown(a_second_opening_is_told_that_it_is_busy, open_store, close_store),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_an_error_not_an_abort, open_store, close_store),
         cmocka_unit_test_setup_teardown(a_damaged_table_file_is_corruption_at_reading, open_store, close_store),
