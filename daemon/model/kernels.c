@@ -56,6 +56,7 @@ static const struct kernels portable = {"portable", take_portable, shrunk_portab
 
 #define AVX2 __attribute__((target("avx2,fma,popcnt")))
 
+#ifndef WATCHED
 /* By mask: the places of its bits, lowest first, a byte each. */
 #define BIT(m, i) ((uint64_t)((m) >> (i)&1) * (i) << 8 * (__builtin_popcount((m) & ((1U << (i)) - 1)) & 7))
 #define PLACES(m) \
@@ -82,6 +83,7 @@ AVX2 static size_t take_avx2(const struct line *lines, uint32_t lines_len, uint3
     }
     return len;
 }
+#endif
 
 /* Four unsigned numbers as doubles: they become the low bits of 2^52. */
 AVX2 static inline __m256d doubles_avx2(const uint32_t *numbers)
@@ -114,6 +116,7 @@ AVX2 static void shrunk_avx2(const uint32_t *restrict c, uint32_t n_i, const uin
 
 #define AVX512 __attribute__((target("avx512f,avx512vl,popcnt")))
 
+#ifndef WATCHED
 AVX512 static size_t take_avx512(const struct line *lines, uint32_t lines_len, uint32_t *columns, uint32_t *counts)
 {
     size_t len = 0;
@@ -130,6 +133,7 @@ AVX512 static size_t take_avx512(const struct line *lines, uint32_t lines_len, u
     }
     return len;
 }
+#endif
 
 AVX512 static inline __m512d doubles_avx512(const uint32_t *numbers)
 {
