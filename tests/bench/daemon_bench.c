@@ -14,12 +14,18 @@
  *                          baseline: an empty call (grpc.health.v1.Health/Check) on the same server
  *   recommend_p50, _p99    us at concurrency 1; baseline: the empty call. _over: the difference; baseline: the goal
  *   recommend_busy_*       us at concurrency 1 while records are read at full speed; baseline: at rest afterwards
+ *   recommend_busy_p99_beside   the same; baseline: at rest, beside as many spinning threads as cores ingest took. What is
+ *                          above 1 here is the daemon's; what is below 1 above and not here is that of too few cores
+ *   recommend_busy_work    us of the serving threads' CPU per call while busy; _wait: us per call that they could have run
+ *                          and waited for a core. Baselines: at rest
  *   visible_p50, _p99      ms from produce() to the first answer that has seen the event, at 1,000 events/s;
  *                          baseline: from produce() to a bare consumer. _over: the difference; baseline: the goal
  *
  * The embedded broker does not wake a waiting fetch, so that visible_* and its baseline both pay for its 10 ms: name a
  * real one with BROKERS.
  */
+#include <stdatomic.h>
+
 #include "topic.h"
 
 #include "daemon_process.h"
@@ -194,34 +200,92 @@ static void bench_questions(struct bench *bench)
     bench_print("recommend_p99_over", "us", &over99, true);
 }
 
-static void bench_busy(struct bench *bench)
+/* One round's figures: while ingest runs, at rest, and at rest beside threads that spin. */
+struct busy {
+    struct latency busy, rest, beside;
+    double cores;            /* that ingest took */
+    double work[2], wait[2]; /* us per call of the serving threads: while busy, at rest */
+};
+
+static void spin(void *stop)
+{
+    while (!atomic_load((_Atomic bool *)stop))
+        ;
+}
+
+static struct latency latency_beside(struct bench *bench, unsigned spinning)
 {
     const struct client_kind ask = recommend(bench);
-    struct bench_rounds busy50 = {.len = 0}, busy99 = {.len = 0};
+    struct fr_thread *threads[16];
+    _Atomic bool stop = false;
+
+    for (unsigned i = 0; i < spinning; i++)
+        threads[i] = fr_thread_start("spin", spin, &stop);
+    struct latency latency = latency_of(bench, &ask, LATENCY_CALLS);
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < spinning; i++)
+        fr_thread_join(threads[i]);
+    return latency;
+}
+
+static unsigned cores_rounded(double cores)
+{
+    return cores < 1 ? 1 : cores > 16 ? 16 : (unsigned)(cores + .5);
+}
+
+static void busy_round(struct bench *bench, struct busy *ret)
+{
+    const struct client_kind ask = recommend(bench);
+    struct samples samples = {0};
+    int64_t before = topic_events(&bench->topic);
+
+    topic_fill(&bench->topic, bench->events);
+    int64_t end = topic_events(&bench->topic);
+    begin_daemon(bench);
+    latency_of(bench, &ask, 1);
+    await_applied(bench, before + 1, 1000);
+    pid_t pid = bench->daemon.pid;
+    uint64_t begin = fr_mono_ns();
+    double cpu = cpu_of_process(pid);
+    struct sched_times first = times_of_threads(pid, "serve");
+    while (daemon_applied(&bench->daemon) < end)
+        client_run(&bench->daemon.api, &ask, 100, 1, &samples);
+    double seconds = (double)(fr_mono_ns() - begin) / 1e9, calls = (double)samples.len;
+    cpu = cpu_of_process(pid) - cpu;
+    struct sched_times second = times_of_threads(pid, "serve");
+    ret->busy = (struct latency){samples_at(&samples, .5), samples_at(&samples, .99)};
+    ret->rest = latency_of(bench, &ask, LATENCY_CALLS);
+    struct sched_times third = times_of_threads(pid, "serve");
+    ret->work[0] = (second.ran - first.ran) * 1e6 / calls;
+    ret->work[1] = (third.ran - second.ran) * 1e6 / LATENCY_CALLS;
+    ret->wait[0] = (second.waited - first.waited) * 1e6 / calls;
+    ret->wait[1] = (third.waited - second.waited) * 1e6 / LATENCY_CALLS;
+    ret->cores = (cpu - (second.ran - first.ran)) / seconds;
+    ret->beside = latency_beside(bench, cores_rounded(ret->cores));
+    printf("# busy: %zu calls while %.0f events/s came in and took %.1f cores; at rest beside %u spinning: p50 %.0f us\n",
+           samples.len, (double)(end - before) / seconds, ret->cores, cores_rounded(ret->cores), ret->beside.p50);
+    samples_release(&samples);
+    daemon_stop(&bench->daemon);
+}
+
+static void bench_busy(struct bench *bench)
+{
+    struct bench_rounds p50 = {.len = 0}, p99 = {.len = 0}, beside = {.len = 0}, work = {.len = 0}, wait = {.len = 0};
 
     for (unsigned round = 0; round < bench->rounds; round++) {
-        struct samples samples = {0};
-        int64_t before = topic_events(&bench->topic);
-        topic_fill(&bench->topic, bench->events);
-        int64_t end = topic_events(&bench->topic);
-        begin_daemon(bench);
-        latency_of(bench, &ask, 1);
-        await_applied(bench, before + 1, 1000);
-        uint64_t begin = fr_mono_ns();
-        while (daemon_applied(&bench->daemon) < end)
-            client_run(&bench->daemon.api, &ask, 100, 1, &samples);
-        double seconds = (double)(fr_mono_ns() - begin) / 1e9;
-        double p50 = samples_at(&samples, .5), p99 = samples_at(&samples, .99);
-        struct latency idle = latency_of(bench, &ask, LATENCY_CALLS);
-        bench_round(&busy50, p50, idle.p50);
-        bench_round(&busy99, p99, idle.p99);
-        printf("# busy round %u: %zu calls while %.0f events/s came in\n", round, samples.len,
-               (double)(end - before) / seconds);
-        samples_release(&samples);
-        daemon_stop(&bench->daemon);
+        struct busy busy;
+        busy_round(bench, &busy);
+        bench_round(&p50, busy.busy.p50, busy.rest.p50);
+        bench_round(&p99, busy.busy.p99, busy.rest.p99);
+        bench_round(&beside, busy.busy.p99, busy.beside.p99);
+        bench_round(&work, busy.work[0], busy.work[1]);
+        bench_round(&wait, busy.wait[0], busy.wait[1]);
     }
-    bench_print("recommend_busy_p50", "us", &busy50, true);
-    bench_print("recommend_busy_p99", "us", &busy99, true);
+    bench_print("recommend_busy_p50", "us", &p50, true);
+    bench_print("recommend_busy_p99", "us", &p99, true);
+    bench_print("recommend_busy_p99_beside", "us", &beside, true);
+    bench_print("recommend_busy_work", "us/call", &work, true);
+    bench_print("recommend_busy_wait", "us/call", &wait, true);
 }
 
 /* ---- from event to answer ---- */

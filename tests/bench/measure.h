@@ -68,25 +68,30 @@ static inline void samples_release(struct samples *samples)
 
 /* ---- the kernel's books ---- */
 
-static inline double read_schedstat(const char *path)
+/* What the kernel's scheduler has noted of a thread: seconds it ran, and seconds it could have run and waited for a core. */
+struct sched_times {
+    double ran, waited;
+};
+
+static inline struct sched_times read_schedstat(const char *path)
 {
-    unsigned long long ns = 0;
+    unsigned long long ran = 0, waited = 0;
     FILE *file = fopen(path, "r");
 
     if (!file)
-        return 0;
-    if (fscanf(file, "%llu", &ns) != 1)
-        ns = 0;
+        return (struct sched_times){0, 0};
+    if (fscanf(file, "%llu %llu", &ran, &waited) != 2)
+        ran = waited = 0;
     fclose(file);
-    return (double)ns / 1e9;
+    return (struct sched_times){(double)ran / 1e9, (double)waited / 1e9};
 }
 
-/* CPU seconds of the threads whose names begin with `name`, but for the process's first one, which bears the program's
+/* Of the threads whose names begin with `name`, but for the process's first one, which bears the program's
  * name; "" is all of them. To the nanosecond; threads that have ended no longer count. */
-static inline double cpu_of_threads(pid_t pid, const char *name)
+static inline struct sched_times times_of_threads(pid_t pid, const char *name)
 {
     char path[300], comm[32];
-    double seconds = 0;
+    struct sched_times sum = {0, 0};
 
     snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
     DIR *tasks = opendir(path);
@@ -99,13 +104,21 @@ static inline double cpu_of_threads(pid_t pid, const char *name)
             continue;
         if (fgets(comm, sizeof(comm), file) && strncmp(comm, name, strlen(name)) == 0) {
             snprintf(path, sizeof(path), "/proc/%d/task/%.20s/schedstat", (int)pid, task->d_name);
-            seconds += read_schedstat(path);
+            struct sched_times times = read_schedstat(path);
+            sum.ran += times.ran;
+            sum.waited += times.waited;
         }
         fclose(file);
     }
     if (tasks)
         closedir(tasks);
-    return seconds;
+    return sum;
+}
+
+/* CPU seconds. */
+static inline double cpu_of_threads(pid_t pid, const char *name)
+{
+    return times_of_threads(pid, name).ran;
 }
 
 /* CPU seconds of a process, threads that have ended included. */
