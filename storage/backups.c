@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,7 +22,7 @@
 #include "freshet/log.h"
 #include "freshet/metric.h"
 
-enum { RESULTS = 16, NICE = 10, LOOK_S = 60 };
+enum { RESULTS = 16, NICE = 15, LOOK_S = 60 };
 
 struct backups {
     /* fixed */
@@ -233,7 +232,6 @@ static void run(void *arg)
 {
     struct backups *backups = arg;
 
-    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone */
     pthread_mutex_lock(&backups->lock);
     for (;;) {
         bool idle = false;
@@ -279,7 +277,7 @@ struct backups *backups_start(const struct backups_options *options)
     pthread_mutex_init(&backups->lock, NULL);
     pthread_cond_init(&backups->changed, NULL);
     look_again(backups);
-    backups->thread = fr_thread_start("backup", run, backups);
+    backups->thread = fr_thread_start_nice("backup", NICE, run, backups);
     return backups;
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -101,6 +102,7 @@ bool fr_pulse_all(const char **ret_stuck)
 struct fr_thread {
     pthread_t thread;
     char name[16]; /* the kernel keeps 15 bytes */
+    int nice;
     void (*run)(void *arg);
     void *arg;
 };
@@ -114,6 +116,8 @@ static void *begin(void *arg)
 
     sigaltstack(&aside, &before);
     pthread_setname_np(pthread_self(), thread->name);
+    if (thread->nice) /* Linux: of this thread alone. Asking for less than one has is never refused. */
+        setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + thread->nice);
     thread->run(thread->arg);
     sigaltstack(&before, NULL);
     free(aside.ss_sp);
@@ -122,11 +126,17 @@ static void *begin(void *arg)
 
 struct fr_thread *fr_thread_start(const char *name, void (*run)(void *arg), void *arg)
 {
+    return fr_thread_start_nice(name, 0, run, arg);
+}
+
+struct fr_thread *fr_thread_start_nice(const char *name, int nice, void (*run)(void *arg), void *arg)
+{
     struct fr_thread *thread = fr_zalloc(1, sizeof(*thread));
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
     sigset_t all, before;
 
     snprintf(thread->name, sizeof(thread->name), "%s", name);
+    thread->nice = nice;
     thread->run = run;
     thread->arg = arg;
     /* Those that a thread causes itself stay open, so that a crash is reported where it happens. */

@@ -486,7 +486,7 @@ struct checkpoint *checkpoint_start(struct store *store, const struct checkpoint
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&checkpoint->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    checkpoint->thread = fr_thread_start("checkpoint", run, checkpoint);
+    checkpoint->thread = fr_thread_start_nice("checkpoint", FR_NICE_INGEST, run, checkpoint);
     return checkpoint;
 }
 

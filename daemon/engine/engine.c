@@ -245,7 +245,7 @@ int engine_start(struct engine *engine, struct fr_err *err)
                                                              .context = engine,
                                                          });
     fr_metric_collector(publish_figures, engine);
-    engine->thread = fr_thread_start("engine", run, engine);
+    engine->thread = fr_thread_start_nice("engine", FR_NICE_INGEST, run, engine);
     return FR_OK;
 }
 

@@ -413,7 +413,7 @@ int feed_start(struct feed **ret_feed, const struct feed_options *options, struc
         return status;
     }
     attach_consumer(feed);
-    feed->thread = fr_thread_start("feed", consume, feed);
+    feed->thread = fr_thread_start_nice("feed", FR_NICE_INGEST, consume, feed);
     *ret_feed = feed;
     return FR_OK;
 }

@@ -28,9 +28,19 @@ void fr_pulse_stop(struct fr_pulse *pulse);         /* the loop has ended on pur
 /* True if every loop moves; else false and the name of one that does not. */
 bool fr_pulse_all(const char **ret_stuck);
 
-/* A named thread that has signals blocked; a refusal of the system ends the process like fr_alloc. */
+/*
+ * A named thread that has signals blocked; a refusal of the system ends the process like fr_alloc. _nice: its nice value is
+ * the process's and so much more (19 at most).
+ *
+ * FR_NICE_INGEST is for the threads of ingest, so that when there are more threads than cores, questions go first: a caller
+ * waits for an answer, and nobody for an event within the same millisecond. At equal priority the kernel lets a serving
+ * thread that has had its share wait for a whole slice of the engine's, about 3 ms. With 10 it has nine times the
+ * engine's weight; ingest still gets all that questions leave, and a tenth of a core if they leave nothing.
+ */
+enum { FR_NICE_INGEST = 10 };
 struct fr_thread;
 struct fr_thread *fr_thread_start(const char *name, void (*run)(void *arg), void *arg);
+struct fr_thread *fr_thread_start_nice(const char *name, int nice, void (*run)(void *arg), void *arg);
 void fr_thread_join(struct fr_thread *thread); /* frees it */
 
 #endif

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "base_private.h"
 #include "freshet/clock.h"
@@ -133,6 +134,35 @@ static void a_long_name_is_cut_to_what_the_kernel_keeps(void **state)
     fr_thread_join(NULL);
 }
 
+static void look_at_nice(void *nice)
+{
+    *(int *)nice = getpriority(PRIO_PROCESS, 0);
+}
+
+static int nice_of_thread(int more)
+{
+    int nice = -100;
+
+    fr_thread_join(fr_thread_start_nice("any", more, look_at_nice, &nice));
+    return nice;
+}
+
+static int at_most_19(int nice)
+{
+    return nice < 19 ? nice : 19;
+}
+
+static void a_thread_is_nicer_than_its_process_and_changes_no_other(void **state)
+{
+    int nice = getpriority(PRIO_PROCESS, 0);
+
+    (void)state;
+    assert_int_equal(nice_of_thread(0), nice);
+    assert_int_equal(nice_of_thread(FR_NICE_INGEST), at_most_19(nice + 10));
+    assert_int_equal(nice_of_thread(30), 19);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), nice);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +173,7 @@ int main(void)
         cmocka_unit_test(there_is_room_for_64_loops_again_and_again),
         cmocka_unit_test(a_thread_has_its_name_and_gets_no_signals),
         cmocka_unit_test(a_long_name_is_cut_to_what_the_kernel_keeps),
+        cmocka_unit_test(a_thread_is_nicer_than_its_process_and_changes_no_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
