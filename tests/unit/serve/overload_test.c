@@ -69,8 +69,13 @@ static void a_question_that_waited_too_long_for_its_turn_is_turned_away(void **s
     client_end(&first);
     assert_int_equal(first.code, GRPC_STATUS_OK);
     client_release(&first);
-    wait_at_the_gate(2);
-    wait_ms(2 * (uint64_t)options.max_queue);
+    /* The server takes what has arrived before it answers the next one, but gRPC may give it a part at a time. */
+    for (int came = 2; came <= CALLS && series(FR_M_RPC_REJECTED, "queue", "") == before; came++) {
+        while (engine.came < came && series(FR_M_RPC_REJECTED, "queue", "") == before)
+            sched_yield();
+        wait_ms(2 * (uint64_t)options.max_queue);
+        engine.passes = 1;
+    }
     engine.shut = false;
     for (int i = 0; i < CALLS; i++) {
         client_end(&calls[i]);
