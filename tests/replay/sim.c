@@ -221,6 +221,7 @@ void sim_log_forget(void)
 /* ---- in the place of the real ones ---- */
 
 struct fr_thread *__wrap_fr_thread_start(const char *name, void (*run)(void *arg), void *arg);
+struct fr_thread *__wrap_fr_thread_start_nice(const char *name, int nice, void (*run)(void *arg), void *arg);
 void __wrap_fr_thread_join(struct fr_thread *thread);
 int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
 int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
@@ -263,6 +264,12 @@ struct fr_thread *__wrap_fr_thread_start(const char *name, void (*run)(void *arg
     task->context.uc_stack.ss_size = STACK;
     makecontext(&task->context, task_begin, 0);
     return task;
+}
+
+struct fr_thread *__wrap_fr_thread_start_nice(const char *name, int nice, void (*run)(void *arg), void *arg)
+{
+    (void)nice;
+    return __wrap_fr_thread_start(name, run, arg);
 }
 
 void __wrap_fr_thread_join(struct fr_thread *thread)

@@ -6,7 +6,7 @@
  *     checkpoint                            write ... sync ... wait
  *                ------------------------------------------------------> one at a time, in an order that the seed chooses
  *
- * The linker puts sim.c in the place of fr_thread_start and fr_thread_join, of the condition variables' calls and of the clocks
+ * The linker puts sim.c in the place of fr_thread_start(_nice) and fr_thread_join, of the condition variables' calls and of the clocks
  * (-Wl,--wrap=..., tests/replay/CMakeLists.txt), so the product is tested as it is. Whoever waits for a condition lets somebody
  * else run; when all wait, time jumps to the earliest deadline. No test sleeps, and a retry after 5 s costs nothing.
  *
