@@ -280,6 +280,9 @@ void publish_freeze(struct engine *engine)
     struct freeze *freeze = fr_zalloc(1, sizeof(*freeze));
     freeze->number = ++engine->frozen;
     fr_crash_point("freeze.begun");
+    for (size_t m = 0; m < engine->learners_len; m++)
+        if (engine->learners[m].ops->save)
+            engine->learners[m].ops->save(engine->learners[m].model);
     freeze->len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
     freeze->next = fr_zalloc(freeze->len + 1, sizeof(*freeze->next));
     save_positions(engine, freeze);

@@ -160,6 +160,7 @@ static bool load_history(void *context, uint32_t row, const uint32_t *columns, c
 struct learner_loader {
     struct engine *engine;
     struct learner *learner;
+    const struct model_table *table;
 };
 
 static bool load_sums(void *context, uint32_t row, const uint32_t *columns, const int64_t *sums, size_t len)
@@ -169,7 +170,14 @@ static bool load_sums(void *context, uint32_t row, const uint32_t *columns, cons
 
     if (row >= items || (len && columns[len - 1] >= items))
         return false;
-    return loader->learner->ops->load(loader->learner->model, row, columns, sums, len);
+    return loader->table->load(loader->learner->model, row, columns, sums, NULL, len);
+}
+
+static bool load_cells(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
+{
+    struct learner_loader *loader = context;
+
+    return loader->table->load(loader->learner->model, row, columns, NULL, cells, len);
 }
 
 static bool load_dedup(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
@@ -184,8 +192,8 @@ static bool load_dedup(void *context, uint32_t row, const uint32_t *columns, con
  * history is loaded into, its own slots, n_i, postings, extremes and the journal, no model touches anything. */
 static int load_tables(struct engine *engine, struct fr_err *err)
 {
-    struct learner_loader contexts[MODELS_MAX];
-    struct state_loader loaders[2 + MODELS_MAX];
+    struct learner_loader contexts[TABLES];
+    struct state_loader loaders[TABLES];
     size_t len = 0;
     int status = state_load(
         engine->store, &(struct state_loader){.table = TABLE_USERS, .context = engine, .cells = load_user}, 1, err);
@@ -196,11 +204,14 @@ static int load_tables(struct engine *engine, struct fr_err *err)
     if (status)
         return status;
     for (size_t m = 0; m < engine->learners_len; m++) {
-        contexts[m] = (struct learner_loader){engine, &engine->learners[m]};
-        loaders[len++] = (struct state_loader){.table = engine->learners[m].ops->table,
-                                               .side_by_side = true,
-                                               .context = &contexts[m],
-                                               .sums = load_sums};
+        for (size_t t = 0; t < engine->learners[m].ops->tables_len; t++, len++) {
+            contexts[len] = (struct learner_loader){engine, &engine->learners[m], &engine->learners[m].ops->tables[t]};
+            loaders[len] = (struct state_loader){.table = contexts[len].table->table,
+                                                 .side_by_side = true,
+                                                 .context = &contexts[len],
+                                                 .sums = load_sums,
+                                                 .cells = load_cells};
+        }
     }
     loaders[len++] = (struct state_loader){.table = TABLE_HISTORY, .context = engine, .cells = load_history};
     loaders[len++] = (struct state_loader){.table = TABLE_DEDUP, .context = engine, .cells = load_dedup};

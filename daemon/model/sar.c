@@ -57,8 +57,10 @@ static void sar_extend(struct model *model, uint32_t items)
 }
 
 /* A sum of 0 is a pair that was taken back; it may still have a cell in the store. */
-static bool sar_load(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums, size_t len)
+static bool sar_load(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
+                     const struct fr_bytes *cells, size_t len)
 {
+    (void)cells;
     int64_t all = 0;
     bool good = row < model->items && (!len || columns[len - 1] < model->items);
 
@@ -84,16 +86,18 @@ static void sar_stats(const struct model *model, struct model_stats *ret_stats)
     };
 }
 
+static const struct model_table tables[] = {{TABLE_PAIRS, sar_load}};
+
 const struct model_ops sar_ops = {
     .name = "sar",
+    .tables = tables,
+    .tables_len = sizeof(tables) / sizeof(*tables),
     .open = sar_open,
     .close = sar_close,
     .extend = sar_extend,
     .prepare = sar_prepare,
     .learn = sar_learn,
     .forget = sar_forget,
-    .table = TABLE_PAIRS,
-    .load = sar_load,
     .retrieve = sar_retrieve,
     .explain = sar_explain,
     .neighbours = sar_neighbours,

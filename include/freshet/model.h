@@ -7,6 +7,8 @@
  *     learn     with the user's history as it was BEFORE the event
  *     forget    an item has left a user's history (eviction, or forgetting on request): take back what
  *               learning it has counted, with the history as it is AFTER the item has left
+ *     publish   now and then, between batches: show askers what they cannot read in place
+ *     save      just before the journal is handed over: journal what changed and is not in it yet
  *
  * and of a question: retrieve (a score for every item there is evidence for), explain (what a score is made of), neighbours
  * (items like an item). Questions come from many threads at once, while the engine's thread learns; each runs inside an
@@ -100,6 +102,9 @@ struct touch {
     bool fresh;             /* learn: the item is not in the history yet */
     when_ms when;
     double weight;
+    uint64_t draw;          /* learn: the key of all randomness of this event, made of (partition, offset): a replay draws alike */
+    const uint64_t *context; /* learn: features that came with the event: 64 bits of (name, value) each, never 0; none: NULL */
+    size_t context_len;
     struct history history; /* live, engine's thread only */
 };
 
@@ -114,6 +119,8 @@ struct query {
     struct history history; /* the asker's private copy; len 0: unknown user */
     const struct seed *seeds;
     size_t seeds_len;
+    const uint64_t *context; /* features that came with the question, as in touch */
+    size_t context_len;
     when_ms now;     /* the newest event time applied */
     uint32_t items;  /* handles are below this */
     bool unit;       /* parity, for normalize: score with `unit` in place of `affinity`, seeds weigh 1 */
@@ -126,6 +133,7 @@ struct query {
  */
 enum { SCORES_EXCLUDED = 1, SCORES_INCLUDED = 2 };
 struct scores {
+    bool dense;        /* retrieve has set value[0 .. items) itself, each, and no touched */
     double *value;     /* by item; -0.0: not touched */
     uint8_t *mark;     /* by item; the asker's own, all zero between its questions */
     uint32_t *touched; /* items with evidence, in order of first touch */
@@ -185,24 +193,36 @@ struct model_stats {
 
 struct model; /* each model's own */
 
+/* What a model keeps in the store: one of journal.h's tables, which is its alone. */
+struct model_table {
+    enum journal_table table;
+    /* One row of it, columns ascending, before anybody learns or asks: sums of a SUM table, cells of a BYTES table. False if it
+     * cannot be ours. Thread: any, several at a time for different rows. */
+    bool (*load)(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums, const struct fr_bytes *cells,
+                 size_t len);
+};
+
+/* NULL where nothing is said to the contrary: never. */
 struct model_ops {
     const char *name;
+    const struct model_table *tables; /* NULL: it keeps nothing */
+    size_t tables_len;
     struct model *(*open)(const void *options, const struct model_host *host);
     void (*close)(struct model *model);
     /* Thread: engine. */
     void (*extend)(struct model *model, uint32_t items); /* items [0, items) may be named from now on */
-    void (*prepare)(const struct model *model, const struct touch *touch, int stage); /* stage 0: headers, 1: cells */
+    void (*prepare)(const struct model *model, const struct touch *touch, int stage); /* stage 0: headers, 1: cells. May be NULL */
     void (*learn)(struct model *model, const struct touch *touch);
     void (*forget)(struct model *model, const struct touch *touch);
-    /* Loading, before anybody learns or asks: one row of the model's table. False if it cannot be ours. Thread: any, several at a time
-     * for different rows. */
-    enum journal_table table;
-    bool (*load)(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums, size_t len);
+    void (*publish)(struct model *model); /* after loading, then within a second of what was learned. NULL: askers read in place */
+    void (*save)(struct model *model);    /* NULL: learn and forget have journaled all */
     /* Thread: any, inside an epoch. */
     void (*retrieve)(const struct model *model, const struct query *query, struct scores *scores);
+    /* values[i] = the score of items[i], 0 without evidence. NULL: what retrieve says of them. */
+    void (*score)(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values);
     size_t (*explain)(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
-                      struct reason_part *parts, size_t parts_max); /* largest magnitude first */
-    void (*neighbours)(const struct model *model, uint32_t item, struct scores *scores);
+                      struct reason_part *parts, size_t parts_max); /* largest magnitude first. NULL: no reasons */
+    void (*neighbours)(const struct model *model, uint32_t item, struct scores *scores); /* NULL: it knows none */
     void (*stats)(const struct model *model, struct model_stats *ret_stats);
 };
 

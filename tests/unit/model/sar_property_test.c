@@ -308,7 +308,7 @@ static void check_loading(struct driver *driver, const struct stored *stored)
             sums[len] = stored->cell[row][column];
             len += stored->cell[row][column] != 0;
         }
-        assert_true(sar_ops.load(other->model, row, columns, sums, len));
+        assert_true(sar_ops.tables->load(other->model, row, columns, sums, NULL, len));
         for (uint32_t column = 0; column < ITEMS; column++)
             assert_int_equal(rows_get(other->model->rows, row, column), rows_get(driver->model->rows, row, column));
     }

@@ -419,17 +419,17 @@ static void a_row_is_loaded_as_it_was_and_refused_if_it_cannot_be_ours(void **st
     struct model *model = driver->model;
 
     (void)state;
-    assert_true(sar_ops.load(model, APPLE, (const uint32_t[]){BREAD, CHEESE, DATES}, (const int64_t[]){2, 1, 0}, 3));
+    assert_true(sar_ops.tables->load(model, APPLE, (const uint32_t[]){BREAD, CHEESE, DATES}, (const int64_t[]){2, 1, 0}, NULL, 3));
     assert_int_equal(rows_get(model->rows, APPLE, BREAD), 2);
     assert_int_equal(rows_get(model->rows, APPLE, CHEESE), 1);
     assert_int_equal(rows_len(model->rows, APPLE), 2);
-    assert_false(sar_ops.load(model, APPLE, (const uint32_t[]){BREAD}, (const int64_t[]){-1}, 1));
-    assert_false(sar_ops.load(model, APPLE, (const uint32_t[]){BREAD}, (const int64_t[]){1LL << 32}, 1));
-    assert_false(sar_ops.load(model, APPLE, (const uint32_t[]){APPLE}, (const int64_t[]){1}, 1)); /* the diagonal */
-    assert_false(sar_ops.load(model, APPLE, (const uint32_t[]){ITEMS}, (const int64_t[]){1}, 1));
-    assert_false(sar_ops.load(model, ITEMS, (const uint32_t[]){APPLE}, (const int64_t[]){1}, 1));
-    assert_false(sar_ops.load(model, APPLE, (const uint32_t[]){BREAD, BREAD}, (const int64_t[]){1, 1}, 2));
-    assert_false(sar_ops.load(model, APPLE, (const uint32_t[]){CHEESE, BREAD}, (const int64_t[]){1, 1}, 2));
+    assert_false(sar_ops.tables->load(model, APPLE, (const uint32_t[]){BREAD}, (const int64_t[]){-1}, NULL, 1));
+    assert_false(sar_ops.tables->load(model, APPLE, (const uint32_t[]){BREAD}, (const int64_t[]){1LL << 32}, NULL, 1));
+    assert_false(sar_ops.tables->load(model, APPLE, (const uint32_t[]){APPLE}, (const int64_t[]){1}, NULL, 1)); /* the diagonal */
+    assert_false(sar_ops.tables->load(model, APPLE, (const uint32_t[]){ITEMS}, (const int64_t[]){1}, NULL, 1));
+    assert_false(sar_ops.tables->load(model, ITEMS, (const uint32_t[]){APPLE}, (const int64_t[]){1}, NULL, 1));
+    assert_false(sar_ops.tables->load(model, APPLE, (const uint32_t[]){BREAD, BREAD}, (const int64_t[]){1, 1}, NULL, 2));
+    assert_false(sar_ops.tables->load(model, APPLE, (const uint32_t[]){CHEESE, BREAD}, (const int64_t[]){1, 1}, NULL, 2));
     driver_free(driver);
 }
 
