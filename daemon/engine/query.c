@@ -15,7 +15,7 @@
 
 #include "engine_private.h"
 
-enum { REASONS_MAX = 10 };
+enum { REASONS_MAX = 10, BEST_MOST = 1000 };
 
 /* ---- readers ---- */
 
@@ -258,13 +258,15 @@ static struct query prepare(struct reader *reader, const struct ask *ask)
     return query;
 }
 
-static size_t pick(struct reader *reader, const struct query *query, const struct choice *choice, struct fr_ranked *room,
+static size_t pick(struct reader *reader, struct query *query, const struct choice *choice, struct fr_ranked *room,
                    size_t k)
 {
     struct engine *engine = reader->engine;
     struct affine map = {0, 1, 0};
     struct fr_topk top;
 
+    if (!choice->only_included && !engine->options.sar.parity && k <= BEST_MOST)
+        query->best = (uint32_t)k;
     fr_topk_init(&top, room, k, item_before, reader);
     engine->answering->ops->retrieve(engine->answering->model, query, &reader->scores);
     if (engine->options.normalize && query->history.len)

@@ -202,6 +202,8 @@ static inline int32_t count_add(struct rows *rows, struct row *row, _Atomic uint
     if (sum < 0)
         sum = 0;
     assert(sum <= UINT32_MAX);
+    if (sum > atomic_load_explicit(&row->most, memory_order_relaxed))
+        atomic_store_explicit(&row->most, (uint32_t)sum, memory_order_release); /* first, so that it is true of the count */
     atomic_store_explicit(at, (uint32_t)sum, memory_order_release);
     if (!old != !sum)
         entries_add(rows, row, sum ? 1 : -1);
@@ -258,6 +260,7 @@ void rows_clear(struct rows *rows, uint32_t index)
 
     assert(index < rows->rows_len);
     row_publish(rows, row, NULL, 0, 0);
+    atomic_store_explicit(&row->most, 0, memory_order_release);
     entries_add(rows, row, -(int64_t)atomic_load_explicit(&row->live, memory_order_relaxed));
 }
 
@@ -295,6 +298,7 @@ void rows_load(struct rows *rows, uint32_t index, const uint32_t *columns, const
     struct line *lines = NULL;
     unsigned size_class = class_for(rows, len, 0);
     uint32_t lines_len = rows->lines_of[size_class], used;
+    int64_t most = 0;
 
     pthread_mutex_lock(&rows->loading);
     rows_clear(rows, index);
@@ -306,9 +310,12 @@ void rows_load(struct rows *rows, uint32_t index, const uint32_t *columns, const
     if (lines_len > sizeof(near))
         filled = fr_alloc(lines_len);
     used = lines_fill(lines, lines_len, filled, columns, counts, len);
+    for (size_t i = 0; i < len; i++)
+        most = counts[i] > most ? counts[i] : most;
     if (filled != near)
         free(filled);
     pthread_mutex_lock(&rows->loading);
+    atomic_store_explicit(&row->most, (uint32_t)most, memory_order_release);
     row_publish(rows, row, lines, size_class, used);
     entries_add(rows, row, used);
     pthread_mutex_unlock(&rows->loading);

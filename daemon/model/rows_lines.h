@@ -40,6 +40,7 @@ struct row {
     _Alignas(32) _Atomic uintptr_t block;
     _Atomic uint32_t version; /* odd between rows_open and rows_shut */
     _Atomic uint32_t live;    /* entries with a count above 0 */
+    _Atomic uint32_t most;    /* no count is above it */
     /* The writer's own. */
     uint32_t used;      /* slots taken, count 0 included */
     uint32_t limit;     /* used beyond which the row is rebuilt */

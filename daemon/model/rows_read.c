@@ -44,6 +44,11 @@ size_t rows_len(const struct rows *rows, uint32_t row)
     return atomic_load_explicit(&row_at(rows, row)->live, memory_order_acquire);
 }
 
+uint32_t rows_most(const struct rows *rows, uint32_t row)
+{
+    return atomic_load_explicit(&row_at(rows, row)->most, memory_order_acquire);
+}
+
 uint32_t rows_get(const struct rows *rows, uint32_t index, uint32_t column)
 {
     uintptr_t block = atomic_load(&row_at(rows, index)->block);

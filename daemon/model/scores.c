@@ -22,6 +22,7 @@ void scores_release(struct scores *scores)
     free(scores->touched);
     free(scores->columns);
     free(scores->counts);
+    free(scores->highest);
     *scores = (struct scores){0};
 }
 
@@ -42,6 +43,54 @@ void scores_reset(struct scores *scores, uint32_t items)
         scores->room = room;
     }
     scores->items = items;
+}
+
+static bool no_order(void *context, uint32_t a, uint32_t b)
+{
+    (void)context, (void)a, (void)b;
+    return false;
+}
+
+/*
+ * One pass. The k-th highest so far only rises, so what is `rest` below it is out for good, and its value is cleared while it is
+ * at hand; what was let through too early goes in a second pass over the few that are left.
+ */
+bool scores_narrow(struct scores *scores, size_t best, double rest)
+{
+    const double slack = 1 + 1e-9; /* sums are rounded */
+    double floor = -INFINITY;
+    struct fr_topk top;
+    uint32_t kept = 0;
+
+    fr_reserve((void **)&scores->highest, &scores->highest_room, best, sizeof(*scores->highest));
+    fr_topk_init(&top, scores->highest, best, no_order, NULL);
+    for (uint32_t i = 0; i < scores->touched_len; i++) {
+        uint32_t item = scores->touched[i];
+        double value = scores->value[item];
+        if (value < floor) {
+            scores->value[item] = -0.0;
+            continue;
+        }
+        scores->touched[kept++] = item;
+        if (!fr_topk_wants(&top, value) || scores->mark[item] & SCORES_EXCLUDED)
+            continue;
+        fr_topk_take(&top, item, value);
+        if (top.len == best && top.room[0].score > rest * slack)
+            floor = top.room[0].score / slack - rest * slack;
+    }
+    scores->touched_len = kept;
+    if (floor == -INFINITY)
+        return false;
+    kept = 0;
+    for (uint32_t i = 0; i < scores->touched_len; i++) {
+        uint32_t item = scores->touched[i];
+        if (scores->value[item] < floor || scores->mark[item] & SCORES_EXCLUDED)
+            scores->value[item] = -0.0;
+        else
+            scores->touched[kept++] = item;
+    }
+    scores->touched_len = kept;
+    return true;
 }
 
 double decay_factor(span_ms span, span_ms half_life)

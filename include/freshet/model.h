@@ -29,6 +29,7 @@
 #include "freshet/clock.h"
 #include "freshet/epoch.h"
 #include "freshet/journal.h"
+#include "freshet/topk.h"
 
 /*
  * A user's history: distinct items, oldest arrival first. 22 bytes per slot, parallel runs.
@@ -123,6 +124,7 @@ struct query {
     size_t context_len;
     when_ms now;     /* the newest event time applied */
     uint32_t items;  /* handles are below this */
+    uint32_t best;   /* only so many of the highest scores matter, of items that are not marked SCORES_EXCLUDED; 0: all do */
     bool unit;       /* parity, for normalize: score with `unit` in place of `affinity`, seeds weigh 1 */
 };
 
@@ -142,11 +144,18 @@ struct scores {
     uint32_t room;     /* of the arrays; scores.c's own */
     uint32_t *columns, *counts; /* scratch for one row */
     size_t row_room;
+    struct fr_ranked *highest; /* scratch of scores_narrow */
+    size_t highest_room;
 };
 void scores_init(struct scores *scores);
 void scores_release(struct scores *scores);
 /* Makes room for `items` items and forgets the last query's values and touches. Marks stay as they are; new ones are 0. */
 void scores_reset(struct scores *scores, uint32_t items);
+/*
+ * Forgets the touch of every item that cannot be among the `best` highest that are not marked SCORES_EXCLUDED, if each value, the
+ * untouched ones' too, may still grow by up to `rest`. False, and nothing is forgotten, if an untouched item could be.
+ */
+bool scores_narrow(struct scores *scores, size_t best, double rest);
 static inline bool scores_untouched(double value)
 {
     uint64_t bits;

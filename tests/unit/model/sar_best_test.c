@@ -1,0 +1,220 @@
+/*
+ * sar_best_test.c -- what is asked for the best alone has the same best, bit by bit, as what is asked for all.
+ *
+ * Users choose mostly within one of a few groups of items, popular ones first, so that the newest items of a history decide
+ * and old ones can be left out; weights, exclusions and the number asked for are drawn.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "freshet/model.h"
+#include "freshet/sar.h"
+
+enum { ITEMS = 600, GROUPS = 6, USERS = 900, LONG = 40, QUERIES = 400, SEEDS = 6 };
+
+static uint64_t random_state;
+
+static uint32_t random_below(uint32_t bound)
+{
+    random_state += 0x9E3779B97F4A7C15ULL;
+    uint64_t z = random_state;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
+    return (uint32_t)((z ^ z >> 31) % bound);
+}
+
+static double random_part(void)
+{
+    return random_below(1 << 20) / (double)(1 << 20);
+}
+
+struct world {
+    struct fr_epoch *epoch;
+    struct journal *journal;
+    _Atomic uint32_t users_of[ITEMS], held;
+    struct model *model;
+    struct fr_epoch_reader *presence;
+    uint32_t item[LONG];
+    uint16_t step[LONG];
+    uint64_t stamp[LONG];
+    double affinity[LONG];
+};
+
+static uint32_t draw_item(uint32_t group)
+{
+    double part = random_part();
+
+    if (random_below(10) == 0)
+        group = random_below(GROUPS);
+    return group * (ITEMS / GROUPS) + (uint32_t)(part * part * (ITEMS / GROUPS));
+}
+
+/* A history of `len` distinct items, oldest first. */
+static struct history draw_history(struct world *world, uint32_t len)
+{
+    uint32_t group = random_below(GROUPS);
+
+    for (uint32_t k = 0; k < len;) {
+        uint32_t item = draw_item(group), at = 0;
+        while (at < k && world->item[at] != item)
+            at++;
+        if (at < k)
+            continue;
+        world->item[k] = item;
+        world->step[k] = 1;
+        world->stamp[k] = stamp_of(1000 + k, 1);
+        world->affinity[k++] = 0.5 + random_part();
+    }
+    return (struct history){world->item, world->step, world->stamp, world->affinity, NULL, len};
+}
+
+static void learn_users(struct world *world)
+{
+    for (uint32_t user = 0; user < USERS; user++) {
+        struct history history = draw_history(world, 5 + random_below(LONG - 5));
+        uint32_t len = history.len;
+        for (history.len = 0; history.len < len; history.len++) {
+            uint32_t item = history.item[history.len];
+            sar_ops.learn(world->model, &(struct touch){.user = user, .item = item, .at = history.len,
+                                                        .behind = history.len ? 1 : 0, .fresh = true, .when = 1000,
+                                                        .weight = 1, .history = history});
+            world->held += !world->users_of[item]++;
+        }
+        journal_reset(world->journal);
+    }
+}
+
+static struct world *world_new(const struct sar_options *options)
+{
+    struct world *world = fr_zalloc(1, sizeof(*world));
+
+    world->epoch = fr_epoch_new();
+    world->journal = journal_new();
+    world->model = sar_ops.open(options, &(struct model_host){.epoch = world->epoch, .journal = &world->journal,
+                                                              .users_of_item = world->users_of,
+                                                              .items_held = &world->held, .items_max = ITEMS});
+    sar_ops.extend(world->model, ITEMS);
+    learn_users(world);
+    world->presence = fr_epoch_join(world->epoch);
+    return world;
+}
+
+static void world_free(struct world *world)
+{
+    fr_epoch_part(world->presence);
+    sar_ops.close(world->model);
+    journal_free(world->journal);
+    fr_epoch_free(world->epoch);
+    free(world);
+}
+
+static bool lower_first(void *context, uint32_t a, uint32_t b)
+{
+    (void)context;
+    return a < b;
+}
+
+static size_t best_of(const struct scores *scores, struct fr_ranked *room, size_t k)
+{
+    struct fr_topk top;
+
+    fr_topk_init(&top, room, k, lower_first, NULL);
+    for (uint32_t i = 0; i < scores->touched_len; i++)
+        if (!(scores->mark[scores->touched[i]] & SCORES_EXCLUDED))
+            fr_topk_offer(&top, scores->touched[i], scores->value[scores->touched[i]]);
+    fr_topk_finish(&top);
+    return top.len;
+}
+
+/* Both kinds of question; returns whether the second left more than half of the items aside. */
+static bool compare(struct world *world, struct query *query, uint32_t best, struct scores *scores)
+{
+    struct fr_ranked all[ITEMS], few[ITEMS];
+
+    query->best = 0;
+    scores_reset(scores, ITEMS);
+    sar_ops.retrieve(world->model, query, scores);
+    uint32_t touched = scores->touched_len;
+    size_t all_len = best_of(scores, all, best);
+
+    query->best = best;
+    scores_reset(scores, ITEMS);
+    sar_ops.retrieve(world->model, query, scores);
+    assert_int_equal(best_of(scores, few, best), all_len);
+    for (size_t i = 0; i < all_len; i++) {
+        assert_int_equal(few[i].id, all[i].id);
+        assert_true(few[i].score == all[i].score);
+    }
+    for (uint32_t item = 0, listed = 0; item < ITEMS; item++) { /* what is not listed is clear */
+        listed += scores_touched(scores, item);
+        if (item == ITEMS - 1)
+            assert_int_equal(listed, scores->touched_len);
+    }
+    return scores->touched_len < touched / 2;
+}
+
+static uint32_t ask_at_random(const struct sar_options *options, bool negative)
+{
+    static const uint32_t asked[] = {1, 3, 10, 50, ITEMS};
+    struct world *world = world_new(options);
+    struct scores scores;
+    uint32_t narrow = 0;
+
+    scores_init(&scores);
+    scores_reset(&scores, ITEMS);
+    fr_epoch_enter(world->presence);
+    for (uint32_t q = 0; q < QUERIES; q++) {
+        struct query query = {.history = draw_history(world, 1 + random_below(LONG - 1)), .now = 2000, .items = ITEMS};
+        if (negative)
+            world->affinity[random_below(query.history.len)] *= -1;
+        for (uint32_t item = 0; item < ITEMS; item++)
+            scores.mark[item] = random_below(8) == 0 ? SCORES_EXCLUDED : 0;
+        narrow += compare(world, &query, asked[random_below(sizeof(asked) / sizeof(*asked))], &scores);
+    }
+    fr_epoch_leave(world->presence);
+    scores_release(&scores);
+    world_free(world);
+    return narrow;
+}
+
+static const struct sar_options product = {.similarity = SAR_SHRUNK_COSINE, .threshold = 1, .window = 10,
+                                           .score_last = 20, .neighbours_max = 200, .recency = 0.8};
+
+static void the_best_are_the_same_though_most_is_left_out(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        random_state = seed * 1000;
+        assert_true(ask_at_random(&product, false) > QUERIES / 3);
+    }
+}
+
+static void negative_weights_and_other_settings_are_never_wrong(void **state)
+{
+    struct sar_options flat = product, cosine = product, parity = {.parity = true, .similarity = SAR_JACCARD,
+                                                                   .threshold = 1, .recency = 1};
+
+    (void)state;
+    random_state = 77;
+    flat.recency = 1;
+    cosine.similarity = SAR_COSINE;
+    ask_at_random(&product, true);
+    ask_at_random(&flat, false);
+    ask_at_random(&cosine, false);
+    ask_at_random(&parity, false);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_best_are_the_same_though_most_is_left_out),
+        cmocka_unit_test(negative_weights_and_other_settings_are_never_wrong),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
