@@ -15,11 +15,12 @@
  *     constant = w0 + sum b_f + 1/2 (|U|^2 - sum x_f^2 |V_f|^2)          else without the last term; softmax: 0
  *
  * For ratings (squared loss) the constant is mean + leaning: the mean of all ratings, and how far the user's ratings lie above
- * what is usual for their items, shrunk; that is read off the history, so it needs no row either.
+ * what is usual for their items, shrunk; and x is how far each rating lies from what was to be expected (fm_side.c). Both are
+ * read off the history, so they need no row either. Affinities must not decay then.
  *
  * Rows begin at 0, but for items: those begin with small numbers of their own, else nothing would ever move.
  *
- * State: embeddings of items (two), of context features (features.h), and one cell of numbers:
+ * State: embeddings of items (two), of context features (feature_rows.h), and one cell of numbers:
  *
  *     OFFSET  SIZE                                            OFFSET  SIZE
  *          0     4   version 1, u32                               32    16   features: rows used, chain, hand, newest; u32 each

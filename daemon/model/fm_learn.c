@@ -95,6 +95,9 @@ static void side_gather(struct model *model, const struct touch *touch)
     fm_terms_init(&event->terms, &model->options, &touch->history, NULL, 0, touch->item);
     features_gather(model, touch);
     event->constant = fm_constant(model);
+    if (model->options.loss == FM_SQUARED)
+        event->constant +=
+            fm_terms_lean(&event->terms, &touch->history, event->constant, item_bias, model, touch->item);
     memset(event->user, 0, d * sizeof(float));
     for (uint32_t k = 0; k < event->terms.len; k++) {
         float x = event->terms.x[k], *row = embedding_vector(&model->history, event->terms.item[k]);
@@ -111,8 +114,6 @@ static void side_gather(struct model *model, const struct touch *touch)
     }
     if (model->options.second_order)
         event->constant += (kernels->norm(event->user, d) - alone) / 2;
-    if (model->options.loss == FM_SQUARED)
-        event->constant += fm_leaning(&touch->history, fm_constant(model), item_bias, model, touch->item);
 }
 
 /* ---- the items' side ---- */

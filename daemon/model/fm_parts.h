@@ -7,7 +7,7 @@
 #include <stdalign.h>
 
 #include "embedding.h"
-#include "features.h"
+#include "feature_rows.h"
 #include "freshet/fm.h"
 #include "freshet/model.h"
 
@@ -24,11 +24,12 @@ struct fm_numbers {
     uint64_t rated;
 };
 
-/* The items of the user's side, newest first; the weights' squares add up to 1. */
+/* The items of the user's side, newest first. */
 struct fm_terms {
     uint32_t len;
     uint32_t item[FM_HISTORY_MAX];
     float x[FM_HISTORY_MAX];
+    float rating[FM_HISTORY_MAX]; /* squared loss: the mean of hers of the item */
 };
 
 /* One event as it is being learned. */
@@ -72,9 +73,10 @@ float fm_constant(const struct model *model);
 /* The newest items, seeds first, without `but` (UINT32_MAX: all). */
 void fm_terms_init(struct fm_terms *terms, const struct fm_options *options, const struct history *history,
                    const struct seed *seeds, size_t seeds_len, uint32_t but);
-/* Squared loss: how much higher than others this user rates. `bias` of an item, NAN if it has none. */
-float fm_leaning(const struct history *history, float mean, float (*bias)(const void *context, uint32_t item),
-                 const void *context, uint32_t but);
+/* Squared loss: returns how much higher than others this user rates, and makes x of how far each rating is from what
+ * was to be expected. `bias` of an item, NAN if it has none. */
+float fm_terms_lean(struct fm_terms *terms, const struct history *history, float mean,
+                    float (*bias)(const void *context, uint32_t item), const void *context, uint32_t but);
 
 void fm_prepare(const struct model *model, const struct touch *touch, int stage);
 void fm_learn(struct model *model, const struct touch *touch);

@@ -69,6 +69,8 @@ static bool side_init(const struct model *model, const struct query *query, stru
     side->constant = mean;
     memset(side->user, 0, d * sizeof(float));
     fm_terms_init(&side->terms, &model->options, &query->history, query->seeds, query->seeds_len, UINT32_MAX);
+    if (model->options.loss == FM_SQUARED)
+        side->constant += fm_terms_lean(&side->terms, &query->history, mean, shown_bias, side->items, UINT32_MAX);
     for (uint32_t k = 0; k < side->terms.len; k++)
         alone += side_add(model, side, side->history, side->terms.item[k], side->terms.x[k]);
     for (size_t k = 0; k < query->context_len && k < FM_CONTEXT_MAX; k++)
@@ -77,8 +79,6 @@ static bool side_init(const struct model *model, const struct query *query, stru
         alone += side_add_feature(model, side, features, FM_KEY_NEWCOMER);
     if (model->options.second_order)
         side->constant += (model->kernels->norm(side->user, d) - alone) / 2;
-    if (model->options.loss == FM_SQUARED)
-        side->constant += fm_leaning(&query->history, mean, shown_bias, side->items, UINT32_MAX);
     return true;
 }
 

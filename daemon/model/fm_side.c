@@ -5,8 +5,13 @@
  *     history   a  b  s2 c        by (last event time, slot)
  *     terms     s1 s2 c  b  a     x = recency^age / sqrt(sum of recency^(2 age)),  age 0 1 2 3 4
  *
- * Items the user has come to dislike (affinity below 0) do not stand for what the user likes. Where weights are ratings that is
- * not what a sign says, so there all count.
+ * Items the user has come to dislike (affinity below 0) do not stand for what the user likes.
+ *
+ * Where weights are ratings (squared loss) all items count, and what counts is how the user liked them (Koren 2008, asymmetric
+ * SVD, with the recency that is ours):
+ *
+ *     leaning   sum over the history of (rating - mean - b_i) / (its length + 5)
+ *     x         recency^age (rating - mean - b_i - leaning) / sqrt(sum of recency^(2 age))
  *
  * Thread: any; nothing is kept.
  */
@@ -48,6 +53,13 @@ static bool terms_have(const struct fm_terms *terms, uint32_t len, uint32_t item
     return false;
 }
 
+/* The mean of the events on it, if affinities do not decay. */
+static float slot_rating(const struct history *history, uint32_t slot)
+{
+    uint32_t repeats = stamp_repeats(history->stamp[slot]);
+    return (float)(history->affinity[slot] / (repeats ? repeats : 1));
+}
+
 void fm_terms_init(struct fm_terms *terms, const struct fm_options *options, const struct history *history,
                    const struct seed *seeds, size_t seeds_len, uint32_t but)
 {
@@ -57,8 +69,10 @@ void fm_terms_init(struct fm_terms *terms, const struct fm_options *options, con
 
     terms->len = 0;
     for (size_t s = seeds_len; s-- > 0 && terms->len < options->history;) {
-        if (seeds[s].item != but && !terms_have(terms, terms->len, seeds[s].item))
-            terms->item[terms->len++] = seeds[s].item;
+        if (seeds[s].item == but || terms_have(terms, terms->len, seeds[s].item))
+            continue;
+        terms->rating[terms->len] = (float)seeds[s].weight;
+        terms->item[terms->len++] = seeds[s].item;
     }
     seeded = terms->len;
     newest.most = options->history - seeded;
@@ -67,8 +81,10 @@ void fm_terms_init(struct fm_terms *terms, const struct fm_options *options, con
         if (liked && history->item[slot] != but && !terms_have(terms, seeded, history->item[slot]))
             newest_offer(&newest, stamp_last(history->stamp[slot]), slot);
     }
-    for (uint32_t k = 0; k < newest.len; k++)
+    for (uint32_t k = 0; k < newest.len; k++) {
+        terms->rating[terms->len] = slot_rating(history, newest.slot[k]);
         terms->item[terms->len++] = history->item[newest.slot[k]];
+    }
     for (uint32_t age = 0; age < terms->len; age++, weight *= options->recency) {
         terms->x[age] = (float)weight;
         squares += weight * weight;
@@ -77,18 +93,22 @@ void fm_terms_init(struct fm_terms *terms, const struct fm_options *options, con
         terms->x[age] = (float)(terms->x[age] / sqrt(squares));
 }
 
-float fm_leaning(const struct history *history, float mean, float (*bias)(const void *context, uint32_t item),
-                 const void *context, uint32_t but)
+float fm_terms_lean(struct fm_terms *terms, const struct history *history, float mean,
+                    float (*bias)(const void *context, uint32_t item), const void *context, uint32_t but)
 {
     float sum = 0, len = 0;
 
     for (uint32_t slot = 0; slot < history->len; slot++) {
         float of = history->item[slot] == but ? NAN : bias(context, history->item[slot]);
-        uint32_t repeats = stamp_repeats(history->stamp[slot]);
         if (isnan(of))
             continue;
-        sum += (float)(history->affinity[slot] / (repeats ? repeats : 1)) - mean - of;
+        sum += slot_rating(history, slot) - mean - of;
         len++;
     }
-    return sum / (len + LEANING_SHRINK);
+    float leaning = sum / (len + LEANING_SHRINK);
+    for (uint32_t k = 0; k < terms->len; k++) {
+        float of = bias(context, terms->item[k]);
+        terms->x[k] *= isnan(of) ? 0 : terms->rating[k] - mean - of - leaning;
+    }
+    return leaning;
 }

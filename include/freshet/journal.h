@@ -24,11 +24,11 @@
 
 /* Numbers that reach disk: never change one, never reuse one. */
 enum journal_table {
-    TABLE_USERS = 1,   /* BYTES: (user, 0) = id */
-    TABLE_ITEMS = 2,   /* BYTES: (item, 0) = id; (item, 1) = facts */
-    TABLE_HISTORY = 3, /* BYTES: (user, item) = slot; (user, COLUMN_HEAD) = the user's header */
-    TABLE_PAIRS = 4,   /* SUM: (item, other) = co-occurrence count */
-    TABLE_DEDUP = 5,   /* BYTES: (partition and bucket, n) = hash and time */
+    TABLE_USERS = 1,       /* BYTES: (user, 0) = id */
+    TABLE_ITEMS = 2,       /* BYTES: (item, 0) = id; (item, 1) = facts */
+    TABLE_HISTORY = 3,     /* BYTES: (user, item) = slot; (user, COLUMN_HEAD) = the user's header */
+    TABLE_PAIRS = 4,       /* SUM: (item, other) = co-occurrence count */
+    TABLE_DEDUP = 5,       /* BYTES: (partition and bucket, n) = hash and time */
     TABLE_FM_ITEMS = 6,    /* BYTES: (item, 0) = its row, as target */
     TABLE_FM_HISTORY = 7,  /* BYTES: (item, 0) = its row, in a history */
     TABLE_FM_FEATURES = 8, /* BYTES: (slot, 0) = a feature: key and row */

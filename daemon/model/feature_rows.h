@@ -1,5 +1,5 @@
 /*
- * features.h -- an embedding whose rows have names: 64-bit keys, hash of (field, value), compared in full. No two collide.
+ * feature_rows.h -- an embedding whose rows have names: 64-bit keys, hash of (field, value), compared in full. No two collide.
  *
  *     key --hash--> index  | . | 7 | . | x | 2 | . |        row + 1; 0 empty; x left
  *                                |       |
@@ -11,16 +11,16 @@
  *     admission   a key gets a row at its admit-th use. Uses are counted in a filter of fixed size: buckets of eight
  *                 16-bit cells, 12 bits of signature and 4 of count; in a full bucket a new key takes the cell of least count,
  *                 so what is used again and again stays
- *     expiry      rows not used for `ttl` are freed, when the hand of the clock comes by: a few rows at each admission
- *     cap         never more than `max` rows: of the eight rows before the hand the one unused for longest goes
+ *     expiry      rows not used for `ttl` are freed, when the hand of a clock comes by: a few rows at each admission
+ *     cap         never more than `max` rows: of eight that are drawn the one unused for longest goes, the least used at a tie
  *
  * The index is rehashed a few places at each admission, into one beside it; nothing ever waits for the whole.
  *
  * Askers read it too, while it changes. What they find there is a hint: the row counts only if it is shown (embedding.h)
  * under that very key. While a key moves it is in the new index before it leaves the old one.
  */
-#ifndef FR_FEATURES_H
-#define FR_FEATURES_H
+#ifndef FR_FEATURE_ROWS_H
+#define FR_FEATURE_ROWS_H
 
 #include "embedding.h"
 

@@ -1,10 +1,10 @@
 /*
- * features.c -- keys to rows, and who may have one. The picture is in features.h.
+ * feature_rows.c -- keys to rows, and who may have one. The picture is in feature_rows.h.
  *
  * The index holds rows only, 4 bytes a place, at a load of 0.57 to 0.85; keys are compared where they lie, with the
  * rows. With vector, state and key that is 166 bytes a row at d = 32, and 168 while the old index is still there.
  */
-#include "features.h"
+#include "feature_rows.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 #include "sampler.h"
 
-enum { LEFT = -1, INDEX_MIN = 64, MOVED_AT_ONCE = 16, LOOKS_EXPIRED = 2, LOOKS_OLDEST = 8 };
+enum { LEFT = -1, INDEX_MIN = 64, MOVED_AT_ONCE = 16, LOOKS_EXPIRED = 2, EVICTION_DRAWS = 8 };
 enum { BUCKET = 8, BLOCK_CELLS = 512, COUNT_BITS = 4, COUNT_MAX = 15 };
 
 struct feature_index {
@@ -219,26 +219,26 @@ static void sweep_expired(struct features *features)
     }
 }
 
-static void sweep_oldest(struct features *features)
+/* All rows have keys. A few are drawn: neighbours in the table came together, and may all be in use. */
+static void evict(struct features *features)
 {
-    uint32_t oldest = FEATURE_NONE;
+    uint32_t drawn[EVICTION_DRAWS], oldest = 0;
 
-    for (int look = 0; look < LOOKS_OLDEST; look++) {
-        uint32_t row = hand_next(features);
-        const struct row_state *state = embedding_state(&features->rows, row);
-        const struct row_state *least = embedding_state(&features->rows, oldest == FEATURE_NONE ? row : oldest);
-        if (oldest == FEATURE_NONE || state->last < least->last ||
-            (state->last == least->last && state->count < least->count))
-            oldest = row;
+    sampler_uniform(features->state.evicted, features->state.len, drawn, EVICTION_DRAWS);
+    for (uint32_t k = 1; k < EVICTION_DRAWS; k++) {
+        const struct row_state *state = embedding_state(&features->rows, drawn[k]);
+        const struct row_state *least = embedding_state(&features->rows, drawn[oldest]);
+        if (state->last < least->last || (state->last == least->last && state->count < least->count))
+            oldest = k;
     }
-    row_free(features, oldest);
+    row_free(features, drawn[oldest]);
     features->state.evicted++;
 }
 
 static uint32_t row_take(struct features *features)
 {
     if (!features->state.chain && features->state.len == features->options.max)
-        sweep_oldest(features); /* no row is free: all have keys */
+        evict(features);
     if (features->state.chain) {
         uint32_t row = features->state.chain - 1;
         features->state.chain = embedding_state(&features->rows, row)->last;
