@@ -8,6 +8,9 @@
  *   fm_accuracy_bench leave-one-out FILE [KEY=VALUE ..]   FILE: sequences.txt of MovieLens 1M; may be compressed
  *       all but each user's last item, in one pass, users interleaved at random (order=burst: one after another); then the last
  *       is ranked among all items but the user's own. held=2: the last but one instead, and the last is not there: validation
+ *   fm_accuracy_bench ratings TRAIN [KEY=VALUE ..] [test=FILE]
+ *       TRAIN in order of time with the squared loss, then `fm_rmse` on FILE; without FILE on every tenth event of TRAIN, which
+ *       is not learned: validation. Lines as in u.data; the first may be a header
  *
  * Keys: dimensions loss (0 softmax, 1 logistic) negatives history recency eta rho g0 deviation seed, see fm.h; order; held;
  * lag: events between publications. Equal scores count half.
@@ -24,7 +27,8 @@ enum { HELD_MOST = 200, TOP = 10, COLD = 5 };
 
 struct row {
     uint32_t user, item;
-    uint64_t when;
+    uint64_t when, at; /* ms; line */
+    double weight;
 };
 
 struct person {
@@ -38,7 +42,8 @@ struct person {
 
 struct run {
     struct fm_options options;
-    bool burst;
+    bool burst, ratings;
+    const char *test;
     uint32_t held, lag;
     struct row *rows;
     size_t len, cap;
@@ -62,13 +67,17 @@ static void rows_read(struct run *run, const char *path, bool sequences)
     FILE *file = popen(command, "r");
     while (file && getline(&line, &room, file) > 0) {
         char *at = line;
-        struct row row = {(uint32_t)strtoul(at, &at, 10), 0, 0};
+        struct row row = {.user = (uint32_t)strtoul(at, &at, 10), .weight = 1};
+        if (at == line)
+            continue; /* a header */
         do {
             row.item = (uint32_t)strtoul(at, &at, 10);
             if (!sequences) {
-                strtoul(at, &at, 10);
+                row.weight = strtod(at, &at);
+                row.weight = run->ratings ? row.weight : 1;
                 row.when = strtoul(at, &at, 10) * 1000;
             }
+            row.at = run->len;
             fr_reserve((void **)&run->rows, &run->cap, run->len + 1, sizeof(*run->rows));
             run->rows[run->len++] = row;
             run->users = row.user >= run->users ? row.user + 1 : run->users;
@@ -86,7 +95,7 @@ static int row_compare(const void *a, const void *b)
 
     if (left->when != right->when)
         return left->when < right->when ? -1 : 1;
-    return 0;
+    return left->at < right->at ? -1 : left->at > right->at;
 }
 
 static void run_begin(struct run *run)
@@ -129,7 +138,7 @@ static void learn(struct run *run, const struct row *row)
                           .at = person->len,
                           .fresh = true,
                           .when = (when_ms)row->when,
-                          .weight = 1,
+                          .weight = row->weight,
                           .draw = run->events++,
                           .history = history_of(person)};
 
@@ -137,11 +146,12 @@ static void learn(struct run *run, const struct row *row)
     if (person->len == HELD_MOST) {
         memmove(person->item, person->item + 1, (HELD_MOST - 1) * sizeof(*person->item));
         memmove(person->stamp, person->stamp + 1, (HELD_MOST - 1) * sizeof(*person->stamp));
+        memmove(person->affinity, person->affinity + 1, (HELD_MOST - 1) * sizeof(*person->affinity));
         person->len--;
     }
     person->item[person->len] = row->item;
     person->stamp[person->len] = stamp_of((when_ms)row->when, 1);
-    person->affinity[person->len++] = 1;
+    person->affinity[person->len++] = row->weight;
     person->had[row->item] = 1;
     if (run->users_of_item[row->item]++ == 0)
         run->items_held++;
@@ -185,7 +195,7 @@ static void prequential(struct run *run)
 {
     double hits = 0, gain = 0, cold_hits = 0, cold = 0, recent_hits = 0;
 
-    qsort(run->rows, run->len, sizeof(*run->rows), row_compare); /* glibc's: stable, as the file has it */
+    qsort(run->rows, run->len, sizeof(*run->rows), row_compare);
     run_begin(run);
     for (size_t k = 0; k < run->len; k++) {
         if (k % run->lag == 0)
@@ -275,6 +285,38 @@ static void leave_one_out(struct run *run)
     run_end(run);
 }
 
+/* Learns what is not to be tested, and moves the tests to the end. */
+static void rate(struct run *run)
+{
+    size_t train = run->len, kept = 0;
+    double squares = 0, tests = 0, count = 0, mean = 0;
+
+    qsort(run->rows, run->len, sizeof(*run->rows), row_compare);
+    if (run->test)
+        rows_read(run, run->test, false);
+    run_begin(run);
+    for (size_t k = 0; k < train; k++) {
+        if (!run->test && run->rows[k].at % 10 == 0) {
+            run->rows[kept++] = run->rows[k];
+            continue;
+        }
+        mean += run->rows[k].weight;
+        count++;
+        learn(run, &run->rows[k]);
+    }
+    publish(run);
+    for (size_t k = run->test ? train : 0; k < (run->test ? run->len : kept); k++, tests++) {
+        const struct row *row = &run->rows[k];
+        struct query query = {.history = history_of(&run->people[row->user]), .items = run->items};
+        double value;
+        fm_ops.score(run->model, &query, &row->item, 1, &value);
+        value = value == 0 ? mean / count : value < 1 ? 1 : value > 5 ? 5 : value;
+        squares += (value - row->weight) * (value - row->weight);
+    }
+    print("fm_rmse", sqrt(squares / tests));
+    run_end(run);
+}
+
 static void set(struct run *run, const char *key, double value)
 {
     struct fm_options *o = &run->options;
@@ -319,12 +361,19 @@ int main(int argc, char **argv)
         *value++ = '\0';
         if (strcmp(argv[k], "order") == 0)
             run.burst = strcmp(value, "burst") == 0;
+        else if (strcmp(argv[k], "test") == 0)
+            run.test = value;
         else
             set(&run, argv[k], strtod(value, NULL));
     }
+    run.ratings = strcmp(argv[1], "ratings") == 0;
+    if (run.ratings)
+        run.options.loss = FM_SQUARED;
     rows_read(&run, argv[2], strcmp(argv[1], "leave-one-out") == 0);
     if (strcmp(argv[1], "prequential") == 0)
         prequential(&run);
+    else if (run.ratings)
+        rate(&run);
     else
         leave_one_out(&run);
     return 0;
