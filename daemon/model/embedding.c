@@ -62,7 +62,7 @@ void embedding_init(struct embedding *embedding, size_t d, uint32_t max, enum jo
     fr_array_init(&embedding->keys, sizeof(uint64_t), keyed ? max : 1);
     fr_array_init(&embedding->unsaved, sizeof(uint64_t), words_for(max));
     fr_array_init(&embedding->unshown, sizeof(uint64_t), words_for(max));
-    embedding->slab = fr_slab_new(VECTOR_ALIGN, FR_SLAB_COARSE);
+    embedding->slab = fr_slab_new(VECTOR_ALIGN, FR_SLAB_FINE);
     if (keyed)
         arrays_grow(embedding, max);
 }

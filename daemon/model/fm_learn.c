@@ -181,7 +181,7 @@ static void errors_squared(struct fm_event *event, double rating)
 {
     float error = event->score[0] - (float)rating;
 
-    event->error[0] = error > RATING_ERROR_MOST ? RATING_ERROR_MOST : error < -RATING_ERROR_MOST ? -RATING_ERROR_MOST : error;
+    event->error[0] = fminf(fmaxf(error, -RATING_ERROR_MOST), RATING_ERROR_MOST);
 }
 
 /* False if one of them is no number. */

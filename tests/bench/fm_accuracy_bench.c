@@ -69,7 +69,9 @@ static void rows_read(struct run *run, const char *path, bool sequences)
     char command[1000], *line = NULL;
     size_t room = 0, len = strlen(path);
 
-    snprintf(command, sizeof(command), "%s '%s'", len > 3 && strcmp(path + len - 3, ".xz") == 0 ? "xz -dc" : "cat", path);
+    bool packed = len > 3 && strcmp(path + len - 3, ".xz") == 0;
+
+    snprintf(command, sizeof(command), "%s '%s'", packed ? "xz -dc" : "cat", path);
     FILE *file = popen(command, "r");
     while (file && getline(&line, &room, file) > 0) {
         char *at = line;
