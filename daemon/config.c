@@ -71,53 +71,63 @@ const char *config_problems(struct config *cfg)
 
 /* ---- the nearest key ------------------------------------------------------------------------------------------- */
 
-enum { NAME_MAX_COMPARED = 120 };
+enum { NAME_MAX_COMPARED = 64 };
 
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-/* Insertions, deletions and replacements that turn a into b (Levenshtein's), one row of the table at a time. */
-static size_t edit_distance(const char *a, const char *b)
+/* Insertions, deletions and replacements that turn a, of 1 to 64 bytes, into b (Levenshtein's): a column of the table at a time,
+ * as bits of where it is one more or one less than above and to the left (Myers 1999, in Hyyro's form). */
+static size_t edit_distance(const char *a, size_t a_len, const char *b)
 {
-    size_t row[NAME_MAX_COMPARED + 1];
-    size_t a_len = least(strlen(a), NAME_MAX_COMPARED), b_len = least(strlen(b), NAME_MAX_COMPARED);
+    uint64_t places[256] = {0}, more = UINT64_MAX, less = 0;
+    size_t distance = a_len;
 
-    for (size_t j = 0; j <= b_len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a_len; i++) {
-        size_t corner = row[0]; /* of the row before, one column before */
+    for (size_t i = 0; i < a_len; i++)
+        places[(unsigned char)a[i]] |= UINT64_C(1) << i;
+    for (; *b; b++) {
+        uint64_t same = places[(unsigned char)*b];
+        uint64_t kept = (((same & more) + more) ^ more) | same | less;
+        uint64_t right_more = less | ~(kept | more), right_less = kept & more;
 
-        row[0] = i;
-        for (size_t j = 1; j <= b_len; j++) {
-            size_t above = row[j];
-
-            row[j] = least(least(above, row[j - 1]) + 1, corner + (a[i - 1] != b[j - 1]));
-            corner = above;
-        }
+        distance += right_more >> (a_len - 1) & 1;
+        distance -= right_less >> (a_len - 1) & 1;
+        right_more = right_more << 1 | 1;
+        more = right_less << 1 | ~(kept | right_more);
+        less = kept & right_more;
     }
-    return row[b_len];
+    return distance;
 }
 
 const char *config_nearest(const char *section, const char *key, char *room, size_t room_len)
 {
     char asked[NAME_MAX_COMPARED + 1], known[NAME_MAX_COMPARED + 1];
-    size_t best = SIZE_MAX;
+    size_t best = SIZE_MAX, asked_len;
+    int nearest = 0;
 
     snprintf(asked, sizeof asked, "%s.%s", section, key);
+    asked_len = strlen(asked);
     for (int id = 0; id < CONFIG_KEYS; id++) {
-        snprintf(known, sizeof known, "%s.%s", config_keys[id].section, config_keys[id].name);
-        size_t distance = edit_distance(asked, known);
+        const struct config_key *candidate = &config_keys[id];
+        size_t known_len = strlen(candidate->section) + 1 + strlen(candidate->name);
+        size_t gap = known_len > asked_len ? known_len - asked_len : asked_len - known_len;
+        bool same_name = strcmp(key, candidate->name) == 0;
 
-        /* The right key in the wrong section beats a likeness of both. */
-        if (strcmp(key, config_keys[id].name) == 0)
+        if (gap >= best && !same_name)
+            continue; /* so many insertions or deletions at least */
+        assert(known_len <= NAME_MAX_COMPARED);
+        stpcpy(stpcpy(stpcpy(known, candidate->section), "."), candidate->name);
+        size_t distance = edit_distance(known, known_len, asked);
+        if (same_name) /* the right key in the wrong section beats a likeness of both */
             distance = least(distance, 1);
         if (distance < best) {
             best = distance;
-            snprintf(room, room_len, "%s", known);
+            nearest = id;
         }
     }
+    snprintf(room, room_len, "%s.%s", config_keys[nearest].section, config_keys[nearest].name);
     return room;
 }
 
@@ -253,27 +263,21 @@ static bool text_fits(const struct config_key *key, const char *value, const cha
     }
 }
 
-static bool put_text(struct config *cfg, const struct config_key *key, const char *value, char *wants, size_t wants_len)
+static bool put_text(struct config *cfg, const struct config_key *key, const char *value)
 {
     char **field = (char **)((char *)cfg + key->at);
     size_t len = strlen(value);
-    const char *what;
+    const char *wants;
 
-    snprintf(wants, wants_len, "a text of %.0f to %.0f bytes", key->low, key->high);
-    if ((double)len < key->low || (double)len > key->high)
+    if ((double)len < key->low || (double)len > key->high || !text_fits(key, value, &wants))
         return false;
-    if (!text_fits(key, value, &what)) {
-        snprintf(wants, wants_len, "%s", what);
-        return false;
-    }
     free(*field);
     *field = fr_strdup(value);
     return true;
 }
 
-/* Stores the value; false if it is not fit, then `wants` says what would be. */
-static bool put_value(struct config *cfg, const struct config_key *key, const char *value, char *wants,
-                      size_t wants_len)
+/* Stores the value; false if it is not fit. */
+static bool put_value(struct config *cfg, const struct config_key *key, const char *value)
 {
     void *field = (char *)cfg + key->at;
     int64_t whole;
@@ -283,27 +287,53 @@ static bool put_value(struct config *cfg, const struct config_key *key, const ch
     case CONFIG_INT:
     case CONFIG_SPAN:
     case CONFIG_SIZE:
-        snprintf(wants, wants_len, "a %s from %.0f to %.0f",
-                 key->kind == CONFIG_SIZE ? "size in bytes (K, M, G)" : "whole number", key->low, key->high);
         if (!(key->kind == CONFIG_SIZE ? byte_size : whole_number)(value, &whole) || (double)whole < key->low ||
             (double)whole > key->high)
             return false;
         memcpy(field, &whole, sizeof whole);
         return true;
     case CONFIG_REAL:
-        snprintf(wants, wants_len, "a number from %g to %g", key->low, key->high);
         if (!real_number(value, &real) || real < key->low || real > key->high)
             return false;
         memcpy(field, &real, sizeof real);
         return true;
     case CONFIG_FLAG:
-        snprintf(wants, wants_len, "yes or no");
         return yes_or_no(value, field);
     case CONFIG_CHOICE:
-        snprintf(wants, wants_len, "one of: %s", key->names);
         return choice(value, key->names, field);
     default:
-        return put_text(cfg, key, value, wants, wants_len);
+        return put_text(cfg, key, value);
+    }
+}
+
+/* What would have been fit. */
+static void say_wants(const struct config_key *key, const char *value, char *wants, size_t wants_len)
+{
+    size_t len = strlen(value);
+    const char *what;
+
+    switch (key->kind) {
+    case CONFIG_INT:
+    case CONFIG_SPAN:
+        snprintf(wants, wants_len, "a whole number from %.0f to %.0f", key->low, key->high);
+        break;
+    case CONFIG_SIZE:
+        snprintf(wants, wants_len, "a size in bytes (K, M, G) from %.0f to %.0f", key->low, key->high);
+        break;
+    case CONFIG_REAL:
+        snprintf(wants, wants_len, "a number from %g to %g", key->low, key->high);
+        break;
+    case CONFIG_FLAG:
+        snprintf(wants, wants_len, "yes or no");
+        break;
+    case CONFIG_CHOICE:
+        snprintf(wants, wants_len, "one of: %s", key->names);
+        break;
+    default:
+        if ((double)len < key->low || (double)len > key->high)
+            snprintf(wants, wants_len, "a text of %.0f to %.0f bytes", key->low, key->high);
+        else if (!text_fits(key, value, &what))
+            snprintf(wants, wants_len, "%s", what);
     }
 }
 
@@ -387,10 +417,12 @@ void config_put(struct config *cfg, const char *section, const char *key, const 
     int id = find_key(section, key);
 
     if (id >= 0) {
-        if (put_value(cfg, &config_keys[id], value, room, sizeof room))
+        if (put_value(cfg, &config_keys[id], value)) {
             say_origin(&cfg->origin[id], origin);
-        else
+        } else {
+            say_wants(&config_keys[id], value, room, sizeof room);
             config_problem(cfg, "%s: %s.%s = '%.200s' is not %s", origin, section, key, value, room);
+        }
     } else if (strcmp(section, "weights") == 0) {
         put_weight(cfg, key, value, origin);
     } else if (strcmp(section, "kafka") == 0) {
@@ -406,12 +438,11 @@ void config_put(struct config *cfg, const char *section, const char *key, const 
 struct config *config_new(void)
 {
     struct config *cfg = fr_zalloc(1, sizeof *cfg);
-    char wants[300];
 
     fr_writer_init(&cfg->problems, 0);
     fr_writer_init(&cfg->shape, 0);
     for (int id = 0; id < CONFIG_KEYS; id++) {
-        bool fits = put_value(cfg, &config_keys[id], config_keys[id].standard, wants, sizeof wants);
+        bool fits = put_value(cfg, &config_keys[id], config_keys[id].standard);
 
         assert(fits);
         (void)fits;

@@ -43,6 +43,8 @@ static void list_remove(struct call *call)
     if (!list)
         return;
     atomic_fetch_sub(list->count, 1);
+    if (list == &call->lane->ready)
+        shed_leave(&call->lane->shed, call->rpc);
     *(call->before ? &call->before->after : &list->first) = call->after;
     *(call->after ? &call->after->before : &list->last) = call->before;
     call->list = NULL;
@@ -354,11 +356,21 @@ static void answer_one(struct call *call)
 static void admit(struct call *call)
 {
     struct lane *lane = call->lane;
+    enum rejection expected = shed_expect(&lane->shed, call->deadline_ns, call->since_ns);
 
-    if (!list_admit(&lane->ready, call, lane->serve->options.max_inflight))
+    if (expected != NOT_REJECTED) {
+        reject(call, expected, RPC_CODE_RESOURCE_EXHAUSTED,
+               expected == REJECTED_QUEUE ? "those before it take longer than limits.max_queue_ms"
+                                          : "those before it take longer than the deadline leaves");
+        return;
+    }
+    if (!list_admit(&lane->ready, call, lane->serve->options.max_inflight)) {
         reject(call, REJECTED_INFLIGHT, RPC_CODE_RESOURCE_EXHAUSTED,
                "limits.max_inflight calls are being answered already");
-    else if (lane->ready.first != call)
+        return;
+    }
+    shed_enter(&lane->shed, call->rpc);
+    if (lane->ready.first != call)
         watch(call); /* who hangs up before his turn costs no answer */
 }
 

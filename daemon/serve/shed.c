@@ -1,9 +1,35 @@
 /*
- * shed.c -- a call's turn: answer it, or turn it away?
+ * shed.c -- a call arrives, a call's turn: admit it, answer it, or turn it away?
  */
 #include "shed.h"
 
+#include <assert.h>
+
 enum { SLOWNESS = 8 }; /* the moving average goes an eighth of the way */
+
+enum rejection shed_expect(const struct shed *shed, uint64_t deadline_ns, uint64_t now_ns)
+{
+    uint64_t wait_ns = 0;
+
+    for (size_t rpc = 0; rpc < RPCS; rpc++)
+        wait_ns += shed->queued[rpc] * shed->cost_ns[rpc];
+    if (wait_ns > shed->queue_ns_max)
+        return REJECTED_QUEUE;
+    if (deadline_ns != UINT64_MAX && wait_ns > 0 && (now_ns >= deadline_ns || wait_ns >= deadline_ns - now_ns))
+        return REJECTED_DEADLINE;
+    return NOT_REJECTED;
+}
+
+void shed_enter(struct shed *shed, enum rpc rpc)
+{
+    shed->queued[rpc]++;
+}
+
+void shed_leave(struct shed *shed, enum rpc rpc)
+{
+    assert(shed->queued[rpc] > 0);
+    shed->queued[rpc]--;
+}
 
 enum rejection shed_judge(struct shed *shed, enum rpc rpc, uint64_t arrived_ns, uint64_t deadline_ns, uint64_t now_ns)
 {

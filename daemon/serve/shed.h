@@ -2,13 +2,16 @@
  * shed.h -- which questions are turned away so that the others keep their latency. No gRPC, no clock: times come in.
  *
  *     arrival ── max_inflight admitted already? ──> RESOURCE_EXHAUSTED (inflight)
+ *        │    ├── those before it take longer than max_queue ──> RESOURCE_EXHAUSTED (queue)
+ *        │    └── ... or than its deadline leaves ──> RESOURCE_EXHAUSTED (deadline)
  *        │ admitted, first in first out
  *     its turn ── waited longer than max_queue? ──> RESOURCE_EXHAUSTED (queue)
  *        │    └── time left < what answering takes ──> RESOURCE_EXHAUSTED (deadline); none left: DEADLINE_EXCEEDED
  * (expired) answered, and how long that took is learned
  *
- * What answering takes is a moving average per method. Each call turned away for it makes it smaller by an eighth, so
- * that one slow answer cannot shut a method for ever.
+ * What answering takes is a moving average per method. Each call turned away at its turn for it makes it smaller by an
+ * eighth, so that one slow answer cannot shut a method for ever. On arrival it can shut nothing: who has nobody before him is
+ * admitted, and the queue empties whatever the averages say.
  *
  * Thread: each lane its own.
  */
@@ -34,8 +37,13 @@ enum rejection {
 struct shed {
     uint64_t queue_ns_max;
     uint64_t cost_ns[RPCS]; /* of an answer; 0: none was made yet */
+    uint32_t queued[RPCS];  /* admitted, their turn has not come */
 };
 
+/* On arrival, by what those before it will take. NOT_REJECTED: shed_enter it, and shed_leave it when it leaves the queue. */
+enum rejection shed_expect(const struct shed *shed, uint64_t deadline_ns, uint64_t now_ns);
+void shed_enter(struct shed *shed, enum rpc rpc);
+void shed_leave(struct shed *shed, enum rpc rpc);
 /* When it is the call's turn. deadline_ns UINT64_MAX: none. */
 enum rejection shed_judge(struct shed *shed, enum rpc rpc, uint64_t arrived_ns, uint64_t deadline_ns, uint64_t now_ns);
 void shed_learn(struct shed *shed, enum rpc rpc, uint64_t took_ns);

@@ -24,8 +24,8 @@ enum fr_defect {
     DEFECT_NUMBER_AGAIN,       /* journals are numbered from 1 at each start, so new deltas replace old ones: e2e/crash */
     DEFECT_FOLD_FORGETS,       /* a fold leaves out the newest delta, and deletes it: e2e/crash */
     DEFECT_EVICTION_UNWRITTEN, /* what leaves a history stays in the store: e2e/crash */
-    DEFECT_SKIP_ON_ERROR,      /* a journal the store refused is dropped, the next one goes on: engine/promises */
-    DEFECT_TOLD_UNSYNCED,      /* durable offsets and dead letters are shown before the sync: engine/promises */
+    DEFECT_SKIP_ON_ERROR,      /* a journal the store refused is dropped, the next one goes on: e2e/crash, engine/promises */
+    DEFECT_TOLD_UNSYNCED,      /* durable offsets and dead letters are shown before the sync: e2e/crash, engine/promises */
     DEFECTS,
 };
 

@@ -17,7 +17,8 @@ class Mutant(unittest.TestCase):
     def test_mutant(self):
         points = campaign.crash_points()
         points += 2 * [point for point in points if point.startswith("compose.")]  # within what must be one write
-        with campaign.Campaign(testbed.MockKafka("events", "dead", 4), "events", "dead", campaign.PRODUCT, SEED) as run:
+        with campaign.Campaign(testbed.MockKafka("events", "dead", 4), "events", "dead", campaign.PRODUCT, SEED,
+                               faulty_disk=True) as run:
             run.say(f"FRESHET_SEED={SEED}")
             try:
                 for _ in range(ROUNDS):

@@ -3,6 +3,7 @@ away at once; it neither hangs nor grows nor goes deaf, and a client that behave
 
 Figures are printed, not asserted: how fast this machine is says nothing about the daemon.
 """
+import collections
 import contextlib
 import os
 import random
@@ -199,12 +200,12 @@ class Overload(unittest.TestCase):
         return len(answered) / seconds
 
     def flood(self, ask, rate, seconds):
-        """Open loop: so many questions a second, whatever becomes of them. Returns [(code, latency)]."""
+        """Open loop: so many questions a second, whatever becomes of them. Returns [(code, details, latency)]."""
         results, left = [], threading.Semaphore(0)
 
         def ended(began):
             def note(future):
-                results.append((future.code(), time.monotonic() - began))
+                results.append((future.code(), future.details(), time.monotonic() - began))
                 left.release()
             return note
 
@@ -227,16 +228,18 @@ class Overload(unittest.TestCase):
             before = self.daemon.metrics()
             with Bystander(self.daemon):
                 results, elapsed = self.flood(ask, 10 * capacity, 5)
-        counts = {code: sum(1 for c, _ in results if c == code) for code, _ in results}
-        admitted = sorted(latency for code, latency in results if code == CODES.OK)
-        shed = sorted(latency for code, latency in results if code == CODES.RESOURCE_EXHAUSTED)
+        counts = collections.Counter(code for code, _, _ in results)
+        admitted = sorted(latency for code, _, latency in results if code == CODES.OK)
+        shed = sorted(latency for code, _, latency in results if code == CODES.RESOURCE_EXHAUSTED)
+        on_arrival = sum(1 for code, details, _ in results if code == CODES.RESOURCE_EXHAUSTED and "waited" not in details)
         offered = len(results) / elapsed
-        print(f"    capacity {capacity:.0f}/s, offered {offered:.0f}/s; {counts}; ms at p50 and p99: answered "
+        print(f"    capacity {capacity:.0f}/s, offered {offered:.0f}/s; {dict(counts)}, {on_arrival} on arrival; ms at p50 and p99: answered "
               f"{statistics.median(admitted) * 1e3:.0f} {admitted[len(admitted) * 99 // 100] * 1e3:.0f}, turned away "
               f"{statistics.median(shed) * 1e3:.0f} {shed[len(shed) * 99 // 100] * 1e3:.0f}")
         self.assertEqual(set(counts), {CODES.OK, CODES.RESOURCE_EXHAUSTED})
         self.assertGreater(offered, 3 * capacity, "the client did not make a flood")
         self.assertGreater(counts[CODES.RESOURCE_EXHAUSTED], len(results) / 2)
+        self.assertGreater(on_arrival, counts[CODES.RESOURCE_EXHAUSTED] * 0.8, "without waiting")
         self.assertGreater(counts[CODES.OK], capacity / 2, "it answers on, at a tenth of what it could at the very least")
         after = self.daemon.metrics()
         rejected = sum(after.value("freshet_rpc_rejected_total", reason=reason) -

@@ -5,7 +5,12 @@
 
 The stream holds what a promise could break on: repeats of an event_id that come seconds later, in another life, with other content;
 bad records of every kind; late events; items that leave histories; ids that are new all the time.
+
+With a faulty disk (tests/support/faultfs.c) some lives also meet a write or a sync that fails, and some kills are power cuts: what
+was not synced is taken from the files. Whatever the daemon has called durable must be there at the next start.
 """
+import contextlib
+import http.client
 import json
 import random
 import string
@@ -26,10 +31,26 @@ NEAR = 1e-9
 BAD = 0.03
 REPEATED = 0.05
 SOON_S = 20  # for what takes milliseconds, once the daemon answers
+TOOLS = testbed.BIN.parent / "tests"
+DISK_ERRORS = ("write .log {} EIO", "write .log {} ENOSPC", "write .log {} torn EIO", "write .log {} short", "sync .log {} EIO",
+               "sync DURABLE {} EIO", "write * {}+ ENOSPC", "sync * {}+ EIO")
 
 
 class Difference(AssertionError):
     """The daemon's state is not what the log makes it; what a sown defect must lead to."""
+
+
+@contextlib.contextmanager
+def _differs():
+    """What the daemon fails in here, dead ones included, is a Difference."""
+    try:
+        yield
+    except Difference:
+        raise
+    except grpc.RpcError as err:
+        raise Difference(f"{err.code()}: {err.details()}") from None
+    except (AssertionError, http.client.HTTPException) as err:
+        raise Difference(err) from None
 
 
 class Stream(threading.Thread):
@@ -131,9 +152,9 @@ def crash_points():
 
 
 class Campaign:
-    """`rules` say what the settings make of the log; the daemon's own settings follow from them."""
+    """`rules` say what the settings make of the log; the daemon's own settings follow from them. `faulty_disk`: see above."""
 
-    def __init__(self, kafka, topic, dead_letter_topic, rules, seed, records_per_s=1000):
+    def __init__(self, kafka, topic, dead_letter_topic, rules, seed, records_per_s=1000, faulty_disk=False):
         self.kafka, self.topic, self.dead_letter_topic, self.rules = kafka, topic, dead_letter_topic, rules
         self.random = random.Random(f"{seed} moments")
         self.stream = Stream(kafka, topic, seed, records_per_s)
@@ -144,7 +165,11 @@ class Campaign:
             "serve.drain_grace_ms": 100,
             **({"sar.mode": "parity"} if parity else {"engine.history_max": rules.history_max, "sar.window": rules.window, "sar.neighbours_max": 0}),
         })
-        self.lives = self.stops = 0
+        self.lives = self.stops = self.errors = self.cuts = 0
+        self.told = {}  # partition: the position that was called durable
+        self.faulty_disk = faulty_disk
+        if faulty_disk:
+            self._prepare_disk()
         self.began = time.monotonic()
 
     def __enter__(self):
@@ -165,8 +190,12 @@ class Campaign:
 
     def live(self):
         """From a start to a kill at a random moment: within the start, among the first checkpoints, or among later ones; one in eight
-        in the midst of stopping. A life that has stopped before it could be killed is no kill, and another follows."""
+        in the midst of stopping. A life that has stopped before it could be killed is no kill, and another follows. On a faulty disk
+        one in three is spent on that."""
         while True:
+            if self.faulty_disk and self.random.random() < 1 / 3:
+                with _differs():
+                    return self._live_on_faulty_disk()
             self.daemon.launch()
             self._end_within(self.random.choice((0.15, 0.5, 1.0)) * self.random.random())
             code = self._stop_for(0.3 * self.random.random()) if self.random.random() < 1 / 8 else None
@@ -188,9 +217,9 @@ class Campaign:
 
     def live_to(self, point, passes, patience_s=1.5):
         """To the crash point; when it has not come by then, through an orderly stop. Returns whether it died there."""
-        self.daemon.environment = {"FRESHET_CRASH_POINT": f"{point}:{passes}"}
+        self.daemon.environment["FRESHET_CRASH_POINT"] = f"{point}:{passes}"
         self.daemon.launch()
-        self.daemon.environment = {}
+        del self.daemon.environment["FRESHET_CRASH_POINT"]
         # A stop that comes at once would pass nothing on its way; so the daemon is ready first.
         code = self._wait(0.7 if point.startswith("stop.") else patience_s)
         if code is None:
@@ -213,41 +242,107 @@ class Campaign:
         if code is not None:
             raise Difference(f"it ended by itself with {code}: {self.daemon.log_tail(500)}")
 
+    # ---- a disk that fails, and forgets
+
+    def _prepare_disk(self):
+        folder = self.daemon.folder
+        (folder / "undo").mkdir()
+        self.disk_rules = folder / "rules"
+        self.daemon.environment = {"LD_PRELOAD": str(TOOLS / "faultfs.so"), "FAULTFS_ROOT": str(folder / "store"),
+                                   "FAULTFS_RULES": str(self.disk_rules), "FAULTFS_UNDO": str(folder / "undo")}
+        # Rarely synced, so that at most moments there is something to lose.
+        self.daemon.settings["store.wal_sync_interval_ms"] = 150
+
+    def _disk(self, rules):
+        """From now on it behaves so."""
+        self.disk_rules.with_name("rules.fired").unlink(missing_ok=True)
+        new = self.disk_rules.with_name("rules.new")
+        new.write_text(rules + "\n")
+        testbed.os.replace(new, self.disk_rules)
+
+    def _live_on_faulty_disk(self):
+        """The disk fails half of the lives, and the power two thirds; what is called durable is noted up to the last moment."""
+        self._start()
+        fails = self.random.random() < 1 / 2
+        if fails:
+            self.errors += 1
+            self._disk(self.random.choice(DISK_ERRORS).format(self.random.randint(1, 6)))
+            testbed.until(self.disk_rules.with_name("rules.fired").exists, "the disk fails", SOON_S)
+        end = time.monotonic() + 0.4 * self.random.random()
+        while time.monotonic() < end:
+            self._note_told()
+        self._end_within(0)
+        self.daemon.kill()
+        self.lives += 1
+        if fails:
+            self._disk("")
+        if self.random.random() < 2 / 3:
+            self.cuts += 1
+            testbed.subprocess.run([TOOLS / "powerloss", self.daemon.folder / "store", self.daemon.folder / "undo",
+                                    str(self.random.getrandbits(32))], check=True)
+        self._look_at_store()
+
+    def _look_at_store(self):
+        """Without Kafka: else what is missing would soon be there again."""
+        broker = self.daemon.settings["kafka.bootstrap.servers"]
+        self._start(kafka__bootstrap__servers="127.0.0.1:1")
+        self.daemon.settings["kafka.bootstrap.servers"] = broker
+        self.daemon.kill()
+
+    def _note_told(self):
+        """Never less than before, not even in another life."""
+        found = {p.partition: p.durable for p in self.daemon.status().partitions}
+        for partition, told in self.told.items():
+            if found.get(partition, 0) < told:
+                raise Difference(f"partition {partition} was durable up to {told}, and now is up to {found.get(partition, 0)}")
+        self.told.update(found)
+
+    def _start(self, **settings):
+        """Until it answers; with all that was ever called durable."""
+        self.daemon.start(**settings)
+        self._note_told()
+        if "store.went_back" in self.daemon.log_tail():
+            raise Difference("the store has lost what was synced")
+
     # ---- comparing
 
     def compare(self, again=False):
         """The stream rests, the daemon catches up, and everything it says is compared; then events flow on. `again`: also after
         an orderly stop and a start."""
         self.stream.pause()
-        try:
-            self.daemon.start()
-        except AssertionError as err:
-            raise Difference(err) from None
-        state = oracle.State(self.stream.records, events_pb2.Event, self.rules)
-        self._same(state)
-        if again:
-            self.daemon.restart()
+        with _differs():
+            self._start()
+            state = oracle.State(self.stream.records, events_pb2.Event, self.rules)
             self._same(state)
-        self.daemon.kill()
-        self.say(f"{self.lives} kills, {self.stops} stopped, {len(self.stream.records)} records: {state.events} events of {len(state.count)} users on "
+            if again:
+                self.daemon.restart()
+                self._same(state)
+            self.daemon.kill()
+        disk = f"{self.errors} with disk errors, {self.cuts} power cuts, " if self.faulty_disk else ""
+        self.say(f"{self.lives} kills, {disk}{self.stops} stopped, {len(self.stream.records)} records: {state.events} events of {len(state.count)} users on "
                  f"{len(state.first_seen)} items, {state.duplicates} repeats, {len(state.letters)} dead letters; all as recounted")
         self.stream.flow()
 
+    def _catch_up(self):
+        """However long that takes, as long as it gets on."""
+        applied = None
+        while True:
+            before, applied = applied, sum(p.applied for p in self.daemon.status().partitions)
+            try:
+                return self.daemon.wait_applied(self.topic, SOON_S)
+            except AssertionError:
+                if applied == before:
+                    raise
+
     def _same(self, state):
-        try:
-            self.daemon.wait_applied(self.topic, SOON_S)
-        except AssertionError as err:
-            raise Difference(f"what is in Kafka is not applied: {err}") from None
+        self._catch_up()
         status = self.daemon.status()
-        try:
-            self._same_users(state)
-            self._same_items(state)
-            self._same_letters(state)
-            pairs = sum(len(row) for row in state.together.values())
-            _equal("users, items, pairs, events", (status.users, status.items, status.pairs, status.models[0].events),
-                   (len(state.count), len(state.first_seen), pairs, state.events))
-        except grpc.RpcError as err:
-            raise Difference(f"{err.code()}: {err.details()}") from None
+        self._same_users(state)
+        self._same_items(state)
+        self._same_letters(state)
+        pairs = sum(len(row) for row in state.together.values())
+        _equal("users, items, pairs, events", (status.users, status.items, status.pairs, status.models[0].events),
+               (len(state.count), len(state.first_seen), pairs, state.events))
 
     def _same_users(self, state):
         for user, affinity in state.affinity.items():
@@ -272,10 +367,7 @@ class Campaign:
 
     def _same_letters(self, state):
         """Each is there, with its content and its reason; after a kill it may have been sent again."""
-        try:
-            testbed.until(lambda: self.daemon.metrics().value("freshet_outbox_pending") == 0, "Kafka has all dead letters", SOON_S)
-        except AssertionError as err:
-            raise Difference(err) from None
+        testbed.until(lambda: self.daemon.metrics().value("freshet_outbox_pending") == 0, "Kafka has all dead letters", SOON_S)
         found = {}
         for letter in self.kafka.read(self.dead_letter_topic):
             headers = {name: text.decode() for name, text in letter.headers()}

@@ -258,11 +258,23 @@ static void drop_saved(const char *saved)
     syscall(SYS_unlink, saved);
 }
 
-/* The folder's names are safe: forgets the lines about files directly in it. */
+/* Is this line, which is taken apart, about a file directly in the folder? */
+static bool line_is_in(char *line, const char *folder, size_t len, const char **ret_saved)
+{
+    strsep(&line, "\t");
+    const char *a = strsep(&line, "\t");
+    strsep(&line, "\t");
+    *ret_saved = strsep(&line, "\n");
+    return strncmp(a, folder, len) == 0 && a[len] == '/' && !strchr(a + len + 1, '/');
+}
+
+/* The folder's names are safe: forgets the lines about files directly in it. What they name goes last, for a kill may come at any
+ * of these steps, and no line may be left that names what is gone. */
 static void settle_names(const char *folder)
 {
     char name[PATH_MAX], left[PATH_MAX + 8], line[3 * PATH_MAX], copy[3 * PATH_MAX];
     size_t len = strlen(folder);
+    const char *saved;
 
     if (!undo)
         return;
@@ -271,22 +283,18 @@ static void settle_names(const char *folder)
     snprintf(name, sizeof(name), "%s/" FAULTFS_NAMES, undo);
     snprintf(left, sizeof(left), "%s.left", name);
     FILE *in = fopen(name, "re"), *out = in ? fopen(left, "we") : NULL;
-    while (out && fgets(line, sizeof(line), in)) {
-        char *rest = strcpy(copy, line);
-        strsep(&rest, "\t");
-        const char *a = strsep(&rest, "\t");
-        strsep(&rest, "\t");
-        char *saved = strsep(&rest, "\n");
-        if (strncmp(a, folder, len) == 0 && a[len] == '/' && !strchr(a + len + 1, '/'))
-            drop_saved(saved);
-        else
+    while (out && fgets(line, sizeof(line), in))
+        if (!line_is_in(strcpy(copy, line), folder, len, &saved))
             fputs(line, out);
-    }
     if (!in)
         return;
-    fclose(in);
     fclose(out);
     syscall(SYS_rename, left, name);
+    rewind(in);
+    while (fgets(line, sizeof(line), in))
+        if (line_is_in(line, folder, len, &saved))
+            drop_saved(saved);
+    fclose(in);
 }
 
 /* ---- the calls ---- */

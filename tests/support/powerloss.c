@@ -97,6 +97,8 @@ static void undo_changes(const char *path, const char *bytes, size_t len)
     for (size_t at = 0; at + sizeof(struct faultfs_change) <= len; count++) {
         struct faultfs_change change;
         memcpy(&change, bytes + at, sizeof(change));
+        if (change.old_len > len - at - sizeof(change))
+            break; /* killed while it noted this one, and before it made it */
         starts[count] = at;
         at += sizeof(change) + change.old_len;
     }

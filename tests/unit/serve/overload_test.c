@@ -50,30 +50,39 @@ static void more_questions_than_allowed_are_turned_away_at_once(void **state)
     assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
 }
 
-/* A second one is being answered, the others wait behind it. */
-static void a_question_that_waited_too_long_for_its_turn_is_turned_away(void **state)
+/* So long does an answer take, as far as the server can know. The gate stays shut. */
+static void teach(uint64_t ms)
+{
+    struct client_call call;
+    int came = engine.came;
+
+    engine.shut = true;
+    client_begin(&call, &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    wait_at_the_gate(came + 1);
+    wait_ms(ms);
+    engine.passes = 1;
+    client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_OK);
+    client_release(&call);
+}
+
+/* An answer takes a second, half a second is too long a wait; the gate opens again and again before anybody has waited that long. */
+static void who_would_wait_too_long_is_turned_away_on_arrival(void **state)
 {
     enum { CALLS = 40 };
-    struct client_call first, calls[CALLS];
+    struct client_call calls[CALLS];
     double before = series(FR_M_RPC_REJECTED, "queue", "");
     int answered = 0, refused = 0;
 
-    options.max_queue = 5;
+    options.max_queue = 500;
     start_again(state);
-    engine.shut = true;
-    client_begin(&first, &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
-    wait_at_the_gate(1);
+    teach(1000);
     for (int i = 0; i < CALLS; i++)
         client_begin(&calls[i], &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
-    engine.passes = 1;
-    client_end(&first);
-    assert_int_equal(first.code, GRPC_STATUS_OK);
-    client_release(&first);
-    /* The server takes what has arrived before it answers the next one, but gRPC may give it a part at a time. */
+    /* One is at the gate, which is shut; the others come while it is there, or while it goes. */
     for (int came = 2; came <= CALLS && series(FR_M_RPC_REJECTED, "queue", "") == before; came++) {
         while (engine.came < came && series(FR_M_RPC_REJECTED, "queue", "") == before)
             sched_yield();
-        wait_ms(2 * (uint64_t)options.max_queue);
         engine.passes = 1;
     }
     engine.shut = false;
@@ -82,11 +91,46 @@ static void a_question_that_waited_too_long_for_its_turn_is_turned_away(void **s
         answered += calls[i].code == GRPC_STATUS_OK;
         refused += calls[i].code == GRPC_STATUS_RESOURCE_EXHAUSTED;
         if (calls[i].code == GRPC_STATUS_RESOURCE_EXHAUSTED)
-            assert_string_equal(calls[i].message, "the call has waited longer than limits.max_queue_ms");
+            assert_string_equal(calls[i].message, "those before it take longer than limits.max_queue_ms");
         client_release(&calls[i]);
     }
     assert_int_equal(answered + refused, CALLS);
     assert_true(answered >= 1 && refused >= 1);
+    assert_true(series(FR_M_RPC_REJECTED, "queue", "") == before + refused);
+    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
+}
+
+/* While one is at the gate at least two wait behind it, admitted because answers were quick; and then it stays there. */
+static void a_question_that_waited_too_long_for_its_turn_is_turned_away(void **state)
+{
+    enum { CALLS = 40, AT_GATE_AND_BEHIND = 3 };
+    const char *const at_its_turn = "the call has waited longer than limits.max_queue_ms";
+    struct client_call calls[CALLS];
+    double before = series(FR_M_RPC_REJECTED, "queue", "");
+    int answered = 0, refused = 0, waited = 0;
+
+    options.max_queue = 500;
+    start_again(state);
+    engine.shut = true;
+    for (int i = 0; i < CALLS; i++)
+        client_begin(&calls[i], &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    /* The server takes what has arrived before it answers the next one, but gRPC may give it a part at a time. */
+    for (int came = 1; came < CALLS && series(FR_M_RPC_INFLIGHT, "Recommend", "") < AT_GATE_AND_BEHIND; came++) {
+        wait_at_the_gate(came);
+        if (series(FR_M_RPC_INFLIGHT, "Recommend", "") < AT_GATE_AND_BEHIND)
+            engine.passes = 1;
+    }
+    wait_ms(options.max_queue + 100);
+    engine.shut = false;
+    for (int i = 0; i < CALLS; i++) {
+        client_end(&calls[i]);
+        answered += calls[i].code == GRPC_STATUS_OK;
+        refused += calls[i].code == GRPC_STATUS_RESOURCE_EXHAUSTED;
+        waited += strcmp(calls[i].message, at_its_turn) == 0;
+        client_release(&calls[i]);
+    }
+    assert_int_equal(answered + refused, CALLS);
+    assert_true(answered >= 1 && waited >= AT_GATE_AND_BEHIND - 1);
     assert_true(series(FR_M_RPC_REJECTED, "queue", "") == before + refused);
 }
 
@@ -97,13 +141,8 @@ static void a_question_whose_answer_would_come_late_is_turned_away(void **state)
     double before = series(FR_M_RPC_REJECTED, "deadline", "");
 
     (void)state;
-    engine.shut = true;
-    client_begin(&call, &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
-    wait_at_the_gate(1);
-    wait_ms(1000); /* so long does an answer take, as far as the server can know */
+    teach(1000);
     engine.shut = false;
-    client_end(&call);
-    client_release(&call);
     client_begin(&call, &client, RECOMMENDER "Recommend", ANN, 700);
     client_end(&call);
     assert_int_equal(call.code, GRPC_STATUS_RESOURCE_EXHAUSTED);
@@ -173,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(more_questions_than_allowed_are_turned_away_at_once),
+        TEST(who_would_wait_too_long_is_turned_away_on_arrival),
         TEST(a_question_that_waited_too_long_for_its_turn_is_turned_away),
         TEST(a_question_whose_answer_would_come_late_is_turned_away),
         TEST(more_streams_than_allowed_are_turned_away_and_the_end_of_one_makes_room),

@@ -77,6 +77,54 @@ static void what_an_answer_takes_follows_what_it_took(void **state)
     assert_in_range(shed.cost_ns[RPC_POPULAR], MS - 1000, MS + 1000);
 }
 
+static void a_newcomer_is_turned_away_when_those_before_it_take_too_long(void **state)
+{
+    struct shed shed = {.queue_ns_max = 50 * MS};
+
+    (void)state;
+    shed_learn(&shed, RPC_RECOMMEND, 20 * MS);
+    shed_learn(&shed, RPC_SIMILAR, 10 * MS);
+    shed_enter(&shed, RPC_RECOMMEND);
+    shed_enter(&shed, RPC_RECOMMEND);
+    shed_enter(&shed, RPC_SIMILAR);
+    assert_int_equal(shed_expect(&shed, NEVER, 100 * MS), NOT_REJECTED); /* 20 + 20 + 10 */
+    shed_enter(&shed, RPC_POPULAR);                                     /* nothing is known of it */
+    assert_int_equal(shed_expect(&shed, NEVER, 100 * MS), NOT_REJECTED);
+    shed_enter(&shed, RPC_SIMILAR);
+    assert_int_equal(shed_expect(&shed, NEVER, 100 * MS), REJECTED_QUEUE);
+    shed_leave(&shed, RPC_RECOMMEND);
+    assert_int_equal(shed_expect(&shed, NEVER, 100 * MS), NOT_REJECTED);
+}
+
+static void a_newcomer_is_turned_away_when_its_deadline_would_pass_in_the_queue(void **state)
+{
+    struct shed shed = {.queue_ns_max = 50 * MS};
+
+    (void)state;
+    shed_learn(&shed, RPC_RECOMMEND, 20 * MS);
+    assert_int_equal(shed_expect(&shed, 101 * MS, 100 * MS), NOT_REJECTED); /* nobody is before it */
+    shed_enter(&shed, RPC_RECOMMEND);
+    assert_int_equal(shed_expect(&shed, 120 * MS, 100 * MS), REJECTED_DEADLINE);
+    assert_int_equal(shed_expect(&shed, 99 * MS, 100 * MS), REJECTED_DEADLINE);
+    assert_int_equal(shed_expect(&shed, 120 * MS + 1, 100 * MS), NOT_REJECTED);
+    assert_int_equal(shed_expect(&shed, NEVER, 100 * MS), NOT_REJECTED);
+}
+
+/* However wrong what was learned is: who has nobody before him is admitted. */
+static void an_empty_queue_admits(void **state)
+{
+    struct shed shed = {.queue_ns_max = 50 * MS};
+
+    (void)state;
+    shed_learn(&shed, RPC_RECOMMEND, 1000000 * MS);
+    assert_int_equal(shed_expect(&shed, NEVER, 0), NOT_REJECTED);
+    assert_int_equal(shed_expect(&shed, 1, 0), NOT_REJECTED);
+    shed_enter(&shed, RPC_RECOMMEND);
+    assert_int_equal(shed_expect(&shed, NEVER, 0), REJECTED_QUEUE);
+    shed_leave(&shed, RPC_RECOMMEND);
+    assert_int_equal(shed_expect(&shed, NEVER, 0), NOT_REJECTED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -86,6 +134,9 @@ int main(void)
         cmocka_unit_test(an_answer_that_would_come_late_is_not_computed),
         cmocka_unit_test(one_slow_answer_does_not_shut_a_method_for_ever),
         cmocka_unit_test(what_an_answer_takes_follows_what_it_took),
+        cmocka_unit_test(a_newcomer_is_turned_away_when_those_before_it_take_too_long),
+        cmocka_unit_test(a_newcomer_is_turned_away_when_its_deadline_would_pass_in_the_queue),
+        cmocka_unit_test(an_empty_queue_admits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
