@@ -157,20 +157,63 @@ static void check_together(struct config *cfg)
                        cfg->feed.topic);
 }
 
-static void check_model(struct config *cfg, const char *models)
+static bool runs(const struct config *cfg, const char *name, size_t len)
+{
+    for (size_t i = 0; i < cfg->models_len; i++)
+        if (strlen(cfg->models[i]) == len && memcmp(cfg->models[i], name, len) == 0)
+            return true;
+    return false;
+}
+
+/* Is it one of the words of `list`? */
+static bool has_word(const char *list, const char *word, size_t len)
+{
+    for (const char *at = list; *at; at += strspn(at, " ")) {
+        size_t known = strcspn(at, " ");
+        if (known == len && memcmp(at, word, len) == 0)
+            return true;
+        at += known;
+    }
+    return false;
+}
+
+/* recommend.models into cfg->models, sar first. */
+static void take_models(struct config *cfg, const char *known)
+{
+    const char *origin = cfg->origin[CONFIG_recommend_models] ? cfg->origin[CONFIG_recommend_models] : "default";
+    const char *at = cfg->recommend.models;
+
+    cfg->models[cfg->models_len++] = fr_strdup("sar");
+    for (size_t len;; at += len) {
+        at += strspn(at, ", ");
+        len = strcspn(at, ", ");
+        if (len == 0)
+            break;
+        if (runs(cfg, at, len))
+            continue;
+        if (known && !has_word(known, at, len))
+            config_problem(cfg, "%s: recommend.models names '%.*s'; there are: %s", origin, (int)len, at, known);
+        else if (cfg->models_len == ENGINE_MODELS_MAX)
+            config_problem(cfg, "%s: recommend.models names more than %d", origin, ENGINE_MODELS_MAX);
+        else
+            cfg->models[cfg->models_len++] = fr_strndup(at, len);
+    }
+}
+
+static void check_model(struct config *cfg)
 {
     const char *name = cfg->recommend.default_model, *origin = cfg->origin[CONFIG_recommend_default_model];
-    size_t len = strlen(name);
+    struct fr_writer names;
 
-    for (const char *at = models; *at; at += strspn(at, " ")) {
-        size_t model_len = strcspn(at, " ");
-
-        if (model_len == len && memcmp(at, name, len) == 0)
-            return;
-        at += model_len;
-    }
-    config_problem(cfg, "%s: recommend.default_model = '%.80s' is not one of: %s", origin ? origin : "default", name,
-                   models);
+    if (runs(cfg, name, strlen(name)))
+        return;
+    fr_writer_init(&names, 0);
+    for (size_t i = 0; i < cfg->models_len; i++)
+        fr_put_text(&names, "%s%s", i ? " " : "", cfg->models[i]);
+    fr_put_u8(&names, 0);
+    config_problem(cfg, "%s: recommend.default_model = '%.80s' is not one of recommend.models: %s", origin ? origin : "default",
+                   name, names.at);
+    fr_writer_release(&names);
 }
 
 /* librdkafka has two names for it. */
@@ -263,6 +306,13 @@ static void write_shape(struct config *cfg)
     fr_writer_release(&line);
 }
 
+/* What each model that runs beside SAR is opened with. */
+static void set_models(struct config *cfg)
+{
+    for (size_t i = 1; i < cfg->models_len; i++)
+        cfg->beside[i - 1] = (struct engine_model){.name = cfg->models[i]};
+}
+
 void config_finish(struct config *cfg, const struct config_host *host)
 {
     enum { SAR_PARITY = 1 };
@@ -271,9 +321,10 @@ void config_finish(struct config *cfg, const struct config_host *host)
         apply_parity(cfg);
     mark_use_value(cfg);
     check_together(cfg);
-    if (host->models)
-        check_model(cfg, host->models);
+    take_models(cfg, host->models);
+    check_model(cfg);
     check_kafka(cfg, host);
+    set_models(cfg);
     write_shape(cfg);
 }
 
@@ -307,6 +358,8 @@ void config_engine_options(const struct config *cfg, struct engine_options *ret_
                 .score_last = (uint32_t)cfg->sar.score_last,
                 .neighbours_max = (uint32_t)cfg->sar.neighbours_max,
                 .recency = cfg->sar.recency},
+        .models = cfg->beside,
+        .models_len = cfg->models_len - 1,
         .default_model = cfg->recommend.default_model,
         .shape = cfg->shape.at,
     };
@@ -357,7 +410,6 @@ void config_serve_options(const struct config *cfg, struct serve_options *ret_op
         .memory = (uint64_t)cfg->limits.rpc_memory,
         .max_concurrent_streams = (uint32_t)cfg->limits.max_concurrent_streams,
         .drain_grace = cfg->serve.drain_grace_ms,
-        .default_model = cfg->recommend.default_model,
     };
 }
 

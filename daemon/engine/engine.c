@@ -61,6 +61,12 @@ static bool journal_full(const struct engine *engine)
     return journal_bytes(engine->journal) > (size_t)engine->options.uncommitted_mb_max << 20;
 }
 
+/* Is there nothing to do but to wait for a batch? */
+static bool at_rest(const struct engine *engine)
+{
+    return journal_empty(engine->journal) && !models_unpublished(engine);
+}
+
 static void give_back(struct engine *engine, struct event_batch *batch)
 {
     batch->len = 0;
@@ -79,7 +85,7 @@ static void run(void *arg)
         if (journal_full(engine) && !stopping)
             checkpoint_wait_due(engine->checkpoint, BUSY_MS);
         else
-            batch = fr_queue_pop(engine->given, stopping ? 0 : journal_empty(engine->journal) ? IDLE_MS : BUSY_MS);
+            batch = fr_queue_pop(engine->given, stopping ? 0 : at_rest(engine) ? IDLE_MS : BUSY_MS);
         if (batch == &engine->nudge) {
             atomic_store(&engine->nudged, false);
         } else if (batch) {
@@ -88,6 +94,7 @@ static void run(void *arg)
             atomic_fetch_add_explicit(&engine->batches_done, 1, memory_order_release);
             give_back(engine, batch);
         }
+        models_publish_due(engine, fr_queue_len(engine->given) == 0);
         memory_look(engine);
         publish_freeze(engine);
         fr_epoch_reclaim(engine->epoch);
@@ -99,25 +106,6 @@ static void run(void *arg)
 }
 
 /* ---- open, start, stop ---- */
-
-static void open_models(struct engine *engine)
-{
-    struct model_host host = {
-        .epoch = engine->epoch,
-        .journal = &engine->journal,
-        .users_of_item = (const _Atomic uint32_t *)engine->item_users.base,
-        .items_held = &engine->items_held,
-        .items_max = engine->options.items_max,
-    };
-    struct learner *sar = &engine->learners[engine->learners_len++];
-
-    sar->ops = &sar_ops;
-    sar->model = sar_ops.open(&engine->options.sar, &host);
-    engine->answering = sar;
-    for (size_t m = 0; m < engine->learners_len; m++)
-        if (engine->options.default_model && strcmp(engine->learners[m].ops->name, engine->options.default_model) == 0)
-            engine->answering = &engine->learners[m];
-}
 
 static void open_state(struct engine *engine)
 {
@@ -140,7 +128,6 @@ static void open_state(struct engine *engine)
     if (options->normalize)
         engine->extremes = extremes_new(engine->histories, options->sar.half_life);
     engine->journal = journal_new();
-    open_models(engine);
 }
 
 static void open_threads_room(struct engine *engine)
@@ -193,16 +180,16 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
     open_threads_room(engine);
     open_series(engine);
     open_state(engine);
-    int status = recover(engine, err);
+    int status = models_open(engine, err);
+    if (!status)
+        status = recover(engine, err);
+    if (!status)
+        status = memory_recover(engine, err);
     if (status) {
         engine_free(engine);
         return status;
     }
-    status = memory_recover(engine, err);
-    if (status) {
-        engine_free(engine);
-        return status;
-    }
+    models_publish(engine);
     engine->evaluator = evaluator_new(engine);
     *ret_engine = engine;
     return FR_OK;
@@ -302,8 +289,7 @@ void engine_free(struct engine *engine)
     evaluator_free(engine->evaluator);
     outbox_release(engine);
     fr_epoch_reclaim(engine->epoch); /* no reader is left: all of it, while the slabs it came from are still there */
-    for (size_t m = 0; m < engine->learners_len; m++)
-        engine->learners[m].ops->close(engine->learners[m].model);
+    models_close(engine);
     extremes_free(engine->extremes);
     if (engine->postings)
         rows_free(engine->postings);

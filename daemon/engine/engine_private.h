@@ -6,6 +6,7 @@
  *     publish.c   positions, freezing, durable offsets, status   outbox.c   dead letters until Kafka has them
  *     gaps.c      what Kafka had deleted before it was read
  *     recover.c   the state from the store at the start
+ *     models.c    which models run, and when they show what they have learned
  *     query.c similar.c popular.c facts.c     questions, on readers
  *     extremes.c  smallest and largest affinity, for normalize   evaluate.c  prequential quality
  */
@@ -28,11 +29,12 @@
 #include "dict.h"
 #include "histories.h"
 
-enum { BATCHES = 8, POPULAR_PAGE = 4096, MODELS_MAX = 8, OUTBOX_BUCKETS = 4096 };
+enum { BATCHES = 8, POPULAR_PAGE = 4096, OUTBOX_BUCKETS = 4096 };
 
 struct partition {
     char topic[TOPIC_BYTES_MAX + 1];
     int32_t number;
+    uint64_t identity; /* of the two: the same in every store */
     /* any thread reads; the engine writes */
     _Atomic int64_t next;        /* next to be applied; -1: nothing known yet */
     _Atomic int64_t last_logged; /* Kafka time of the newest record applied */
@@ -94,9 +96,9 @@ struct engine {
     struct dedup *dedup;            /* NULL: off */
     struct extremes *extremes;      /* NULL: not normalizing */
     struct evaluator *evaluator;    /* NULL: off */
-    struct learner learners[MODELS_MAX];
+    struct learner learners[ENGINE_MODELS_MAX]; /* SAR first */
     size_t learners_len;
-    struct learner *answering;      /* the default model */
+    const struct learner *answering; /* the default model */
     struct checkpoint *checkpoint;
     struct fr_thread *thread;
     struct fr_queue *given, *spare; /* batches to apply; batches to fill */
@@ -123,6 +125,10 @@ struct engine {
     uint64_t frozen; /* number of the last freeze */
     uint64_t asked_answered;
     uint64_t memory_look_ns; /* when to look at the memory next */
+    struct {
+        uint64_t events, since_ns; /* learned and not shown yet, and since when */
+        uint64_t rest_ns;          /* not before: publishing has taken its share of the time */
+    } unpublished;
     bool stopping;
     uint64_t *type_counts;
     struct fr_series **type_series;
@@ -178,6 +184,16 @@ void publish_synced(void *engine, uint64_t number);                          /* 
 void publish_figures(void *engine);                                          /* metrics collector */
 double partition_staleness(const struct engine *engine, const struct partition *partition, when_ms wall);
 double engine_staleness(const struct engine *engine, when_ms wall);
+
+/* models.c; thread: engine */
+int models_open(struct engine *engine, struct fr_err *err);
+void models_close(struct engine *engine);
+void models_publish(struct engine *engine);                  /* now */
+void models_learned(struct engine *engine, uint64_t events); /* after a batch */
+void models_publish_due(struct engine *engine, bool idle);   /* between batches; idle: none waits */
+bool models_unpublished(const struct engine *engine);
+/* Any thread. NULL if no such model runs; "" or NULL is the default. */
+const struct learner *models_find(const struct engine *engine, const char *name);
 
 /* outbox.c */
 void outbox_add(struct engine *engine, const struct event *event);        /* engine */
@@ -248,6 +264,8 @@ struct choice { /* what a filter allows */
 void reader_mark(struct reader *reader, uint32_t item, uint8_t bit);
 void reader_unmark_all(struct reader *reader);
 struct choice reader_filter(struct reader *reader, const struct ask *ask);
+/* Of what stands in `scores`, the items that the filter allows; of a dense answer, only those that somebody holds. */
+void reader_offer(struct reader *reader, const struct choice *choice, struct fr_topk *top);
 bool item_before(void *reader, uint32_t a, uint32_t b); /* by id, bytewise */
 /* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
 size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room);

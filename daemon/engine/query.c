@@ -2,7 +2,7 @@
  * query.c -- readers, and what to recommend.
  *
  *     the user's history (a private copy) + seeds --model--> a score for every item with evidence
- *        - seen, seeds, excluded, not included            marks
+ *        - seen, seeds, excluded, not included            marks; a dense answer has a score of every item: those that nobody holds are out
  *        k best by score, equal scores by item id          topk
  *        + fill: parity, items without evidence at score 0; product, popular items at score 0 behind them
  *
@@ -145,6 +145,28 @@ static void offer_touched(struct reader *reader, const struct choice *choice, st
     }
 }
 
+static void offer_dense(struct reader *reader, const struct choice *choice, struct fr_topk *top)
+{
+    const struct scores *scores = &reader->scores;
+    size_t len = choice->only_included ? choice->included_len : scores->items;
+
+    for (size_t i = 0; i < len; i++) {
+        uint32_t item = choice->only_included ? choice->included[i] : (uint32_t)i;
+        double score = scores->value[item];
+        if (fr_topk_wants(top, score) && scores_touched(scores, item) && users_of(reader->engine, item) &&
+            allowed(reader, choice, item))
+            fr_topk_take(top, item, score);
+    }
+}
+
+void reader_offer(struct reader *reader, const struct choice *choice, struct fr_topk *top)
+{
+    if (reader->scores.dense)
+        offer_dense(reader, choice, top);
+    else
+        offer_touched(reader, choice, top);
+}
+
 /* Parity: an item without evidence is a candidate too, at score `zero`. Skipped when k better ones are there. */
 static void offer_untouched(struct reader *reader, const struct choice *choice, struct fr_topk *top, double zero)
 {
@@ -185,7 +207,7 @@ static struct affine normal_map(struct reader *reader, const struct query *query
         return same;
     unit.unit = true;
     scores_reset(&reader->scratch, reader->items);
-    engine->answering->ops->retrieve(engine->answering->model, &unit, &reader->scratch);
+    engine->learners[0].ops->retrieve(engine->learners[0].model, &unit, &reader->scratch);
     const struct scores *counts = &reader->scratch;
     for (uint32_t i = 0; i < counts->touched_len; i++) {
         double value = counts->value[counts->touched[i]];
@@ -224,12 +246,15 @@ static size_t resolve_seeds(struct reader *reader, const struct ask *ask, struct
     return len;
 }
 
-static const struct why *explain(struct reader *reader, const struct query *query, uint32_t item, size_t *ret_len)
+static const struct why *explain(struct reader *reader, const struct learner *learner, const struct query *query, uint32_t item,
+                                 size_t *ret_len)
 {
     struct reason_part parts[REASONS_MAX];
-    struct learner *learner = reader->engine->answering;
     struct why *reasons;
 
+    *ret_len = 0;
+    if (!learner->ops->explain)
+        return NULL;
     *ret_len = learner->ops->explain(learner->model, query, item, &reader->scratch, parts, REASONS_MAX);
     reasons = fr_arena_take(&reader->arena, (*ret_len + 1) * sizeof(*reasons));
     for (size_t i = 0; i < *ret_len; i++)
@@ -245,6 +270,8 @@ static struct query prepare(struct reader *reader, const struct ask *ask)
     struct seed *seeds = fr_arena_take(&reader->arena, (ask->seeds_len + 1) * sizeof(*seeds));
     struct query query = {
         .seeds = seeds,
+        .context = ask->context,
+        .context_len = ask->context_len,
         .now = atomic_load_explicit(&engine->now, memory_order_acquire),
         .items = reader->items,
     };
@@ -258,21 +285,27 @@ static struct query prepare(struct reader *reader, const struct ask *ask)
     return query;
 }
 
-static size_t pick(struct reader *reader, struct query *query, const struct choice *choice, struct fr_ranked *room,
-                   size_t k)
+/* Exactly Microsoft's SAR? */
+static bool in_parity(const struct engine *engine, const struct learner *learner)
+{
+    return learner == &engine->learners[0] && engine->options.sar.parity;
+}
+
+static size_t pick(struct reader *reader, const struct learner *learner, struct query *query, const struct choice *choice,
+                   struct fr_ranked *room, size_t k)
 {
     struct engine *engine = reader->engine;
     struct affine map = {0, 1, 0};
     struct fr_topk top;
 
-    if (!choice->only_included && !engine->options.sar.parity && k <= BEST_MOST)
+    if (!choice->only_included && !in_parity(engine, learner) && k <= BEST_MOST)
         query->best = (uint32_t)k;
     fr_topk_init(&top, room, k, item_before, reader);
-    engine->answering->ops->retrieve(engine->answering->model, query, &reader->scores);
-    if (engine->options.normalize && query->history.len)
+    learner->ops->retrieve(learner->model, query, &reader->scores);
+    if (engine->options.normalize && in_parity(engine, learner) && query->history.len)
         map = normal_map(reader, query);
-    offer_touched(reader, choice, &top);
-    if (engine->options.sar.parity)
+    reader_offer(reader, choice, &top);
+    if (in_parity(engine, learner))
         offer_untouched(reader, choice, &top, 0);
     fr_topk_finish(&top);
     for (size_t i = 0; i < top.len; i++)
@@ -283,9 +316,10 @@ static size_t pick(struct reader *reader, struct query *query, const struct choi
 void reader_recommend(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list)
 {
     struct engine *engine = reader->engine;
+    const struct learner *learner = models_find(engine, ask->model);
     struct query query = prepare(reader, ask);
     struct choice choice = reader_filter(reader, ask);
-    bool known = query.history.len || query.seeds_len;
+    bool known = query.history.len || query.seeds_len || query.context_len || learner->ops->anybody;
     size_t k = ask->k < reader->items ? ask->k : reader->items, len = 0, filled = 0;
     struct fr_ranked *room = fr_arena_take(&reader->arena, (k + 1) * sizeof(*room));
     struct recommended *items = fr_arena_take(&reader->arena, (k + 1) * sizeof(*items));
@@ -295,18 +329,18 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     for (uint32_t i = 0; i < query.history.len && !ask->include_seen; i++)
         reader_mark(reader, query.history.item[i], SCORES_EXCLUDED);
     if (known)
-        len = pick(reader, &query, &choice, room, k);
-    if (len < k && !(known && engine->options.sar.parity))
+        len = pick(reader, learner, &query, &choice, room, k);
+    if (len < k && !(known && in_parity(engine, learner)))
         filled = popular_pick(reader, &choice, k - len, room + len);
     for (size_t i = 0; i < len + filled; i++) {
         items[i] = (struct recommended){
             .item = dict_id(engine->items, room[i].id),
             .score = i < len ? room[i].score : 0,
-            .source = i < len ? engine->answering->ops->name : "popular",
+            .source = i < len ? learner->ops->name : "popular",
         };
         if (ask->explain && i < len)
-            items[i].reasons = explain(reader, &query, room[i].id, &items[i].reasons_len);
+            items[i].reasons = explain(reader, learner, &query, room[i].id, &items[i].reasons_len);
     }
     reader_unmark_all(reader);
-    *ret_list = (struct recommendation_list){items, len + filled, engine->answering->ops->name, filled > 0};
+    *ret_list = (struct recommendation_list){items, len + filled, learner->ops->name, filled > 0};
 }

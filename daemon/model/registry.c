@@ -7,6 +7,7 @@
 
 static const struct model_ops *const models[] = {
     &sar_ops,
+    &popular_ops,
 };
 enum { MODELS = sizeof(models) / sizeof(*models) };
 

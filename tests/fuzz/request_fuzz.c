@@ -22,7 +22,6 @@ static const struct serve_options limits = {.default_k = 3,
                                             .max_k = 5,
                                             .max_seeds = 4,
                                             .max_filter_items = 6,
-                                            .default_model = "sar",
                                             .version = "fuzz",
                                             .brokers = "none"};
 

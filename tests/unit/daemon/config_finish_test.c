@@ -31,20 +31,26 @@ static void keys_that_contradict_each_other_are_refused(void **state)
                    "test.conf:2: kafka.bootstrap.servers cannot be set with --dev, which brings a broker of its own\n");
 }
 
-static void brokers_are_needed_and_the_model_must_exist(void **state)
+static void brokers_are_needed_and_the_models_must_exist(void **state)
 {
+    struct engine_options engine;
     struct config_host host = {.models = "sar fm"};
-    struct config *cfg = read_text("[recommend]\ndefault_model = ncf\n");
+    struct config *cfg = read_text("[recommend]\nmodels = fm,svd,fm\ndefault_model = ncf\n");
 
     (void)state;
     config_finish(cfg, &host);
     assert_string_equal(config_problems(cfg),
-                        "test.conf:2: recommend.default_model = 'ncf' is not one of: sar fm\n"
+                        "test.conf:2: recommend.models names 'svd'; there are: sar fm\n"
+                        "test.conf:3: recommend.default_model = 'ncf' is not one of recommend.models: sar fm\n"
                         "kafka.bootstrap.servers is not set; for a broker to try things with there is --dev\n");
     config_free(cfg);
-    cfg = read_text("[recommend]\ndefault_model = fm\n[kafka]\nmetadata.broker.list = a:1\n");
+    cfg = read_text("[recommend]\nmodels = fm, sar\ndefault_model = fm\n[kafka]\nmetadata.broker.list = a:1\n");
     config_finish(cfg, &host);
     assert_string_equal(config_problems(cfg), "");
+    config_engine_options(cfg, &engine);
+    assert_int_equal(engine.models_len, 1); /* sar needs no naming */
+    assert_string_equal(engine.models[0].name, "fm");
+    assert_string_equal(engine.default_model, "fm");
     config_free(cfg);
 }
 
@@ -168,7 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_that_contradict_each_other_are_refused),
-        cmocka_unit_test(brokers_are_needed_and_the_model_must_exist),
+        cmocka_unit_test(brokers_are_needed_and_the_models_must_exist),
         cmocka_unit_test(kafka_keys_are_checked_by_who_knows_them),
         cmocka_unit_test(a_start_is_a_word_or_a_time),
         cmocka_unit_test(what_is_no_time_is_refused),
