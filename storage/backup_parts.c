@@ -35,6 +35,8 @@ static void name_part(struct fr_bytes key, char room[32])
     static const char *const tables[TABLES] = {
         [TABLE_USERS] = "users",     [TABLE_ITEMS] = "items", [TABLE_HISTORY] = "history",
         [TABLE_PAIRS] = "pairs",     [TABLE_DEDUP] = "dedup",
+        [TABLE_FM_ITEMS] = "fm_items", [TABLE_FM_HISTORY] = "fm_history", [TABLE_FM_FEATURES] = "fm_features",
+        [TABLE_FM_DENSE] = "fm_dense",
     };
     struct segment_key segment;
 

@@ -24,12 +24,16 @@
 
 /* Numbers that reach disk: never change one, never reuse one. */
 enum journal_table {
-    TABLE_USERS = 1,   /* BYTES: (user, 0) = id */
-    TABLE_ITEMS = 2,   /* BYTES: (item, 0) = id; (item, 1) = facts */
-    TABLE_HISTORY = 3, /* BYTES: (user, item) = slot; (user, COLUMN_HEAD) = the user's header */
-    TABLE_PAIRS = 4,   /* SUM: (item, other) = co-occurrence count */
-    TABLE_DEDUP = 5,   /* BYTES: (partition and bucket, n) = hash and time */
-    TABLES = 6,
+    TABLE_USERS = 1,       /* BYTES: (user, 0) = id */
+    TABLE_ITEMS = 2,       /* BYTES: (item, 0) = id; (item, 1) = facts */
+    TABLE_HISTORY = 3,     /* BYTES: (user, item) = slot; (user, COLUMN_HEAD) = the user's header */
+    TABLE_PAIRS = 4,       /* SUM: (item, other) = co-occurrence count */
+    TABLE_DEDUP = 5,       /* BYTES: (partition and bucket, n) = hash and time */
+    TABLE_FM_ITEMS = 6,    /* BYTES: (item, 0) = its row, as target */
+    TABLE_FM_HISTORY = 7,  /* BYTES: (item, 0) = its row, in a history */
+    TABLE_FM_FEATURES = 8, /* BYTES: (slot, 0) = a feature: key and row */
+    TABLE_FM_DENSE = 9,    /* BYTES: (0, 0) = numbers; (1, block) = the counting filter */
+    TABLES = 10,
 };
 #define COLUMN_HEAD UINT32_MAX
 

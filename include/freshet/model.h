@@ -197,6 +197,9 @@ struct model_host {
 
 struct model_stats {
     uint64_t events, pairs, pruned;
+    uint64_t skipped, guarded;          /* events not learned since a number was not finite; rows cut back to the longest allowed */
+    uint64_t features;                  /* rows of keyed features, */
+    uint64_t refused, expired, evicted; /* uses of keys that had no row (yet); rows freed by age; rows freed for others */
     size_t bytes;
 };
 
@@ -237,7 +240,7 @@ struct model_ops {
     void (*stats)(const struct model *model, struct model_stats *ret_stats);
 };
 
-extern const struct model_ops sar_ops, popular_ops;
+extern const struct model_ops sar_ops, popular_ops, fm_ops;
 
 /* By name, or NULL. registry_at(0..) walks them; NULL at the end. */
 const struct model_ops *registry_find(const char *name, size_t len);

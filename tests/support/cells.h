@@ -268,19 +268,23 @@ static inline void cells_assert_keys(struct store *store, const struct cells *wa
 /* Loads the store and fails the test if it holds anything else than `want`. */
 static inline void cells_assert_stored(struct store *store, const struct cells *want)
 {
-    static const enum journal_table order[] = {TABLE_HISTORY, TABLE_USERS, TABLE_PAIRS, TABLE_DEDUP, TABLE_ITEMS};
+    static const enum journal_table order[] = {TABLE_HISTORY,  TABLE_USERS,      TABLE_PAIRS,
+                                               TABLE_DEDUP,    TABLE_ITEMS,      TABLE_FM_DENSE,
+                                               TABLE_FM_ITEMS, TABLE_FM_HISTORY, TABLE_FM_FEATURES};
+    enum { LANES = sizeof(order) / sizeof(*order) };
+    _Static_assert(LANES == TABLES - 1, "each table");
     struct cells *got = calloc(1, sizeof(*got));
-    struct cells_loading loading[5];
-    struct state_loader loaders[5];
+    struct cells_loading loading[LANES];
+    struct state_loader loaders[LANES];
     struct fr_err err = {0};
 
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < LANES; i++) {
         loading[i] = (struct cells_loading){.cells = got, .table = order[i], .last_row = -1};
         loaders[i] = (struct state_loader){.table = order[i], .context = &loading[i]};
         loaders[i].sums = cells_sums(order[i]) ? cells_load_sums : NULL;
         loaders[i].cells = cells_sums(order[i]) ? NULL : cells_load_bytes;
     }
-    if (state_load(store, loaders, 5, &err))
+    if (state_load(store, loaders, LANES, &err))
         fail_msg("%s", err.text);
     for (int table = 1; table < TABLES; table++)
         for (size_t row = 0; row < CELLS_IDS; row++)

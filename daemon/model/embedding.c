@@ -1,0 +1,208 @@
+/*
+ * embedding.c -- rows, their publication and their cells. The picture is in embedding.h.
+ *
+ * Cell, little endian:
+ *
+ *     OFFSET  SIZE
+ *          0     8    key, if the table has keys; what follows moves up otherwise
+ *          8     4    G, f32
+ *         12     4    bias, f32
+ *         16     4    bias's G, f32
+ *         20     4    last use, s u32
+ *         24     4    uses, u32
+ *         28   4 d    vector, f32 each
+ */
+#include "embedding.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "cells are copied as they lie in memory"
+#endif
+
+enum { KEY_BYTES = 8, STATE_BYTES = 20 };
+_Static_assert(sizeof(struct row_state) == STATE_BYTES, "a row's state is its bytes on disk");
+_Static_assert(offsetof(struct shown_chunk, vectors) % VECTOR_ALIGN == 0, "rows begin at cache lines");
+
+static size_t words_for(uint32_t rows)
+{
+    return ((size_t)rows + 63) / 64;
+}
+
+static size_t row_bytes(const struct embedding *embedding)
+{
+    return embedding->d * sizeof(float) + STATE_BYTES + (embedding->keyed ? KEY_BYTES : 0);
+}
+
+static size_t chunk_bytes(const struct embedding *embedding)
+{
+    return sizeof(struct shown_chunk) + SHOWN_ROWS * embedding->d * sizeof(float);
+}
+
+static void arrays_grow(struct embedding *embedding, uint32_t rows)
+{
+    fr_array_grow(&embedding->vectors, rows);
+    fr_array_grow(&embedding->states, rows);
+    if (embedding->keyed)
+        fr_array_grow(&embedding->keys, rows);
+    fr_array_grow(&embedding->unsaved, words_for(rows));
+    fr_array_grow(&embedding->unshown, words_for(rows));
+}
+
+void embedding_init(struct embedding *embedding, size_t d, uint32_t max, enum journal_table table, bool keyed,
+                    struct fr_epoch *epoch)
+{
+    assert(d && d % VECTOR_WIDTH == 0 && d <= EMBEDDING_DIMENSIONS_MAX);
+    *embedding = (struct embedding){.d = d, .max = max, .table = table, .keyed = keyed, .epoch = epoch};
+    fr_array_init(&embedding->vectors, d * sizeof(float), max);
+    fr_array_init(&embedding->states, sizeof(struct row_state), max);
+    fr_array_init(&embedding->keys, sizeof(uint64_t), keyed ? max : 1);
+    fr_array_init(&embedding->unsaved, sizeof(uint64_t), words_for(max));
+    fr_array_init(&embedding->unshown, sizeof(uint64_t), words_for(max));
+    embedding->slab = fr_slab_new(VECTOR_ALIGN, FR_SLAB_COARSE);
+    if (keyed)
+        arrays_grow(embedding, max);
+}
+
+void embedding_release(struct embedding *embedding)
+{
+    struct shown *shown = atomic_load(&embedding->shown);
+
+    fr_epoch_reclaim(embedding->epoch);
+    assert(embedding->retired == 0); /* no asker may be present any more */
+    for (uint32_t c = 0; shown && c < shown->chunks_len; c++)
+        fr_slab_give(embedding->slab, (void *)shown->chunks[c], chunk_bytes(embedding));
+    free(shown);
+    fr_slab_free(embedding->slab);
+    fr_array_release(&embedding->vectors);
+    fr_array_release(&embedding->states);
+    fr_array_release(&embedding->keys);
+    fr_array_release(&embedding->unsaved);
+    fr_array_release(&embedding->unshown);
+}
+
+static void bytes_count(struct embedding *embedding)
+{
+    size_t rows = embedding->len * row_bytes(embedding) + 2 * words_for(embedding->len) * sizeof(uint64_t);
+    atomic_store_explicit(&embedding->bytes, rows + fr_slab_bytes(embedding->slab), memory_order_relaxed);
+}
+
+void embedding_extend(struct embedding *embedding, uint32_t len)
+{
+    if (len <= embedding->len)
+        return;
+    assert(len <= embedding->max);
+    arrays_grow(embedding, len);
+    embedding->len = len;
+    bytes_count(embedding);
+}
+
+/* ---- publication ---- */
+
+static void chunk_give(void *context, void *block, size_t size)
+{
+    struct embedding *embedding = context;
+
+    fr_slab_give(embedding->slab, block, size);
+    embedding->retired--;
+}
+
+static void list_free(void *context, void *block, size_t size)
+{
+    struct embedding *embedding = context;
+
+    (void)size;
+    free(block);
+    embedding->retired--;
+}
+
+static void retire(struct embedding *embedding, void (*free_fn)(void *, void *, size_t), const void *block, size_t size)
+{
+    embedding->retired++;
+    fr_epoch_retire(embedding->epoch, free_fn, embedding, (void *)block, size);
+}
+
+/* Rows from `first` on, as they are now; those that do not exist yet are as if nothing had been learned of them. */
+static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_t first)
+{
+    struct shown_chunk *chunk = fr_slab_take(embedding->slab, chunk_bytes(embedding));
+    uint32_t left = embedding->len - first, len = left < SHOWN_ROWS ? left : SHOWN_ROWS;
+    size_t d = embedding->d;
+
+    for (uint32_t k = 0; k < SHOWN_ROWS; k++) {
+        const struct row_state *state = embedding_state(embedding, first + k);
+        bool learned = k < len && state->count;
+        chunk->keys[k] = learned && embedding->keyed ? *embedding_key(embedding, first + k) : 0;
+        chunk->biases[k] = learned ? state->bias : -INFINITY;
+    }
+    memcpy(chunk->vectors, embedding_vector(embedding, first), len * d * sizeof(float));
+    memset(chunk->vectors + len * d, 0, (SHOWN_ROWS - len) * d * sizeof(float));
+    return chunk;
+}
+
+void embedding_publish(struct embedding *embedding)
+{
+    uint64_t *unshown = (uint64_t *)(void *)embedding->unshown.base;
+    struct shown *old = atomic_load(&embedding->shown);
+    uint32_t chunks_len = (uint32_t)words_for(embedding->len), old_len = old ? old->chunks_len : 0, changed = 0;
+
+    for (uint32_t c = 0; c < chunks_len && !changed; c++)
+        changed = unshown[c] != 0;
+    if (old && !changed && old->rows == embedding->len)
+        return;
+    size_t size = sizeof(struct shown) + chunks_len * sizeof(struct shown_chunk *);
+    struct shown *shown = fr_alloc(size);
+    shown->rows = embedding->len;
+    shown->chunks_len = chunks_len;
+    for (uint32_t c = 0; c < chunks_len; c++) {
+        bool same = c < old_len && !unshown[c];
+        shown->chunks[c] = same ? old->chunks[c] : chunk_copy(embedding, c * SHOWN_ROWS);
+    }
+    atomic_store(&embedding->shown, shown);
+    for (uint32_t c = 0; c < chunks_len; c++) {
+        if (c < old_len && shown->chunks[c] != old->chunks[c])
+            retire(embedding, chunk_give, old->chunks[c], chunk_bytes(embedding));
+        unshown[c] = 0;
+    }
+    if (old)
+        retire(embedding, list_free, old, sizeof(*old) + old_len * sizeof(struct shown_chunk *));
+    bytes_count(embedding);
+}
+
+/* ---- cells ---- */
+
+void embedding_save(struct embedding *embedding, struct journal *journal)
+{
+    uint64_t *unsaved = (uint64_t *)(void *)embedding->unsaved.base;
+    char cell[EMBEDDING_CELL_MAX];
+
+    for (size_t word = 0; word < words_for(embedding->len); word++) {
+        for (uint64_t bits = unsaved[word]; bits; bits &= bits - 1) {
+            uint32_t row = (uint32_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
+            char *at = cell;
+            if (embedding->keyed)
+                at = (char *)mempcpy(at, embedding_key(embedding, row), KEY_BYTES);
+            at = (char *)mempcpy(at, embedding_state(embedding, row), STATE_BYTES);
+            at = (char *)mempcpy(at, embedding_vector(embedding, row), embedding->d * sizeof(float));
+            journal_put(journal, embedding->table, row, 0, cell, (size_t)(at - cell));
+        }
+        unsaved[word] = 0;
+    }
+}
+
+bool embedding_load(struct embedding *embedding, uint32_t row, struct fr_bytes cell)
+{
+    const char *at = cell.at;
+
+    if (row >= (embedding->keyed ? embedding->max : embedding->len) || !at || cell.len != row_bytes(embedding))
+        return false;
+    if (embedding->keyed) {
+        memcpy(embedding_key(embedding, row), at, KEY_BYTES);
+        at += KEY_BYTES;
+    }
+    memcpy(embedding_state(embedding, row), at, STATE_BYTES);
+    memcpy(embedding_vector(embedding, row), at + STATE_BYTES, embedding->d * sizeof(float));
+    return true;
+}

@@ -1,0 +1,141 @@
+/*
+ * embedding.h -- a table of rows that learn: a vector of d floats each, and what the optimiser keeps of it.
+ *
+ *     engine's      vectors  | v0 v0 v0 .. | v1 v1 v1 .. | ..        states  | s0 | s1 | ..      keys (if any)  | k0 | ..
+ *                   unsaved, unshown: a bit for each row
+ *
+ *     askers'       shown -> | rows | chunk | chunk | ..             64 rows each: keys, biases, vectors
+ *
+ * The engine's thread changes rows in place and marks them. Askers never look there: they read chunks that do not change.
+ * Publishing copies the chunks in which something has changed since the last time, puts them into a new list beside
+ * the old ones that are still right, and shows the list with one store; what it replaces goes to the epoch. So all rows of one
+ * list are of the same moment, and what is shown lags by what has changed since the last publication, no more.
+ *
+ * The step of a row is row-wise leaky AdaGrad (algorithms.md 3.4): one accumulator G for the whole vector.
+ *
+ *     G <- rho G + |g|^2 / d         v <- v - eta / sqrt(G) g        G0 = g0; the bias the same, of one number
+ *
+ * On disk: a cell for each row (embedding_save), exact bits, so what is loaded is what was saved.
+ */
+#ifndef FR_EMBEDDING_H
+#define FR_EMBEDDING_H
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "freshet/alloc.h"
+#include "freshet/bytes.h"
+#include "freshet/epoch.h"
+#include "freshet/journal.h"
+#include "kernels_vector.h"
+
+enum { EMBEDDING_DIMENSIONS_MAX = 256, SHOWN_ROWS = 64, EMBEDDING_CELL_MAX = 28 + 4 * EMBEDDING_DIMENSIONS_MAX };
+
+/* 20 bytes. `count` 0: nothing has been learned of the row; it is a row of zeros. */
+struct row_state {
+    float scale; /* G */
+    float bias, bias_scale;
+    uint32_t last;  /* last use in event time, s */
+    uint32_t count; /* uses; sticks at the top */
+};
+
+struct shown_chunk {
+    uint64_t keys[SHOWN_ROWS];
+    float biases[SHOWN_ROWS]; /* -INFINITY: count is 0 */
+    float vectors[];          /* [SHOWN_ROWS][d] */
+};
+struct shown {
+    uint32_t rows, chunks_len;
+    const struct shown_chunk *chunks[];
+};
+
+struct embedding {
+    size_t d;
+    uint32_t len, max; /* rows */
+    enum journal_table table;
+    bool keyed;
+    struct fr_array vectors, states, keys, unsaved, unshown;
+    struct fr_epoch *epoch;
+    struct fr_slab *slab; /* chunks */
+    size_t retired;       /* chunks that wait for the epoch */
+    _Atomic(struct shown *) shown;
+    _Atomic size_t bytes; /* of rows in use and chunks. Thread: any */
+};
+
+/* d a multiple of VECTOR_WIDTH. With `keyed` each row has a key, and memory for all `max` rows may be touched from now on. */
+void embedding_init(struct embedding *embedding, size_t d, uint32_t max, enum journal_table table, bool keyed,
+                    struct fr_epoch *epoch);
+void embedding_release(struct embedding *embedding); /* no asker may be present */
+/* Rows [0, len) exist from now on; new ones are zero. Thread: engine, this and what follows. */
+void embedding_extend(struct embedding *embedding, uint32_t len);
+
+static inline float *embedding_vector(const struct embedding *embedding, uint32_t row)
+{
+    return (float *)(void *)embedding->vectors.base + row * embedding->d;
+}
+static inline struct row_state *embedding_state(const struct embedding *embedding, uint32_t row)
+{
+    return (struct row_state *)(void *)embedding->states.base + row;
+}
+static inline uint64_t *embedding_key(const struct embedding *embedding, uint32_t row)
+{
+    return (uint64_t *)(void *)embedding->keys.base + row;
+}
+/* What every change of a row is followed by. */
+static inline void embedding_changed(struct embedding *embedding, uint32_t row)
+{
+    ((uint64_t *)(void *)embedding->unsaved.base)[row / 64] |= UINT64_C(1) << row % 64;
+    ((uint64_t *)(void *)embedding->unshown.base)[row / 64] |= UINT64_C(1) << row % 64;
+}
+static inline void embedding_prefetch(const struct embedding *embedding, uint32_t row)
+{
+    const char *vector = (const char *)embedding_vector(embedding, row);
+
+    __builtin_prefetch(embedding_state(embedding, row), 1);
+    for (size_t at = 0; at < embedding->d * sizeof(float); at += 64)
+        __builtin_prefetch(vector + at, 1);
+}
+
+void embedding_publish(struct embedding *embedding);
+/* Puts the cell of every row that has changed since the last time, column 0. */
+void embedding_save(struct embedding *embedding, struct journal *journal);
+/* A cell of embedding_save. False if it cannot be one. Before anybody learns; row < what was extended to, or max if keyed.
+ * Thread: any, several at a time for different rows. */
+bool embedding_load(struct embedding *embedding, uint32_t row, struct fr_bytes cell);
+
+/* ---- askers, inside an epoch ---- */
+
+static inline const struct shown *embedding_shown(const struct embedding *embedding)
+{
+    return atomic_load(&embedding->shown);
+}
+/* NULL: not shown yet. */
+static inline const float *shown_vector(const struct shown *shown, size_t d, uint32_t row)
+{
+    return row < shown->rows ? shown->chunks[row / SHOWN_ROWS]->vectors + row % SHOWN_ROWS * d : NULL;
+}
+
+/* ---- the optimiser ---- */
+
+struct adagrad {
+    float eta, rho, g0;
+};
+/* G after a gradient of mean square `square`. */
+static inline float adagrad_scale(const struct adagrad *adagrad, float scale, float square)
+{
+    return adagrad->rho * scale + square;
+}
+static inline float adagrad_rate(const struct adagrad *adagrad, float scale)
+{
+    return adagrad->eta / sqrtf(scale);
+}
+static inline void adagrad_number(const struct adagrad *adagrad, float *number, float *scale, float gradient)
+{
+    *scale = adagrad_scale(adagrad, *scale, gradient * gradient);
+    *number -= adagrad_rate(adagrad, *scale) * gradient;
+}
+
+#endif

@@ -1,0 +1,293 @@
+/*
+ * fm.c -- a factorization machine of two sides that learns from each event, once.
+ *
+ *     score(u, j) = constant + b_j + <U, I_j>
+ *
+ *     user   U = sum over the newest 20 items h of the history, by last event  x_h V_h,   x = 0.8^age, squares adding up to 1
+ *              + sum over the context's features f                             V_f
+ *     item   I_j, b_j: the item's own row
+ *
+ * A user is what she did last: no row is kept for users, so one event is enough to know somebody, and nobody's row grows stale
+ * (algorithms.md 0.1: twice the accuracy of a user's own row in a stream). Items have two rows, one as target (I), one in
+ * histories (V): what leads to an item is not what the item leads to. Ranking all items is one scan over I (fm_query.c);
+ * constants of a question do not change an order, and the user's features do not meet each other but with `second_order`:
+ *
+ *     constant = w0 + sum b_f + 1/2 (|U|^2 - sum x_f^2 |V_f|^2)          else without the last term; softmax: 0
+ *
+ * For ratings (squared loss) the constant is mean + leaning: the mean of all ratings, and how far the user's ratings lie above
+ * what is usual for their items, shrunk; and x is how far each rating lies from what was to be expected (fm_side.c). Both are
+ * read off the history, so they need no row either. Affinities must not decay then.
+ *
+ * Rows begin at 0, but for items: those begin with small numbers of their own, else nothing would ever move.
+ *
+ * State: embeddings of items (two), of context features (feature_rows.h), and one cell of numbers:
+ *
+ *     OFFSET  SIZE                                            OFFSET  SIZE
+ *          0     4   version 1, u32                               32    16   features: rows used, chain, hand, newest; u32 each
+ *          4     4   d, u32                                       48    32   admitted, refused, expired, evicted; u64 each
+ *          8     4   seen, u32                                    80     8   events, u64
+ *         12     4   intercept, f32                               88     8   skipped, u64
+ *         16     8   sum of ratings, f64                          96     8   guarded, u64
+ *         24     8   ratings, u64                                104     4   intercept's G, f32
+ *
+ * Sources: Rendle, Factorization Machines (ICDM 2010); LightFM and Alpenglow for the two sides; Duchi et al. 2011 for AdaGrad.
+ *
+ * Threads: learning is the engine's; asking is anybody's, inside an epoch, of what publish() has shown.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fm_parts.h"
+
+enum { NUMBERS_VERSION = 1, NUMBERS_BYTES = 108 };
+
+const struct fm_options fm_defaults = {
+    .dimensions = 32,
+    .loss = FM_SOFTMAX,
+    .negatives = 32,
+    .history = 20,
+    .recency = 0.8,
+    .eta = 0.2,
+    .rho = 0.9999,
+    .g0 = 0.1,
+    .deviation = 0.1,
+    .seed = 1,
+    .features_max = 100000,
+    .features_admit = 3,
+    .features_ttl = 0,
+};
+
+static struct model *fm_open(const void *options, const struct model_host *host)
+{
+    struct fr_slab *slab = fr_slab_new(VECTOR_ALIGN, FR_SLAB_COARSE); /* what has vectors as members is aligned like them */
+    struct model *model = fr_slab_take(slab, sizeof(*model));
+    const struct fm_options *o = options;
+    size_t d = o->dimensions;
+
+    assert(o->negatives >= 1 && o->negatives <= FM_NEGATIVES_MAX && o->history >= 1 && o->history <= FM_HISTORY_MAX);
+    assert(o->g0 > 0 && host->items_max < UINT32_MAX);
+    memset(model, 0, sizeof(*model));
+    model->slab = slab;
+    model->options = *o;
+    model->host = *host;
+    model->kernels = vector_kernels_best();
+    model->adagrad = (struct adagrad){(float)o->eta, (float)o->rho, (float)o->g0};
+    model->numbers.scale = (float)o->g0;
+    embedding_init(&model->items, d, (uint32_t)host->items_max, TABLE_FM_ITEMS, false, host->epoch);
+    embedding_init(&model->history, d, (uint32_t)host->items_max, TABLE_FM_HISTORY, false, host->epoch);
+    const struct features_options features = {o->features_max, o->features_admit, (uint32_t)(o->features_ttl / 1000)};
+    features_init(&model->features, &features, d, model->adagrad.g0, TABLE_FM_FEATURES, host->epoch);
+    return model;
+}
+
+static void fm_close(struct model *model)
+{
+    if (!model)
+        return;
+    embedding_release(&model->items);
+    embedding_release(&model->history);
+    features_release(&model->features);
+    struct fr_slab *slab = model->slab;
+    fr_slab_give(slab, model, sizeof(*model));
+    fr_slab_free(slab);
+}
+
+static void fm_extend(struct model *model, uint32_t items)
+{
+    embedding_extend(&model->items, items);
+    embedding_extend(&model->history, items);
+}
+
+/* A step cannot be taken back: what an erased user taught the items stays in them (algorithms.md 8.12). */
+static void fm_forget(struct model *model, const struct touch *touch)
+{
+    (void)model;
+    (void)touch;
+}
+
+float fm_constant(const struct model *model)
+{
+    switch (model->options.loss) {
+    case FM_SOFTMAX:
+        return 0;
+    case FM_LOGISTIC:
+        return model->numbers.intercept;
+    case FM_SQUARED:
+        return model->numbers.rated ? (float)(model->numbers.ratings / (double)model->numbers.rated) : 0;
+    }
+    return 0;
+}
+
+void fm_settle(struct model *model)
+{
+    if (model->settled)
+        return;
+    model->settled = true;
+    features_settle(&model->features, &model->loaded);
+}
+
+static void fm_publish(struct model *model)
+{
+    fm_settle(model);
+    atomic_store_explicit(&model->constant, fm_constant(model), memory_order_relaxed);
+    embedding_publish(&model->features.rows);
+    embedding_publish(&model->history);
+    embedding_publish(&model->items);
+}
+
+/* ---- the store ---- */
+
+/* The one order of the cell's fields, for both ways. */
+static void numbers_each(struct model *model, struct features_hand *hand, uint32_t head[2], uint64_t counts[3],
+                         void (*each)(char **at, void *field, size_t size), char *at)
+{
+    struct fm_numbers *numbers = &model->numbers;
+
+    each(&at, head, 8);
+    each(&at, &numbers->seen, 4);
+    each(&at, &numbers->intercept, 4);
+    each(&at, &numbers->ratings, 8);
+    each(&at, &numbers->rated, 8);
+    each(&at, &hand->len, 4);
+    each(&at, &hand->chain, 4);
+    each(&at, &hand->hand, 4);
+    each(&at, &hand->newest, 4);
+    each(&at, &hand->admitted, 8);
+    each(&at, &hand->refused, 8);
+    each(&at, &hand->expired, 8);
+    each(&at, &hand->evicted, 8);
+    each(&at, counts, 24);
+    each(&at, &numbers->scale, 4);
+}
+
+static void field_write(char **at, void *field, size_t size)
+{
+    *at = (char *)mempcpy(*at, field, size);
+}
+
+static void field_read(char **at, void *field, size_t size)
+{
+    memcpy(field, *at, size);
+    *at += size;
+}
+
+static void fm_save(struct model *model)
+{
+    struct journal *journal = *model->host.journal;
+    uint32_t head[] = {NUMBERS_VERSION, model->options.dimensions};
+    uint64_t counts[] = {atomic_load_explicit(&model->events, memory_order_relaxed),
+                         atomic_load_explicit(&model->skipped, memory_order_relaxed),
+                         atomic_load_explicit(&model->guarded, memory_order_relaxed)};
+    char cell[NUMBERS_BYTES];
+
+    fm_settle(model);
+    embedding_save(&model->items, journal);
+    embedding_save(&model->history, journal);
+    features_save(&model->features, journal, TABLE_FM_DENSE, FM_ROW_FILTER);
+    if (counts[0] == model->saved)
+        return;
+    model->saved = counts[0];
+    numbers_each(model, &model->features.state, head, counts, field_write, cell);
+    journal_put(journal, TABLE_FM_DENSE, FM_ROW_NUMBERS, 0, cell, sizeof(cell));
+}
+
+static bool numbers_load(struct model *model, struct fr_bytes cell)
+{
+    uint32_t head[2];
+    uint64_t counts[3];
+    char bytes[NUMBERS_BYTES];
+
+    if (!cell.at || cell.len != NUMBERS_BYTES)
+        return false;
+    memcpy(bytes, cell.at, sizeof(bytes));
+    numbers_each(model, &model->loaded, head, counts, field_read, bytes);
+    if (head[0] != NUMBERS_VERSION || head[1] != model->options.dimensions || model->numbers.seen > model->items.len)
+        return false;
+    model->saved = counts[0];
+    atomic_store_explicit(&model->events, counts[0], memory_order_relaxed);
+    atomic_store_explicit(&model->skipped, counts[1], memory_order_relaxed);
+    atomic_store_explicit(&model->guarded, counts[2], memory_order_relaxed);
+    return true;
+}
+
+static bool load_dense(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
+                       const struct fr_bytes *cells, size_t len)
+{
+    (void)sums;
+    if (row == FM_ROW_NUMBERS)
+        return len == 1 && columns[0] == 0 && numbers_load(model, cells[0]);
+    for (size_t k = 0; k < len; k++) {
+        if (row != FM_ROW_FILTER || !features_load_filter(&model->features, columns[k], cells[k]))
+            return false;
+    }
+    return true;
+}
+
+static bool load_row(struct embedding *embedding, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells,
+                     size_t len)
+{
+    return len == 1 && columns[0] == 0 && embedding_load(embedding, row, cells[0]);
+}
+
+static bool load_items(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
+                       const struct fr_bytes *cells, size_t len)
+{
+    (void)sums;
+    return load_row(&model->items, row, columns, cells, len);
+}
+
+static bool load_history(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
+                         const struct fr_bytes *cells, size_t len)
+{
+    (void)sums;
+    return load_row(&model->history, row, columns, cells, len);
+}
+
+static bool load_features(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
+                          const struct fr_bytes *cells, size_t len)
+{
+    (void)sums;
+    return load_row(&model->features.rows, row, columns, cells, len);
+}
+
+static void fm_stats(const struct model *model, struct model_stats *ret_stats)
+{
+    *ret_stats = (struct model_stats){
+        .events = atomic_load_explicit(&model->events, memory_order_acquire),
+        .skipped = atomic_load_explicit(&model->skipped, memory_order_acquire),
+        .guarded = atomic_load_explicit(&model->guarded, memory_order_acquire),
+        .features = atomic_load_explicit(&model->features_live, memory_order_relaxed),
+        .refused = atomic_load_explicit(&model->refused, memory_order_relaxed),
+        .expired = atomic_load_explicit(&model->expired, memory_order_relaxed),
+        .evicted = atomic_load_explicit(&model->evicted, memory_order_relaxed),
+        .bytes = atomic_load_explicit(&model->items.bytes, memory_order_relaxed) +
+                 atomic_load_explicit(&model->history.bytes, memory_order_relaxed) + features_bytes(&model->features),
+    };
+}
+
+static const struct model_table tables[] = {
+    {TABLE_FM_ITEMS, load_items},
+    {TABLE_FM_HISTORY, load_history},
+    {TABLE_FM_FEATURES, load_features},
+    {TABLE_FM_DENSE, load_dense},
+};
+
+const struct model_ops fm_ops = {
+    .name = "fm",
+    .tables = tables,
+    .tables_len = sizeof(tables) / sizeof(*tables),
+    .open = fm_open,
+    .close = fm_close,
+    .extend = fm_extend,
+    .prepare = fm_prepare,
+    .learn = fm_learn,
+    .forget = fm_forget,
+    .publish = fm_publish,
+    .save = fm_save,
+    .retrieve = fm_retrieve,
+    .score = fm_score,
+    .explain = fm_explain,
+    .neighbours = fm_neighbours,
+    .stats = fm_stats,
+};

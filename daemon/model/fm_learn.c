@@ -1,0 +1,332 @@
+/*
+ * fm_learn.c -- one event: the item of the touch, some that are not, and one step of each row that took part.
+ *
+ *     terms, features --> U            the user's side, from the history before the event
+ *     targets             j0 j1 .. jn  the event's item, then negatives; y_j = constant + b_j + <U, I_j>
+ *     errors              e_j = d loss / d y_j
+ *
+ *         softmax         p_j - [j = j0],  p = softmax of z,  z_j0 = y_j0,  z_j = y_j + log(seen / n)
+ *         logistic        1 / (1 + exp(-y_j)) - [j = j0]
+ *         squared         y_j0 - rating, within -2 .. 2
+ *
+ *     gradients           I_j: e_j U     b_j: e_j     U: g = sum e_j I_j     V_f: x_f g     constant: E = sum e_j
+ *         second order    V_f: x_f (g + E (U - x_f V_f))
+ *
+ * All gradients are of the rows as they were before the event. Then each row makes its step (embedding.h), and one that has
+ * become longer than NORM_MOST is cut back to it.
+ *
+ * Negatives are uniform over the items that have been somebody's, as far as *this model* has been told: a function of the
+ * events before this one and of nothing else, so a replay draws alike, whatever else the engine knows by then. With n of `seen`
+ * items drawn each stands for seen / n of them: that is what the logarithm says (algorithms.md 3.2, logQ), and the event's own
+ * item, which is always there, stands for itself.
+ *
+ * What is learned: events of weight above 0, whatever the weight; for the squared loss all, the weight is the rating. An event
+ * on an item that is in the history already is learned too, with the history but for that item: what one does again is wanted,
+ * but not because one did it before, which every repeat would say. forget() is none: a step cannot be taken back; what an
+ * erased user taught the items' rows stays in them.
+ *
+ * Thread: engine.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "fm_parts.h"
+#include "sampler.h"
+
+static const float NORM_MOST = 10, RATING_ERROR_MOST = 2, INTERCEPT_RATE = 0.01f;
+
+static uint64_t negatives_key(const struct model *model, const struct touch *touch)
+{
+    return sampler_key(model->options.seed, touch->draw);
+}
+
+static uint32_t negatives_len(const struct model *model)
+{
+    return model->options.loss == FM_SQUARED || model->numbers.seen < 2 ? 0 : model->options.negatives;
+}
+
+void fm_prepare(const struct model *model, const struct touch *touch, int stage)
+{
+    uint32_t negatives[FM_NEGATIVES_MAX], len = negatives_len(model), first = 0;
+
+    if (stage != 0)
+        return;
+    sampler_uniform(negatives_key(model, touch), model->numbers.seen, negatives, len);
+    for (uint32_t k = 0; k < len; k++)
+        embedding_prefetch(&model->items, negatives[k]);
+    embedding_prefetch(&model->items, touch->item);
+    if (touch->history.len > model->options.history)
+        first = touch->history.len - model->options.history;
+    for (uint32_t slot = first; slot < touch->history.len; slot++)
+        embedding_prefetch(&model->history, touch->history.item[slot]);
+}
+
+/* ---- the user's side ---- */
+
+static void features_gather(struct model *model, const struct touch *touch)
+{
+    struct fm_event *event = &model->event;
+    uint32_t when = touch->when > 0 ? (uint32_t)(touch->when / 1000) : 0, row;
+
+    event->features_len = 0;
+    for (size_t k = 0; k < touch->context_len && k < FM_CONTEXT_MAX; k++) {
+        row = features_use(&model->features, touch->context[k], when);
+        if (row != FEATURE_NONE)
+            event->feature[event->features_len++] = row;
+    }
+    if (!event->terms.len && (row = features_use(&model->features, FM_KEY_NEWCOMER, when)) != FEATURE_NONE)
+        event->feature[event->features_len++] = row;
+}
+
+static float item_bias(const void *context, uint32_t item)
+{
+    const struct row_state *state = embedding_state(&((const struct model *)context)->items, item);
+    return state->count ? state->bias : NAN;
+}
+
+/* U, and what all targets' scores have in common. */
+static void side_gather(struct model *model, const struct touch *touch)
+{
+    struct fm_event *event = &model->event;
+    const struct vector_kernels *kernels = model->kernels;
+    size_t d = model->options.dimensions;
+    float alone = 0;
+
+    fm_terms_init(&event->terms, &model->options, &touch->history, NULL, 0, touch->item);
+    features_gather(model, touch);
+    event->constant = fm_constant(model);
+    if (model->options.loss == FM_SQUARED)
+        event->constant +=
+            fm_terms_lean(&event->terms, &touch->history, event->constant, item_bias, model, touch->item);
+    memset(event->user, 0, d * sizeof(float));
+    for (uint32_t k = 0; k < event->terms.len; k++) {
+        float x = event->terms.x[k], *row = embedding_vector(&model->history, event->terms.item[k]);
+        kernels->step(event->user, x, row, d);
+        if (model->options.second_order)
+            alone += x * x * kernels->norm(row, d);
+    }
+    for (uint32_t k = 0; k < event->features_len; k++) {
+        float *row = embedding_vector(&model->features.rows, event->feature[k]);
+        kernels->step(event->user, 1, row, d);
+        event->constant += embedding_state(&model->features.rows, event->feature[k])->bias;
+        if (model->options.second_order)
+            alone += kernels->norm(row, d);
+    }
+    if (model->options.second_order)
+        event->constant += (kernels->norm(event->user, d) - alone) / 2;
+}
+
+/* ---- the items' side ---- */
+
+/* An item met for the first time begins near 0, at a place that is its own. */
+static void item_meet(struct model *model, uint32_t item)
+{
+    struct row_state *state = embedding_state(&model->items, item);
+
+    if (state->count)
+        return;
+    *state = (struct row_state){.scale = model->adagrad.g0, .bias_scale = model->adagrad.g0};
+    sampler_normal(sampler_key(~model->options.seed, item), (float)model->options.deviation,
+                   embedding_vector(&model->items, item), model->options.dimensions);
+}
+
+static void targets_gather(struct model *model, const struct touch *touch)
+{
+    struct fm_event *event = &model->event;
+    uint32_t drawn[FM_NEGATIVES_MAX], len = negatives_len(model);
+
+    event->target[0] = touch->item;
+    event->targets_len = 1;
+    sampler_uniform(negatives_key(model, touch), model->numbers.seen, drawn, len);
+    for (uint32_t k = 0; k < len; k++) {
+        event->target[event->targets_len] = drawn[k];
+        event->targets_len += drawn[k] != touch->item && embedding_state(&model->items, drawn[k])->count;
+    }
+    model->kernels->dots(embedding_vector(&model->items, 0), event->target, event->targets_len,
+                         model->options.dimensions, event->user, event->score);
+    for (uint32_t k = 0; k < event->targets_len; k++)
+        event->score[k] += event->constant + embedding_state(&model->items, event->target[k])->bias;
+}
+
+/* ---- errors ---- */
+
+static void errors_softmax(struct fm_event *event, uint32_t seen)
+{
+    float most = event->score[0], sum = 0;
+    float more = event->targets_len > 1 ? logf((float)seen / (float)(event->targets_len - 1)) : 0;
+
+    for (uint32_t k = 1; k < event->targets_len; k++) {
+        event->error[k] = event->score[k] + more;
+        most = event->error[k] > most ? event->error[k] : most;
+    }
+    event->error[0] = event->score[0];
+    for (uint32_t k = 0; k < event->targets_len; k++) {
+        event->error[k] = expf(event->error[k] - most);
+        sum += event->error[k];
+    }
+    for (uint32_t k = 0; k < event->targets_len; k++)
+        event->error[k] /= sum;
+    event->error[0] -= 1;
+}
+
+static void errors_logistic(struct fm_event *event)
+{
+    for (uint32_t k = 0; k < event->targets_len; k++) {
+        float y = event->score[k], small = expf(-fabsf(y));
+        event->error[k] = (y >= 0 ? 1 : small) / (1 + small) - (k == 0);
+    }
+}
+
+static void errors_squared(struct fm_event *event, double rating)
+{
+    float error = event->score[0] - (float)rating;
+
+    event->error[0] = error > RATING_ERROR_MOST ? RATING_ERROR_MOST : error < -RATING_ERROR_MOST ? -RATING_ERROR_MOST : error;
+}
+
+/* False if one of them is no number. */
+static bool errors_find(struct model *model, const struct touch *touch)
+{
+    struct fm_event *event = &model->event;
+    float sum = 0;
+
+    for (uint32_t k = 0; k < event->targets_len; k++)
+        sum += fabsf(event->score[k]);
+    if (!isfinite(sum) || !isfinite(touch->weight))
+        return false;
+    switch (model->options.loss) {
+    case FM_SOFTMAX:
+        errors_softmax(event, model->numbers.seen);
+        break;
+    case FM_LOGISTIC:
+        errors_logistic(event);
+        break;
+    case FM_SQUARED:
+        errors_squared(event, touch->weight);
+        break;
+    }
+    return true;
+}
+
+/* ---- steps ---- */
+
+/* `norm` is what the row's squared norm has become. */
+static void row_guard(struct model *model, float *row, float norm)
+{
+    if (norm <= NORM_MOST * NORM_MOST)
+        return;
+    float cut = NORM_MOST / sqrtf(norm);
+    for (size_t k = 0; k < model->options.dimensions; k++)
+        row[k] *= cut;
+    fm_count(&model->guarded, 1);
+}
+
+static void items_step(struct model *model)
+{
+    struct fm_event *event = &model->event;
+    const struct vector_kernels *kernels = model->kernels;
+    size_t d = model->options.dimensions;
+    float square = kernels->norm(event->user, d) / (float)d;
+
+    memset(event->gradient, 0, d * sizeof(float));
+    for (uint32_t k = 0; k < event->targets_len; k++) {
+        struct row_state *state = embedding_state(&model->items, event->target[k]);
+        float *row = embedding_vector(&model->items, event->target[k]), error = event->error[k];
+        state->scale = adagrad_scale(&model->adagrad, state->scale, error * error * square);
+        float rate = adagrad_rate(&model->adagrad, state->scale);
+        row_guard(model, row, kernels->meet(row, error, event->gradient, -rate * error, event->user, d));
+        adagrad_number(&model->adagrad, &state->bias, &state->bias_scale, error);
+        embedding_changed(&model->items, event->target[k]);
+    }
+}
+
+/* One feature of the user's side. */
+static void feature_step(struct model *model, float *row, struct row_state *state, float x, float errors)
+{
+    struct fm_event *event = &model->event;
+    const struct vector_kernels *kernels = model->kernels;
+    size_t d = model->options.dimensions;
+    const float *gradient = event->gradient;
+    float square = kernels->norm(gradient, d);
+
+    if (model->options.second_order) {
+        memcpy(event->crossed, event->gradient, d * sizeof(float));
+        kernels->step(event->crossed, errors, event->user, d);
+        square = kernels->step(event->crossed, -errors * x, row, d);
+        gradient = event->crossed;
+    }
+    state->scale = adagrad_scale(&model->adagrad, state->scale, x * x * square / (float)d);
+    row_guard(model, row, kernels->step(row, -adagrad_rate(&model->adagrad, state->scale) * x, gradient, d));
+}
+
+static void side_step(struct model *model, uint32_t when)
+{
+    struct fm_event *event = &model->event;
+    float errors = 0, norm = sqrtf(model->kernels->norm(event->gradient, model->options.dimensions));
+
+    for (uint32_t k = 0; k < event->targets_len; k++)
+        errors += event->error[k];
+    for (size_t k = 0; norm > NORM_MOST && k < model->options.dimensions; k++)
+        event->gradient[k] *= NORM_MOST / norm;
+    for (uint32_t k = 0; k < event->terms.len; k++) {
+        uint32_t item = event->terms.item[k];
+        struct row_state *state = embedding_state(&model->history, item);
+        if (!state->count)
+            state->scale = model->adagrad.g0;
+        state->count += state->count < UINT32_MAX;
+        state->last = when > state->last ? when : state->last;
+        feature_step(model, embedding_vector(&model->history, item), state, event->terms.x[k], errors);
+        embedding_changed(&model->history, item);
+    }
+    for (uint32_t k = 0; k < event->features_len; k++) {
+        struct row_state *state = embedding_state(&model->features.rows, event->feature[k]);
+        feature_step(model, embedding_vector(&model->features.rows, event->feature[k]), state, 1, errors);
+        if (model->options.loss != FM_SOFTMAX)
+            adagrad_number(&model->adagrad, &state->bias, &state->bias_scale, errors);
+        embedding_changed(&model->features.rows, event->feature[k]);
+    }
+    if (model->options.loss == FM_LOGISTIC) {
+        struct adagrad slow = model->adagrad;
+        slow.eta *= INTERCEPT_RATE;
+        adagrad_number(&slow, &model->numbers.intercept, &model->numbers.scale, errors);
+    }
+}
+
+static void tell(struct model *model)
+{
+    const struct features *features = &model->features;
+
+    fm_count(&model->events, 1);
+    atomic_store_explicit(&model->features_live, features->live, memory_order_relaxed);
+    atomic_store_explicit(&model->refused, features->state.refused, memory_order_relaxed);
+    atomic_store_explicit(&model->expired, features->state.expired, memory_order_relaxed);
+    atomic_store_explicit(&model->evicted, features->state.evicted, memory_order_relaxed);
+}
+
+void fm_learn(struct model *model, const struct touch *touch)
+{
+    uint32_t item = touch->item, when = touch->when > 0 ? (uint32_t)(touch->when / 1000) : 0;
+
+    fm_settle(model);
+    tell(model);
+    if (model->options.loss != FM_SQUARED && !(touch->weight > 0))
+        return;
+    item_meet(model, item);
+    side_gather(model, touch);
+    targets_gather(model, touch);
+    if (!errors_find(model, touch)) {
+        fm_count(&model->skipped, 1);
+        return;
+    }
+    struct row_state *state = embedding_state(&model->items, item);
+    state->count += state->count < UINT32_MAX;
+    state->last = when > state->last ? when : state->last;
+    embedding_changed(&model->items, item);
+    model->numbers.seen = item >= model->numbers.seen ? item + 1 : model->numbers.seen;
+    items_step(model);
+    side_step(model, when);
+    if (model->options.loss == FM_SQUARED) {
+        model->numbers.ratings += touch->weight;
+        model->numbers.rated++;
+    }
+}

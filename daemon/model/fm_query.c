@@ -1,0 +1,174 @@
+/*
+ * fm_query.c -- answering from what is shown: a scan over all items, or some of them.
+ *
+ *     history, seeds, context  --shown rows-->  U, constant
+ *     chunk by chunk           constant + b_j + <U, I_j>
+ *
+ * An item of which nothing has been learned has no score: its bias is shown as -INFINITY, and what comes of that is turned
+ * into -0.0, which says "no evidence" (model.h). Those with a score never have -0.0.
+ *
+ * An asker takes the three lists one after the other, so a publication may come between; each is whole by itself, and
+ * both moments are true ones.
+ *
+ * Thread: any, inside an epoch.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fm_parts.h"
+
+/* What a question is made into. */
+struct side {
+    const struct shown *items, *history;
+    struct fm_terms terms;
+    float constant;
+    alignas(VECTOR_ALIGN) float user[FM_DIMENSIONS_MAX];
+};
+
+static float shown_bias(const void *context, uint32_t item)
+{
+    const struct shown *items = context;
+    float bias = item < items->rows ? items->chunks[item / SHOWN_ROWS]->biases[item % SHOWN_ROWS] : -INFINITY;
+    return isinf(bias) ? NAN : bias;
+}
+
+/* Adds a shown row; returns its squared norm where that is asked for. */
+static float side_add(const struct model *model, struct side *side, const struct shown *shown, uint32_t row, float x)
+{
+    size_t d = model->options.dimensions;
+    const float *vector = shown_vector(shown, d, row);
+
+    if (!vector)
+        return 0;
+    model->kernels->step(side->user, x, vector, d);
+    return model->options.second_order ? x * x * model->kernels->norm(vector, d) : 0;
+}
+
+static float side_add_feature(const struct model *model, struct side *side, const struct shown *features, uint64_t key)
+{
+    uint32_t row = features_shown(&model->features, features, key);
+
+    if (row == FEATURE_NONE)
+        return 0;
+    side->constant += features->chunks[row / SHOWN_ROWS]->biases[row % SHOWN_ROWS];
+    return side_add(model, side, features, row, 1);
+}
+
+/* False: nothing has been shown yet. */
+static bool side_init(const struct model *model, const struct query *query, struct side *side)
+{
+    const struct shown *features = embedding_shown(&model->features.rows);
+    float mean = atomic_load_explicit(&model->constant, memory_order_relaxed), alone = 0;
+    size_t d = model->options.dimensions;
+
+    side->items = embedding_shown(&model->items);
+    side->history = embedding_shown(&model->history);
+    if (!side->items || !side->history || !features)
+        return false;
+    side->constant = mean;
+    memset(side->user, 0, d * sizeof(float));
+    fm_terms_init(&side->terms, &model->options, &query->history, query->seeds, query->seeds_len, UINT32_MAX);
+    if (model->options.loss == FM_SQUARED)
+        side->constant += fm_terms_lean(&side->terms, &query->history, mean, shown_bias, side->items, UINT32_MAX);
+    for (uint32_t k = 0; k < side->terms.len; k++)
+        alone += side_add(model, side, side->history, side->terms.item[k], side->terms.x[k]);
+    for (size_t k = 0; k < query->context_len && k < FM_CONTEXT_MAX; k++)
+        alone += side_add_feature(model, side, features, query->context[k]);
+    if (!side->terms.len)
+        alone += side_add_feature(model, side, features, FM_KEY_NEWCOMER);
+    if (model->options.second_order)
+        side->constant += (model->kernels->norm(side->user, d) - alone) / 2;
+    return true;
+}
+
+void fm_retrieve(const struct model *model, const struct query *query, struct scores *scores)
+{
+    size_t d = model->options.dimensions;
+    struct side side;
+    float dots[SHOWN_ROWS];
+    uint32_t items = 0;
+
+    scores->dense = true;
+    if (side_init(model, query, &side))
+        items = side.items->rows < scores->items ? side.items->rows : scores->items;
+    for (uint32_t first = 0; first < items; first += SHOWN_ROWS) {
+        const struct shown_chunk *chunk = side.items->chunks[first / SHOWN_ROWS];
+        uint32_t len = items - first < SHOWN_ROWS ? items - first : SHOWN_ROWS;
+        double *restrict value = scores->value + first;
+        model->kernels->dots(chunk->vectors, NULL, len, d, side.user, dots);
+        for (uint32_t k = 0; k < len; k++) {
+            double score = (double)(side.constant + (chunk->biases[k] + dots[k]));
+            value[k] = score == -INFINITY ? -0.0 : score + 0.0;
+        }
+    }
+    for (uint32_t item = items; item < scores->items; item++)
+        scores->value[item] = -0.0;
+}
+
+void fm_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values)
+{
+    struct side side;
+    bool shown = side_init(model, query, &side);
+
+    for (size_t k = 0; k < len; k++) {
+        float bias = shown ? shown_bias(side.items, items[k]) : NAN, dot;
+        values[k] = 0;
+        if (isnan(bias))
+            continue;
+        const float *vector = shown_vector(side.items, model->options.dimensions, items[k]);
+        model->kernels->dots(vector, NULL, 1, model->options.dimensions, side.user, &dot);
+        values[k] = (double)(side.constant + (bias + dot)) + 0.0;
+    }
+}
+
+/* What each item of the user's side adds: x_h <V_h, I_j>. */
+size_t fm_explain(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
+                  struct reason_part *parts, size_t parts_max)
+{
+    struct side side;
+    size_t len = 0;
+
+    (void)scratch;
+    if (!parts_max || !side_init(model, query, &side) || isnan(shown_bias(side.items, item)))
+        return 0;
+    const float *target = shown_vector(side.items, model->options.dimensions, item);
+    for (uint32_t k = 0; k < side.terms.len; k++) {
+        const float *vector = shown_vector(side.history, model->options.dimensions, side.terms.item[k]);
+        float dot = 0;
+        if (vector)
+            model->kernels->dots(vector, NULL, 1, model->options.dimensions, target, &dot);
+        double contribution = (double)(side.terms.x[k] * dot);
+        if (contribution == 0 || (len == parts_max && fabs(contribution) <= fabs(parts[len - 1].contribution)))
+            continue;
+        size_t at = len < parts_max ? len : len - 1;
+        for (; at > 0 && fabs(contribution) > fabs(parts[at - 1].contribution); at--)
+            parts[at] = parts[at - 1];
+        parts[at] = (struct reason_part){side.terms.item[k], contribution};
+        len = len < parts_max ? len + 1 : len;
+    }
+    return len;
+}
+
+/* The cosine of two items' vectors, where it is above 0: items at right angles have nothing to do with each other. */
+void fm_neighbours(const struct model *model, uint32_t item, struct scores *scores)
+{
+    const struct shown *items = embedding_shown(&model->items);
+    size_t d = model->options.dimensions;
+    float dots[SHOWN_ROWS];
+
+    if (!items || isnan(shown_bias(items, item)))
+        return;
+    const float *vector = shown_vector(items, d, item);
+    float norm = model->kernels->norm(vector, d);
+    for (uint32_t c = 0; c < items->chunks_len; c++) {
+        const struct shown_chunk *chunk = items->chunks[c];
+        model->kernels->dots(chunk->vectors, NULL, SHOWN_ROWS, d, vector, dots);
+        for (uint32_t k = 0; k < SHOWN_ROWS; k++) {
+            if (isinf(chunk->biases[k]) || !(dots[k] > 0) || c * SHOWN_ROWS + k == item)
+                continue;
+            float other = model->kernels->norm(chunk->vectors + k * d, d);
+            scores_add(scores, c * SHOWN_ROWS + k, (double)dots[k] / sqrt((double)norm * (double)other));
+        }
+    }
+}

@@ -1,0 +1,547 @@
+/*
+ * fm_test.c -- the factorization machine as the engine meets it: what is learned and what is not, answers, restarts, widths of
+ * vector, numbers that are none, askers beside the learner. Gradients: fm_gradient_test.c.
+ */
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cell_store.h"
+#include "fm_driver.h"
+
+static struct fm_options small(enum fm_loss loss)
+{
+    struct fm_options options = fm_defaults;
+
+    options.loss = loss;
+    options.features_max = 1000;
+    return options;
+}
+
+static struct model_stats stats_of(const struct driver *driver)
+{
+    struct model_stats stats;
+
+    fm_ops.stats(driver->model, &stats);
+    return stats;
+}
+
+/* ---- learning ---- */
+
+/* Users come from ten corners of the catalogue; a random item is of one's own corner one time in ten. */
+static void what_is_liked_together_is_ranked_first(void **state)
+{
+    (void)state;
+    for (int loss = FM_SOFTMAX; loss <= FM_LOGISTIC; loss++) {
+        struct fm_options options = small((enum fm_loss)loss);
+        struct driver *driver = driver_new(&options);
+        uint32_t own = 0;
+        driver_events(driver, 0, 20000);
+        driver_publish(driver);
+        for (uint32_t user = 0; user < USERS; user++) {
+            struct query query = driver_query(driver, user);
+            const double *value = driver_ask(driver, &query);
+            uint32_t best = 0;
+            for (uint32_t item = 1; item < ITEMS; item++)
+                best = value[item] > value[best] ? item : best;
+            own += best / (ITEMS / 10) == user % 10;
+        }
+        assert_true(own > USERS * 8 / 10);
+        driver_free(driver);
+    }
+}
+
+static void ratings_are_predicted_better_than_by_their_mean(void **state)
+{
+    struct fm_options options = small(FM_SQUARED);
+    struct driver *driver = driver_new(&options);
+    double squares = 0, of_mean = 0, len = 0;
+
+    (void)state;
+    for (uint64_t k = 0; k < 30000; k++) { /* users like one half of the items, those with even numbers more so */
+        uint32_t user = (uint32_t)(k * 7919 % USERS), item = (uint32_t)(k * 104729 % 211);
+        double rating = 3 + (user % 2 == item % 2 ? 1 : -1) + (item % 4 < 2 ? 0.5 : -0.5);
+        if (k >= 25000 && k % 10 == 0) {
+            struct query query = driver_query(driver, user);
+            double guess;
+            driver_publish(driver);
+            fm_ops.score(driver->model, &query, &item, 1, &guess);
+            squares += (guess - rating) * (guess - rating);
+            of_mean += (3 - rating) * (3 - rating);
+            len++;
+        }
+        driver_event(driver, user, item, rating, NULL, 0);
+    }
+    assert_true(sqrt(squares / len) < 0.9 * sqrt(of_mean / len));
+    driver_free(driver);
+}
+
+static void context_decides_where_history_does_not(void **state)
+{
+    struct fm_options options = small(FM_SOFTMAX);
+    struct driver *driver = driver_new(&options);
+    const uint64_t morning = 11, evening = 22;
+
+    (void)state;
+    for (uint64_t k = 0; k < 6000; k++)
+        driver_event(driver, (uint32_t)(k / 2 % USERS), (uint32_t)(k % 2 ? k * 17 % 50 : 50 + k * 19 % 50), 1,
+                     k % 2 ? &morning : &evening, 1);
+    driver_publish(driver);
+    for (int late = 0; late < 2; late++) {
+        struct query query = {.context = late ? &evening : &morning, .context_len = 1, .items = ITEMS};
+        const double *value = driver_ask(driver, &query);
+        double of_morning = 0, of_evening = 0;
+        for (uint32_t item = 0; item < 50; item++) {
+            of_morning += value[item];
+            of_evening += value[50 + item];
+        }
+        assert_true(late ? of_evening > of_morning + 50 : of_morning > of_evening + 50);
+    }
+    assert_int_equal(stats_of(driver).features, 3); /* and the newcomer's */
+    assert_int_equal(stats_of(driver).refused, 6);
+    driver_free(driver);
+}
+
+/* Clicks: a weight that is not above 0 teaches nothing. Ratings: it is one like any other. */
+static void what_is_not_wanted_is_not_learned(void **state)
+{
+    (void)state;
+    for (int loss = FM_SOFTMAX; loss <= FM_SQUARED; loss++) {
+        struct fm_options options = small((enum fm_loss)loss);
+        struct driver *driver = driver_new(&options);
+        driver_events(driver, 0, 500);
+        for (uint32_t k = 0; k < 3; k++) {
+            const double weights[] = {-1, 0, NAN};
+            struct row_state before = *embedding_state(&driver->model->items, 7);
+            driver_event(driver, 3, 7, weights[k], NULL, 0);
+            bool same = memcmp(&before, embedding_state(&driver->model->items, 7), sizeof(before)) == 0;
+            assert_int_equal(same, loss != FM_SQUARED || k == 2);
+        }
+        assert_int_equal(stats_of(driver).skipped, loss == FM_SQUARED);
+        driver_free(driver);
+    }
+}
+
+/* An event on a known item is learned with the history but for the item, which would tell it away. */
+static void a_repeat_is_learned_without_itself(void **state)
+{
+    struct fm_options options = small(FM_SOFTMAX);
+    struct driver *driver = driver_new(&options);
+
+    (void)state;
+    driver_events(driver, 0, 500);
+    for (uint32_t item = 0; item < 5; item++)
+        driver_event(driver, 3, item, 1, NULL, 0);
+    uint32_t count = embedding_state(&driver->model->items, 2)->count;
+    driver_event(driver, 3, 2, 1, NULL, 0);
+    assert_int_equal(embedding_state(&driver->model->items, 2)->count, count + 1);
+    for (uint32_t k = 0; k < driver->model->event.terms.len; k++)
+        assert_int_not_equal(driver->model->event.terms.item[k], 2);
+    assert_int_equal(driver->model->event.terms.item[0], 4);
+    driver_free(driver);
+}
+
+static void assert_terms(const struct fm_terms *terms, const uint32_t *want, uint32_t len)
+{
+    double squares = 0;
+
+    assert_int_equal(terms->len, len);
+    assert_memory_equal(terms->item, want, len * sizeof(*want));
+    for (uint32_t k = 0; k < len; k++) {
+        squares += (double)terms->x[k] * (double)terms->x[k];
+        assert_true(k == 0 || fabs((double)terms->x[k] - 0.8 * (double)terms->x[k - 1]) < 1e-6);
+    }
+    assert_true(!len || fabs(squares - 1) < 1e-6);
+}
+
+static void terms_are_the_newest_by_last_event_seeds_first(void **state)
+{
+    struct fm_options options = small(FM_SOFTMAX);
+    const uint32_t item[] = {10, 11, 12, 13, 14};
+    const uint64_t stamp[] = {stamp_of(50, 2), stamp_of(20, 1), stamp_of(20, 1), stamp_of(40, 1), stamp_of(30, 1)};
+    const double affinity[] = {1, 1, 1, -1, 0};
+    const struct history history = {.item = item, .stamp = stamp, .affinity = affinity, .len = 5};
+    const struct seed seeds[] = {{7, 1, 0}, {12, 1, 0}, {8, 1, 0}, {7, 1, 0}};
+    struct fm_terms terms;
+
+    (void)state;
+    fm_terms_init(&terms, &options, &history, NULL, 0, UINT32_MAX);
+    assert_terms(&terms, (const uint32_t[]){10, 14, 12, 11}, 4); /* 13 is disliked */
+    fm_terms_init(&terms, &options, &history, NULL, 0, 14);
+    assert_terms(&terms, (const uint32_t[]){10, 12, 11}, 3);
+    fm_terms_init(&terms, &options, &history, seeds, 4, UINT32_MAX);
+    assert_terms(&terms, (const uint32_t[]){7, 8, 12, 10, 14, 11}, 6);
+    options.history = 2;
+    fm_terms_init(&terms, &options, &history, NULL, 0, UINT32_MAX);
+    assert_terms(&terms, (const uint32_t[]){10, 14}, 2);
+    fm_terms_init(&terms, &options, &history, seeds, 4, UINT32_MAX);
+    assert_terms(&terms, (const uint32_t[]){7, 8}, 2);
+    fm_terms_init(&terms, &options, &(struct history){0}, NULL, 0, UINT32_MAX);
+    assert_terms(&terms, NULL, 0);
+}
+
+/* ---- answers ---- */
+
+static void items_never_learned_have_no_score(void **state)
+{
+    struct fm_options options = small(FM_SOFTMAX);
+    struct driver *driver = driver_new(&options);
+    const uint32_t items[] = {5, 299, 1000000};
+    double values[3];
+
+    (void)state;
+    struct query query = driver_query(driver, 1);
+    for (uint32_t item = 0; item < ITEMS; item++) /* nothing is shown yet */
+        assert_true(scores_untouched(driver_ask(driver, &query)[item]));
+    for (uint32_t k = 0; k < 300; k++)
+        driver_event(driver, k % USERS, k * 7 % 100, 1, NULL, 0);
+    assert_true(scores_untouched(driver_ask(driver, &query)[5]));
+    driver_publish(driver);
+    query = driver_query(driver, 1);
+    const double *value = driver_ask(driver, &query);
+    assert_true(driver->scores.dense);
+    for (uint32_t item = 0; item < ITEMS; item++) {
+        assert_true(isfinite(value[item]));
+        assert_int_equal(scores_untouched(value[item]), item >= 100);
+    }
+    fm_ops.score(driver->model, &query, items, 3, values);
+    assert_true(values[0] == value[5] && values[1] == 0 && values[2] == 0);
+    driver_free(driver);
+}
+
+static void reasons_add_up_to_the_score(void **state)
+{
+    struct fm_options options = small(FM_SOFTMAX);
+    struct driver *driver = driver_new(&options);
+    const struct seed seeds[] = {{70, 1, 0}, {80, 1, 0}};
+    struct reason_part parts[FM_HISTORY_MAX];
+    double sum = 0;
+
+    (void)state;
+    driver_events(driver, 0, 5000);
+    driver_publish(driver);
+    struct query query = driver_query(driver, 2);
+    query.seeds = seeds;
+    query.seeds_len = 2;
+    size_t len = fm_ops.explain(driver->model, &query, 65, &driver->scores, parts, FM_HISTORY_MAX);
+    assert_int_equal(len, 20);
+    for (size_t k = 0; k < len; k++) {
+        sum += parts[k].contribution;
+        assert_true(k == 0 || fabs(parts[k].contribution) <= fabs(parts[k - 1].contribution));
+    }
+    double score = driver_ask(driver, &query)[65];
+    assert_true(fabs(sum + (double)embedding_state(&driver->model->items, 65)->bias - score) < 1e-4);
+    struct reason_part few[3];
+    assert_int_equal(fm_ops.explain(driver->model, &query, 65, &driver->scores, few, 3), 3);
+    assert_memory_equal(few, parts, sizeof(few));
+    assert_int_equal(fm_ops.explain(driver->model, &query, 65, &driver->scores, few, 0), 0);
+    driver_free(driver);
+}
+
+static void neighbours_are_cosines_above_0(void **state)
+{
+    struct fm_options options = small(FM_SOFTMAX);
+    struct driver *driver = driver_new(&options);
+    uint32_t own = 0, best = 0;
+
+    (void)state;
+    driver_events(driver, 0, 20000);
+    driver_publish(driver);
+    for (uint32_t item = 0; item < ITEMS; item += 10) {
+        scores_reset(&driver->scores, ITEMS);
+        fm_ops.neighbours(driver->model, item, &driver->scores);
+        const double *value = driver->scores.value;
+        assert_false(scores_touched(&driver->scores, item));
+        best = item ? 0 : 1;
+        for (uint32_t k = 0; k < driver->scores.touched_len; k++) {
+            uint32_t other = driver->scores.touched[k];
+            assert_true(value[other] > 0 && value[other] <= 1.00001);
+            best = value[other] > value[best] ? other : best;
+        }
+        own += best / (ITEMS / 10) == item / (ITEMS / 10);
+    }
+    assert_true(own > ITEMS / 10 * 8 / 10);
+    driver_free(driver);
+}
+
+/* ---- the same bits ---- */
+
+static void assert_same_rows(const struct embedding *a, const struct embedding *b)
+{
+    assert_int_equal(a->len, b->len);
+    for (uint32_t row = 0; row < a->len; row++) {
+        if (!embedding_state(a, row)->count && !embedding_state(b, row)->count)
+            continue;
+        assert_memory_equal(embedding_state(a, row), embedding_state(b, row), sizeof(struct row_state));
+        assert_memory_equal(embedding_vector(a, row), embedding_vector(b, row), a->d * sizeof(float));
+    }
+}
+
+static void assert_same_models(struct driver *a, struct driver *b)
+{
+    struct cell_store *of_a = fr_zalloc(1, sizeof(*of_a)), *of_b = fr_zalloc(1, sizeof(*of_b));
+
+    assert_same_rows(&a->model->items, &b->model->items);
+    assert_same_rows(&a->model->history, &b->model->history);
+    assert_same_rows(&a->model->features.rows, &b->model->features.rows);
+    assert_memory_equal(&a->model->features.state, &b->model->features.state, sizeof(struct features_hand));
+    assert_memory_equal(a->model->features.cells, b->model->features.cells, a->model->features.buckets * 16);
+    driver_publish(a);
+    driver_publish(b);
+    for (uint32_t user = 0; user < USERS; user++) {
+        struct query query = driver_query(a, user);
+        driver_ask(a, &query);
+        driver_ask(b, &query);
+        assert_memory_equal(a->scores.value, b->scores.value, ITEMS * sizeof(double));
+    }
+    for (struct driver *driver = a; driver; driver = driver == a ? b : NULL) {
+        journal_reset(driver->journal);
+        for (uint32_t row = 0; row < ITEMS; row++) {
+            embedding_changed(&driver->model->items, row);
+            if (embedding_state(&driver->model->items, row)->count == 0)
+                *embedding_state(&driver->model->items, row) = (struct row_state){0};
+        }
+        driver->model->saved = UINT64_MAX; /* the numbers too */
+        fm_ops.save(driver->model);
+        cell_store_take(driver == a ? of_a : of_b, driver->journal);
+    }
+    cells_assert_same(of_a->first[TABLE_FM_DENSE], of_b->first[TABLE_FM_DENSE], 1);
+    cell_store_free(of_a);
+    cell_store_free(of_b);
+}
+
+/* Killed after a save, with events learned after it that are learned again. */
+static void killed_and_restarted_is_as_if_never_stopped(void **state)
+{
+    (void)state;
+    for (int loss = FM_SOFTMAX; loss <= FM_SQUARED; loss++) {
+        struct fm_options options = small((enum fm_loss)loss);
+        options.features_max = 200;
+        options.features_admit = 2;
+        options.features_ttl = 300 * 1000;
+        struct driver *driver = driver_new(&options), *after = driver_new(&options), saved;
+        struct cell_store *store = fr_zalloc(1, sizeof(*store));
+        for (uint64_t at = 0; at < 5000; at += 500) {
+            driver_events(driver, at, at + 500);
+            driver_publish(driver);
+            fm_ops.save(driver->model);
+            cell_store_take(store, driver->journal);
+        }
+        fm_ops.save(driver->model);
+        assert_true(journal_empty(driver->journal)); /* nothing has changed */
+        saved = *driver; /* the engine's part, which the engine keeps */
+        driver_events(driver, 5000, 5200);
+
+        cell_store_load(store, &fm_ops, after->model);
+        memcpy(after->people, saved.people, sizeof(saved.people));
+        after->events = saved.events;
+        driver_events(driver, 5200, 8000);
+        driver_events(after, 5000, 8000);
+        assert_true(driver->model->features.state.evicted + driver->model->features.state.expired > 50);
+        assert_int_equal(stats_of(after).events, 8000);
+        assert_same_models(driver, after);
+        cell_store_free(store);
+        driver_free(driver);
+        driver_free(after);
+    }
+}
+
+static void cells_that_cannot_be_ours_are_refused(void **state)
+{
+    struct fm_options options = small(FM_SOFTMAX);
+    struct driver *driver = driver_new(&options), *other;
+    struct cell_store *store = fr_zalloc(1, sizeof(*store));
+    const uint32_t columns[] = {0, 1};
+
+    (void)state;
+    driver_events(driver, 0, 300);
+    fm_ops.save(driver->model);
+    cell_store_take(store, driver->journal);
+    options.dimensions = 48;
+    other = driver_new(&options);
+    for (size_t t = 0; t < fm_ops.tables_len; t++) {
+        enum journal_table table = fm_ops.tables[t].table;
+        uint32_t row = 0;
+        while (!store->first[table][row].at)
+            row++;
+        struct fr_bytes cells[] = {{store->first[table][row].at, store->first[table][row].len}, {NULL, 0}};
+        assert_false(fm_ops.tables[t].load(other->model, row, columns, NULL, cells, 1));      /* other dimensions */
+        assert_false(fm_ops.tables[t].load(driver->model, row, columns + 1, NULL, cells, 1)); /* another column */
+        assert_false(fm_ops.tables[t].load(driver->model, row, columns, NULL, cells, 2));     /* more than one */
+        assert_false(fm_ops.tables[t].load(driver->model, row, columns, NULL, cells + 1, 1)); /* deleted */
+        assert_false(fm_ops.tables[t].load(driver->model, 1U << 30, columns, NULL, cells, 1));
+        cells[0].len--;
+        assert_false(fm_ops.tables[t].load(driver->model, row, columns, NULL, cells, 1));
+    }
+    cell_store_free(store);
+    driver_free(driver);
+    driver_free(other);
+}
+
+/* The widths round differently, and a stream amplifies it; a few hundred events keep them together. */
+static void every_width_of_vector_learns_the_same(void **state)
+{
+    struct fm_options options = small(FM_SOFTMAX);
+    struct driver *plain = driver_new(&options);
+
+    (void)state;
+    plain->model->kernels = vector_kernels_at(0);
+    driver_events(plain, 0, 500);
+    driver_publish(plain);
+    for (size_t which = 1; vector_kernels_at(which); which++) {
+        struct driver *wide = driver_new(&options);
+        wide->model->kernels = vector_kernels_at(which);
+        driver_events(wide, 0, 500);
+        driver_publish(wide);
+        for (uint32_t user = 0; user < USERS; user++) {
+            struct query query = driver_query(plain, user);
+            driver_ask(plain, &query);
+            driver_ask(wide, &query);
+            for (uint32_t item = 0; item < ITEMS; item++) {
+                double a = plain->scores.value[item], b = wide->scores.value[item];
+                assert_int_equal(scores_untouched(a), scores_untouched(b));
+                assert_true(fabs(a - b) < 1e-3);
+            }
+        }
+        driver_free(wide);
+    }
+    driver_free(plain);
+}
+
+/* ---- what must not happen ---- */
+
+static void numbers_that_are_none_are_counted_and_go_no_further(void **state)
+{
+    (void)state;
+    for (int loss = FM_SOFTMAX; loss <= FM_SQUARED; loss++) {
+        struct fm_options options = small((enum fm_loss)loss);
+        struct driver *driver = driver_new(&options);
+        uint64_t skipped = 0;
+        driver_events(driver, 0, 1000);
+        embedding_vector(&driver->model->items, 17)[3] = NAN;
+        embedding_vector(&driver->model->history, 40)[0] = INFINITY;
+        if (loss == FM_SQUARED)
+            driver_event(driver, 1, 9, INFINITY, NULL, 0);
+        driver_events(driver, 1000, 3000);
+        skipped = stats_of(driver).skipped;
+        assert_true(skipped > 10);
+        for (uint32_t item = 0; item < ITEMS; item++) {
+            for (uint32_t k = 0; k < 32; k++) {
+                assert_true(item == 17 || isfinite(embedding_vector(&driver->model->items, item)[k]));
+                assert_true(item == 40 || isfinite(embedding_vector(&driver->model->history, item)[k]));
+            }
+            assert_true(isfinite(embedding_state(&driver->model->items, item)->bias));
+        }
+        assert_true(isfinite(fm_constant(driver->model)));
+        driver_free(driver);
+    }
+}
+
+static void rows_that_run_away_are_cut_back(void **state)
+{
+    struct fm_options options = small(FM_SOFTMAX);
+
+    (void)state;
+    options.eta = 50;
+    struct driver *driver = driver_new(&options);
+    driver_events(driver, 0, 3000);
+    assert_true(stats_of(driver).guarded > 0);
+    for (uint32_t item = 0; item < ITEMS; item++) {
+        assert_true(driver->model->kernels->norm(embedding_vector(&driver->model->items, item), 32) <= 100.01F);
+        assert_true(driver->model->kernels->norm(embedding_vector(&driver->model->history, item), 32) <= 100.01F);
+    }
+    driver_free(driver);
+}
+
+struct asking {
+    struct driver *driver;
+    _Atomic bool stop;
+    _Atomic uint32_t asked, wrong;
+};
+
+static void *keep_asking(void *arg)
+{
+    struct asking *asking = arg;
+    const struct model *model = asking->driver->model;
+    struct fr_epoch_reader *reader = fr_epoch_join(asking->driver->epoch);
+    const struct seed seeds[] = {{3, 1, 0}, {70, 1, 0}, {8, 1, 0}};
+    const uint64_t context[] = {5, 101, 1234};
+    const uint32_t items[] = {1, 2, 299};
+    struct query query = {.seeds = seeds, .seeds_len = 3, .context = context, .context_len = 3, .items = ITEMS};
+    struct reason_part parts[5];
+    struct model_stats stats;
+    struct scores scores;
+    double values[3];
+
+    scores_init(&scores);
+    while (!atomic_load(&asking->stop)) {
+        fr_epoch_enter(reader);
+        scores_reset(&scores, ITEMS);
+        fm_ops.retrieve(model, &query, &scores);
+        for (uint32_t item = 0; item < ITEMS; item++)
+            atomic_fetch_add(&asking->wrong, !isfinite(scores.value[item]));
+        fm_ops.score(model, &query, items, 3, values);
+        fm_ops.explain(model, &query, 2, &scores, parts, 5);
+        fm_ops.stats(model, &stats);
+        fr_epoch_leave(reader);
+        atomic_fetch_add(&asking->asked, 1);
+    }
+    scores_release(&scores);
+    fr_epoch_part(reader);
+    return NULL;
+}
+
+static void askers_beside_the_learner(void **state)
+{
+    struct fm_options options = small(FM_LOGISTIC);
+    options.second_order = true;
+    options.features_max = 100;
+    options.features_admit = 1;
+    struct asking asking = {.driver = driver_new(&options)};
+    pthread_t askers[2];
+    uint64_t number = 0;
+
+    (void)state;
+    driver_publish(asking.driver);
+    for (int k = 0; k < 2; k++)
+        assert_int_equal(pthread_create(&askers[k], NULL, keep_asking, &asking), 0);
+    for (; number < 5000 || atomic_load(&asking.asked) < 200; number++) {
+        driver_event_at(asking.driver, number);
+        if (number % 50 == 0)
+            driver_publish(asking.driver);
+    }
+    atomic_store(&asking.stop, true);
+    for (int k = 0; k < 2; k++)
+        pthread_join(askers[k], NULL);
+    assert_int_equal(asking.wrong, 0);
+    driver_free(asking.driver);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_liked_together_is_ranked_first),
+        cmocka_unit_test(ratings_are_predicted_better_than_by_their_mean),
+        cmocka_unit_test(context_decides_where_history_does_not),
+        cmocka_unit_test(what_is_not_wanted_is_not_learned),
+        cmocka_unit_test(a_repeat_is_learned_without_itself),
+        cmocka_unit_test(terms_are_the_newest_by_last_event_seeds_first),
+        cmocka_unit_test(items_never_learned_have_no_score),
+        cmocka_unit_test(reasons_add_up_to_the_score),
+        cmocka_unit_test(neighbours_are_cosines_above_0),
+        cmocka_unit_test(killed_and_restarted_is_as_if_never_stopped),
+        cmocka_unit_test(cells_that_cannot_be_ours_are_refused),
+        cmocka_unit_test(every_width_of_vector_learns_the_same),
+        cmocka_unit_test(numbers_that_are_none_are_counted_and_go_no_further),
+        cmocka_unit_test(rows_that_run_away_are_cut_back),
+        cmocka_unit_test(askers_beside_the_learner),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
