@@ -21,8 +21,10 @@
 #include "freshet/codec.h"
 #include "freshet/engine.h"
 #include "freshet/feed.h"
+#include "freshet/fm.h"
 #include "freshet/log.h"
 #include "freshet/serve.h"
+#include "freshet/trending.h"
 
 enum config_kind {
     CONFIG_INT,
@@ -78,6 +80,8 @@ struct config {
     char *models[ENGINE_MODELS_MAX]; /* after config_finish: those that run, sar first */
     size_t models_len;
     struct engine_model beside[ENGINE_MODELS_MAX]; /* the same but sar, for the engine */
+    struct trending_options trending_options;      /* which these point to */
+    struct fm_options fm_options;
 
     char *kafka_key[CONFIG_KAFKA_MAX], *kafka_value[CONFIG_KAFKA_MAX], *kafka_origin[CONFIG_KAFKA_MAX];
     size_t kafka_len;

@@ -146,6 +146,9 @@ static void check_together(struct config *cfg)
     if (cfg->sar.half_life_days > 0 && llround(cfg->sar.half_life_days * 86400000) < 1)
         config_problem(cfg, "%s: sar.half_life_days is less than a millisecond; 0 means no decay",
                        cfg->origin[CONFIG_sar_half_life_days]);
+    if (cfg->fm.dimensions % 16)
+        config_problem(cfg, "%s: fm.dimensions = %lld is not a multiple of 16", cfg->origin[CONFIG_fm_dimensions],
+                       (long long)cfg->fm.dimensions);
     if (cfg->recommend.k > cfg->limits.max_k)
         config_problem(cfg, "recommend.k = %lld is more than limits.max_k = %lld", (long long)cfg->recommend.k,
                        (long long)cfg->limits.max_k);
@@ -309,8 +312,34 @@ static void write_shape(struct config *cfg)
 /* What each model that runs beside SAR is opened with. */
 static void set_models(struct config *cfg)
 {
-    for (size_t i = 1; i < cfg->models_len; i++)
+    const struct {
+        const char *name;
+        const void *options;
+    } known[] = {{"trending", &cfg->trending_options}, {"fm", &cfg->fm_options}};
+
+    cfg->trending_options.half_life = llround(cfg->trending.half_life_days * 86400000);
+    cfg->fm_options = (struct fm_options){
+        .dimensions = (uint32_t)cfg->fm.dimensions,
+        .loss = (enum fm_loss)cfg->fm.loss,
+        .negatives = (uint32_t)cfg->fm.negatives,
+        .history = (uint32_t)cfg->fm.history,
+        .recency = cfg->fm.recency,
+        .eta = cfg->fm.eta,
+        .rho = cfg->fm.rho,
+        .g0 = .1, /* this and the next: as fm_defaults has them; no keys, since nothing was gained by others */
+        .deviation = .1,
+        .second_order = cfg->fm.second_order,
+        .seed = 1,
+        .features_max = (uint32_t)cfg->fm.features_max,
+        .features_admit = (uint32_t)cfg->fm.features_admit,
+        .features_ttl = cfg->fm.features_ttl_ms,
+    };
+    for (size_t i = 1; i < cfg->models_len; i++) {
         cfg->beside[i - 1] = (struct engine_model){.name = cfg->models[i]};
+        for (size_t k = 0; k < sizeof(known) / sizeof(*known); k++)
+            if (strcmp(known[k].name, cfg->models[i]) == 0)
+                cfg->beside[i - 1].options = known[k].options;
+    }
 }
 
 void config_finish(struct config *cfg, const struct config_host *host)

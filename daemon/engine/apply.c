@@ -224,8 +224,8 @@ static void learn(struct engine *engine, uint32_t user, uint32_t item, const str
     touch.fresh = at == UINT32_MAX;
     if (!touch.fresh)
         touch.at = at;
-    if (engine->evaluator && touch.fresh && touch.history.len && event->weight > 0)
-        evaluate(engine->evaluator, event->user, event->item);
+    if (touch.fresh && event->weight > 0)
+        evaluate(engine->evaluator, &touch);
     for (size_t m = 0; m < engine->learners_len; m++)
         engine->learners[m].ops->learn(engine->learners[m].model, &touch);
     at = histories_touch(engine->histories, user, at, item, event->when, event->weight);

@@ -181,8 +181,10 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
     open_series(engine);
     open_state(engine);
     int status = models_open(engine, err);
-    if (!status)
+    if (!status) {
+        engine->evaluator = evaluator_new(engine);
         status = recover(engine, err);
+    }
     if (!status)
         status = memory_recover(engine, err);
     if (status) {
@@ -190,7 +192,6 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
         return status;
     }
     models_publish(engine);
-    engine->evaluator = evaluator_new(engine);
     *ret_engine = engine;
     return FR_OK;
 }

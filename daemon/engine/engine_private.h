@@ -6,9 +6,9 @@
  *     publish.c   positions, freezing, durable offsets, status   outbox.c   dead letters until Kafka has them
  *     gaps.c      what Kafka had deleted before it was read
  *     recover.c   the state from the store at the start
- *     models.c    which models run, and when they show what they have learned
+ *     models.c blend.c    which models run, and when they show what they have learned
  *     query.c similar.c popular.c facts.c     questions, on readers
- *     extremes.c  smallest and largest affinity, for normalize   evaluate.c  prequential quality
+ *     extremes.c  smallest and largest affinity, for normalize   evaluate.c quality.c adwin.c  prequential quality
  */
 #ifndef FR_ENGINE_PRIVATE_H
 #define FR_ENGINE_PRIVATE_H
@@ -95,9 +95,11 @@ struct engine {
     struct rows *postings;          /* NULL: not kept */
     struct dedup *dedup;            /* NULL: off */
     struct extremes *extremes;      /* NULL: not normalizing */
-    struct evaluator *evaluator;    /* NULL: off */
+    struct evaluator *evaluator;
     struct learner learners[ENGINE_MODELS_MAX]; /* SAR first */
     size_t learners_len;
+    struct blend *blend;             /* NULL: off */
+    struct learner blended;          /* whom questions for the blend are for; no model of its own */
     const struct learner *answering; /* the default model */
     struct checkpoint *checkpoint;
     struct fr_thread *thread;
@@ -230,9 +232,12 @@ void extremes_update(struct extremes *extremes, uint32_t user); /* the user's hi
 bool extremes_at(const struct extremes *extremes, when_ms now, double *ret_min, double *ret_max);
 
 /* evaluate.c; thread: engine */
-struct evaluator *evaluator_new(struct engine *engine); /* NULL: off; its series are there all the same */
+struct evaluator *evaluator_new(struct engine *engine); /* once the models are open; its series are there even if nothing is evaluated */
 void evaluator_free(struct evaluator *evaluator);
-void evaluate(struct evaluator *evaluator, struct fr_bytes user, struct fr_bytes item);
+void evaluate(struct evaluator *evaluator, const struct touch *touch); /* before it is learned; fresh, and of positive weight */
+void evaluator_save(struct evaluator *evaluator);                      /* before the journal is handed over */
+bool evaluator_load(void *evaluator, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len);
+void evaluator_loaded(struct evaluator *evaluator);
 
 /* One asking thread's room. */
 struct reader {
@@ -240,6 +245,7 @@ struct reader {
     struct fr_epoch_reader *presence;
     struct fr_arena arena;
     struct scores scores, scratch;
+    struct scores heard[ENGINE_MODELS_MAX]; /* every model's answer to the question; their marks are not used */
     struct history_copy history, other;
     uint32_t items; /* as of reader_begin */
     uint32_t *marked; /* items whose mark the filter has set */
@@ -264,8 +270,16 @@ struct choice { /* what a filter allows */
 void reader_mark(struct reader *reader, uint32_t item, uint8_t bit);
 void reader_unmark_all(struct reader *reader);
 struct choice reader_filter(struct reader *reader, const struct ask *ask);
-/* Of what stands in `scores`, the items that the filter allows; of a dense answer, only those that somebody holds. */
-void reader_offer(struct reader *reader, const struct choice *choice, struct fr_topk *top);
+bool reader_allows(const struct reader *reader, const struct choice *choice, uint32_t item);
+uint32_t reader_item_of(const struct reader *reader, struct fr_bytes id); /* DICT_NONE: unknown as of reader_begin */
+/* Copies the history, resolves the seeds, forgets the scores of the question before. */
+struct query reader_prepare(struct reader *reader, const struct ask *ask);
+void reader_mark_seen(struct reader *reader, const struct ask *ask, const struct query *query);
+/* Is there anything the model could go by? Else popular items answer. */
+bool reader_knows(const struct query *query, const struct learner *learner);
+void reader_hear_all(struct reader *reader, const struct query *query); /* into `heard` */
+/* Of `scores`, the items that the filter allows; of a dense answer, only those that somebody holds. */
+void reader_offer(struct reader *reader, const struct scores *scores, const struct choice *choice, struct fr_topk *top);
 bool item_before(void *reader, uint32_t a, uint32_t b); /* by id, bytewise */
 /* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
 size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room);

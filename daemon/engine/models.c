@@ -1,7 +1,7 @@
 /*
  * models.c -- which models run, and when they show what they have learned.
  *
- *     learners    [ sar | popular | trending | fm | ... ]    in the order they learn; any of them may be asked
+ *     learners    [ sar | popular | trending | fm | ... ]    in the order they learn; any of them may be asked, and auto, which asks all
  *
  * What a model publishes may cost it time that grows with its state, so publishing rests ten times as long as it took, but
  * never so long that what was learned stays unseen for a second:
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "blend.h"
 #include "engine_private.h"
 
 enum { EVENTS_MOST = 10000, LATEST_MS = 250, REST = 10 };
@@ -34,10 +35,16 @@ int models_open(struct engine *engine, struct fr_err *err)
 {
     const struct engine_options *options = &engine->options;
 
+    bool blended = false;
+
     open_one(engine, &sar_ops, &options->sar);
     for (size_t m = 0; m < options->models_len; m++) {
         const char *name = options->models[m].name;
         const struct model_ops *ops = registry_find(name, strlen(name));
+        bool blend = strcmp(name, ENGINE_BLEND) == 0;
+        blended = blended || blend;
+        if (blend)
+            continue;
         if (!ops)
             return fr_fail(err, FR_CONFIG, "there is no model '%s'", name);
         if (models_find(engine, name))
@@ -45,6 +52,10 @@ int models_open(struct engine *engine, struct fr_err *err)
         if (engine->learners_len == ENGINE_MODELS_MAX)
             return fr_fail(err, FR_CONFIG, "more than %d models", ENGINE_MODELS_MAX);
         open_one(engine, ops, options->models[m].options);
+    }
+    if (blended) {
+        engine->blended.ops = &blend_ops;
+        engine->blend = blend_new(engine);
     }
     engine->answering = &engine->learners[0];
     if (options->default_model && !(engine->answering = models_find(engine, options->default_model)))
@@ -58,6 +69,7 @@ void models_close(struct engine *engine)
         const struct learner *learner = &engine->learners[--engine->learners_len];
         learner->ops->close(learner->model);
     }
+    blend_free(engine->blend);
 }
 
 const struct learner *models_find(const struct engine *engine, const char *name)
@@ -67,12 +79,14 @@ const struct learner *models_find(const struct engine *engine, const char *name)
     for (size_t m = 0; m < engine->learners_len; m++)
         if (strcmp(engine->learners[m].ops->name, name) == 0)
             return &engine->learners[m];
-    return NULL;
+    return engine->blend && strcmp(name, ENGINE_BLEND) == 0 ? &engine->blended : NULL;
 }
 
 const char *engine_model(const struct engine *engine, size_t index)
 {
-    return index < engine->learners_len ? engine->learners[index].ops->name : NULL;
+    if (index < engine->learners_len)
+        return engine->learners[index].ops->name;
+    return index == engine->learners_len && engine->blend ? ENGINE_BLEND : NULL;
 }
 
 /* ---- publishing ---- */

@@ -287,6 +287,7 @@ void publish_freeze(struct engine *engine)
     for (size_t m = 0; m < engine->learners_len; m++)
         if (engine->learners[m].ops->save)
             engine->learners[m].ops->save(engine->learners[m].model);
+    evaluator_save(engine->evaluator);
     freeze->len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
     freeze->next = fr_zalloc(freeze->len + 1, sizeof(*freeze->next));
     save_positions(engine, freeze);
@@ -448,6 +449,8 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
         ret_status->models[ret_status->models_len++].bytes = of.bytes;
         stats = m == 0 ? of : stats;
     }
+    if (engine->blend)
+        ret_status->models[ret_status->models_len++].name = ENGINE_BLEND;
     ret_status->users = dict_len(engine->users);
     ret_status->items = dict_len(engine->items);
     ret_status->pairs = stats.pairs;

@@ -27,6 +27,8 @@ int reader_similar_items(struct reader *reader, struct fr_bytes id, const struct
     const struct learner *learner = models_find(engine, filter->model);
     struct fr_topk top;
 
+    if (learner == &engine->blended)
+        learner = &engine->learners[0]; /* the one that is made of items that go together */
     if (!learner->ops->neighbours)
         return fr_fail(err, FR_INVALID, "%s", learner->ops->name);
     if (item >= reader->items)
@@ -36,7 +38,7 @@ int reader_similar_items(struct reader *reader, struct fr_bytes id, const struct
     reader_mark(reader, item, SCORES_EXCLUDED);
     learner->ops->neighbours(learner->model, item, &reader->scores);
     fr_topk_init(&top, room, k, item_before, reader);
-    reader_offer(reader, &choice, &top);
+    reader_offer(reader, &reader->scores, &choice, &top);
     fr_topk_finish(&top);
     for (size_t i = 0; i < top.len; i++)
         neighbours[i] = (struct neighbour){dict_id(engine->items, room[i].id), room[i].score};

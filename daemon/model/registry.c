@@ -8,6 +8,7 @@
 static const struct model_ops *const models[] = {
     &sar_ops,
     &popular_ops,
+    &trending_ops,
     &fm_ops,
 };
 enum { MODELS = sizeof(models) / sizeof(*models) };

@@ -27,9 +27,10 @@
 struct engine;
 
 enum { ENGINE_MODELS_MAX = 8 };
+#define ENGINE_BLEND "auto"
 /* A model that runs beside SAR. */
 struct engine_model {
-    const char *name;    /* as in the registry */
+    const char *name;    /* as in the registry, or ENGINE_BLEND, which asks all the others */
     const void *options; /* its options struct */
 };
 
