@@ -17,6 +17,7 @@
  * writes what it finds there to a table, and syncs that before it returns: what an opened store holds is durable.
  */
 #include "rocks_errors.h"
+#include "rocks_warm.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -257,6 +258,11 @@ static struct store_iter *rocks_iterate(struct store *store, struct fr_bytes pre
     return iter;
 }
 
+static void warm(struct store *store, const _Atomic bool *stop)
+{
+    rocks_warm(((struct rocks *)store)->options.path, stop);
+}
+
 static bool rocks_next(struct store_iter *iter, struct fr_bytes *ret_key, struct fr_bytes *ret_value)
 {
     if (iter->begun && rocksdb_iter_valid(iter->iter))
@@ -487,6 +493,7 @@ static const struct store_ops rocks_ops = {
     .marked = rocks_marked,
     .get = rocks_get,
     .iterate = rocks_iterate,
+    .warm = warm,
     .next = rocks_next,
     .iter_close = rocks_iter_close,
     .number = rocks_number,

@@ -253,6 +253,30 @@ static int load_tables(struct engine *engine, struct fr_err *err)
     return status;
 }
 
+struct warmer {
+    struct store *store;
+    _Atomic bool stop;
+};
+
+static void warm(void *context)
+{
+    struct warmer *warmer = context;
+
+    warmer->store->ops->warm(warmer->store, &warmer->stop);
+}
+
+/* The disk reads ahead of whoever builds rows of what it has read. */
+static int load_tables_warm(struct engine *engine, struct fr_err *err)
+{
+    struct warmer warmer = {.store = engine->store};
+    struct fr_thread *thread = engine->store->ops->warm ? fr_thread_start("load-ahead", warm, &warmer) : NULL;
+    int status = load_tables(engine, err);
+
+    atomic_store(&warmer.stop, true);
+    fr_thread_join(thread);
+    return status;
+}
+
 /* ---- positions and clock ---- */
 
 static int load_positions(struct engine *engine, struct fr_err *err)
@@ -340,7 +364,7 @@ int recover(struct engine *engine, struct fr_err *err)
     if (!status)
         status = check_journals(engine, err);
     if (!status)
-        status = load_tables(engine, err);
+        status = load_tables_warm(engine, err);
     fr_crash_point("recover.tables");
     if (!status)
         status = load_clock(engine, err);

@@ -26,9 +26,10 @@ enum { KEY_BYTES = 8, STATE_BYTES = 20 };
 _Static_assert(sizeof(struct row_state) == STATE_BYTES, "a row's state is its bytes on disk");
 _Static_assert(offsetof(struct shown_chunk, vectors) % VECTOR_ALIGN == 0, "rows begin at cache lines");
 
+/* Of bits, for whole chunks. */
 static size_t words_for(uint32_t rows)
 {
-    return ((size_t)rows + 63) / 64;
+    return ((size_t)rows + SHOWN_ROWS - 1) / SHOWN_ROWS * (SHOWN_ROWS / 64);
 }
 
 static size_t row_bytes(const struct embedding *embedding)
@@ -61,7 +62,7 @@ void embedding_init(struct embedding *embedding, size_t d, uint32_t max, enum jo
     fr_array_init(&embedding->keys, sizeof(uint64_t), keyed ? max : 1);
     fr_array_init(&embedding->unsaved, sizeof(uint64_t), words_for(max));
     fr_array_init(&embedding->unshown, sizeof(uint64_t), words_for(max));
-    embedding->slab = fr_slab_new(VECTOR_ALIGN, FR_SLAB_COARSE);
+    embedding->slab = fr_slab_new(VECTOR_ALIGN, FR_SLAB_FINE);
     if (keyed)
         arrays_grow(embedding, max);
 }
@@ -142,14 +143,24 @@ static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_
     return chunk;
 }
 
+static bool chunk_changed(const struct embedding *embedding, uint32_t c)
+{
+    const uint64_t *unshown = (const uint64_t *)(const void *)embedding->unshown.base;
+    uint64_t bits = 0;
+
+    for (size_t word = 0; word < SHOWN_ROWS / 64; word++)
+        bits |= unshown[c * (SHOWN_ROWS / 64) + word];
+    return bits != 0;
+}
+
 void embedding_publish(struct embedding *embedding)
 {
-    uint64_t *unshown = (uint64_t *)(void *)embedding->unshown.base;
     struct shown *old = atomic_load(&embedding->shown);
-    uint32_t chunks_len = (uint32_t)words_for(embedding->len), old_len = old ? old->chunks_len : 0, changed = 0;
+    uint32_t chunks_len = (embedding->len + SHOWN_ROWS - 1) / SHOWN_ROWS, old_len = old ? old->chunks_len : 0;
+    bool changed = false;
 
     for (uint32_t c = 0; c < chunks_len && !changed; c++)
-        changed = unshown[c] != 0;
+        changed = chunk_changed(embedding, c);
     if (old && !changed && old->rows == embedding->len)
         return;
     size_t size = sizeof(struct shown) + chunks_len * sizeof(struct shown_chunk *);
@@ -157,15 +168,15 @@ void embedding_publish(struct embedding *embedding)
     shown->rows = embedding->len;
     shown->chunks_len = chunks_len;
     for (uint32_t c = 0; c < chunks_len; c++) {
-        bool same = c < old_len && !unshown[c];
+        bool same = c < old_len && !chunk_changed(embedding, c);
         shown->chunks[c] = same ? old->chunks[c] : chunk_copy(embedding, c * SHOWN_ROWS);
     }
     atomic_store(&embedding->shown, shown);
     for (uint32_t c = 0; c < chunks_len; c++) {
         if (c < old_len && shown->chunks[c] != old->chunks[c])
             retire(embedding, chunk_give, old->chunks[c], chunk_bytes(embedding));
-        unshown[c] = 0;
     }
+    memset(embedding->unshown.base, 0, words_for(embedding->len) * sizeof(uint64_t));
     if (old)
         retire(embedding, list_free, old, sizeof(*old) + old_len * sizeof(struct shown_chunk *));
     bytes_count(embedding);

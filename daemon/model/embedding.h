@@ -4,7 +4,7 @@
  *     engine's      vectors  | v0 v0 v0 .. | v1 v1 v1 .. | ..        states  | s0 | s1 | ..      keys (if any)  | k0 | ..
  *                   unsaved, unshown: a bit for each row
  *
- *     askers'       shown -> | rows | chunk | chunk | ..             64 rows each: keys, biases, vectors
+ *     askers'       shown -> | rows | chunk | chunk | ..            256 rows each: keys, biases, vectors
  *
  * The engine's thread changes rows in place and marks them. Askers never look there: they read chunks that do not change.
  * Publishing copies the chunks in which something has changed since the last time, puts them into a new list beside
@@ -32,7 +32,7 @@
 #include "freshet/journal.h"
 #include "kernels_vector.h"
 
-enum { EMBEDDING_DIMENSIONS_MAX = 256, SHOWN_ROWS = 64, EMBEDDING_CELL_MAX = 28 + 4 * EMBEDDING_DIMENSIONS_MAX };
+enum { EMBEDDING_DIMENSIONS_MAX = 256, SHOWN_ROWS = 256, EMBEDDING_CELL_MAX = 28 + 4 * EMBEDDING_DIMENSIONS_MAX };
 
 /* 20 bytes. `count` 0: nothing has been learned of the row; it is a row of zeros. */
 struct row_state {

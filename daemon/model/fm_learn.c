@@ -181,7 +181,7 @@ static void errors_squared(struct fm_event *event, double rating)
 {
     float error = event->score[0] - (float)rating;
 
-    event->error[0] = error > RATING_ERROR_MOST ? RATING_ERROR_MOST : error < -RATING_ERROR_MOST ? -RATING_ERROR_MOST : error;
+    event->error[0] = fminf(fmaxf(error, -RATING_ERROR_MOST), RATING_ERROR_MOST);
 }
 
 /* False if one of them is no number. */
@@ -240,14 +240,13 @@ static void items_step(struct model *model)
     }
 }
 
-/* One feature of the user's side. */
-static void feature_step(struct model *model, float *row, struct row_state *state, float x, float errors)
+/* One feature of the user's side. `square`: of the gradient's norm. */
+static void feature_step(struct model *model, float *row, struct row_state *state, float x, float errors, float square)
 {
     struct fm_event *event = &model->event;
     const struct vector_kernels *kernels = model->kernels;
     size_t d = model->options.dimensions;
     const float *gradient = event->gradient;
-    float square = kernels->norm(gradient, d);
 
     if (model->options.second_order) {
         memcpy(event->crossed, event->gradient, d * sizeof(float));
@@ -262,12 +261,16 @@ static void feature_step(struct model *model, float *row, struct row_state *stat
 static void side_step(struct model *model, uint32_t when)
 {
     struct fm_event *event = &model->event;
-    float errors = 0, norm = sqrtf(model->kernels->norm(event->gradient, model->options.dimensions));
+    size_t d = model->options.dimensions;
+    float errors = 0, square = model->kernels->norm(event->gradient, d);
 
     for (uint32_t k = 0; k < event->targets_len; k++)
         errors += event->error[k];
-    for (size_t k = 0; norm > NORM_MOST && k < model->options.dimensions; k++)
-        event->gradient[k] *= NORM_MOST / norm;
+    if (square > NORM_MOST * NORM_MOST) {
+        for (size_t k = 0; k < d; k++)
+            event->gradient[k] *= NORM_MOST / sqrtf(square);
+        square = NORM_MOST * NORM_MOST;
+    }
     for (uint32_t k = 0; k < event->terms.len; k++) {
         uint32_t item = event->terms.item[k];
         struct row_state *state = embedding_state(&model->history, item);
@@ -275,12 +278,12 @@ static void side_step(struct model *model, uint32_t when)
             state->scale = model->adagrad.g0;
         state->count += state->count < UINT32_MAX;
         state->last = when > state->last ? when : state->last;
-        feature_step(model, embedding_vector(&model->history, item), state, event->terms.x[k], errors);
+        feature_step(model, embedding_vector(&model->history, item), state, event->terms.x[k], errors, square);
         embedding_changed(&model->history, item);
     }
     for (uint32_t k = 0; k < event->features_len; k++) {
         struct row_state *state = embedding_state(&model->features.rows, event->feature[k]);
-        feature_step(model, embedding_vector(&model->features.rows, event->feature[k]), state, 1, errors);
+        feature_step(model, embedding_vector(&model->features.rows, event->feature[k]), state, 1, errors, square);
         if (model->options.loss != FM_SOFTMAX)
             adagrad_number(&model->adagrad, &state->bias, &state->bias_scale, errors);
         embedding_changed(&model->features.rows, event->feature[k]);

@@ -18,6 +18,8 @@
 
 #include "fm_parts.h"
 
+enum { SCORED_AT_ONCE = 16 }; /* rows; SHOWN_ROWS is a multiple of it */
+
 /* What a question is made into. */
 struct side {
     const struct shown *items, *history;
@@ -82,25 +84,37 @@ static bool side_init(const struct model *model, const struct query *query, stru
     return true;
 }
 
-void fm_retrieve(const struct model *model, const struct query *query, struct scores *scores)
+/* constant + b_j + <U, I_j> for `len` rows of a chunk from `at` on. Meanwhile the same rows of the `next` chunk are fetched: where
+ * that lies no processor can guess. */
+static void rows_score(const struct model *model, const struct side *side, const struct shown_chunk *chunk,
+                       const struct shown_chunk *next, uint32_t at, uint32_t len, double *restrict value)
 {
     size_t d = model->options.dimensions;
+    const char *ahead = (const char *)(next->vectors + at * d);
+    float dots[SCORED_AT_ONCE];
+
+    for (size_t byte = 0; byte < len * d * sizeof(float); byte += 64)
+        __builtin_prefetch(ahead + byte);
+    model->kernels->dots(chunk->vectors + at * d, NULL, len, d, side->user, dots);
+    for (uint32_t k = 0; k < len; k++) {
+        double score = (double)(side->constant + (chunk->biases[at + k] + dots[k]));
+        value[k] = score == -INFINITY ? -0.0 : score + 0.0;
+    }
+}
+
+void fm_retrieve(const struct model *model, const struct query *query, struct scores *scores)
+{
     struct side side;
-    float dots[SHOWN_ROWS];
     uint32_t items = 0;
 
     scores->dense = true;
     if (side_init(model, query, &side))
         items = side.items->rows < scores->items ? side.items->rows : scores->items;
-    for (uint32_t first = 0; first < items; first += SHOWN_ROWS) {
-        const struct shown_chunk *chunk = side.items->chunks[first / SHOWN_ROWS];
-        uint32_t len = items - first < SHOWN_ROWS ? items - first : SHOWN_ROWS;
-        double *restrict value = scores->value + first;
-        model->kernels->dots(chunk->vectors, NULL, len, d, side.user, dots);
-        for (uint32_t k = 0; k < len; k++) {
-            double score = (double)(side.constant + (chunk->biases[k] + dots[k]));
-            value[k] = score == -INFINITY ? -0.0 : score + 0.0;
-        }
+    for (uint32_t first = 0; first < items; first += SCORED_AT_ONCE) {
+        uint32_t c = first / SHOWN_ROWS, next = c + 1 < side.items->chunks_len ? c + 1 : c;
+        uint32_t len = items - first < SCORED_AT_ONCE ? items - first : SCORED_AT_ONCE;
+        rows_score(model, &side, side.items->chunks[c], side.items->chunks[next], first % SHOWN_ROWS, len,
+                   scores->value + first);
     }
     for (uint32_t item = items; item < scores->items; item++)
         scores->value[item] = -0.0;

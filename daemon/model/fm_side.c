@@ -89,8 +89,9 @@ void fm_terms_init(struct fm_terms *terms, const struct fm_options *options, con
         terms->x[age] = (float)weight;
         squares += weight * weight;
     }
+    float by = (float)(1 / sqrt(squares));
     for (uint32_t age = 0; age < terms->len; age++)
-        terms->x[age] = (float)(terms->x[age] / sqrt(squares));
+        terms->x[age] *= by;
 }
 
 float fm_terms_lean(struct fm_terms *terms, const struct history *history, float mean,

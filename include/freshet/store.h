@@ -46,6 +46,9 @@ struct store_ops {
     int (*get)(struct store *store, struct fr_bytes key, char **ret_value, size_t *ret_len, struct fr_err *err);
     /* Keys with this prefix, ascending. Key and value are borrowed until the next step. */
     struct store_iter *(*iterate)(struct store *store, struct fr_bytes prefix);
+    /* All tables will be read soon: has them fetched meanwhile. Returns when that is asked for, or soon after `stop` becomes true.
+     * NULL: nothing to fetch. Thread: any. */
+    void (*warm)(struct store *store, const _Atomic bool *stop);
     bool (*next)(struct store_iter *iter, struct fr_bytes *ret_key, struct fr_bytes *ret_value);
     int (*iter_close)(struct store_iter *iter, struct fr_err *err); /* says if it ended by an error */
     /* A named number about the store: "memtable_bytes", "sst_bytes", "write_stopped", "background_errors",

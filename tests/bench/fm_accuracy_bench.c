@@ -8,8 +8,14 @@
  *   fm_accuracy_bench leave-one-out FILE [KEY=VALUE ..]   FILE: sequences.txt of MovieLens 1M; may be compressed
  *       all but each user's last item, in one pass, users interleaved at random (order=burst: one after another); then the last
  *       is ranked among all items but the user's own. held=2: the last but one instead, and the last is not there: validation
+ *   fm_accuracy_bench ratings TRAIN [KEY=VALUE ..] [test=FILE]
+ *       TRAIN in order of time with the squared loss, then `fm_rmse` on FILE; without FILE on every tenth event of TRAIN, which
+ *       is not learned: validation. Lines as in u.data; the first may be a header
+ *   fm_accuracy_bench context TRAIN [KEY=VALUE ..] test=FILE
+ *       lines of libFM: label user:1 item:1 and eight of context, the user as one of them. What is labelled 1 in TRAIN is learned in
+ *       the order of lines, then `fm_auc`: how often a positive of FILE stands above a negative
  *
- * Keys: dimensions loss (0 softmax, 1 logistic) negatives history recency eta rho g0 deviation seed, see fm.h; order; held;
+ * Keys: dimensions loss (0 softmax, 1 logistic) negatives history recency eta rho g0 deviation second_order seed, see fm.h; order; held;
  * lag: events between publications. Equal scores count half.
  */
 #include <string.h>
@@ -18,13 +24,17 @@
 #include "bench.h"
 #include "freshet/fm.h"
 #include "freshet/model.h"
+#include "freshet/topk.h"
 #include "measure.h"
 
-enum { HELD_MOST = 200, TOP = 10, COLD = 5 };
+enum { HELD_MOST = 200, CONTEXT_MOST = 9, TOP = 10, COLD = 5 };
 
 struct row {
     uint32_t user, item;
-    uint64_t when;
+    uint64_t when, at; /* ms; line */
+    double weight;
+    uint64_t context[CONTEXT_MOST];
+    uint32_t context_len;
 };
 
 struct person {
@@ -38,7 +48,8 @@ struct person {
 
 struct run {
     struct fm_options options;
-    bool burst;
+    bool burst, ratings;
+    const char *path, *test;
     uint32_t held, lag;
     struct row *rows;
     size_t len, cap;
@@ -58,17 +69,23 @@ static void rows_read(struct run *run, const char *path, bool sequences)
     char command[1000], *line = NULL;
     size_t room = 0, len = strlen(path);
 
-    snprintf(command, sizeof(command), "%s '%s'", len > 3 && strcmp(path + len - 3, ".xz") == 0 ? "xz -dc" : "cat", path);
+    bool packed = len > 3 && strcmp(path + len - 3, ".xz") == 0;
+
+    snprintf(command, sizeof(command), "%s '%s'", packed ? "xz -dc" : "cat", path);
     FILE *file = popen(command, "r");
     while (file && getline(&line, &room, file) > 0) {
         char *at = line;
-        struct row row = {(uint32_t)strtoul(at, &at, 10), 0, 0};
+        struct row row = {.user = (uint32_t)strtoul(at, &at, 10), .weight = 1};
+        if (at == line)
+            continue; /* a header */
         do {
             row.item = (uint32_t)strtoul(at, &at, 10);
             if (!sequences) {
-                strtoul(at, &at, 10);
+                row.weight = strtod(at, &at);
+                row.weight = run->ratings ? row.weight : 1;
                 row.when = strtoul(at, &at, 10) * 1000;
             }
+            row.at = run->len;
             fr_reserve((void **)&run->rows, &run->cap, run->len + 1, sizeof(*run->rows));
             run->rows[run->len++] = row;
             run->users = row.user >= run->users ? row.user + 1 : run->users;
@@ -86,7 +103,7 @@ static int row_compare(const void *a, const void *b)
 
     if (left->when != right->when)
         return left->when < right->when ? -1 : 1;
-    return 0;
+    return left->at < right->at ? -1 : left->at > right->at;
 }
 
 static void run_begin(struct run *run)
@@ -127,21 +144,29 @@ static void learn(struct run *run, const struct row *row)
     struct touch touch = {.user = row->user,
                           .item = row->item,
                           .at = person->len,
-                          .fresh = true,
+                          .fresh = !person->had[row->item],
                           .when = (when_ms)row->when,
-                          .weight = 1,
+                          .weight = row->weight,
                           .draw = run->events++,
+                          .context = row->context,
+                          .context_len = row->context_len,
                           .history = history_of(person)};
 
     fm_ops.learn(run->model, &touch);
-    if (person->len == HELD_MOST) {
-        memmove(person->item, person->item + 1, (HELD_MOST - 1) * sizeof(*person->item));
-        memmove(person->stamp, person->stamp + 1, (HELD_MOST - 1) * sizeof(*person->stamp));
-        person->len--;
+    uint32_t at = 0; /* where a slot leaves: that of the item, or the oldest of a full history */
+    while (at < person->len && person->item[at] != row->item)
+        at++;
+    if (at == person->len && person->len == HELD_MOST)
+        at = 0;
+    if (at < person->len) {
+        size_t after = --person->len - at;
+        memmove(person->item + at, person->item + at + 1, after * sizeof(*person->item));
+        memmove(person->stamp + at, person->stamp + at + 1, after * sizeof(*person->stamp));
+        memmove(person->affinity + at, person->affinity + at + 1, after * sizeof(*person->affinity));
     }
     person->item[person->len] = row->item;
     person->stamp[person->len] = stamp_of((when_ms)row->when, 1);
-    person->affinity[person->len++] = 1;
+    person->affinity[person->len++] = row->weight;
     person->had[row->item] = 1;
     if (run->users_of_item[row->item]++ == 0)
         run->items_held++;
@@ -185,7 +210,7 @@ static void prequential(struct run *run)
 {
     double hits = 0, gain = 0, cold_hits = 0, cold = 0, recent_hits = 0;
 
-    qsort(run->rows, run->len, sizeof(*run->rows), row_compare); /* glibc's: stable, as the file has it */
+    qsort(run->rows, run->len, sizeof(*run->rows), row_compare);
     run_begin(run);
     for (size_t k = 0; k < run->len; k++) {
         if (k % run->lag == 0)
@@ -275,6 +300,107 @@ static void leave_one_out(struct run *run)
     run_end(run);
 }
 
+/* Learns what is not to be tested, and moves the tests to the end. */
+static void rate(struct run *run)
+{
+    size_t train = run->len, kept = 0;
+    double squares = 0, tests = 0, count = 0, mean = 0;
+
+    qsort(run->rows, run->len, sizeof(*run->rows), row_compare);
+    if (run->test)
+        rows_read(run, run->test, false);
+    run_begin(run);
+    for (size_t k = 0; k < train; k++) {
+        if (!run->test && run->rows[k].at % 10 == 0) {
+            run->rows[kept++] = run->rows[k];
+            continue;
+        }
+        mean += run->rows[k].weight;
+        count++;
+        learn(run, &run->rows[k]);
+    }
+    publish(run);
+    for (size_t k = run->test ? train : 0; k < (run->test ? run->len : kept); k++, tests++) {
+        const struct row *row = &run->rows[k];
+        struct query query = {.history = history_of(&run->people[row->user]), .items = run->items};
+        double value;
+        fm_ops.score(run->model, &query, &row->item, 1, &value);
+        value = value == 0 ? mean / count : value < 1 ? 1 : value > 5 ? 5 : value;
+        squares += (value - row->weight) * (value - row->weight);
+    }
+    print("fm_rmse", sqrt(squares / tests));
+    run_end(run);
+}
+
+static void libfm_read(struct run *run, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char *line = NULL;
+    size_t room = 0;
+
+    while (file && getline(&line, &room, file) > 0) {
+        char *at = line;
+        struct row row = {.weight = strtod(at, &at), .at = run->len};
+        for (uint32_t field = 0; *at == ' ' && row.context_len < CONTEXT_MOST; field++) {
+            uint32_t feature = (uint32_t)strtoul(at, &at, 10);
+            at += strspn(at, ":1");
+            if (field == 1)
+                row.item = feature;
+            else
+                row.context[row.context_len++] = feature + UINT64_C(1);
+        }
+        row.user = (uint32_t)row.context[0] - 1;
+        fr_reserve((void **)&run->rows, &run->cap, run->len + 1, sizeof(*run->rows));
+        run->rows[run->len++] = row;
+        run->users = row.user >= run->users ? row.user + 1 : run->users;
+        run->items = row.item >= run->items ? row.item + 1 : run->items;
+    }
+    free(line);
+    if (!file || fclose(file))
+        die("%s cannot be read", path);
+}
+
+static int ranked_compare(const void *a, const void *b)
+{
+    const struct fr_ranked *left = a, *right = b;
+
+    return left->score < right->score ? -1 : left->score > right->score;
+}
+
+/* Learns the positives, then ranks the labelled rows of the other file among each other. */
+static void in_context(struct run *run)
+{
+    double below = 0, pairs = 0, negatives = 0;
+
+    libfm_read(run, run->path);
+    size_t train = run->len;
+    libfm_read(run, run->test ? run->test : run->path);
+    run->options.features_admit = 1;
+    run_begin(run);
+    for (size_t k = 0; k < train; k++) {
+        if (run->rows[k].weight > 0)
+            learn(run, &run->rows[k]);
+    }
+    publish(run);
+    struct fr_ranked *ranked = fr_alloc((run->len - train) * sizeof(*ranked));
+    for (size_t k = train; k < run->len; k++) {
+        const struct row *row = &run->rows[k];
+        struct query query = {.history = history_of(&run->people[row->user]), .items = run->items,
+                              .context = row->context, .context_len = row->context_len};
+        fm_ops.score(run->model, &query, &row->item, 1, &ranked[k - train].score);
+        ranked[k - train].id = row->weight > 0;
+    }
+    qsort(ranked, run->len - train, sizeof(*ranked), ranked_compare);
+    for (size_t k = 0; k < run->len - train; k++) {
+        below += ranked[k].id ? negatives : 0;
+        negatives += !ranked[k].id;
+    }
+    pairs = negatives * ((double)(run->len - train) - negatives);
+    print("fm_auc", below / pairs);
+    free(ranked);
+    run_end(run);
+}
+
 static void set(struct run *run, const char *key, double value)
 {
     struct fm_options *o = &run->options;
@@ -298,7 +424,9 @@ static void set(struct run *run, const char *key, double value)
             *keys[k].real = value;
         return;
     }
-    if (strcmp(key, "seed") == 0)
+    if (strcmp(key, "second_order") == 0)
+        o->second_order = value != 0;
+    else if (strcmp(key, "seed") == 0)
         o->seed = (uint64_t)value;
     else if (strcmp(key, "loss") == 0)
         o->loss = (enum fm_loss)value;
@@ -319,12 +447,24 @@ int main(int argc, char **argv)
         *value++ = '\0';
         if (strcmp(argv[k], "order") == 0)
             run.burst = strcmp(value, "burst") == 0;
+        else if (strcmp(argv[k], "test") == 0)
+            run.test = value;
         else
             set(&run, argv[k], strtod(value, NULL));
     }
+    run.path = argv[2];
+    if (strcmp(argv[1], "context") == 0) {
+        in_context(&run);
+        return 0;
+    }
+    run.ratings = strcmp(argv[1], "ratings") == 0;
+    if (run.ratings)
+        run.options.loss = FM_SQUARED;
     rows_read(&run, argv[2], strcmp(argv[1], "leave-one-out") == 0);
     if (strcmp(argv[1], "prequential") == 0)
         prequential(&run);
+    else if (run.ratings)
+        rate(&run);
     else
         leave_one_out(&run);
     return 0;

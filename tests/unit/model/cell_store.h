@@ -27,7 +27,8 @@ struct cell_store {
     size_t puts;
 };
 
-static inline struct stored *cell_store_at(struct cell_store *store, enum journal_table table, uint32_t row, uint32_t column)
+static inline struct stored *cell_store_at(struct cell_store *store, enum journal_table table, uint32_t row,
+                                           uint32_t column)
 {
     assert_true(row < STORE_ROWS && column < STORE_COLUMNS && (column == 0 || row < 2));
     return column ? &store->rest[table][row][column] : &store->first[table][row];

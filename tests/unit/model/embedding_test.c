@@ -73,32 +73,32 @@ static void what_is_published_is_shown_and_nothing_else(void **state)
     assert_null(embedding_shown(embedding));
     embedding_publish(embedding);
     assert_int_equal(embedding_shown(embedding)->rows, 0);
-    embedding_extend(embedding, 200);
-    for (uint32_t row = 0; row < 200; row += 3)
+    embedding_extend(embedding, 600);
+    for (uint32_t row = 0; row < 600; row += 3)
         set(embedding, row, 1);
     assert_int_equal(embedding_shown(embedding)->rows, 0); /* not before it is published */
     embedding_publish(embedding);
-    for (uint32_t row = 0; row < 200; row++) {
+    for (uint32_t row = 0; row < 600; row++) {
         if (row % 3 == 0)
             assert_shown(embedding, row, 1);
         else
             assert_true(embedding_shown(embedding)->chunks[row / SHOWN_ROWS]->biases[row % SHOWN_ROWS] == -INFINITY);
     }
     set(embedding, 3, 2);
-    set(embedding, 199, 5);
+    set(embedding, 597, 5);
     assert_shown(embedding, 3, 1);
     const struct shown_chunk *still = embedding_shown(embedding)->chunks[1];
     embedding_publish(embedding);
     assert_shown(embedding, 3, 2);
     assert_shown(embedding, 6, 1);
-    assert_shown(embedding, 199, 5);
-    assert_ptr_equal(embedding_shown(embedding)->chunks[1], still); /* rows 64 to 127 are as they were */
+    assert_shown(embedding, 597, 5);
+    assert_ptr_equal(embedding_shown(embedding)->chunks[1], still); /* rows 256 to 511 are as they were */
     const struct shown *shown = embedding_shown(embedding);
     embedding_publish(embedding);
     assert_ptr_equal(embedding_shown(embedding), shown);
-    embedding_extend(embedding, 201);
+    embedding_extend(embedding, 601);
     embedding_publish(embedding);
-    assert_int_equal(embedding_shown(embedding)->rows, 201);
+    assert_int_equal(embedding_shown(embedding)->rows, 601);
 }
 
 static void what_a_reader_holds_stays_until_it_has_left(void **state)
@@ -160,12 +160,12 @@ static void readers_see_whole_moments_while_the_writer_writes(void **state)
     struct reading reading = {.world = world};
     pthread_t readers[2];
 
-    embedding_extend(&world->embedding, 300);
+    embedding_extend(&world->embedding, 600);
     embedding_publish(&world->embedding);
     for (int k = 0; k < 2; k++)
         assert_int_equal(pthread_create(&readers[k], NULL, keep_looking, &reading), 0);
     for (uint32_t moment = 1; moment < 100 || atomic_load(&reading.looked) < 200; moment++) {
-        for (uint32_t row = 0; row < 300; row++)
+        for (uint32_t row = 0; row < 600; row++)
             set(&world->embedding, row, (float)moment);
         embedding_publish(&world->embedding);
         fr_epoch_reclaim(world->epoch);

@@ -198,7 +198,8 @@ static double leaning_of(const struct before *before, const struct history *hist
 }
 
 /* `before` is as of before the last event; everything that event touched has stepped as it must. */
-static void assert_event_stepped(const struct driver *driver, const struct before *before, double rating, double leaning)
+static void assert_event_stepped(const struct driver *driver, const struct before *before, double rating,
+                                 double leaning)
 {
     const struct model *model = driver->model;
     const struct fm_event *event = &model->event;
@@ -260,12 +261,14 @@ static void steps_are_those_of_the_loss(enum fm_loss loss, bool second_order)
             user++;
         const struct history history = person_view(&people[user]);
         double rating = driver->people[user].affinity[driver->people[user].len - 1];
-        if (!targets_differ(event) || person_has(&people[user], event->target[0]) || !before.item_states[event->target[0]].count)
+        if (!targets_differ(event) || person_has(&people[user], event->target[0]) ||
+            !before.item_states[event->target[0]].count)
             continue;
         if (loss == FM_SQUARED && fabs((double)event->error[0]) >= 2)
             continue; /* cut, and no slope any more */
         checked++;
-        assert_event_stepped(driver, &before, rating, loss == FM_SQUARED ? leaning_of(&before, &history, event->target[0]) : 0);
+        assert_event_stepped(driver, &before, rating,
+                             loss == FM_SQUARED ? leaning_of(&before, &history, event->target[0]) : 0);
     }
     assert_true(checked > 15);
     assert_int_equal(atomic_load(&driver->model->guarded), 0);

@@ -60,7 +60,7 @@ static void foreign_keys_are_refused(void **state)
     assert_false(segment_key_read((struct fr_bytes){"s\4\0\0\1\0\2\0\0\0\0", 11}, &key));
     assert_false(segment_key_read((struct fr_bytes){"t\4\0\0\1\0\0\0\0\0\0", 11}, &key));
     assert_false(segment_key_read((struct fr_bytes){"s\0\0\0\1\0\0\0\0\0\0", 11}, &key));
-    assert_false(segment_key_read((struct fr_bytes){"s\x0c\0\0\1\0\0\0\0\0\0", 11}, &key));
+    assert_false(segment_key_read((struct fr_bytes){(const char[11]){'s', TABLES, 0, 0, 1}, 11}, &key));
     assert_false(segment_key_read((struct fr_bytes){"s\4\xff\0\1\0\0\0\0\0\0", 11}, &key)); /* past the last row */
 }
 
