@@ -9,6 +9,7 @@ static const struct model_ops *const models[] = {
     &sar_ops,
     &popular_ops,
     &fm_ops,
+    &ease_ops,
 };
 enum { MODELS = sizeof(models) / sizeof(*models) };
 
