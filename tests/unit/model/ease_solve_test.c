@@ -191,6 +191,8 @@ static void what_is_not_finite_is_refused(void **state)
             assert_int_equal(status, FR_INVALID);
         assert_true(k == 2 || status == FR_INVALID);
     }
+    float tiny[4] = {1e-39F, 0, 0, 1e-39F}; /* its inverse is beyond float */
+    assert_int_equal(ease_solve(tiny, 2, NULL, NULL), FR_INVALID);
 }
 
 static void it_stops_when_told_to(void **state)
