@@ -143,16 +143,14 @@ static void mirror(float *matrix, size_t n)
                     matrix[j * n + i] = matrix[i * n + j];
 }
 
-/* All of P to B. False: something is not finite. */
+/* All of P to B. False: something is not finite; an infinite or vanished P[j][j] shows on the diagonal. */
 static bool weights(float *matrix, size_t n, float *diagonal)
 {
     bool finite = true;
 
-    for (size_t j = 0; j < n; j++) { /* of P now */
+    for (size_t j = 0; j < n; j++)
         diagonal[j] = matrix[j * n + j];
-        finite &= isfinite(diagonal[j]) && diagonal[j] > 0;
-    }
-    for (size_t i = 0; i < n && finite; i++) {
+    for (size_t i = 0; i < n; i++) {
         float *row = matrix + i * n;
         for (size_t j = 0; j < n; j++) {
             row[j] = -row[j] / diagonal[j];
