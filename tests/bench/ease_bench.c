@@ -133,7 +133,8 @@ static void bench_solve(uint32_t n, unsigned rounds, uint64_t *random)
         double begin = cpu_seconds();
         if (ease_build_solve(build, NULL, &err))
             die("%s", err.text);
-        bench_round(&solve, cpu_seconds() - begin, lapack_inverse(n));
+        double spent = cpu_seconds() - begin;
+        bench_round(&solve, spent, lapack_inverse(n));
         ease_build_offer(build);
         ease_ops.publish(driver->model);
         fr_epoch_reclaim(driver->epoch);
