@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "freshet/codec.h"
+#include "freshet/ease.h"
 #include "freshet/engine.h"
 #include "freshet/feed.h"
 #include "freshet/log.h"
@@ -78,6 +79,7 @@ struct config {
     char *models[ENGINE_MODELS_MAX]; /* after config_finish: those that run, sar first */
     size_t models_len;
     struct engine_model beside[ENGINE_MODELS_MAX]; /* the same but sar, for the engine */
+    struct ease_options ease_options;
 
     char *kafka_key[CONFIG_KAFKA_MAX], *kafka_value[CONFIG_KAFKA_MAX], *kafka_origin[CONFIG_KAFKA_MAX];
     size_t kafka_len;

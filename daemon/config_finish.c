@@ -309,8 +309,17 @@ static void write_shape(struct config *cfg)
 /* What each model that runs beside SAR is opened with. */
 static void set_models(struct config *cfg)
 {
-    for (size_t i = 1; i < cfg->models_len; i++)
-        cfg->beside[i - 1] = (struct engine_model){.name = cfg->models[i]};
+    cfg->ease_options = (struct ease_options){
+        .lambda = cfg->ease.lambda,
+        .recency = cfg->ease.recency,
+        .items_max = (uint32_t)cfg->ease.items_max,
+        .refresh_percent = (uint32_t)cfg->ease.refresh_percent,
+        .refresh_interval = cfg->ease.refresh_interval_ms,
+    };
+    for (size_t i = 1; i < cfg->models_len; i++) {
+        bool ease = strcmp(cfg->models[i], "ease") == 0;
+        cfg->beside[i - 1] = (struct engine_model){.name = cfg->models[i], .options = ease ? &cfg->ease_options : NULL};
+    }
 }
 
 void config_finish(struct config *cfg, const struct config_host *host)

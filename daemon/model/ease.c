@@ -116,6 +116,11 @@ void ease_sweep(struct model *model)
     solution_free(atomic_exchange(&model->spent, NULL));
 }
 
+const struct ease_options *ease_options_of(const struct model *model)
+{
+    return &model->options;
+}
+
 uint64_t ease_changes(const struct model *model)
 {
     return atomic_load_explicit(&model->changes, memory_order_relaxed);

@@ -25,7 +25,7 @@
 struct ease_options {
     double lambda;             /* > 0; holds back what few users say */
     double recency;            /* (0, 1]; x of the next older item of a history; 1 = all alike. Query time */
-    uint32_t items_max;        /* n; 0 = off. Held: 4 n^2 bytes, twice that while solving; solving: n^3 multiplications */
+    uint32_t items_max;        /* > 0, n. Held: 4 n^2 bytes, twice that while solving; solving: n^3 multiplications */
     uint32_t refresh_percent;  /* solve again when so much of what it stands for has changed */
     span_ms refresh_interval;  /* or, when anything has, after so long */
 };
@@ -52,6 +52,8 @@ void ease_build_offer(struct ease_build *build);
 /* Frees what askers have left, which nobody should wait for who has events to apply. */
 void ease_sweep(struct model *model);
 
+/* As it was opened with. */
+const struct ease_options *ease_options_of(const struct model *model);
 /* Items that came into a history or left one since the start: of these G is made. Thread: any. */
 uint64_t ease_changes(const struct model *model);
 /* What askers see. solutions 0: nothing yet. Thread: any. */

@@ -8,6 +8,7 @@ import csv
 import itertools
 import json
 import math
+import time
 import unittest
 
 import testbed
@@ -286,6 +287,34 @@ class Benchmark(Parity):
         figures = self.figures({user: [item for item, _ in mine] for user, mine in lists.items()}, relevant)
         print("     " + json.dumps(figures))
         self.assertEqual({name: f"{value:.6f}" for name, value in figures.items()}, self.FIGURES)
+
+    def test_ease(self):
+        """the benchmark split, EASE: above every row of the reference's table, solved beside the events, and again after a restart"""
+        train, test = self.read("train.tsv.xz"), self.read("test.tsv.xz")
+        publish("ease", [(r["user"], r["item"], float(r["rating"]), int(float(r["timestamp"]))) for r in train])
+        daemon = self.begin("ease", recommend__models="ease", recommend__default_model="ease", ease__lambda=400, ease__recency=1, ease__refresh_percent=0)
+        relevant = {}
+        for row in test:
+            relevant.setdefault(row["user"], set()).add(row["item"])
+        before = {}
+        for start in range(2):
+            self.await_refresh(daemon)
+            self.assertEqual(daemon.metrics().value("freshet_refresh_items", model="ease"), len({row["item"] for row in train}))
+            lists = {user: daemon.recommend(user, k=self.K) for user in relevant}
+            figures = self.figures({user: [item for item, _ in mine] for user, mine in lists.items()}, relevant)
+            print("     " + json.dumps(figures))
+            self.assertEqual({name: f"{value:.3f}" for name, value in figures.items()},
+                             {"MAP": "0.151", "nDCG@10": "0.485", "Precision@10": "0.422", "Recall@10": "0.230"})
+            if start:
+                self.assertEqual(lists, before)  # the same histories, the same bits
+            before = lists
+            daemon.restart()
+
+    def await_refresh(self, daemon):
+        """Until all that is applied by now is in what askers see."""
+        began = time.monotonic()
+        shown = lambda: daemon.metrics().value("freshet_refresh_age_seconds", model="ease")  # noqa: E731
+        testbed.until(lambda: 0 < shown() < time.monotonic() - began, "EASE was solved from what is applied")
 
     def figures(self, lists, relevant):
         """Definitions: golden/benchmark-ml100k/README.md. Every user here has a list and relevant items."""
