@@ -2,32 +2,32 @@
  * ease_bench.c -- what a solution costs to make and to ask, and what recency is worth.
  *
  *     ease_bench [solve [ROUNDS]]     default 3 rounds; n = 1000, 2000, 4000, 8000 items, 20,000 users with 50 events each
+ *     ease_bench beside [ROUNDS]      default 5; a whole engine takes events and answers while EASE is off, on, or solved without a pause
  *     ease_bench recency              MovieLens-100K's train rows: validation at random, and the last fifth of each user's
  *
  *   ease_count_N       ns per pair of a history counted, CPU
  *   ease_solve_N       s to solve, CPU of one thread; baseline: LAPACK's own inverse (potrf, potri) of the same matrix in one go
  *   ease_ask_N_H       us for a question with H items of history; baseline: reading its rows of B once
+ *
+ *   ease_on_*          4,000 of 100,000 items, refreshes when they are due; ease_always_*: one after the other. Baseline: EASE off
+ *     ingest           events/s; two threads of the benchmark ask and feed beside the engine's
+ *     p50, p99         us of a question to SAR meanwhile
  */
 #include <cblas.h>
 #include <f77blas.h>
-#include <time.h>
 
-#include "bench.h"
 #include "ease_driver.h"
-#include "measure.h"
+#include "engine_world.h"
 #include "ml100k_split.h"
 
 static double cpu_seconds(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (double)fr_thread_ns() / 1e9;
 }
 
 /* ---- solve ---- */
 
-enum { USERS = 20000, EVENTS = 50, ASKED = 200 };
+enum { USERS = 20000, EVENTS = 50, ASKED = 200, STREAM = 1000000 };
 
 static struct driver *crowd(uint32_t items, uint64_t *random)
 {
@@ -154,6 +154,113 @@ static void bench_solve(uint32_t n, unsigned rounds, uint64_t *random)
     driver_free(driver);
 }
 
+/* ---- beside ---- */
+
+enum beside { OFF, ON, ALWAYS, BESIDES };
+
+struct beside_figures {
+    double ingest, p50, p99, refreshes, seconds;
+};
+
+struct refreshing {
+    struct world *world;
+    _Atomic bool stop;
+};
+
+static void refresh_on(void *arg)
+{
+    struct refreshing *refreshing = arg;
+
+    while (!atomic_load(&refreshing->stop))
+        engine_refresh(refreshing->world->engine, 60000);
+}
+
+static void ask_meanwhile(struct world *world, uint64_t *random, const _Atomic uint64_t *applied, uint64_t until,
+                          struct samples *samples)
+{
+    struct reader *reader = reader_new(world->engine);
+    struct recommendation_list list;
+
+    while (atomic_load(applied) < until) {
+        struct ask ask = {.user = fr_bytes_of(world->stream->user_id[bench_random(random) % world->stream->users]), .k = 10};
+        uint64_t begin = fr_mono_ns();
+        reader_begin(reader);
+        reader_recommend(reader, &ask, &list);
+        reader_end(reader);
+        samples_add(samples, (double)(fr_mono_ns() - begin) / 1e3);
+        usleep(500);
+    }
+    reader_free(reader);
+}
+
+/* A quarter of the stream first, then the rest while questions are asked. */
+static struct beside_figures beside_round(const struct stream *stream, enum beside how, uint64_t *random)
+{
+    static const struct ease_options ease = {
+        .lambda = 300, .recency = 0.8, .items_max = 4000, .refresh_percent = 5, .refresh_interval = 600000};
+    struct engine_options options = product_options();
+    struct fr_series *good = fr_series(FR_M_REFRESHES, "ease", "good", "");
+    struct samples samples = {0};
+    struct world world;
+    double before = fr_series_value(good);
+
+    options.models = &(struct engine_model){"ease", &ease};
+    options.models_len = how != OFF;
+    world_begin(&world, stream, &options);
+    world.end = stream->len / 4;
+    feed(&world);
+    struct refreshing refreshing = {.world = &world};
+    struct fr_thread *refresher = how == ALWAYS ? fr_thread_start("always", refresh_on, &refreshing) : NULL;
+    world.begin = world.end;
+    world.end = stream->len;
+    uint64_t begin = fr_mono_ns();
+    struct fr_thread *feeder = fr_thread_start_nice("feeder", FR_NICE_INGEST, feed, &world);
+    ask_meanwhile(&world, random, &world.engine->events, world.end, &samples);
+    fr_thread_join(feeder);
+    double seconds = (double)(world.done_ns - begin) / 1e9;
+    atomic_store(&refreshing.stop, true);
+    fr_thread_join(refresher);
+    struct beside_figures figures = {(world.end - world.begin) / seconds, samples_at(&samples, .5), samples_at(&samples, .99),
+                                     fr_series_value(good) - before,
+                                     fr_series_value(fr_series(FR_M_REFRESH_SECONDS, "ease", "", ""))};
+    samples_release(&samples);
+    world_stop(&world);
+    folder_remove(world.folder);
+    return figures;
+}
+
+static void bench_beside(unsigned rounds, uint64_t *random)
+{
+    static const char *const names[BESIDES] = {[ON] = "on", [ALWAYS] = "always"};
+    struct bench_rounds ingest[BESIDES] = {{.len = 0}}, p50[BESIDES] = {{.len = 0}}, p99[BESIDES] = {{.len = 0}};
+    struct stream stream;
+    char name[64];
+
+    stream_init(&stream, STREAM, USERS, random);
+    for (unsigned round = 0; round < rounds; round++) {
+        struct beside_figures off = {.ingest = 0};
+        for (enum beside how = OFF; how < BESIDES; how++) {
+            struct beside_figures found = beside_round(&stream, how, random);
+            if (how == OFF)
+                off = found;
+            bench_round(&ingest[how], found.ingest, off.ingest);
+            bench_round(&p50[how], found.p50, off.p50);
+            bench_round(&p99[how], found.p99, off.p99);
+            printf("# %s: %.0f events/s, p50 %.0f us, p99 %.0f us, %.0f refreshes, the last in %.2f s\n", how ? names[how] : "off",
+                   found.ingest, found.p50, found.p99, found.refreshes, found.seconds);
+        }
+    }
+    for (enum beside how = ON; how < BESIDES; how++) {
+        snprintf(name, sizeof(name), "ease_%s_ingest", names[how]);
+        bench_print(name, "events/s", &ingest[how], false);
+        snprintf(name, sizeof(name), "ease_%s_p50", names[how]);
+        bench_print(name, "us", &p50[how], true);
+        snprintf(name, sizeof(name), "ease_%s_p99", names[how]);
+        bench_print(name, "us", &p99[how], true);
+    }
+    stream_release(&stream);
+}
+
 /* ---- recency ---- */
 
 static int by_user_and_time(const void *left, const void *right)
@@ -222,18 +329,23 @@ static void bench_recency(bool by_time, uint64_t *random)
 int main(int argc, char **argv)
 {
     static const uint32_t sizes[] = {1000, 2000, 4000, 8000};
-    unsigned long rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 3;
+    const char *what = argc > 1 ? argv[1] : "solve";
+    bool beside = strcmp(what, "beside") == 0, recency = strcmp(what, "recency") == 0;
+    unsigned long rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : beside ? 5 : 3;
     uint64_t random = 1;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc == 2 && strcmp(argv[1], "recency") == 0) {
+    fr_log_setup(FR_WARN, FR_LOG_TEXT);
+    if ((!beside && !recency && strcmp(what, "solve") != 0) || rounds == 0 || rounds > BENCH_ROUNDS_MAX)
+        die("usage: ease_bench [solve [ROUNDS] | beside [ROUNDS] | recency]");
+    if (recency) {
         bench_recency(false, &random);
         bench_recency(true, &random);
-        return 0;
+    } else if (beside) {
+        bench_beside((unsigned)rounds, &random);
+    } else {
+        for (size_t k = 0; k < sizeof(sizes) / sizeof(*sizes); k++)
+            bench_solve(sizes[k], (unsigned)rounds, &random);
     }
-    if ((argc > 1 && strcmp(argv[1], "solve") != 0) || rounds == 0 || rounds > BENCH_ROUNDS_MAX)
-        die("usage: ease_bench [solve [ROUNDS] | recency]");
-    for (size_t k = 0; k < sizeof(sizes) / sizeof(*sizes); k++)
-        bench_solve(sizes[k], (unsigned)rounds, &random);
     return 0;
 }
