@@ -11,6 +11,7 @@
  *
  *   ease_on_*          4,000 of 100,000 items, refreshes when they are due; ease_always_*: one after the other. Baseline: EASE off
  *     ingest           events/s; two threads of the benchmark ask and feed beside the engine's
+ *     cpu              us per event of the engine's thread, which a busy machine does not lengthen
  *     p50, p99         us of a question to SAR meanwhile
  */
 #include <cblas.h>
@@ -159,7 +160,7 @@ static void bench_solve(uint32_t n, unsigned rounds, uint64_t *random)
 enum beside { OFF, ON, ALWAYS, BESIDES };
 
 struct beside_figures {
-    double ingest, p50, p99, refreshes, seconds;
+    double ingest, cpu, p50, p99, refreshes, seconds;
 };
 
 struct refreshing {
@@ -214,13 +215,15 @@ static struct beside_figures beside_round(const struct stream *stream, enum besi
     world.begin = world.end;
     world.end = stream->len;
     uint64_t begin = fr_mono_ns();
+    double cpu = cpu_of_threads(getpid(), "engine");
     struct fr_thread *feeder = fr_thread_start_nice("feeder", FR_NICE_INGEST, feed, &world);
     ask_meanwhile(&world, random, &world.engine->events, world.end, &samples);
     fr_thread_join(feeder);
-    double seconds = (double)(world.done_ns - begin) / 1e9;
+    double seconds = (double)(world.done_ns - begin) / 1e9, events = world.end - world.begin;
+    cpu = cpu_of_threads(getpid(), "engine") - cpu;
     atomic_store(&refreshing.stop, true);
     fr_thread_join(refresher);
-    struct beside_figures figures = {(world.end - world.begin) / seconds, samples_at(&samples, .5), samples_at(&samples, .99),
+    struct beside_figures figures = {events / seconds, cpu / events * 1e6, samples_at(&samples, .5), samples_at(&samples, .99),
                                      fr_series_value(good) - before,
                                      fr_series_value(fr_series(FR_M_REFRESH_SECONDS, "ease", "", ""))};
     samples_release(&samples);
@@ -232,7 +235,7 @@ static struct beside_figures beside_round(const struct stream *stream, enum besi
 static void bench_beside(unsigned rounds, uint64_t *random)
 {
     static const char *const names[BESIDES] = {[ON] = "on", [ALWAYS] = "always"};
-    struct bench_rounds ingest[BESIDES] = {{.len = 0}}, p50[BESIDES] = {{.len = 0}}, p99[BESIDES] = {{.len = 0}};
+    struct bench_rounds ingest[BESIDES] = {{.len = 0}}, cpu[BESIDES] = {{.len = 0}}, p50[BESIDES] = {{.len = 0}}, p99[BESIDES] = {{.len = 0}};
     struct stream stream;
     char name[64];
 
@@ -244,15 +247,18 @@ static void bench_beside(unsigned rounds, uint64_t *random)
             if (how == OFF)
                 off = found;
             bench_round(&ingest[how], found.ingest, off.ingest);
+            bench_round(&cpu[how], found.cpu, off.cpu);
             bench_round(&p50[how], found.p50, off.p50);
             bench_round(&p99[how], found.p99, off.p99);
-            printf("# %s: %.0f events/s, p50 %.0f us, p99 %.0f us, %.0f refreshes, the last in %.2f s\n", how ? names[how] : "off",
-                   found.ingest, found.p50, found.p99, found.refreshes, found.seconds);
+            printf("# %s: %.0f events/s, %.2f us of CPU each, p50 %.0f us, p99 %.0f us, %.0f refreshes, the last in %.2f s\n",
+                   how ? names[how] : "off", found.ingest, found.cpu, found.p50, found.p99, found.refreshes, found.seconds);
         }
     }
     for (enum beside how = ON; how < BESIDES; how++) {
         snprintf(name, sizeof(name), "ease_%s_ingest", names[how]);
         bench_print(name, "events/s", &ingest[how], false);
+        snprintf(name, sizeof(name), "ease_%s_cpu", names[how]);
+        bench_print(name, "us", &cpu[how], true);
         snprintf(name, sizeof(name), "ease_%s_p50", names[how]);
         bench_print(name, "us", &p50[how], true);
         snprintf(name, sizeof(name), "ease_%s_p99", names[how]);
