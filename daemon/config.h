@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "freshet/codec.h"
+#include "freshet/ease.h"
 #include "freshet/engine.h"
 #include "freshet/feed.h"
 #include "freshet/fm.h"
@@ -82,6 +83,7 @@ struct config {
     struct engine_model beside[ENGINE_MODELS_MAX]; /* the same but sar, for the engine */
     struct trending_options trending_options;      /* which these point to */
     struct fm_options fm_options;
+    struct ease_options ease_options;
 
     char *kafka_key[CONFIG_KAFKA_MAX], *kafka_value[CONFIG_KAFKA_MAX], *kafka_origin[CONFIG_KAFKA_MAX];
     size_t kafka_len;

@@ -315,7 +315,7 @@ static void set_models(struct config *cfg)
     const struct {
         const char *name;
         const void *options;
-    } known[] = {{"trending", &cfg->trending_options}, {"fm", &cfg->fm_options}};
+    } known[] = {{"trending", &cfg->trending_options}, {"fm", &cfg->fm_options}, {"ease", &cfg->ease_options}};
 
     cfg->trending_options.half_life = llround(cfg->trending.half_life_days * 86400000);
     cfg->fm_options = (struct fm_options){
@@ -333,6 +333,13 @@ static void set_models(struct config *cfg)
         .features_max = (uint32_t)cfg->fm.features_max,
         .features_admit = (uint32_t)cfg->fm.features_admit,
         .features_ttl = cfg->fm.features_ttl_ms,
+    };
+    cfg->ease_options = (struct ease_options){
+        .lambda = cfg->ease.lambda,
+        .recency = cfg->ease.recency,
+        .items_max = (uint32_t)cfg->ease.items_max,
+        .refresh_percent = (uint32_t)cfg->ease.refresh_percent,
+        .refresh_interval = cfg->ease.refresh_interval_ms,
     };
     for (size_t i = 1; i < cfg->models_len; i++) {
         cfg->beside[i - 1] = (struct engine_model){.name = cfg->models[i]};

@@ -22,7 +22,7 @@ static const struct part {
     uint32_t quota;     /* candidates it brings */
     bool logarithm;     /* its scores are sums of counts */
 } parts[] = {{"sar", .65, 200, true}, {"fm", .35, 300, false}, {"popular", .05, 50, true}, {"trending", .05, 50, true}},
-  another = {NULL, .05, 200, false};
+  another = {NULL, .05, 300, false};
 
 struct blend {
     struct engine *engine;

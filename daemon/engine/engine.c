@@ -96,6 +96,7 @@ static void run(void *arg)
         }
         models_publish_due(engine, fr_queue_len(engine->given) == 0);
         memory_look(engine);
+        refresh_show(engine->refresh);
         publish_freeze(engine);
         fr_epoch_reclaim(engine->epoch);
         fr_pulse_beat(pulse);
@@ -192,6 +193,7 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
         return status;
     }
     models_publish(engine);
+    engine->refresh = refresh_new(engine);
     *ret_engine = engine;
     return FR_OK;
 }
@@ -234,6 +236,7 @@ int engine_start(struct engine *engine, struct fr_err *err)
                                                          });
     fr_metric_collector(publish_figures, engine);
     engine->thread = fr_thread_start_nice("engine", FR_NICE_INGEST, run, engine);
+    refresh_start(engine->refresh);
     return FR_OK;
 }
 
@@ -243,6 +246,7 @@ bool engine_stop(struct engine *engine, struct fr_err *err)
 
     if (!engine->thread)
         return true;
+    refresh_stop(engine->refresh);
     engine_checkpoint_ask(engine); /* whatever was given so far goes into a last freeze */
     atomic_store_explicit(&engine->stop, true, memory_order_release);
     engine_nudge(engine);
@@ -288,6 +292,7 @@ void engine_free(struct engine *engine)
     if (!engine)
         return;
     evaluator_free(engine->evaluator);
+    refresh_free(engine->refresh);
     outbox_release(engine);
     fr_epoch_reclaim(engine->epoch); /* no reader is left: all of it, while the slabs it came from are still there */
     models_close(engine);

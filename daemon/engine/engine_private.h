@@ -7,6 +7,7 @@
  *     gaps.c      what Kafka had deleted before it was read
  *     recover.c   the state from the store at the start
  *     models.c blend.c    which models run, and when they show what they have learned
+ *     refresh.c   the thread that solves EASE
  *     query.c similar.c popular.c facts.c     questions, on readers
  *     extremes.c  smallest and largest affinity, for normalize   evaluate.c quality.c adwin.c  prequential quality
  */
@@ -16,6 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "freshet/ease.h"
 #include "freshet/engine.h"
 #include "freshet/journal.h"
 #include "freshet/life.h"
@@ -101,6 +103,7 @@ struct engine {
     struct blend *blend;             /* NULL: off */
     struct learner blended;          /* whom questions for the blend are for; no model of its own */
     const struct learner *answering; /* the default model */
+    struct refresh *refresh;
     struct checkpoint *checkpoint;
     struct fr_thread *thread;
     struct fr_queue *given, *spare; /* batches to apply; batches to fill */
@@ -223,6 +226,20 @@ bool memory_full(const struct engine *engine); /* any: must batches carry whole 
 
 /* recover.c */
 int recover(struct engine *engine, struct fr_err *err);
+
+/* refresh.c */
+struct refresh_facts {
+    bool ever;              /* there was one since the start */
+    span_ms since, took;    /* since the last one ended; its time */
+    uint64_t changed, slots; /* slots of histories that came or left since it began; that there were then */
+};
+bool refresh_due(const struct ease_options *options, const struct refresh_facts *facts);
+struct refresh *refresh_new(struct engine *engine); /* once the models are open; its series are there even if EASE does not run */
+void refresh_start(struct refresh *refresh);        /* once the state is loaded */
+void refresh_stop(struct refresh *refresh);         /* within a block of the solver, a fraction of a second */
+void refresh_free(struct refresh *refresh);
+void refresh_show(struct refresh *refresh);         /* engine: between batches; what is new, askers see from here on */
+void refresh_figures(struct refresh *refresh);      /* metrics collector */
 
 /* extremes.c */
 struct extremes *extremes_new(const struct histories *histories, span_ms half_life);

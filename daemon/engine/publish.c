@@ -495,6 +495,7 @@ void publish_figures(void *context)
     uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
 
     state_figures(engine);
+    refresh_figures(engine->refresh);
     fr_gauge(FR_SERIES(FR_M_UNCOMMITTED), since ? (double)(fr_wall_ms() - since) / 1000 : 0);
     for (uint32_t i = 0; i < len; i++) {
         struct partition *partition = engine->partitions[i];

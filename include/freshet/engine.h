@@ -190,6 +190,10 @@ bool engine_checkpoint_done(struct engine *engine, uint64_t ticket, struct engin
  * stopping, or if `stop` becomes true before it has begun. Thread: one that may wait, between engine_start and engine_stop. */
 int engine_snapshot(struct engine *engine, const char *path, const _Atomic bool *stop, struct fr_err *err);
 
+/* Solves anew, from at least what is applied by now, what is solved in the background (EASE), and waits until askers see it. False
+ * if that takes longer, fails, or the engine stops. Thread: one that may wait, between engine_start and engine_stop. */
+bool engine_refresh(struct engine *engine, int timeout_ms);
+
 /* ---- questions -------------------------------------------------------------------------------------------- */
 
 struct reader;
