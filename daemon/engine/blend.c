@@ -11,18 +11,16 @@
 
 #define ETA .05
 #define WEIGHT_MOST 20.
-#define LOG_FLOOR 1e-3 /* of the largest: log of nothing is no number, and evidence a thousandth of the best is next to none */
 enum { VERSION = 1, CANDIDATE = 4 };
 _Static_assert(!(CANDIDATE & (SCORES_EXCLUDED | SCORES_INCLUDED)), "a mark of its own");
 
 /* How a model takes part. */
 static const struct part {
     const char *name;
-    double weight;      /* to begin with */
-    uint32_t quota;     /* candidates it brings */
-    bool logarithm;     /* its scores are sums of counts */
-} parts[] = {{"sar", .65, 200, true}, {"fm", .35, 300, false}, {"popular", .05, 50, true}, {"trending", .05, 50, true}},
-  another = {NULL, .05, 300, false};
+    double weight;  /* to begin with */
+    uint32_t quota; /* candidates it brings */
+} parts[] = {{"sar", .65, 200}, {"fm", .35, 300}, {"popular", .05, 50}, {"trending", .05, 50}},
+  another = {NULL, .05, 300};
 
 struct blend {
     struct engine *engine;
@@ -78,6 +76,7 @@ static void nominate(struct reader *reader, const struct choice *choice, size_t 
 
     fr_topk_init(&top, room, quota, item_before, reader);
     reader_offer(reader, &reader->heard[m], choice, &top);
+    fr_topk_finish(&top); /* in an order that hangs on nothing but the scores: sums over candidates are then the same to the last bit */
     for (size_t i = 0; i < top.len; i++) {
         if (reader->scores.mark[room[i].id] & CANDIDATE)
             continue;
@@ -97,24 +96,25 @@ static size_t all_quotas(const struct blend *blend, const struct choice *choice)
 
 /* ---- scores ---- */
 
-/* What model `m` says of each candidate, made comparable: where it says nothing, what it says of the least. */
+/*
+ * What model `m` says of each candidate, made comparable: where it says nothing, 0 for sums of evidence, and for a dense answer what it
+ * says of the least. The scores as they are:
+ * their logarithms, which algorithms.md proposes for SAR, were worse on MovieLens 100K (hit rate .203 to .207 with floors from .001 to .05 of
+ * the largest, against .208).
+ */
 static void column(const struct reader *reader, size_t m, struct ballot *ballot, double *z)
 {
     const struct scores *scores = &reader->heard[m];
-    bool logarithm = reader->engine->blend->of[m].part->logarithm;
-    double most = 0, least = INFINITY, mean = 0, variance = 0;
+    double least = INFINITY, mean = 0, variance = 0;
 
     for (size_t i = 0; i < ballot->len; i++) {
         double value = scores->value[ballot->items[i]];
         z[i] = scores_untouched(value) ? NAN : value;
-        most = z[i] > most ? z[i] : most;
         least = z[i] < least ? z[i] : least;
     }
     for (size_t i = 0; i < ballot->len; i++) {
-        if (logarithm)
-            z[i] = most > 0 ? log(LOG_FLOOR * most + (z[i] > 0 ? z[i] : 0)) : 0;
-        else
-            z[i] = isnan(z[i]) ? (isinf(least) ? 0 : least) : z[i];
+        if (isnan(z[i]))
+            z[i] = scores->dense && !isinf(least) ? least : 0;
         mean += z[i];
     }
     mean /= (double)ballot->len;
@@ -171,6 +171,7 @@ size_t blend_pick(struct reader *reader, const struct query *query, const struct
     fr_topk_init(&top, room, k, item_before, reader);
     for (size_t i = 0; i < ballot.len; i++) {
         place[ballot.items[i]] = (uint32_t)i;
+        scores_add(&reader->scores, ballot.items[i], ballot.score[i]); /* what fills up behind takes others */
         fr_topk_offer(&top, ballot.items[i], ballot.score[i]);
     }
     fr_topk_finish(&top);
