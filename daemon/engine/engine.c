@@ -280,7 +280,7 @@ bool engine_settle(struct engine *engine, int timeout_ms)
     while (fr_mono_ns() < deadline) {
         if (!ticket && atomic_load_explicit(&engine->batches_done, memory_order_acquire) >= given)
             ticket = engine_checkpoint_ask(engine);
-        if (ticket && engine_checkpoint_done(engine, ticket, NULL))
+        if (ticket && !models_unpublished(engine) && engine_checkpoint_done(engine, ticket, NULL))
             return true;
         poll(NULL, 0, SETTLE_LOOK_MS);
     }

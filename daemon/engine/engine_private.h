@@ -131,8 +131,9 @@ struct engine {
     uint64_t asked_answered;
     uint64_t memory_look_ns; /* when to look at the memory next */
     struct {
-        uint64_t events, since_ns; /* learned and not shown yet, and since when */
-        uint64_t rest_ns;          /* not before: publishing has taken its share of the time */
+        _Atomic uint64_t events; /* learned and not shown yet; any thread reads */
+        uint64_t since_ns;       /* since when */
+        uint64_t rest_ns;        /* not before: publishing has taken its share of the time */
     } unpublished;
     bool stopping;
     uint64_t *type_counts;
@@ -196,7 +197,7 @@ void models_close(struct engine *engine);
 void models_publish(struct engine *engine);                  /* now */
 void models_learned(struct engine *engine, uint64_t events); /* after a batch */
 void models_publish_due(struct engine *engine, bool idle);   /* between batches; idle: none waits */
-bool models_unpublished(const struct engine *engine);
+bool models_unpublished(const struct engine *engine);       /* any: is there what askers do not see yet? */
 /* Any thread. NULL if no such model runs; "" or NULL is the default. */
 const struct learner *models_find(const struct engine *engine, const char *name);
 

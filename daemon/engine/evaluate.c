@@ -54,23 +54,30 @@ void evaluator_free(struct evaluator *evaluator)
 
 /* ---- ranks ---- */
 
+/* n_i of all items: plain numbers to the thread that writes them, so that loops over them may be vectors. */
+static const uint32_t *users_of_all(const struct engine *engine)
+{
+    return (const uint32_t *)engine->item_users.base;
+}
+
 /* A place in a list of which only the first ten matter. */
 struct place {
     double before, beside;
 };
 
-static bool hit_possible(const struct place *place)
+static double rank_of(struct place place)
 {
-    return place->before < QUALITY_RANKS;
+    return place.before + place.beside / 2;
 }
 
 /* By how many hold them, itself left out, among those the model has nothing to say of (`scores`; NULL: of any). */
 static struct place by_users(const struct reader *reader, const struct scores *scores, uint32_t item)
 {
-    uint32_t users = users_of(reader->engine, item), before = 0, beside = 0;
+    const uint32_t *users_all = users_of_all(reader->engine), users = users_all[item];
+    uint32_t before = 0, beside = 0;
 
     for (uint32_t other = 0; other < reader->items; other++) {
-        uint32_t n = users_of(reader->engine, other);
+        uint32_t n = users_all[other];
         bool in = n && n >= users && !(reader->scores.mark[other] & SCORES_EXCLUDED) && (!scores || !scores_touched(scores, other));
         before += in && n > users;
         beside += in && n == users;
@@ -81,6 +88,7 @@ static struct place by_users(const struct reader *reader, const struct scores *s
 /* By score, itself left out. `zero`: -0.0 stands for 0, else for nothing, which is below all. */
 static struct place by_score(const struct reader *reader, const struct scores *scores, double value, bool zero)
 {
+    const uint32_t *users = users_of_all(reader->engine);
     size_t len = scores->dense || zero ? reader->items : scores->touched_len;
     uint32_t before = 0, beside = 0;
 
@@ -88,7 +96,7 @@ static struct place by_score(const struct reader *reader, const struct scores *s
         uint32_t item = scores->dense || zero ? (uint32_t)i : scores->touched[i];
         double other = scores->value[item];
         bool in = other >= value && (zero || !scores_untouched(other)) && !(reader->scores.mark[item] & SCORES_EXCLUDED) &&
-                  users_of(reader->engine, item);
+                  users[item];
         before += in && other > value;
         beside += in && !(other > value);
     }
@@ -109,12 +117,12 @@ static double rank_by(const struct evaluator *evaluator, size_t m, const struct 
         place = by_score(reader, scores, scores->value[item], zero);
     } else {
         place = (struct place){.before = by_score(reader, scores, -INFINITY, false).before};
-        if (hit_possible(&place)) {
+        if (place.before < QUALITY_RANKS) { /* else a miss, wherever */
             struct place behind = by_users(reader, scores, item);
             place = (struct place){place.before + behind.before, behind.beside};
         }
     }
-    return place.before + place.beside / 2;
+    return rank_of(place);
 }
 
 /* ---- one event ---- */
@@ -122,13 +130,14 @@ static double rank_by(const struct evaluator *evaluator, size_t m, const struct 
 static unsigned kinds_of(const struct evaluator *evaluator, const struct touch *touch)
 {
     const struct engine *engine = evaluator->engine;
-    uint32_t users = users_of(engine, touch->item), above = 0;
+    const uint32_t *users_all = users_of_all(engine), users = users_all[touch->item];
+    uint32_t above = 0;
     unsigned kinds = histories_events(engine->histories, touch->user) < COLD_EVENTS ? KIND_COLD_USER : 0;
 
     if (!users)
         return kinds | KIND_NEW_ITEM;
     for (uint32_t item = 0; item < evaluator->reader->items; item++)
-        above += users_of(engine, item) > users;
+        above += users_all[item] > users;
     return kinds | (above * HEAD_SHARE < engine->items_held ? KIND_HEAD : KIND_TAIL);
 }
 
@@ -152,9 +161,9 @@ static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, 
         places[m] = place_of_rank(rank_by(evaluator, m, &query, touch->item));
     if (engine->blend) {
         struct ballot ballot = blend_count(reader, &(struct choice){0});
-        bool known = query.history.len || query.context_len;
+        bool known = reader_knows(&query, &engine->blended);
         places[engine->learners_len] = place_of_rank(known ? blend_rank(&ballot, touch->item)
-                                                           : by_users(reader, NULL, touch->item).before);
+                                                           : rank_of(by_users(reader, NULL, touch->item)));
         if (known)
             blend_learn(engine->blend, &ballot, touch->item);
     }

@@ -99,28 +99,28 @@ void models_publish(struct engine *engine)
         if (engine->learners[m].ops->publish)
             engine->learners[m].ops->publish(engine->learners[m].model);
     uint64_t end = fr_mono_ns();
-    engine->unpublished.events = 0;
+    atomic_store_explicit(&engine->unpublished.events, 0, memory_order_release);
     engine->unpublished.rest_ns = end + (end - begin) * REST;
 }
 
 void models_learned(struct engine *engine, uint64_t events)
 {
-    if (!engine->unpublished.events && events)
+    if (!models_unpublished(engine) && events)
         engine->unpublished.since_ns = fr_mono_ns();
-    engine->unpublished.events += events;
+    atomic_fetch_add_explicit(&engine->unpublished.events, events, memory_order_release);
 }
 
 bool models_unpublished(const struct engine *engine)
 {
-    return engine->unpublished.events > 0;
+    return atomic_load_explicit(&engine->unpublished.events, memory_order_acquire) > 0;
 }
 
 void models_publish_due(struct engine *engine, bool idle)
 {
-    if (!engine->unpublished.events)
+    if (!models_unpublished(engine))
         return;
     uint64_t now = fr_mono_ns();
-    bool wanted = (idle || engine->unpublished.events >= EVENTS_MOST) && now >= engine->unpublished.rest_ns;
+    bool wanted = (idle || atomic_load_explicit(&engine->unpublished.events, memory_order_relaxed) >= EVENTS_MOST) && now >= engine->unpublished.rest_ns;
     if (wanted || now >= engine->unpublished.since_ns + LATEST_MS * UINT64_C(1000000))
         models_publish(engine);
 }

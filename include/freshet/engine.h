@@ -72,7 +72,7 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
 int engine_start(struct engine *engine, struct fr_err *err);
 /* Applies what was given, writes and syncs a last checkpoint, ends the threads. False if that last checkpoint failed. */
 bool engine_stop(struct engine *engine, struct fr_err *err);
-/* Once feed has stopped polling: true when all that was given is applied, written and synced, false when that takes longer. Thread:
+/* Once feed has stopped polling: true when all that was given is applied, shown to askers, written and synced, false when that takes longer. Thread:
  * main. */
 bool engine_settle(struct engine *engine, int timeout_ms);
 void engine_free(struct engine *engine);
