@@ -229,6 +229,39 @@ static void what_cannot_run_is_named(void **state)
     }
 }
 
+/* What shapes a model's state is remembered from when it first was there, also while it does not run. */
+static void a_model_may_come_to_a_store_that_was_made_without_it(void **state)
+{
+    static const struct {
+        const char *shape, *problem;
+    } starts[] = {
+        {"sar.mode=product\n", NULL},
+        {"parrot.size=1\nsar.mode=product\n", NULL},
+        {"sar.mode=product\n", NULL},
+        {"parrot.size=2\nsar.mode=product\n", "the store was built with 'parrot.size=1' and the configuration says 'parrot.size=2'"},
+        {"parrot.colour=red\nparrot.size=1\nsar.mode=product\n", NULL},
+        {"parrot.colour=blue\nsar.mode=product\n", "built with 'parrot.colour=red' and the configuration says 'parrot.colour=blue'"},
+        {"sar.mode=product\nsar.window=3\n", "built with '' and the configuration says 'sar.window=3'"},
+        {"", "built with 'sar.mode=product' and the configuration says ''"},
+    };
+    struct engine_options options = with_both(product());
+    struct store *store = store_memory_new(NULL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++) {
+        struct engine *engine;
+        struct fr_err err;
+        options.shape = starts[i].shape;
+        int status = engine_open(&engine, &options, store, &err);
+        assert_int_equal(status, starts[i].problem ? FR_CONFIG : FR_OK);
+        if (status)
+            assert_non_null(strstr(err.text, starts[i].problem));
+        else
+            engine_free(engine);
+    }
+    store->ops->close(store);
+}
+
 static void the_status_and_the_figures_have_every_model(void **state)
 {
     struct engine_options options = with_both(product());
@@ -368,6 +401,7 @@ int main(void)
         cmocka_unit_test(a_dense_answer_has_what_somebody_holds_and_the_model_knows),
         cmocka_unit_test(an_answer_says_who_gave_it),
         cmocka_unit_test(what_cannot_run_is_named),
+        cmocka_unit_test(a_model_may_come_to_a_store_that_was_made_without_it),
         cmocka_unit_test(the_status_and_the_figures_have_every_model),
         cmocka_unit_test(draws_hang_on_topic_partition_and_offset_alone),
         cmocka_unit_test(context_reaches_the_models_from_events_and_questions),
