@@ -98,8 +98,7 @@ static size_t all_quotas(const struct blend *blend, const struct choice *choice)
 
 /*
  * What model `m` says of each candidate, made comparable: where it says nothing, 0 for sums of evidence, and for a dense answer what it
- * says of the least. The scores as they are:
- * their logarithms, which algorithms.md proposes for SAR, were worse on MovieLens 100K (hit rate .203 to .207 with floors from .001 to .05 of
+ * says of the least. The scores as they are: their logarithms, which algorithms.md proposes for SAR, were worse on MovieLens 100K (hit rate .203 to .207 with floors from .001 to .05 of
  * the largest, against .208).
  */
 static void column(const struct reader *reader, size_t m, struct ballot *ballot, double *z)
@@ -146,6 +145,15 @@ struct ballot blend_count(struct reader *reader, const struct choice *choice)
     return ballot;
 }
 
+static size_t find(const struct ballot *ballot, uint32_t item)
+{
+    size_t at = 0;
+
+    while (at < ballot->len && ballot->items[at] != item)
+        at++;
+    return at;
+}
+
 static const struct learner *source_of(const struct engine *engine, const struct ballot *ballot, size_t i)
 {
     size_t best = 0;
@@ -167,29 +175,18 @@ size_t blend_pick(struct reader *reader, const struct query *query, const struct
 
     reader_hear_all(reader, query);
     struct ballot ballot = blend_count(reader, choice);
-    uint32_t *place = fr_arena_take(&reader->arena, (reader->items + (size_t)1) * sizeof(*place));
     fr_topk_init(&top, room, k, item_before, reader);
     for (size_t i = 0; i < ballot.len; i++) {
-        place[ballot.items[i]] = (uint32_t)i;
         scores_add(&reader->scores, ballot.items[i], ballot.score[i]); /* what fills up behind takes others */
         fr_topk_offer(&top, ballot.items[i], ballot.score[i]);
     }
     fr_topk_finish(&top);
     for (size_t i = 0; i < top.len; i++)
-        sources[i] = source_of(engine, &ballot, place[room[i].id]);
+        sources[i] = source_of(engine, &ballot, find(&ballot, room[i].id));
     return top.len;
 }
 
 /* ---- learning; thread: engine ---- */
-
-static size_t find(const struct ballot *ballot, uint32_t item)
-{
-    size_t at = 0;
-
-    while (at < ballot->len && ballot->items[at] != item)
-        at++;
-    return at;
-}
 
 double blend_rank(const struct ballot *ballot, uint32_t item)
 {
