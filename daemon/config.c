@@ -473,6 +473,8 @@ void config_free(struct config *cfg)
         free(cfg->kafka_value[i]);
         free(cfg->kafka_origin[i]);
     }
+    for (size_t i = 0; i < cfg->models_len; i++)
+        free(cfg->models[i]);
     fr_writer_release(&cfg->problems);
     fr_writer_release(&cfg->shape);
     free(cfg);

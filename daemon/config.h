@@ -19,10 +19,13 @@
 #include <stdint.h>
 
 #include "freshet/codec.h"
+#include "freshet/ease.h"
 #include "freshet/engine.h"
 #include "freshet/feed.h"
+#include "freshet/fm.h"
 #include "freshet/log.h"
 #include "freshet/serve.h"
+#include "freshet/trending.h"
 
 enum config_kind {
     CONFIG_INT,
@@ -75,6 +78,13 @@ struct config {
     const char *type_names[CONFIG_TYPES_MAX + 1]; /* after config_finish: as in types, then "other" */
     size_t types_len;
 
+    char *models[ENGINE_MODELS_MAX]; /* after config_finish: those that run, sar first */
+    size_t models_len;
+    struct engine_model beside[ENGINE_MODELS_MAX]; /* the same but sar, for the engine */
+    struct trending_options trending_options;      /* which these point to */
+    struct fm_options fm_options;
+    struct ease_options ease_options;
+
     char *kafka_key[CONFIG_KAFKA_MAX], *kafka_value[CONFIG_KAFKA_MAX], *kafka_origin[CONFIG_KAFKA_MAX];
     size_t kafka_len;
 
@@ -103,7 +113,7 @@ void config_put(struct config *cfg, const char *section, const char *key, const 
 struct config_host {
     /* feed_kafka_key_problem; NULL: [kafka] is not checked */
     const char *(*kafka_problem)(const char *key, const char *value, char *room, size_t room_len);
-    const char *models; /* the names there are, with spaces between; NULL: recommend.default_model is not checked */
+    const char *models; /* the names there are, with spaces between; NULL: recommend.models is not checked */
     bool offline;       /* no Kafka is spoken to: it need not be named */
     bool own_broker;    /* --dev: bootstrap.servers must not be set; otherwise it must be */
 };

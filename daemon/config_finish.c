@@ -146,6 +146,9 @@ static void check_together(struct config *cfg)
     if (cfg->sar.half_life_days > 0 && llround(cfg->sar.half_life_days * 86400000) < 1)
         config_problem(cfg, "%s: sar.half_life_days is less than a millisecond; 0 means no decay",
                        cfg->origin[CONFIG_sar_half_life_days]);
+    if (cfg->fm.dimensions % 16)
+        config_problem(cfg, "%s: fm.dimensions = %lld is not a multiple of 16", cfg->origin[CONFIG_fm_dimensions],
+                       (long long)cfg->fm.dimensions);
     if (cfg->recommend.k > cfg->limits.max_k)
         config_problem(cfg, "recommend.k = %lld is more than limits.max_k = %lld", (long long)cfg->recommend.k,
                        (long long)cfg->limits.max_k);
@@ -157,20 +160,63 @@ static void check_together(struct config *cfg)
                        cfg->feed.topic);
 }
 
-static void check_model(struct config *cfg, const char *models)
+static bool runs(const struct config *cfg, const char *name, size_t len)
+{
+    for (size_t i = 0; i < cfg->models_len; i++)
+        if (strlen(cfg->models[i]) == len && memcmp(cfg->models[i], name, len) == 0)
+            return true;
+    return false;
+}
+
+/* Is it one of the words of `list`? */
+static bool has_word(const char *list, const char *word, size_t len)
+{
+    for (const char *at = list; *at; at += strspn(at, " ")) {
+        size_t known = strcspn(at, " ");
+        if (known == len && memcmp(at, word, len) == 0)
+            return true;
+        at += known;
+    }
+    return false;
+}
+
+/* recommend.models into cfg->models, sar first. */
+static void take_models(struct config *cfg, const char *known)
+{
+    const char *origin = cfg->origin[CONFIG_recommend_models] ? cfg->origin[CONFIG_recommend_models] : "default";
+    const char *at = cfg->recommend.models;
+
+    cfg->models[cfg->models_len++] = fr_strdup("sar");
+    for (size_t len;; at += len) {
+        at += strspn(at, ", ");
+        len = strcspn(at, ", ");
+        if (len == 0)
+            break;
+        if (runs(cfg, at, len))
+            continue;
+        if (known && !has_word(known, at, len))
+            config_problem(cfg, "%s: recommend.models names '%.*s'; there are: %s", origin, (int)len, at, known);
+        else if (cfg->models_len == ENGINE_MODELS_MAX)
+            config_problem(cfg, "%s: recommend.models names more than %d", origin, ENGINE_MODELS_MAX);
+        else
+            cfg->models[cfg->models_len++] = fr_strndup(at, len);
+    }
+}
+
+static void check_model(struct config *cfg)
 {
     const char *name = cfg->recommend.default_model, *origin = cfg->origin[CONFIG_recommend_default_model];
-    size_t len = strlen(name);
+    struct fr_writer names;
 
-    for (const char *at = models; *at; at += strspn(at, " ")) {
-        size_t model_len = strcspn(at, " ");
-
-        if (model_len == len && memcmp(at, name, len) == 0)
-            return;
-        at += model_len;
-    }
-    config_problem(cfg, "%s: recommend.default_model = '%.80s' is not one of: %s", origin ? origin : "default", name,
-                   models);
+    if (runs(cfg, name, strlen(name)))
+        return;
+    fr_writer_init(&names, 0);
+    for (size_t i = 0; i < cfg->models_len; i++)
+        fr_put_text(&names, "%s%s", i ? " " : "", cfg->models[i]);
+    fr_put_u8(&names, 0);
+    config_problem(cfg, "%s: recommend.default_model = '%.80s' is not one of recommend.models: %s", origin ? origin : "default",
+                   name, names.at);
+    fr_writer_release(&names);
 }
 
 /* librdkafka has two names for it. */
@@ -263,6 +309,46 @@ static void write_shape(struct config *cfg)
     fr_writer_release(&line);
 }
 
+/* What each model that runs beside SAR is opened with. */
+static void set_models(struct config *cfg)
+{
+    const struct {
+        const char *name;
+        const void *options;
+    } known[] = {{"trending", &cfg->trending_options}, {"fm", &cfg->fm_options}, {"ease", &cfg->ease_options}};
+
+    cfg->trending_options.half_life = llround(cfg->trending.half_life_days * 86400000);
+    cfg->fm_options = (struct fm_options){
+        .dimensions = (uint32_t)cfg->fm.dimensions,
+        .loss = (enum fm_loss)cfg->fm.loss,
+        .negatives = (uint32_t)cfg->fm.negatives,
+        .history = (uint32_t)cfg->fm.history,
+        .recency = cfg->fm.recency,
+        .eta = cfg->fm.eta,
+        .rho = cfg->fm.rho,
+        .g0 = .1, /* this and the next: as fm_defaults has them; no keys, since nothing was gained by others */
+        .deviation = .1,
+        .second_order = cfg->fm.second_order,
+        .seed = 1,
+        .features_max = (uint32_t)cfg->fm.features_max,
+        .features_admit = (uint32_t)cfg->fm.features_admit,
+        .features_ttl = cfg->fm.features_ttl_ms,
+    };
+    cfg->ease_options = (struct ease_options){
+        .lambda = cfg->ease.lambda,
+        .recency = cfg->ease.recency,
+        .items_max = (uint32_t)cfg->ease.items_max,
+        .refresh_percent = (uint32_t)cfg->ease.refresh_percent,
+        .refresh_interval = cfg->ease.refresh_interval_ms,
+    };
+    for (size_t i = 1; i < cfg->models_len; i++) {
+        cfg->beside[i - 1] = (struct engine_model){.name = cfg->models[i]};
+        for (size_t k = 0; k < sizeof(known) / sizeof(*known); k++)
+            if (strcmp(known[k].name, cfg->models[i]) == 0)
+                cfg->beside[i - 1].options = known[k].options;
+    }
+}
+
 void config_finish(struct config *cfg, const struct config_host *host)
 {
     enum { SAR_PARITY = 1 };
@@ -271,9 +357,10 @@ void config_finish(struct config *cfg, const struct config_host *host)
         apply_parity(cfg);
     mark_use_value(cfg);
     check_together(cfg);
-    if (host->models)
-        check_model(cfg, host->models);
+    take_models(cfg, host->models);
+    check_model(cfg);
     check_kafka(cfg, host);
+    set_models(cfg);
     write_shape(cfg);
 }
 
@@ -307,6 +394,8 @@ void config_engine_options(const struct config *cfg, struct engine_options *ret_
                 .score_last = (uint32_t)cfg->sar.score_last,
                 .neighbours_max = (uint32_t)cfg->sar.neighbours_max,
                 .recency = cfg->sar.recency},
+        .models = cfg->beside,
+        .models_len = cfg->models_len - 1,
         .default_model = cfg->recommend.default_model,
         .shape = cfg->shape.at,
     };
@@ -357,7 +446,6 @@ void config_serve_options(const struct config *cfg, struct serve_options *ret_op
         .memory = (uint64_t)cfg->limits.rpc_memory,
         .max_concurrent_streams = (uint32_t)cfg->limits.max_concurrent_streams,
         .drain_grace = cfg->serve.drain_grace_ms,
-        .default_model = cfg->recommend.default_model,
     };
 }
 

@@ -24,6 +24,7 @@ struct config *read_config(const struct freshetd *d)
     fr_writer_init(&models, 0);
     for (size_t i = 0; registry_at(i); i++)
         fr_put_text(&models, "%s%s", i ? " " : "", registry_at(i)->name);
+    fr_put_text(&models, " " ENGINE_BLEND);
     fr_put_u8(&models, 0);
     host.models = models.at;
     if (d->options.dev)

@@ -36,7 +36,7 @@ static void name_part(struct fr_bytes key, char room[32])
         [TABLE_USERS] = "users",     [TABLE_ITEMS] = "items", [TABLE_HISTORY] = "history",
         [TABLE_PAIRS] = "pairs",     [TABLE_DEDUP] = "dedup",
         [TABLE_FM_ITEMS] = "fm_items", [TABLE_FM_HISTORY] = "fm_history", [TABLE_FM_FEATURES] = "fm_features",
-        [TABLE_FM_DENSE] = "fm_dense",
+        [TABLE_FM_DENSE] = "fm_dense", [TABLE_TRENDING] = "trending", [TABLE_QUALITY] = "quality",
     };
     struct segment_key segment;
 

@@ -24,7 +24,7 @@ static const struct {
     [TABLE_USERS] = {1024, false}, [TABLE_ITEMS] = {1024, false}, [TABLE_HISTORY] = {256, false},
     [TABLE_PAIRS] = {64, true},    [TABLE_DEDUP] = {1, false},
     [TABLE_FM_ITEMS] = {256, false}, [TABLE_FM_HISTORY] = {256, false}, [TABLE_FM_FEATURES] = {256, false},
-    [TABLE_FM_DENSE] = {1, false},
+    [TABLE_FM_DENSE] = {1, false}, [TABLE_TRENDING] = {16, false}, [TABLE_QUALITY] = {16, false},
 };
 
 uint32_t segment_rows(enum journal_table table)

@@ -38,6 +38,8 @@ static struct touch touch_of(const struct engine *engine, uint32_t user, uint32_
         .fresh = true,
         .when = event->when,
         .weight = event->weight,
+        .context = event->context,
+        .context_len = event->context_len,
         .history = history,
     };
 }
@@ -195,16 +197,35 @@ static void see_item(struct engine *engine, uint32_t item, when_ms when)
     journal_put(engine->journal, TABLE_ITEMS, item, 1, bytes, sizeof(bytes));
 }
 
+/*
+ * What all that is random about an event hangs on: where it stands in the log, and nothing that another store would number differently.
+ * (The finalizer of splitmix64, twice: neighbouring offsets share no pattern.)
+ */
+static uint64_t draw_of(const struct partition *partition, int64_t offset)
+{
+    uint64_t bits = (uint64_t)offset;
+
+    for (int round = 0; round < 2; round++) {
+        bits += UINT64_C(0x9e3779b97f4a7c15);
+        bits = (bits ^ bits >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+        bits = (bits ^ bits >> 27) * UINT64_C(0x94d049bb133111eb);
+        bits ^= bits >> 31;
+        bits ^= round ? 0 : partition->identity;
+    }
+    return bits;
+}
+
 static void learn(struct engine *engine, uint32_t user, uint32_t item, const struct event *event)
 {
     uint32_t at = histories_find(engine->histories, user, item);
     struct touch touch = touch_of(engine, user, item, event);
 
+    touch.draw = draw_of(partition_at(engine, event->partition), event->offset);
     touch.fresh = at == UINT32_MAX;
     if (!touch.fresh)
         touch.at = at;
-    if (engine->evaluator && touch.fresh && touch.history.len && event->weight > 0)
-        evaluate(engine->evaluator, event->user, event->item);
+    if (touch.fresh && event->weight > 0)
+        evaluate(engine->evaluator, &touch);
     for (size_t m = 0; m < engine->learners_len; m++)
         engine->learners[m].ops->learn(engine->learners[m].model, &touch);
     at = histories_touch(engine->histories, user, at, item, event->when, event->weight);
@@ -328,6 +349,7 @@ static void count_batch(struct engine *engine, const struct event_batch *batch)
         engine->type_counts[t] = 0;
     }
     atomic_fetch_add_explicit(&engine->events, applied, memory_order_relaxed);
+    models_learned(engine, applied);
     if (applied) /* feed gives empty batches too */
         atomic_store_explicit(&engine->changed, wall, memory_order_relaxed);
     if (applied && !atomic_load_explicit(&engine->uncommitted_since, memory_order_relaxed))
@@ -370,6 +392,7 @@ void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, whe
 
     if (at == UINT32_MAX)
         return;
+    models_learned(engine, 1);
     if (histories_untouch(engine->histories, user, at, when, weight))
         leave(engine, user, at);
     else
@@ -383,6 +406,7 @@ void apply_forget_user(struct engine *engine, uint32_t user)
 {
     for (uint32_t len = histories_view(engine->histories, user).len; len > 0; len--)
         leave(engine, user, len - 1);
+    models_learned(engine, 1);
     histories_wipe(engine->histories, user);
     save_head(engine, user);
     if (engine->extremes)

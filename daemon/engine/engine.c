@@ -61,6 +61,12 @@ static bool journal_full(const struct engine *engine)
     return journal_bytes(engine->journal) > (size_t)engine->options.uncommitted_mb_max << 20;
 }
 
+/* Is there nothing to do but to wait for a batch? */
+static bool at_rest(const struct engine *engine)
+{
+    return journal_empty(engine->journal) && !models_unpublished(engine);
+}
+
 static void give_back(struct engine *engine, struct event_batch *batch)
 {
     batch->len = 0;
@@ -79,7 +85,7 @@ static void run(void *arg)
         if (journal_full(engine) && !stopping)
             checkpoint_wait_due(engine->checkpoint, BUSY_MS);
         else
-            batch = fr_queue_pop(engine->given, stopping ? 0 : journal_empty(engine->journal) ? IDLE_MS : BUSY_MS);
+            batch = fr_queue_pop(engine->given, stopping ? 0 : at_rest(engine) ? IDLE_MS : BUSY_MS);
         if (batch == &engine->nudge) {
             atomic_store(&engine->nudged, false);
         } else if (batch) {
@@ -88,7 +94,9 @@ static void run(void *arg)
             atomic_fetch_add_explicit(&engine->batches_done, 1, memory_order_release);
             give_back(engine, batch);
         }
+        models_publish_due(engine, fr_queue_len(engine->given) == 0);
         memory_look(engine);
+        refresh_show(engine->refresh);
         publish_freeze(engine);
         fr_epoch_reclaim(engine->epoch);
         fr_pulse_beat(pulse);
@@ -99,25 +107,6 @@ static void run(void *arg)
 }
 
 /* ---- open, start, stop ---- */
-
-static void open_models(struct engine *engine)
-{
-    struct model_host host = {
-        .epoch = engine->epoch,
-        .journal = &engine->journal,
-        .users_of_item = (const _Atomic uint32_t *)engine->item_users.base,
-        .items_held = &engine->items_held,
-        .items_max = engine->options.items_max,
-    };
-    struct learner *sar = &engine->learners[engine->learners_len++];
-
-    sar->ops = &sar_ops;
-    sar->model = sar_ops.open(&engine->options.sar, &host);
-    engine->answering = sar;
-    for (size_t m = 0; m < engine->learners_len; m++)
-        if (engine->options.default_model && strcmp(engine->learners[m].ops->name, engine->options.default_model) == 0)
-            engine->answering = &engine->learners[m];
-}
 
 static void open_state(struct engine *engine)
 {
@@ -140,7 +129,6 @@ static void open_state(struct engine *engine)
     if (options->normalize)
         engine->extremes = extremes_new(engine->histories, options->sar.half_life);
     engine->journal = journal_new();
-    open_models(engine);
 }
 
 static void open_threads_room(struct engine *engine)
@@ -193,17 +181,19 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
     open_threads_room(engine);
     open_series(engine);
     open_state(engine);
-    int status = recover(engine, err);
+    int status = models_open(engine, err);
+    if (!status) {
+        engine->evaluator = evaluator_new(engine);
+        status = recover(engine, err);
+    }
+    if (!status)
+        status = memory_recover(engine, err);
     if (status) {
         engine_free(engine);
         return status;
     }
-    status = memory_recover(engine, err);
-    if (status) {
-        engine_free(engine);
-        return status;
-    }
-    engine->evaluator = evaluator_new(engine);
+    models_publish(engine);
+    engine->refresh = refresh_new(engine);
     *ret_engine = engine;
     return FR_OK;
 }
@@ -246,6 +236,7 @@ int engine_start(struct engine *engine, struct fr_err *err)
                                                          });
     fr_metric_collector(publish_figures, engine);
     engine->thread = fr_thread_start_nice("engine", FR_NICE_INGEST, run, engine);
+    refresh_start(engine->refresh);
     return FR_OK;
 }
 
@@ -255,6 +246,7 @@ bool engine_stop(struct engine *engine, struct fr_err *err)
 
     if (!engine->thread)
         return true;
+    refresh_stop(engine->refresh);
     engine_checkpoint_ask(engine); /* whatever was given so far goes into a last freeze */
     atomic_store_explicit(&engine->stop, true, memory_order_release);
     engine_nudge(engine);
@@ -288,7 +280,7 @@ bool engine_settle(struct engine *engine, int timeout_ms)
     while (fr_mono_ns() < deadline) {
         if (!ticket && atomic_load_explicit(&engine->batches_done, memory_order_acquire) >= given)
             ticket = engine_checkpoint_ask(engine);
-        if (ticket && engine_checkpoint_done(engine, ticket, NULL))
+        if (ticket && !models_unpublished(engine) && engine_checkpoint_done(engine, ticket, NULL))
             return true;
         poll(NULL, 0, SETTLE_LOOK_MS);
     }
@@ -300,10 +292,10 @@ void engine_free(struct engine *engine)
     if (!engine)
         return;
     evaluator_free(engine->evaluator);
+    refresh_free(engine->refresh);
     outbox_release(engine);
     fr_epoch_reclaim(engine->epoch); /* no reader is left: all of it, while the slabs it came from are still there */
-    for (size_t m = 0; m < engine->learners_len; m++)
-        engine->learners[m].ops->close(engine->learners[m].model);
+    models_close(engine);
     extremes_free(engine->extremes);
     if (engine->postings)
         rows_free(engine->postings);

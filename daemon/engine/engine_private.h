@@ -6,8 +6,10 @@
  *     publish.c   positions, freezing, durable offsets, status   outbox.c   dead letters until Kafka has them
  *     gaps.c      what Kafka had deleted before it was read
  *     recover.c   the state from the store at the start
+ *     models.c blend.c    which models run, and when they show what they have learned
+ *     refresh.c   the thread that solves EASE
  *     query.c similar.c popular.c facts.c     questions, on readers
- *     extremes.c  smallest and largest affinity, for normalize   evaluate.c  prequential quality
+ *     extremes.c  smallest and largest affinity, for normalize   evaluate.c quality.c adwin.c  prequential quality
  */
 #ifndef FR_ENGINE_PRIVATE_H
 #define FR_ENGINE_PRIVATE_H
@@ -15,6 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "freshet/ease.h"
 #include "freshet/engine.h"
 #include "freshet/journal.h"
 #include "freshet/life.h"
@@ -28,11 +31,12 @@
 #include "dict.h"
 #include "histories.h"
 
-enum { BATCHES = 8, POPULAR_PAGE = 4096, MODELS_MAX = 8, OUTBOX_BUCKETS = 4096 };
+enum { BATCHES = 8, POPULAR_PAGE = 4096, OUTBOX_BUCKETS = 4096 };
 
 struct partition {
     char topic[TOPIC_BYTES_MAX + 1];
     int32_t number;
+    uint64_t identity; /* of the two: the same in every store */
     /* any thread reads; the engine writes */
     _Atomic int64_t next;        /* next to be applied; -1: nothing known yet */
     _Atomic int64_t last_logged; /* Kafka time of the newest record applied */
@@ -93,10 +97,13 @@ struct engine {
     struct rows *postings;          /* NULL: not kept */
     struct dedup *dedup;            /* NULL: off */
     struct extremes *extremes;      /* NULL: not normalizing */
-    struct evaluator *evaluator;    /* NULL: off */
-    struct learner learners[MODELS_MAX];
+    struct evaluator *evaluator;
+    struct learner learners[ENGINE_MODELS_MAX]; /* SAR first */
     size_t learners_len;
-    struct learner *answering;      /* the default model */
+    struct blend *blend;             /* NULL: off */
+    struct learner blended;          /* whom questions for the blend are for; no model of its own */
+    const struct learner *answering; /* the default model */
+    struct refresh *refresh;
     struct checkpoint *checkpoint;
     struct fr_thread *thread;
     struct fr_queue *given, *spare; /* batches to apply; batches to fill */
@@ -123,6 +130,11 @@ struct engine {
     uint64_t frozen; /* number of the last freeze */
     uint64_t asked_answered;
     uint64_t memory_look_ns; /* when to look at the memory next */
+    struct {
+        _Atomic uint64_t events; /* learned and not shown yet; any thread reads */
+        uint64_t since_ns;       /* since when */
+        uint64_t rest_ns;        /* not before: publishing has taken its share of the time */
+    } unpublished;
     bool stopping;
     uint64_t *type_counts;
     struct fr_series **type_series;
@@ -179,6 +191,16 @@ void publish_figures(void *engine);                                          /* 
 double partition_staleness(const struct engine *engine, const struct partition *partition, when_ms wall);
 double engine_staleness(const struct engine *engine, when_ms wall);
 
+/* models.c; thread: engine */
+int models_open(struct engine *engine, struct fr_err *err);
+void models_close(struct engine *engine);
+void models_publish(struct engine *engine);                  /* now */
+void models_learned(struct engine *engine, uint64_t events); /* after a batch */
+void models_publish_due(struct engine *engine, bool idle);   /* between batches; idle: none waits */
+bool models_unpublished(const struct engine *engine);       /* any: is there what askers do not see yet? */
+/* Any thread. NULL if no such model runs; "" or NULL is the default. */
+const struct learner *models_find(const struct engine *engine, const char *name);
+
 /* outbox.c */
 void outbox_add(struct engine *engine, const struct event *event);        /* engine */
 bool outbox_has_room(struct engine *engine, int timeout_ms);              /* feed */
@@ -206,6 +228,20 @@ bool memory_full(const struct engine *engine); /* any: must batches carry whole 
 /* recover.c */
 int recover(struct engine *engine, struct fr_err *err);
 
+/* refresh.c */
+struct refresh_facts {
+    bool ever;              /* there was one since the start */
+    span_ms since, took;    /* since the last one ended; its time */
+    uint64_t changed, slots; /* slots of histories that came or left since it began; that there were then */
+};
+bool refresh_due(const struct ease_options *options, const struct refresh_facts *facts);
+struct refresh *refresh_new(struct engine *engine); /* once the models are open; its series are there even if EASE does not run */
+void refresh_start(struct refresh *refresh);        /* once the state is loaded */
+void refresh_stop(struct refresh *refresh);         /* within a block of the solver, a fraction of a second */
+void refresh_free(struct refresh *refresh);
+void refresh_show(struct refresh *refresh);         /* engine: between batches; what is new, askers see from here on */
+void refresh_figures(struct refresh *refresh);      /* metrics collector */
+
 /* extremes.c */
 struct extremes *extremes_new(const struct histories *histories, span_ms half_life);
 void extremes_free(struct extremes *extremes);
@@ -214,9 +250,12 @@ void extremes_update(struct extremes *extremes, uint32_t user); /* the user's hi
 bool extremes_at(const struct extremes *extremes, when_ms now, double *ret_min, double *ret_max);
 
 /* evaluate.c; thread: engine */
-struct evaluator *evaluator_new(struct engine *engine); /* NULL: off; its series are there all the same */
+struct evaluator *evaluator_new(struct engine *engine); /* once the models are open; its series are there even if nothing is evaluated */
 void evaluator_free(struct evaluator *evaluator);
-void evaluate(struct evaluator *evaluator, struct fr_bytes user, struct fr_bytes item);
+void evaluate(struct evaluator *evaluator, const struct touch *touch); /* before it is learned; fresh, and of positive weight */
+void evaluator_save(struct evaluator *evaluator);                      /* before the journal is handed over */
+bool evaluator_load(void *evaluator, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len);
+void evaluator_loaded(struct evaluator *evaluator);
 
 /* One asking thread's room. */
 struct reader {
@@ -224,6 +263,7 @@ struct reader {
     struct fr_epoch_reader *presence;
     struct fr_arena arena;
     struct scores scores, scratch;
+    struct scores heard[ENGINE_MODELS_MAX]; /* every model's answer to the question; their marks are not used */
     struct history_copy history, other;
     uint32_t items; /* as of reader_begin */
     uint32_t *marked; /* items whose mark the filter has set */
@@ -248,6 +288,16 @@ struct choice { /* what a filter allows */
 void reader_mark(struct reader *reader, uint32_t item, uint8_t bit);
 void reader_unmark_all(struct reader *reader);
 struct choice reader_filter(struct reader *reader, const struct ask *ask);
+bool reader_allows(const struct reader *reader, const struct choice *choice, uint32_t item);
+uint32_t reader_item_of(const struct reader *reader, struct fr_bytes id); /* DICT_NONE: unknown as of reader_begin */
+/* Copies the history, resolves the seeds, forgets the scores of the question before. */
+struct query reader_prepare(struct reader *reader, const struct ask *ask);
+void reader_mark_seen(struct reader *reader, const struct ask *ask, const struct query *query);
+/* Is there anything the model could go by? Else popular items answer. */
+bool reader_knows(const struct query *query, const struct learner *learner);
+void reader_hear_all(struct reader *reader, const struct query *query); /* into `heard` */
+/* Of `scores`, the items that the filter allows; of a dense answer, only those that somebody holds. */
+void reader_offer(struct reader *reader, const struct scores *scores, const struct choice *choice, struct fr_topk *top);
 bool item_before(void *reader, uint32_t a, uint32_t b); /* by id, bytewise */
 /* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
 size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room);

@@ -1,48 +1,45 @@
 /*
  * evaluate.c -- prequential quality: test, then train.
  *
- * One in `evaluate_every` first meetings of a user with a history and an item, of positive weight, is ranked before it is learned: are
- * we about to recommend what the user is about to choose? Over the last WINDOW samples, with r the item's rank in the list of 10 (none: a miss):
+ * One in `evaluate_every` first meetings of a user and an item, of positive weight, is ranked by every model before any of them
+ * learns it: are we about to recommend what the user is about to choose? The rank is that of the whole list over all items somebody
+ * holds but the user's own, found by counting (higher ones, and half of the equal ones), never by sorting. Items a model knows nothing of
+ * stand behind the others, by popularity, as in its answers; an item that nobody holds is a miss.
  *
- *     hit_rate = mean [r <= 10]     ndcg = mean 1 / log2(1 + r)     mrr = mean 1 / r
+ * What is sampled hangs on the event's place in the log, and models publish before they are asked here: so figures, windows and the
+ * blend's weights follow from the log alone, whenever the engine may have been stopped in between.
  *
- * Counting decides what is sampled, so a replay samples alike. It changes no state and is not part of the checkpoint.
  * Thread: engine.
  */
 #include <math.h>
 #include <stdlib.h>
 
+#include "blend.h"
 #include "engine_private.h"
+#include "quality.h"
 
-enum { WINDOW = 10000, RANKS = 10 };
+enum { COLD_EVENTS = 5, HEAD_SHARE = 10 };
 
 struct evaluator {
     struct engine *engine;
     struct reader *reader;
-    uint32_t until_next;
-    uint8_t rank[WINDOW]; /* 0: a miss */
-    uint32_t len, at;
-    uint32_t tally[RANKS + 1]; /* of the window, by rank */
-    struct fr_series *hit_rate, *ndcg, *mrr;
+    struct quality *quality;
 };
 
 struct evaluator *evaluator_new(struct engine *engine)
 {
-    const char *model = engine->answering->ops->name;
-    struct fr_series *hit_rate = fr_series(FR_M_MODEL_QUALITY, model, "hit_rate_10", "10000");
-    struct fr_series *ndcg = fr_series(FR_M_MODEL_QUALITY, model, "ndcg_10", "10000");
-    struct fr_series *mrr = fr_series(FR_M_MODEL_QUALITY, model, "mrr_10", "10000");
-    struct evaluator *evaluator;
+    struct evaluator *evaluator = fr_zalloc(1, sizeof(*evaluator));
+    const char *names[QUALITY_MODELS];
+    size_t len = 0, answering = 0;
 
-    if (!engine->options.evaluate_every)
-        return NULL; /* the series stay at 0 */
-    evaluator = fr_zalloc(1, sizeof(*evaluator));
+    for (const char *name; (name = engine_model(engine, len)); len++) {
+        names[len] = name;
+        if (strcmp(name, engine->answering->ops->name) == 0)
+            answering = len;
+    }
     evaluator->engine = engine;
     evaluator->reader = reader_new(engine);
-    evaluator->until_next = engine->options.evaluate_every;
-    evaluator->hit_rate = hit_rate;
-    evaluator->ndcg = ndcg;
-    evaluator->mrr = mrr;
+    evaluator->quality = quality_new(names, len, answering);
     return evaluator;
 }
 
@@ -51,43 +48,168 @@ void evaluator_free(struct evaluator *evaluator)
     if (!evaluator)
         return;
     reader_free(evaluator->reader);
+    quality_free(evaluator->quality);
     free(evaluator);
 }
 
-static void tell(struct evaluator *evaluator)
-{
-    double hits = 0, ndcg = 0, mrr = 0;
+/* ---- ranks ---- */
 
-    for (int r = 1; r <= RANKS; r++) {
-        hits += evaluator->tally[r];
-        ndcg += evaluator->tally[r] / log2(1 + r);
-        mrr += (double)evaluator->tally[r] / r;
-    }
-    fr_gauge(evaluator->hit_rate, hits / evaluator->len);
-    fr_gauge(evaluator->ndcg, ndcg / evaluator->len);
-    fr_gauge(evaluator->mrr, mrr / evaluator->len);
+/* n_i of all items: plain numbers to the thread that writes them, so that loops over them may be vectors. */
+static const uint32_t *users_of_all(const struct engine *engine)
+{
+    return (const uint32_t *)engine->item_users.base;
 }
 
-void evaluate(struct evaluator *evaluator, struct fr_bytes user, struct fr_bytes item)
-{
-    struct recommendation_list list;
-    uint8_t rank = 0;
+/* A place in a list of which only the first ten matter. */
+struct place {
+    double before, beside;
+};
 
-    if (--evaluator->until_next)
+static double rank_of(struct place place)
+{
+    return place.before + place.beside / 2;
+}
+
+/* By how many hold them, itself left out, among those the model has nothing to say of (`scores`; NULL: of any). */
+static struct place by_users(const struct reader *reader, const struct scores *scores, uint32_t item)
+{
+    const uint32_t *users_all = users_of_all(reader->engine), users = users_all[item];
+    uint32_t before = 0, beside = 0;
+
+    for (uint32_t other = 0; other < reader->items; other++) {
+        uint32_t n = users_all[other];
+        bool in = n && n >= users && !(reader->scores.mark[other] & SCORES_EXCLUDED) && (!scores || !scores_touched(scores, other));
+        before += in && n > users;
+        beside += in && n == users;
+    }
+    return (struct place){before, beside - 1.};
+}
+
+/* By score, itself left out. `zero`: -0.0 stands for 0, else for nothing, which is below all. */
+static struct place by_score(const struct reader *reader, const struct scores *scores, double value, bool zero)
+{
+    const uint32_t *users = users_of_all(reader->engine);
+    size_t len = scores->dense || zero ? reader->items : scores->touched_len;
+    uint32_t before = 0, beside = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        uint32_t item = scores->dense || zero ? (uint32_t)i : scores->touched[i];
+        double other = scores->value[item];
+        bool in = other >= value && (zero || !scores_untouched(other)) && !(reader->scores.mark[item] & SCORES_EXCLUDED) &&
+                  users[item];
+        before += in && other > value;
+        beside += in && !(other > value);
+    }
+    return (struct place){before, beside - 1.};
+}
+
+static double rank_by(const struct evaluator *evaluator, size_t m, const struct query *query, uint32_t item)
+{
+    const struct reader *reader = evaluator->reader;
+    const struct engine *engine = evaluator->engine;
+    const struct scores *scores = &reader->heard[m];
+    bool zero = m == 0 && engine->options.sar.parity;
+    struct place place;
+
+    if (!reader_knows(query, &engine->learners[m])) {
+        place = by_users(reader, NULL, item);
+    } else if (zero || scores_touched(scores, item)) {
+        place = by_score(reader, scores, scores->value[item], zero);
+    } else {
+        place = (struct place){.before = by_score(reader, scores, -INFINITY, false).before};
+        if (place.before < QUALITY_RANKS) { /* else a miss, wherever */
+            struct place behind = by_users(reader, scores, item);
+            place = (struct place){place.before + behind.before, behind.beside};
+        }
+    }
+    return rank_of(place);
+}
+
+/* ---- one event ---- */
+
+static unsigned kinds_of(const struct evaluator *evaluator, const struct touch *touch)
+{
+    const struct engine *engine = evaluator->engine;
+    const uint32_t *users_all = users_of_all(engine), users = users_all[touch->item];
+    uint32_t above = 0;
+    unsigned kinds = histories_events(engine->histories, touch->user) < COLD_EVENTS ? KIND_COLD_USER : 0;
+
+    if (!users)
+        return kinds | KIND_NEW_ITEM;
+    for (uint32_t item = 0; item < evaluator->reader->items; item++)
+        above += users_all[item] > users;
+    return kinds | (above * HEAD_SHARE < engine->items_held ? KIND_HEAD : KIND_TAIL);
+}
+
+static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, uint8_t *places)
+{
+    struct engine *engine = evaluator->engine;
+    struct reader *reader = evaluator->reader;
+    const struct query query = {
+        .history = touch->history,
+        .context = touch->context,
+        .context_len = touch->context_len,
+        .now = atomic_load_explicit(&engine->now, memory_order_relaxed),
+        .items = reader->items,
+    };
+
+    scores_reset(&reader->scores, reader->items);
+    for (uint32_t i = 0; i < query.history.len; i++)
+        reader_mark(reader, query.history.item[i], SCORES_EXCLUDED);
+    reader_hear_all(reader, &query);
+    for (size_t m = 0; m < engine->learners_len; m++)
+        places[m] = place_of_rank(rank_by(evaluator, m, &query, touch->item));
+    if (engine->blend) {
+        struct ballot ballot = blend_count(reader, &(struct choice){0});
+        bool known = reader_knows(&query, &engine->blended);
+        places[engine->learners_len] = place_of_rank(known ? blend_rank(&ballot, touch->item)
+                                                           : rank_of(by_users(reader, NULL, touch->item)));
+        if (known)
+            blend_learn(engine->blend, &ballot, touch->item);
+    }
+    reader_unmark_all(reader);
+}
+
+void evaluate(struct evaluator *evaluator, const struct touch *touch)
+{
+    struct engine *engine = evaluator->engine;
+    struct reader *reader = evaluator->reader;
+    uint8_t places[QUALITY_MODELS] = {0};
+
+    if (!engine->options.evaluate_every || (touch->draw * UINT64_C(0x9e3779b97f4a7c15) >> 32) % engine->options.evaluate_every)
         return;
-    evaluator->until_next = evaluator->engine->options.evaluate_every;
-    reader_begin(evaluator->reader);
-    reader_recommend(evaluator->reader, &(struct ask){.user = user, .k = RANKS}, &list);
-    for (size_t i = 0; i < list.len && !rank; i++)
-        if (fr_bytes_equal(list.items[i].item, item))
-            rank = (uint8_t)(i + 1);
-    reader_end(evaluator->reader);
-    if (evaluator->len == WINDOW)
-        evaluator->tally[evaluator->rank[evaluator->at]]--;
-    else
-        evaluator->len++;
-    evaluator->rank[evaluator->at] = rank;
-    evaluator->at = (evaluator->at + 1) % WINDOW;
-    evaluator->tally[rank]++;
-    tell(evaluator);
+    models_publish(engine);
+    fr_epoch_enter(reader->presence);
+    fr_arena_reset(&reader->arena);
+    reader->items = dict_len(engine->items);
+    unsigned kinds = kinds_of(evaluator, touch);
+    if (!(kinds & KIND_NEW_ITEM)) /* else a miss of all */
+        rank_by_all(evaluator, touch, places);
+    fr_epoch_leave(reader->presence);
+    quality_take(evaluator->quality, kinds, places, engine->journal);
+}
+
+/* ---- the store ---- */
+
+void evaluator_save(struct evaluator *evaluator)
+{
+    quality_save(evaluator->quality, evaluator->engine->journal);
+    if (evaluator->engine->blend)
+        blend_save(evaluator->engine->blend, evaluator->engine->journal);
+}
+
+bool evaluator_load(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
+{
+    struct evaluator *evaluator = context;
+    struct blend *blend = evaluator->engine->blend;
+
+    for (size_t i = 0; row == 0 && blend && i < len; i++)
+        if (columns[i] == QUALITY_OTHERS && !blend_load(blend, cells[i]))
+            return false;
+    return quality_load(evaluator->quality, row, columns, cells, len);
+}
+
+void evaluator_loaded(struct evaluator *evaluator)
+{
+    quality_loaded(evaluator->quality, evaluator->engine->journal);
 }

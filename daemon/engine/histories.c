@@ -120,6 +120,11 @@ uint32_t histories_next_sequence(const struct histories *histories, uint32_t use
     return OWN(head_of(histories, user)->next_sequence);
 }
 
+uint64_t histories_events(const struct histories *histories, uint32_t user)
+{
+    return OWN(head_of(histories, user)->events);
+}
+
 uint32_t histories_oldest(const struct histories *histories, uint32_t user)
 {
     struct history history = histories_view(histories, user);

@@ -38,6 +38,7 @@ void histories_extend(struct histories *histories, uint32_t users); /* users [0,
 void histories_prefetch(const struct histories *histories, uint32_t user, int stage); /* 0: header, 1: block */
 struct history histories_view(const struct histories *histories, uint32_t user);      /* live; until the next change */
 uint32_t histories_find(const struct histories *histories, uint32_t user, uint32_t item); /* slot, or UINT32_MAX */
+uint64_t histories_events(const struct histories *histories, uint32_t user); /* events of the user that are counted */
 uint32_t histories_next_sequence(const struct histories *histories, uint32_t user);
 /*
  * Adds an event to slot `at` (UINT32_MAX: a new slot at the end with the next sequence number) by the lazy rule of

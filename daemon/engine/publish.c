@@ -7,6 +7,9 @@
  *
  * Positions are stored with release after the batch's effects: a reader that loads a position sees all events before it.
  */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -61,6 +64,7 @@ struct partition *partition_make(struct engine *engine, uint32_t index, const ch
     assert(index < PARTITIONS_MAX && topic_len <= TOPIC_BYTES_MAX);
     memcpy(partition->topic, topic, topic_len);
     partition->number = number;
+    partition->identity = XXH3_64bits_withSeed(topic, topic_len, (uint64_t)number);
     atomic_init(&partition->next, -1);
     atomic_init(&partition->durable, -1);
     atomic_init(&partition->end, -1);
@@ -283,6 +287,7 @@ void publish_freeze(struct engine *engine)
     for (size_t m = 0; m < engine->learners_len; m++)
         if (engine->learners[m].ops->save)
             engine->learners[m].ops->save(engine->learners[m].model);
+    evaluator_save(engine->evaluator);
     freeze->len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
     freeze->next = fr_zalloc(freeze->len + 1, sizeof(*freeze->next));
     save_positions(engine, freeze);
@@ -436,7 +441,16 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
     when_ms changed = atomic_load(&engine->changed);
 
     memset(ret_status, 0, sizeof(*ret_status));
-    engine->answering->ops->stats(engine->answering->model, &stats);
+    for (size_t m = 0; m < engine->learners_len; m++) {
+        const struct learner *learner = &engine->learners[m];
+        struct model_stats of = {0};
+        learner->ops->stats(learner->model, &of);
+        ret_status->models[ret_status->models_len].name = learner->ops->name;
+        ret_status->models[ret_status->models_len++].bytes = of.bytes;
+        stats = m == 0 ? of : stats;
+    }
+    if (engine->blend)
+        ret_status->models[ret_status->models_len++].name = ENGINE_BLEND;
     ret_status->users = dict_len(engine->users);
     ret_status->items = dict_len(engine->items);
     ret_status->pairs = stats.pairs;
@@ -450,16 +464,20 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
 
 static void state_figures(struct engine *engine)
 {
-    struct model_stats stats = {0};
-
-    engine->answering->ops->stats(engine->answering->model, &stats);
+    for (size_t m = 0; m < engine->learners_len; m++) {
+        const struct learner *learner = &engine->learners[m];
+        struct model_stats stats = {0};
+        learner->ops->stats(learner->model, &stats);
+        fr_gauge(fr_series(FR_M_STATE_BYTES, m ? learner->ops->name : "pairs", "", ""), (double)stats.bytes);
+        if (m)
+            continue;
+        fr_gauge(FR_SERIES(FR_M_STATE_PAIRS), (double)stats.pairs);
+        fr_count_is(FR_SERIES(FR_M_ROWS_PRUNED), (double)stats.pruned);
+    }
     fr_gauge(FR_SERIES(FR_M_STATE_USERS), dict_len(engine->users));
     fr_gauge(FR_SERIES(FR_M_STATE_ITEMS), dict_len(engine->items));
-    fr_gauge(FR_SERIES(FR_M_STATE_PAIRS), (double)stats.pairs);
-    fr_count_is(FR_SERIES(FR_M_ROWS_PRUNED), (double)stats.pruned);
     fr_gauge(fr_series(FR_M_STATE_BYTES, "ids", "", ""), (double)(dict_bytes(engine->users) + dict_bytes(engine->items)));
     fr_gauge(fr_series(FR_M_STATE_BYTES, "histories", "", ""), (double)histories_bytes(engine->histories));
-    fr_gauge(fr_series(FR_M_STATE_BYTES, "pairs", "", ""), (double)stats.bytes);
     fr_gauge(fr_series(FR_M_STATE_BYTES, "postings", "", ""), engine->postings ? (double)rows_bytes(engine->postings) : 0);
     fr_gauge(fr_series(FR_M_STATE_BYTES, "dedup", "", ""), engine->dedup ? (double)dedup_bytes(engine->dedup) : 0);
     fr_gauge(fr_series(FR_M_STATE_BYTES, "items", "", ""),
@@ -477,6 +495,7 @@ void publish_figures(void *context)
     uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
 
     state_figures(engine);
+    refresh_figures(engine->refresh);
     fr_gauge(FR_SERIES(FR_M_UNCOMMITTED), since ? (double)(fr_wall_ms() - since) / 1000 : 0);
     for (uint32_t i = 0; i < len; i++) {
         struct partition *partition = engine->partitions[i];

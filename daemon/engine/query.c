@@ -2,7 +2,7 @@
  * query.c -- readers, and what to recommend.
  *
  *     the user's history (a private copy) + seeds --model--> a score for every item with evidence
- *        - seen, seeds, excluded, not included            marks
+ *        - seen, seeds, excluded, not included            marks; a dense answer has a score of every item: those that nobody holds are out
  *        k best by score, equal scores by item id          topk
  *        + fill: parity, items without evidence at score 0; product, popular items at score 0 behind them
  *
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blend.h"
 #include "engine_private.h"
 
 enum { REASONS_MAX = 10, BEST_MOST = 1000 };
@@ -27,6 +28,8 @@ struct reader *reader_new(struct engine *engine)
     reader->presence = fr_epoch_join(engine->epoch);
     scores_init(&reader->scores);
     scores_init(&reader->scratch);
+    for (size_t m = 0; m < ENGINE_MODELS_MAX; m++)
+        scores_init(&reader->heard[m]);
     return reader;
 }
 
@@ -37,6 +40,8 @@ void reader_free(struct reader *reader)
     fr_epoch_part(reader->presence);
     scores_release(&reader->scores);
     scores_release(&reader->scratch);
+    for (size_t m = 0; m < ENGINE_MODELS_MAX; m++)
+        scores_release(&reader->heard[m]);
     history_copy_release(&reader->history);
     history_copy_release(&reader->other);
     fr_arena_release(&reader->arena);
@@ -77,7 +82,7 @@ const struct as_of *reader_as_of(const struct reader *reader)
 
 /* ---- filters ---- */
 
-static uint32_t item_of(const struct reader *reader, struct fr_bytes id)
+uint32_t reader_item_of(const struct reader *reader, struct fr_bytes id)
 {
     uint32_t item = dict_find(reader->engine->items, id, dict_hash(id));
 
@@ -105,9 +110,9 @@ struct choice reader_filter(struct reader *reader, const struct ask *ask)
     uint32_t *included = fr_arena_take(&reader->arena, (ask->include_len + 1) * sizeof(*included));
 
     for (size_t i = 0; i < ask->exclude_len; i++)
-        reader_mark(reader, item_of(reader, ask->exclude[i]), SCORES_EXCLUDED);
+        reader_mark(reader, reader_item_of(reader, ask->exclude[i]), SCORES_EXCLUDED);
     for (size_t i = 0; i < ask->include_len; i++) {
-        uint32_t item = item_of(reader, ask->include[i]);
+        uint32_t item = reader_item_of(reader, ask->include[i]);
         if (item == DICT_NONE || reader->scores.mark[item] & SCORES_INCLUDED)
             continue;
         reader_mark(reader, item, SCORES_INCLUDED);
@@ -124,7 +129,7 @@ bool item_before(void *context, uint32_t a, uint32_t b)
     return fr_bytes_order(dict_id(reader->engine->items, a), dict_id(reader->engine->items, b)) < 0;
 }
 
-static bool allowed(const struct reader *reader, const struct choice *choice, uint32_t item)
+bool reader_allows(const struct reader *reader, const struct choice *choice, uint32_t item)
 {
     uint8_t mark = reader->scores.mark[item];
 
@@ -133,15 +138,51 @@ static bool allowed(const struct reader *reader, const struct choice *choice, ui
 
 /* ---- selection ---- */
 
-static void offer_touched(struct reader *reader, const struct choice *choice, struct fr_topk *top)
+static void offer_touched(struct reader *reader, const struct scores *scores, const struct choice *choice, struct fr_topk *top)
 {
-    const struct scores *scores = &reader->scores;
-
     for (uint32_t i = 0; i < scores->touched_len; i++) {
         uint32_t item = scores->touched[i];
         double score = scores->value[item];
-        if (fr_topk_wants(top, score) && allowed(reader, choice, item)) /* marks are read of few */
+        if (fr_topk_wants(top, score) && reader_allows(reader, choice, item)) /* marks are read of few */
             fr_topk_take(top, item, score);
+    }
+}
+
+static void offer_dense(struct reader *reader, const struct scores *scores, const struct choice *choice, struct fr_topk *top)
+{
+    size_t len = choice->only_included ? choice->included_len : scores->items;
+
+    for (size_t i = 0; i < len; i++) {
+        uint32_t item = choice->only_included ? choice->included[i] : (uint32_t)i;
+        double score = scores->value[item];
+        if (fr_topk_wants(top, score) && scores_touched(scores, item) && users_of(reader->engine, item) &&
+            reader_allows(reader, choice, item))
+            fr_topk_take(top, item, score);
+    }
+}
+
+void reader_offer(struct reader *reader, const struct scores *scores, const struct choice *choice, struct fr_topk *top)
+{
+    if (scores->dense)
+        offer_dense(reader, scores, choice, top);
+    else
+        offer_touched(reader, scores, choice, top);
+}
+
+bool reader_knows(const struct query *query, const struct learner *learner)
+{
+    return query->history.len || query->seeds_len || query->context_len || learner->ops->anybody;
+}
+
+void reader_hear_all(struct reader *reader, const struct query *query)
+{
+    const struct engine *engine = reader->engine;
+
+    for (size_t m = 0; m < engine->learners_len; m++) {
+        const struct learner *learner = &engine->learners[m];
+        scores_reset(&reader->heard[m], reader->items);
+        if (reader_knows(query, learner))
+            learner->ops->retrieve(learner->model, query, &reader->heard[m]);
     }
 }
 
@@ -153,7 +194,7 @@ static void offer_untouched(struct reader *reader, const struct choice *choice, 
     if (choice->only_included) {
         for (size_t i = 0; i < choice->included_len; i++) {
             uint32_t item = choice->included[i];
-            if (!scores_touched(&reader->scores, item) && allowed(reader, choice, item) &&
+            if (!scores_touched(&reader->scores, item) && reader_allows(reader, choice, item) &&
                 users_of(reader->engine, item))
                 fr_topk_offer(top, item, zero);
         }
@@ -185,7 +226,7 @@ static struct affine normal_map(struct reader *reader, const struct query *query
         return same;
     unit.unit = true;
     scores_reset(&reader->scratch, reader->items);
-    engine->answering->ops->retrieve(engine->answering->model, &unit, &reader->scratch);
+    engine->learners[0].ops->retrieve(engine->learners[0].model, &unit, &reader->scratch);
     const struct scores *counts = &reader->scratch;
     for (uint32_t i = 0; i < counts->touched_len; i++) {
         double value = counts->value[counts->touched[i]];
@@ -212,7 +253,7 @@ static size_t resolve_seeds(struct reader *reader, const struct ask *ask, struct
     size_t len = 0;
 
     for (size_t i = 0; i < ask->seeds_len; i++) {
-        uint32_t item = item_of(reader, ask->seeds[i].item);
+        uint32_t item = reader_item_of(reader, ask->seeds[i].item);
         if (item == DICT_NONE)
             continue;
         seeds[len++] = (struct seed){
@@ -224,12 +265,15 @@ static size_t resolve_seeds(struct reader *reader, const struct ask *ask, struct
     return len;
 }
 
-static const struct why *explain(struct reader *reader, const struct query *query, uint32_t item, size_t *ret_len)
+static const struct why *explain(struct reader *reader, const struct learner *learner, const struct query *query, uint32_t item,
+                                 size_t *ret_len)
 {
     struct reason_part parts[REASONS_MAX];
-    struct learner *learner = reader->engine->answering;
     struct why *reasons;
 
+    *ret_len = 0;
+    if (!learner->ops->explain)
+        return NULL;
     *ret_len = learner->ops->explain(learner->model, query, item, &reader->scratch, parts, REASONS_MAX);
     reasons = fr_arena_take(&reader->arena, (*ret_len + 1) * sizeof(*reasons));
     for (size_t i = 0; i < *ret_len; i++)
@@ -237,14 +281,15 @@ static const struct why *explain(struct reader *reader, const struct query *quer
     return reasons;
 }
 
-/* Sets the marks and copies the history; returns the query. */
-static struct query prepare(struct reader *reader, const struct ask *ask)
+struct query reader_prepare(struct reader *reader, const struct ask *ask)
 {
     struct engine *engine = reader->engine;
     uint32_t user = ask->user.len ? dict_find(engine->users, ask->user, dict_hash(ask->user)) : DICT_NONE;
     struct seed *seeds = fr_arena_take(&reader->arena, (ask->seeds_len + 1) * sizeof(*seeds));
     struct query query = {
         .seeds = seeds,
+        .context = ask->context,
+        .context_len = ask->context_len,
         .now = atomic_load_explicit(&engine->now, memory_order_acquire),
         .items = reader->items,
     };
@@ -258,21 +303,27 @@ static struct query prepare(struct reader *reader, const struct ask *ask)
     return query;
 }
 
-static size_t pick(struct reader *reader, struct query *query, const struct choice *choice, struct fr_ranked *room,
-                   size_t k)
+/* Exactly Microsoft's SAR? */
+static bool in_parity(const struct engine *engine, const struct learner *learner)
+{
+    return learner == &engine->learners[0] && engine->options.sar.parity;
+}
+
+static size_t pick(struct reader *reader, const struct learner *learner, struct query *query, const struct choice *choice,
+                   struct fr_ranked *room, size_t k)
 {
     struct engine *engine = reader->engine;
     struct affine map = {0, 1, 0};
     struct fr_topk top;
 
-    if (!choice->only_included && !engine->options.sar.parity && k <= BEST_MOST)
+    if (!choice->only_included && !in_parity(engine, learner) && k <= BEST_MOST)
         query->best = (uint32_t)k;
     fr_topk_init(&top, room, k, item_before, reader);
-    engine->answering->ops->retrieve(engine->answering->model, query, &reader->scores);
-    if (engine->options.normalize && query->history.len)
+    learner->ops->retrieve(learner->model, query, &reader->scores);
+    if (engine->options.normalize && in_parity(engine, learner) && query->history.len)
         map = normal_map(reader, query);
-    offer_touched(reader, choice, &top);
-    if (engine->options.sar.parity)
+    reader_offer(reader, &reader->scores, choice, &top);
+    if (in_parity(engine, learner))
         offer_untouched(reader, choice, &top, 0);
     fr_topk_finish(&top);
     for (size_t i = 0; i < top.len; i++)
@@ -280,33 +331,50 @@ static size_t pick(struct reader *reader, struct query *query, const struct choi
     return top.len;
 }
 
+void reader_mark_seen(struct reader *reader, const struct ask *ask, const struct query *query)
+{
+    for (size_t i = 0; i < query->seeds_len; i++)
+        reader_mark(reader, query->seeds[i].item, SCORES_EXCLUDED);
+    for (uint32_t i = 0; i < query->history.len && !ask->include_seen; i++)
+        reader_mark(reader, query->history.item[i], SCORES_EXCLUDED);
+}
+
+/* The k best of who answers; sources[i], if it is not NULL, is who has brought room[i]. */
+static size_t pick_best(struct reader *reader, const struct learner *learner, struct query *query, const struct choice *choice,
+                        struct fr_ranked *room, const struct learner **sources, size_t k)
+{
+    for (size_t i = 0; i < k; i++)
+        sources[i] = learner;
+    if (!reader_knows(query, learner))
+        return 0;
+    return learner == &reader->engine->blended ? blend_pick(reader, query, choice, k, room, sources)
+                                               : pick(reader, learner, query, choice, room, k);
+}
+
 void reader_recommend(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list)
 {
     struct engine *engine = reader->engine;
-    struct query query = prepare(reader, ask);
+    const struct learner *learner = models_find(engine, ask->model);
+    struct query query = reader_prepare(reader, ask);
     struct choice choice = reader_filter(reader, ask);
-    bool known = query.history.len || query.seeds_len;
-    size_t k = ask->k < reader->items ? ask->k : reader->items, len = 0, filled = 0;
+    size_t k = ask->k < reader->items ? ask->k : reader->items, filled = 0;
     struct fr_ranked *room = fr_arena_take(&reader->arena, (k + 1) * sizeof(*room));
     struct recommended *items = fr_arena_take(&reader->arena, (k + 1) * sizeof(*items));
+    const struct learner **sources = fr_arena_take(&reader->arena, (k + 1) * sizeof(*sources));
 
-    for (size_t i = 0; i < query.seeds_len; i++)
-        reader_mark(reader, query.seeds[i].item, SCORES_EXCLUDED);
-    for (uint32_t i = 0; i < query.history.len && !ask->include_seen; i++)
-        reader_mark(reader, query.history.item[i], SCORES_EXCLUDED);
-    if (known)
-        len = pick(reader, &query, &choice, room, k);
-    if (len < k && !(known && engine->options.sar.parity))
+    reader_mark_seen(reader, ask, &query);
+    size_t len = pick_best(reader, learner, &query, &choice, room, sources, k);
+    if (len < k && !(reader_knows(&query, learner) && in_parity(engine, learner)))
         filled = popular_pick(reader, &choice, k - len, room + len);
     for (size_t i = 0; i < len + filled; i++) {
         items[i] = (struct recommended){
             .item = dict_id(engine->items, room[i].id),
             .score = i < len ? room[i].score : 0,
-            .source = i < len ? engine->answering->ops->name : "popular",
+            .source = i < len ? sources[i]->ops->name : "popular",
         };
         if (ask->explain && i < len)
-            items[i].reasons = explain(reader, &query, room[i].id, &items[i].reasons_len);
+            items[i].reasons = explain(reader, sources[i], &query, room[i].id, &items[i].reasons_len);
     }
     reader_unmark_all(reader);
-    *ret_list = (struct recommendation_list){items, len + filled, engine->answering->ops->name, filled > 0};
+    *ret_list = (struct recommendation_list){items, len + filled, learner->ops->name, filled > 0};
 }

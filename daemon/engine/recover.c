@@ -27,15 +27,40 @@ static struct fr_bytes line_of(struct fr_bytes *rest)
     return line;
 }
 
-static int compare_shapes(struct fr_bytes stored, struct fr_bytes wanted, struct fr_err *err)
+static struct fr_bytes key_of(struct fr_bytes line)
+{
+    const char *end = line.len ? memchr(line.at, '=', line.len) : NULL;
+
+    return (struct fr_bytes){line.at, end ? (size_t)(end - line.at) : line.len};
+}
+
+/* Of a model that may run or not: a store may have been made without it, or before there was one. */
+static bool of_a_model(struct fr_bytes line)
+{
+    const char *dot = line.len ? memchr(line.at, '.', line.len) : NULL;
+    const struct model_ops *ops = dot ? registry_find(line.at, (size_t)(dot - line.at)) : NULL;
+
+    return ops && ops != &sar_ops;
+}
+
+/* Lines are sorted. *ret_both: those of either; *ret_more: the store has not all of them. */
+static int compare_shapes(struct fr_bytes stored, struct fr_bytes wanted, struct fr_writer *ret_both, bool *ret_more,
+                          struct fr_err *err)
 {
     while (stored.len || wanted.len) {
-        struct fr_bytes old = line_of(&stored), new = line_of(&wanted);
-        if (!fr_bytes_equal(old, new))
+        struct fr_bytes old_rest = stored, new_rest = wanted, old = line_of(&old_rest), new = line_of(&new_rest);
+        int order = !new.len ? -1 : !old.len ? 1 : fr_bytes_order(key_of(old), key_of(new));
+        struct fr_bytes one = order < 0 ? old : new;
+        if (order ? !of_a_model(one) : !fr_bytes_equal(old, new))
             return fr_fail(err, FR_CONFIG,
                            "the store was built with '%.*s' and the configuration says '%.*s'; start with the former, or "
                            "replay the log into a new store with --rebuild",
                            (int)old.len, old.at, (int)new.len, new.at);
+        fr_put_bytes(ret_both, one.at, one.len);
+        fr_put_u8(ret_both, '\n');
+        *ret_more = *ret_more || order > 0;
+        stored = order <= 0 ? old_rest : stored;
+        wanted = order >= 0 ? new_rest : wanted;
     }
     return FR_OK;
 }
@@ -60,19 +85,25 @@ static int check_shape(struct engine *engine, struct fr_err *err)
 {
     struct store *store = engine->store;
     struct fr_bytes wanted = fr_bytes_of(engine->options.shape ? engine->options.shape : ""), text;
+    struct fr_writer both;
     char *stored = NULL;
     size_t len = 0;
+    bool more = false;
     int status = format_admit(store, err);
 
     if (status)
         return status;
+    fr_writer_init(&both, 0);
     status = store->ops->get(store, fr_bytes_of(FORMAT_SHAPE_KEY), &stored, &len, err);
     if (status == FR_NOT_FOUND)
         status = record_shape(store, wanted, err);
     else if (!status && !format_shape_read((struct fr_bytes){stored, len}, &text))
         status = fr_fail(err, FR_CORRUPT, "the record of what shapes the store cannot be read");
     else if (!status)
-        status = compare_shapes(text, wanted, err);
+        status = compare_shapes(text, wanted, &both, &more, err);
+    if (!status && more)
+        status = record_shape(store, fr_written(&both), err);
+    fr_writer_release(&both);
     free(stored);
     return status;
 }
@@ -214,8 +245,12 @@ static int load_tables(struct engine *engine, struct fr_err *err)
         }
     }
     loaders[len++] = (struct state_loader){.table = TABLE_HISTORY, .context = engine, .cells = load_history};
+    loaders[len++] = (struct state_loader){.table = TABLE_QUALITY, .context = engine->evaluator, .cells = evaluator_load};
     loaders[len++] = (struct state_loader){.table = TABLE_DEDUP, .context = engine, .cells = load_dedup};
-    return state_load(engine->store, loaders, len, err);
+    status = state_load(engine->store, loaders, len, err);
+    if (!status)
+        evaluator_loaded(engine->evaluator);
+    return status;
 }
 
 struct warmer {

@@ -24,21 +24,21 @@ int reader_similar_items(struct reader *reader, struct fr_bytes id, const struct
     size_t k = filter->k < reader->items ? filter->k : reader->items;
     struct fr_ranked *room = fr_arena_take(&reader->arena, (k + 1) * sizeof(*room));
     struct neighbour *neighbours = fr_arena_take(&reader->arena, (k + 1) * sizeof(*neighbours));
+    const struct learner *learner = models_find(engine, filter->model);
     struct fr_topk top;
 
+    if (learner == &engine->blended)
+        learner = &engine->learners[0]; /* the one that is made of items that go together */
+    if (!learner->ops->neighbours)
+        return fr_fail(err, FR_INVALID, "%s", learner->ops->name);
     if (item >= reader->items)
         return fr_fail(err, FR_NOT_FOUND, "item_id is not known");
     scores_reset(&reader->scores, reader->items);
     struct choice choice = reader_filter(reader, filter);
     reader_mark(reader, item, SCORES_EXCLUDED);
-    engine->answering->ops->neighbours(engine->answering->model, item, &reader->scores);
+    learner->ops->neighbours(learner->model, item, &reader->scores);
     fr_topk_init(&top, room, k, item_before, reader);
-    for (uint32_t i = 0; i < reader->scores.touched_len; i++) {
-        uint32_t other = reader->scores.touched[i];
-        uint8_t mark = reader->scores.mark[other];
-        if (!(mark & SCORES_EXCLUDED) && (!choice.only_included || mark & SCORES_INCLUDED))
-            fr_topk_offer(&top, other, reader->scores.value[other]);
-    }
+    reader_offer(reader, &reader->scores, &choice, &top);
     fr_topk_finish(&top);
     for (size_t i = 0; i < top.len; i++)
         neighbours[i] = (struct neighbour){dict_id(engine->items, room[i].id), room[i].score};

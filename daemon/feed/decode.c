@@ -6,7 +6,8 @@
  *
  * A record that breaks a rule is not an error of ours: it gets a reason (a metric label) and a sentence that names the
  * field and the limit, and goes to the dead-letter topic. Bounds: ids of 1..256 bytes; value finite; |weight| <= 1e6;
- * times in 0..EVENT_WHEN_MAX and at most max_future after the Kafka timestamp.
+ * times in 0..EVENT_WHEN_MAX and at most max_future after the Kafka timestamp. Context is no reason: of what is beyond
+ * its bounds (feature.h) nothing is kept, and it is counted.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 
 #include "decode.h"
+#include "freshet/metric.h"
 
 #define WEIGHT_MAX 1e6
 
@@ -34,6 +36,8 @@ struct decoder {
     struct type_slot *types;
     size_t types_mask;
 
+    uint64_t context[FEATURES_MAX]; /* of the last record */
+    struct fr_series *context_ignored;
     struct json_t *document; /* of the last JSON record: its runs are the event's */
     struct problem problem;  /* of the last rejected record */
 };
@@ -80,6 +84,7 @@ struct decoder *decoder_new(const struct feed_options *options)
         slot = type_slot(decoder, fr_bytes_of(decoder->weights[i].type));
         *slot = (struct type_slot){fr_bytes_of(decoder->weights[i].type), i};
     }
+    decoder->context_ignored = FR_SERIES(FR_M_CONTEXT_IGNORED);
     decoder->weights[decoder->other] = (struct feed_weight){"other", 1, false};
     return decoder;
 }
@@ -171,10 +176,38 @@ static void mark_repeat(const struct fields *fields, struct event *event)
         event->repeat_low = 1; /* all zero means that there is no event_id */
 }
 
+void fields_context(struct fields *fields, struct fr_bytes name, struct fr_bytes value)
+{
+    uint32_t at = 0;
+
+    while (at < fields->context_len && !fr_bytes_equal(fields->context[at].name, name))
+        at++;
+    if (at == FEATURES_MAX) {
+        fields->context_more++;
+        return;
+    }
+    fields->context[at].name = name;
+    fields->context[at].value = value;
+    fields->context_len += at == fields->context_len;
+}
+
+static void take_context(struct decoder *decoder, const struct fields *fields, struct event *event)
+{
+    uint32_t ignored = fields->context_more;
+    size_t len = 0;
+
+    for (uint32_t i = 0; i < fields->context_len; i++)
+        ignored += !fr_feature_add(decoder->context, &len, fields->context[i].name, fields->context[i].value);
+    event->context = len ? decoder->context : NULL;
+    event->context_len = (uint32_t)len;
+    if (ignored)
+        fr_count(decoder->context_ignored, ignored);
+}
+
 static bool decode(struct decoder *decoder, const struct record *record, struct event *event)
 {
     struct problem *problem = &decoder->problem;
-    struct fields fields = {0};
+    struct fields fields;
     struct fr_bytes payload;
     enum encoding encoding;
 
@@ -193,6 +226,8 @@ static bool decode(struct decoder *decoder, const struct record *record, struct 
         return false;
     event->user = fields.user;
     event->item = fields.item;
+    if (fields.context_len)
+        take_context(decoder, &fields, event);
     if (fields.event_id.len)
         mark_repeat(&fields, event);
     return true;

@@ -11,9 +11,12 @@
 #define FR_DECODE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "freshet/event.h"
+#include "freshet/feature.h"
 #include "freshet/feed.h"
 
 struct record {
@@ -55,7 +58,18 @@ struct fields {
     double value;
     bool has_value;
     int64_t time; /* 0: none */
+    uint32_t context_len, context_more; /* more: that found no room */
+    struct {
+        struct fr_bytes name, value;
+    } context[FEATURES_MAX]; /* the first names, each once, with its last value; set up to context_len */
 };
+static inline void fields_reset(struct fields *fields)
+{
+    memset(fields, 0, offsetof(struct fields, context));
+}
+
+/* A pair as the record has it. */
+void fields_context(struct fields *fields, struct fr_bytes name, struct fr_bytes value);
 
 enum encoding { ENCODING_PROTOBUF, ENCODING_JSON };
 bool framing_open(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value,

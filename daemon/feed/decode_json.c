@@ -113,13 +113,17 @@ static bool get_text(const json_t *value, const char *name, struct fr_bytes *ret
     return true;
 }
 
-static bool check_context(json_t *value, struct problem *problem)
+static bool take_context(json_t *value, struct fields *fields, struct problem *problem)
 {
     if (!json_is_object(value))
         return problem_say(problem, "undecodable", "context is not an object");
     for (void *iter = json_object_iter(value); iter; iter = json_object_iter_next(value, iter)) {
+        struct fr_bytes name = {json_object_iter_key(iter), json_object_iter_key_len(iter)}, text;
         if (!json_is_string(json_object_iter_value(iter)))
             return problem_say(problem, "undecodable", "context has a value that is not a string");
+        text.at = json_string_value(json_object_iter_value(iter));
+        text.len = json_string_length(json_object_iter_value(iter));
+        fields_context(fields, name, text);
     }
     return true;
 }
@@ -144,7 +148,7 @@ static bool take_member(struct fr_bytes key, json_t *value, struct fields *field
     if (is_key(key, FR_BYTES("time_ms"), FR_BYTES("timeMs")))
         return get_whole(value, "time_ms", &fields->time, problem);
     if (fr_bytes_equal(key, FR_BYTES("context")))
-        return check_context(value, problem);
+        return take_context(value, fields, problem);
     if (fr_bytes_equal(key, FR_BYTES("value"))) {
         fields->has_value = true;
         return get_real(value, "value", &fields->value, problem);
@@ -165,11 +169,11 @@ static json_t *parse(struct fr_bytes payload, json_error_t *ret_error)
 
 bool decode_json(struct fr_bytes payload, json_t **ret_document, struct fields *ret_fields, struct problem *problem)
 {
-    struct fields fields = {0};
     json_error_t error;
     json_t *document = parse(payload, &error);
 
     *ret_document = NULL;
+    fields_reset(ret_fields);
     if (!document) {
         for (char *at = error.text; *at; at++) /* it quotes the record, and may cut a character in two */
             *at = *at >= ' ' && *at <= '~' ? *at : '?';
@@ -182,13 +186,12 @@ bool decode_json(struct fr_bytes payload, json_t **ret_document, struct fields *
     for (void *iter = json_object_iter(document); iter; iter = json_object_iter_next(document, iter)) {
         struct fr_bytes key = {json_object_iter_key(iter), json_object_iter_key_len(iter)};
 
-        if (!take_member(key, json_object_iter_value(iter), &fields, problem)) {
+        if (!take_member(key, json_object_iter_value(iter), ret_fields, problem)) {
             json_decref(document);
             return false;
         }
     }
     *ret_document = document;
-    *ret_fields = fields;
     return true;
 }
 

@@ -148,12 +148,12 @@ static bool skip_group(struct cursor *cursor, uint32_t field)
     return true;
 }
 
-/* A context entry is a message {key = 1, value = 2}. No model asks for it yet; it must be well-formed all the same. */
-static bool check_context(struct cursor *outer, struct fr_bytes entry)
+/* A context entry is a message {key = 1, value = 2}. */
+static bool take_context(struct cursor *outer, struct fr_bytes entry, struct fields *fields)
 {
     struct cursor cursor = {outer->begin, (const unsigned char *)entry.at, (const unsigned char *)entry.at + entry.len,
                             outer->problem};
-    struct fr_bytes run;
+    struct fr_bytes run, parts[2] = {{"", 0}, {"", 0}};
     uint32_t field;
     enum wire wire;
 
@@ -168,8 +168,11 @@ static bool check_context(struct cursor *outer, struct fr_bytes entry)
         } else if (!fr_utf8_valid(run.at, run.len)) {
             return problem_say(outer->problem, "undecodable", "context has a %s that is not valid UTF-8",
                                field == 1 ? "key" : "value");
+        } else {
+            parts[field - 1] = run;
         }
     }
+    fields_context(fields, parts[0], parts[1]);
     return true;
 }
 
@@ -193,7 +196,7 @@ static bool take_run_field(struct cursor *cursor, uint32_t field, struct fields 
         fields->event_id = run;
         break;
     case CONTEXT:
-        return check_context(cursor, run);
+        return take_context(cursor, run, fields);
     default:
         break;
     }
@@ -204,30 +207,29 @@ bool decode_protobuf(struct fr_bytes payload, struct fields *ret_fields, struct 
 {
     const unsigned char *begin = (const unsigned char *)payload.at;
     struct cursor cursor = {begin, begin, payload.len ? begin + payload.len : begin, problem};
-    struct fields fields = {0};
     uint64_t bits;
     uint32_t field;
     enum wire wire;
 
+    fields_reset(ret_fields);
     while (cursor.at < cursor.end) {
         if (!take_tag(&cursor, &field, &wire))
             return false;
         if (wire == RUN) {
-            if (!take_run_field(&cursor, field, &fields))
+            if (!take_run_field(&cursor, field, ret_fields))
                 return false;
         } else if (field == VALUE && wire == FIXED64) {
             if (!take_fixed(&cursor, 8, &bits))
                 return false;
-            memcpy(&fields.value, &bits, sizeof(fields.value));
-            fields.has_value = true;
+            memcpy(&ret_fields->value, &bits, sizeof(ret_fields->value));
+            ret_fields->has_value = true;
         } else if (field == TIME_MS && wire == VARINT) {
             if (!take_varint(&cursor, &bits))
                 return false;
-            fields.time = (int64_t)bits;
+            ret_fields->time = (int64_t)bits;
         } else if (!skip_value(&cursor, field, wire)) {
             return false;
         }
     }
-    *ret_fields = fields;
     return true;
 }

@@ -123,6 +123,14 @@ static void keep_ids(struct event_batch *batch, struct event *event)
     event->item.at = copy + event->user.len;
 }
 
+static void keep_context(struct event_batch *batch, struct event *event)
+{
+    size_t bytes = event->context_len * sizeof(*event->context);
+
+    if (bytes)
+        event->context = memcpy(fr_arena_take(&batch->arena, bytes), event->context, bytes);
+}
+
 static const struct reject *keep_reject(struct event_batch *batch, const struct reject *reject)
 {
     struct reject *kept = fr_arena_take(&batch->arena, sizeof(*kept));
@@ -201,6 +209,7 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
         if (record_misrouted(&record, event))
             fr_count(feed->misrouted, 1);
         keep_ids(batch, event);
+        keep_context(batch, event);
         if (batch->whole)
             event->reject = keep_reject(batch, &(struct reject){.key = record.key,
                                                                 .value = record.value,

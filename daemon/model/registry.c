@@ -7,6 +7,10 @@
 
 static const struct model_ops *const models[] = {
     &sar_ops,
+    &popular_ops,
+    &trending_ops,
+    &fm_ops,
+    &ease_ops,
 };
 enum { MODELS = sizeof(models) / sizeof(*models) };
 

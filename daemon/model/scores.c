@@ -1,7 +1,7 @@
 /*
  * scores.c -- the accumulator of one asking thread, and the decay that all affinities share.
  *
- * value is -0.0 but for the touched items, so a reset costs what was touched, not the catalogue.
+ * value is -0.0 but for the touched items, so a reset costs what was touched, not the catalogue; after a dense answer, the catalogue.
  * `touched` has one place more than there are items: scores_add writes before it knows whether it may keep.
  */
 #include <math.h>
@@ -31,7 +31,10 @@ void scores_reset(struct scores *scores, uint32_t items)
     for (uint32_t i = 0; i < scores->touched_len; i++) {
         scores->value[scores->touched[i]] = -0.0;
     }
+    for (uint32_t i = 0; scores->dense && i < scores->items; i++)
+        scores->value[i] = -0.0;
     scores->touched_len = 0;
+    scores->dense = false;
     if (items > scores->room || !scores->value) {
         uint32_t old = scores->room, room = items < UINT32_MAX - items / 2 ? items + items / 2 : items;
         scores->value = fr_realloc(scores->value, (room + (size_t)1) * sizeof(*scores->value));

@@ -128,6 +128,7 @@ static bool read_recommend(struct check *check, const void *message)
     return check_k(check, request->k) && check_model(check, request->model) &&
            check_user_or_seeds(check, wire_bytes(request->user_id), request->seeds, request->n_seeds) &&
            check_positions(check, request->not_before, request->n_not_before) && check_filter(check, request->filter) &&
+           check_context(check, request->context, request->n_context) &&
            check_later_share(check, "diversity", request->diversity) &&
            check_later_share(check, "exploration", request->exploration);
 }
@@ -199,6 +200,9 @@ static void answer_similar(struct answerer *answerer, struct question *question,
 
     if (status == FR_NOT_FOUND && ask->user.len) {
         list = (struct neighbour_list){0}; /* an unknown user is not an error */
+    } else if (status == FR_INVALID && !ask->user.len) {
+        answer_refuse(answer, RPC_CODE_INVALID_ARGUMENT, "model \"%s\" has no similar items", err.text);
+        return;
     } else if (status != FR_OK) {
         refuse_status(answer, status, &err);
         return;
@@ -329,19 +333,28 @@ static Freshet__V1__PartitionStatus **partitions_of(struct fr_arena *arena, cons
     return pointers;
 }
 
+static Freshet__V1__ModelStatus **models_of(struct fr_arena *arena, const struct engine_status *status)
+{
+    Freshet__V1__ModelStatus **pointers, *room = wire_rooms(arena, status->models_len, sizeof(*room), &pointers);
+
+    for (size_t i = 0; i < status->models_len; i++) {
+        freshet__v1__model_status__init(&room[i]);
+        room[i].name = wire_text(status->models[i].name);
+        room[i].events = status->model_events;
+        room[i].bytes = status->models[i].bytes;
+        room[i].age_seconds = status->age_seconds;
+    }
+    return pointers;
+}
+
 static void answer_get_status(struct answerer *answerer, struct question *question, struct answer *answer)
 {
     Freshet__V1__GetStatusResponse response = FRESHET__V1__GET_STATUS_RESPONSE__INIT;
-    Freshet__V1__ModelStatus model = FRESHET__V1__MODEL_STATUS__INIT, *models[] = {&model};
     struct engine_status *status = answerer->status;
 
     if (!status)
         status = answerer->status = fr_alloc(sizeof(*status));
     engine_status(answerer->engine, status);
-    model.name = wire_text(answerer->limits->default_model);
-    model.events = status->model_events;
-    model.bytes = status->model_bytes;
-    model.age_seconds = status->age_seconds;
     response.version = wire_text(answerer->limits->version);
     response.state = wire_text(fr_state_name(fr_state_now()));
     response.brokers = wire_text(answerer->limits->brokers);
@@ -350,8 +363,8 @@ static void answer_get_status(struct answerer *answerer, struct question *questi
     response.users = status->users;
     response.items = status->items;
     response.pairs = status->pairs;
-    response.n_models = 1;
-    response.models = models;
+    response.n_models = status->models_len;
+    response.models = models_of(&question->arena, status);
     say(question, &response.base, answer);
 }
 
@@ -411,7 +424,7 @@ bool question_read(struct answerer *answerer, struct question *question, enum rp
 {
     const struct kind *kind = &kinds[rpc];
     struct fr_arena arena = question->arena;
-    struct check check = {answerer->limits, question, ret_answer};
+    struct check check = {answerer->limits, answerer->engine, question, ret_answer};
     const void *message;
     bool large;
 

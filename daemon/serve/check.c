@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "freshet/event.h"
-#include "freshet/model.h"
+#include "freshet/feature.h"
 #include "wire.h"
 
 #define SEED_WEIGHT_MAX 1e6 /* as for an event */
@@ -71,17 +71,18 @@ bool check_k(struct check *check, uint32_t k)
 
 bool check_model(struct check *check, const char *model)
 {
-    const struct model_ops *ops;
     char names[256] = "", room[QUOTED_MAX + 3];
+    const char *name;
     size_t len = 0;
 
+    check->question->ask.model = model;
     if (!*model)
         return true;
-    for (size_t i = 0; (ops = registry_at(i)); i++) {
-        if (strcmp(ops->name, model) == 0)
+    for (size_t i = 0; (name = engine_model(check->engine, i)); i++) {
+        if (strcmp(name, model) == 0)
             return true;
         if (len < sizeof(names))
-            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "", ops->name);
+            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "", name);
     }
     return WRONG(check, "model %s is not known; the models are: %s", quoted(model, room), names);
 }
@@ -161,6 +162,24 @@ bool check_filter(struct check *check, const Freshet__V1__Filter *filter)
             : filter->max_per_category ? "max_per_category"
                                        : NULL;
     return !later || LATER(check, "filter.%s is not served by this version", later);
+}
+
+/* ---- context ---- */
+
+bool check_context(struct check *check, Freshet__V1__RecommendRequest__ContextEntry *const *context, size_t len)
+{
+    uint64_t *keys;
+    size_t keys_len = 0;
+
+    if (len > FEATURES_MAX)
+        return WRONG(check, "context has %zu entries; at most %d are taken", len, FEATURES_MAX);
+    keys = fr_arena_take(&check->question->arena, FEATURES_MAX * sizeof(*keys));
+    for (size_t i = 0; i < len; i++)
+        if (!fr_feature_add(keys, &keys_len, fr_bytes_of(context[i]->key), fr_bytes_of(context[i]->value)))
+            return WRONG(check, "context[%zu] has a name or a value of more than %d bytes", i, FEATURE_BYTES_MAX);
+    check->question->ask.context = keys;
+    check->question->ask.context_len = keys_len;
+    return true;
 }
 
 /* ---- the rest ---- */

@@ -241,7 +241,6 @@ static void make_series(struct serve *serve)
 static void copy_options(struct serve *serve, const struct serve_options *options)
 {
     serve->options = *options;
-    serve->options.default_model = fr_strdup(options->default_model ? options->default_model : "");
     serve->options.version = fr_strdup(options->version ? options->version : "");
     serve->options.brokers = fr_strdup(options->brokers ? options->brokers : "");
     if (serve->options.threads < 1)
@@ -360,7 +359,6 @@ void serve_stop(struct serve *serve)
     for (int i = 0; i < LISTENERS; i++)
         listener_release(&serve->listeners[i]);
     reflection_free(serve->reflection);
-    free((char *)(uintptr_t)serve->options.default_model);
     free((char *)(uintptr_t)serve->options.version);
     free((char *)(uintptr_t)serve->options.brokers);
     pthread_cond_destroy(&serve->changed);

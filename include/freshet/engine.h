@@ -26,6 +26,14 @@
 
 struct engine;
 
+enum { ENGINE_MODELS_MAX = 8 };
+#define ENGINE_BLEND "auto"
+/* A model that runs beside SAR. */
+struct engine_model {
+    const char *name;    /* as in the registry, or ENGINE_BLEND, which asks all the others */
+    const void *options; /* its options struct */
+};
+
 struct engine_options {
     uint32_t history_max;          /* distinct items kept per user; 0 = unbounded. Shapes the state */
     uint32_t users_max, items_max; /* events that would exceed them are dead-lettered ("capacity") */
@@ -44,7 +52,9 @@ struct engine_options {
     const char *const *types;      /* metric labels of the event types; the last is "other" */
     size_t types_len;
     struct sar_options sar;
-    const char *default_model;
+    const struct engine_model *models; /* beside SAR, in the order they learn. Borrowed until engine_open returns */
+    size_t models_len;                 /* less than ENGINE_MODELS_MAX */
+    const char *default_model;         /* who answers where nobody is named; NULL: sar */
     /* What shapes the state, as "key=value" lines sorted by key; recorded in a new store, compared with an old one's. */
     const char *shape;
     bool forget_positions;         /* --dev: the log is new, positions begin at 0 */
@@ -56,13 +66,13 @@ struct engine_options {
     void *context; /* of these two */
 };
 
-/* Loads the state. FR_CONFIG if the store was built with another shape (the text names both values). The store is
- * borrowed and must outlive the engine. */
+/* Loads the state. FR_CONFIG if the store was built with another shape (the text names both values), or a model is named that there is
+ * not. The store is borrowed and must outlive the engine. */
 int engine_open(struct engine **ret_engine, const struct engine_options *options, struct store *store, struct fr_err *err);
 int engine_start(struct engine *engine, struct fr_err *err);
 /* Applies what was given, writes and syncs a last checkpoint, ends the threads. False if that last checkpoint failed. */
 bool engine_stop(struct engine *engine, struct fr_err *err);
-/* Once feed has stopped polling: true when all that was given is applied, written and synced, false when that takes longer. Thread:
+/* Once feed has stopped polling: true when all that was given is applied, shown to askers, written and synced, false when that takes longer. Thread:
  * main. */
 bool engine_settle(struct engine *engine, int timeout_ms);
 void engine_free(struct engine *engine);
@@ -149,13 +159,20 @@ struct partition_status {
     double lag_seconds;
 };
 struct engine_status {
-    uint64_t users, items, pairs, model_events;
-    size_t model_bytes;
+    uint64_t users, items, pairs, model_events; /* model_events: applied ever; each model has learned of them */
+    size_t model_bytes;                         /* SAR's */
+    size_t models_len;
+    struct {
+        const char *name;
+        size_t bytes;
+    } models[ENGINE_MODELS_MAX + 1]; /* all that can be asked, in order */
     double age_seconds; /* since the state last changed */
     size_t partitions_len;
     struct partition_status partitions[PARTITIONS_MAX];
 };
 void engine_status(struct engine *engine, struct engine_status *ret_status); /* large: not for the stack */
+/* The names that ask.model may have: SAR first; NULL past the last. */
+const char *engine_model(const struct engine *engine, size_t index);
 
 /* Asks for a checkpoint that holds everything applied by now; returns its ticket. */
 uint64_t engine_checkpoint_ask(struct engine *engine);
@@ -172,6 +189,10 @@ bool engine_checkpoint_done(struct engine *engine, uint64_t ticket, struct engin
  * it: as long as a checkpoint takes, and while one cannot be written. FR_FULL while ingest is held for the disk, FR_CLOSED when
  * stopping, or if `stop` becomes true before it has begun. Thread: one that may wait, between engine_start and engine_stop. */
 int engine_snapshot(struct engine *engine, const char *path, const _Atomic bool *stop, struct fr_err *err);
+
+/* Solves anew, from at least what is applied by now, what is solved in the background (EASE), and waits until askers see it. False
+ * if that takes longer, fails, or the engine stops. Thread: one that may wait, between engine_start and engine_stop. */
+bool engine_refresh(struct engine *engine, int timeout_ms);
 
 /* ---- questions -------------------------------------------------------------------------------------------- */
 
@@ -197,11 +218,14 @@ struct ask_seed {
     when_ms when;  /* 0 = the newest event time */
 };
 struct ask {
+    const char *model;    /* one of engine_model's; NULL or "": the default */
     struct fr_bytes user; /* may be empty when there are seeds */
     const struct ask_seed *seeds;
     size_t seeds_len;
     const struct fr_bytes *exclude, *include; /* include_len 0 and !only_include: everything */
     size_t exclude_len, include_len;
+    const uint64_t *context; /* features that came with the question, as in struct query */
+    size_t context_len;
     uint32_t k;
     bool explain, include_seen;
 };
@@ -212,7 +236,7 @@ struct why {
 struct recommended {
     struct fr_bytes item;
     double score;
-    const char *source; /* "sar", "popular" */
+    const char *source; /* "sar", "popular": the model that brought it */
     const struct why *reasons;
     size_t reasons_len;
 };
@@ -232,7 +256,7 @@ struct neighbour_list {
     const struct neighbour *neighbours;
     size_t len;
 };
-/* FR_NOT_FOUND: unknown item. Exclusions as in ask; k, exclude and include are used. */
+/* FR_NOT_FOUND: unknown item; FR_INVALID: the model knows no neighbours. Of the filter model, k, exclude and include are used. */
 int reader_similar_items(struct reader *reader, struct fr_bytes item, const struct ask *filter, struct neighbour_list *ret_list,
                          struct fr_err *err);
 /* FR_NOT_FOUND: unknown user; FR_LIMIT: more work than similar_work_max; FR_INVALID: no postings are kept. */

@@ -49,6 +49,8 @@ struct event {
     uint32_t type;              /* index into the configured types; the last one is "other" */
     uint32_t repeat_low;        /* 96-bit hash of (user_id, event_id); all zero: no event_id */
     uint64_t repeat_high;
+    const uint64_t *context;    /* features that came with it (feature.h), in the record's order; none: NULL */
+    uint32_t context_len;       /* at most FEATURES_MAX */
 
     /* EVENT_REJECT; EVENT_APPLY in a batch that asks for whole records */
     const struct reject *reject;

@@ -33,7 +33,9 @@ enum journal_table {
     TABLE_FM_HISTORY = 7,  /* BYTES: (item, 0) = its row, in a history */
     TABLE_FM_FEATURES = 8, /* BYTES: (slot, 0) = a feature: key and row */
     TABLE_FM_DENSE = 9,    /* BYTES: (0, 0) = numbers; (1, block) = the counting filter */
-    TABLES = 10,
+    TABLE_TRENDING = 10,   /* BYTES: (item / 64, item % 64) = decayed users; (0, 64) = landmark */
+    TABLE_QUALITY = 11,    /* BYTES: (0, n) = numbers and detectors; (1 + n / 256, n % 256) = an outcome */
+    TABLES = 12,
 };
 #define COLUMN_HEAD UINT32_MAX
 

@@ -135,7 +135,7 @@ struct query {
  */
 enum { SCORES_EXCLUDED = 1, SCORES_INCLUDED = 2 };
 struct scores {
-    bool dense;        /* retrieve has set value[0 .. items) itself, each, and no touched */
+    bool dense;        /* retrieve has set value[0 .. items) itself, each, and no touched; -0.0: it knows nothing of the item */
     double *value;     /* by item; -0.0: not touched */
     uint8_t *mark;     /* by item; the asker's own, all zero between its questions */
     uint32_t *touched; /* items with evidence, in order of first touch */
@@ -217,6 +217,7 @@ struct model_table {
 /* NULL where nothing is said to the contrary: never. */
 struct model_ops {
     const char *name;
+    bool anybody; /* it has an answer for users of whom nothing is known */
     const struct model_table *tables; /* NULL: it keeps nothing */
     size_t tables_len;
     struct model *(*open)(const void *options, const struct model_host *host);
@@ -226,7 +227,8 @@ struct model_ops {
     void (*prepare)(const struct model *model, const struct touch *touch, int stage); /* stage 0: headers, 1: cells. May be NULL */
     void (*learn)(struct model *model, const struct touch *touch);
     void (*forget)(struct model *model, const struct touch *touch);
-    void (*publish)(struct model *model); /* after loading, then within a second of what was learned. NULL: askers read in place */
+    void (*publish)(struct model *model); /* after loading, then within a second of what was learned, and before what depends on
+                                            * it is ranked for evaluation. NULL: askers read in place */
     void (*save)(struct model *model);    /* NULL: learn and forget have journaled all */
     /* Thread: any, inside an epoch. */
     void (*retrieve)(const struct model *model, const struct query *query, struct scores *scores);
@@ -238,8 +240,7 @@ struct model_ops {
     void (*stats)(const struct model *model, struct model_stats *ret_stats);
 };
 
-extern const struct model_ops sar_ops;
-extern const struct model_ops fm_ops;
+extern const struct model_ops sar_ops, popular_ops, trending_ops, fm_ops, ease_ops;
 
 /* By name, or NULL. registry_at(0..) walks them; NULL at the end. */
 const struct model_ops *registry_find(const char *name, size_t len);

@@ -26,7 +26,6 @@ struct serve_options {
     uint64_t memory;          /* bytes gRPC may hold for each listener's connections and calls; near it, it turns them away */
     uint32_t max_concurrent_streams;
     span_ms drain_grace;      /* calls in flight may take this long while draining */
-    const char *default_model;
     const char *version, *brokers; /* for GetStatus */
     struct backups *backups;       /* borrowed until serve_stop; NULL: there are none to be asked for */
 };

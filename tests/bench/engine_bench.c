@@ -168,7 +168,7 @@ static void measure_memory(const struct world *world, struct product_figures *fi
     uint64_t slots = histories_slots(histories);
     size_t blocks = fr_slab_bytes(histories->slab), heads = histories_bytes(histories) - blocks;
 
-    engine->answering->ops->stats(engine->answering->model, &stats);
+    engine->learners[0].ops->stats(engine->learners[0].model, &stats); /* SAR's */
     size_t state = stats.bytes + histories_bytes(histories) + dict_bytes(engine->users) + dict_bytes(engine->items);
     bench_round(&figures->pair, (double)stats.bytes / (double)stats.pairs, 16);
     bench_round(&figures->slot, (double)blocks / (double)slots, 24);

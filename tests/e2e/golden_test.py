@@ -8,6 +8,7 @@ import csv
 import itertools
 import json
 import math
+import time
 import unittest
 
 import testbed
@@ -286,6 +287,45 @@ class Benchmark(Parity):
         figures = self.figures({user: [item for item, _ in mine] for user, mine in lists.items()}, relevant)
         print("     " + json.dumps(figures))
         self.assertEqual({name: f"{value:.6f}" for name, value in figures.items()}, self.FIGURES)
+
+    def test_ease(self):
+        """the benchmark split, EASE: above every row of the reference's table, solved beside the events, and again after a restart"""
+        train, test = self.read("train.tsv.xz"), self.read("test.tsv.xz")
+        publish("ease", [(r["user"], r["item"], float(r["rating"]), int(float(r["timestamp"]))) for r in train])
+        daemon = self.begin("ease", ease__lambda=400, ease__recency=1, ease__refresh_percent=0)
+        relevant = {}
+        for row in test:
+            relevant.setdefault(row["user"], set()).add(row["item"])
+        before = {}
+        for start in range(2):
+            self.await_refresh(daemon)
+            self.assertEqual(daemon.metrics().value("freshet_refresh_items", model="ease"), len({row["item"] for row in train}))
+            lists = {user: daemon.recommend(user, k=self.K, model="ease") for user in relevant}
+            figures = self.figures({user: [item for item, _ in mine] for user, mine in lists.items()}, relevant)
+            print("     " + json.dumps(figures))
+            self.assertEqual({name: f"{value:.3f}" for name, value in figures.items()},
+                             {"MAP": "0.151", "nDCG@10": "0.485", "Precision@10": "0.422", "Recall@10": "0.230"})
+            self.check_reasons(daemon)
+            if start:
+                self.assertEqual(lists, before)  # the same histories, the same bits
+            before = lists
+            daemon.restart()
+
+    def check_reasons(self, daemon):
+        """Of user 1's best: x is 1, so each reason is what Similar says of the two."""
+        answer = daemon.api.Recommend(testbed.pb.RecommendRequest(user_id="1", k=1, model="ease", explain=True), timeout=testbed.PATIENCE_S)
+        best = answer.items[0]
+        self.assertEqual((answer.model, best.source), ("ease", "ease"))
+        self.assertEqual(len(best.reasons), 10)
+        for reason in best.reasons:
+            similar = dict(daemon.similar(item_id=reason.item_id, k=ALL, model="ease"))
+            self.assertEqual(similar.get(best.item_id), reason.contribution, f"{reason.item_id} speaks for {best.item_id}")
+
+    def await_refresh(self, daemon):
+        """Until all that is applied by now is in what askers see."""
+        began = time.monotonic()
+        shown = lambda: daemon.metrics().value("freshet_refresh_age_seconds", model="ease")  # noqa: E731
+        testbed.until(lambda: 0 < shown() < time.monotonic() - began, "EASE was solved from what is applied")
 
     def figures(self, lists, relevant):
         """Definitions: golden/benchmark-ml100k/README.md. Every user here has a list and relevant items."""

@@ -26,6 +26,9 @@ static void check_event(const struct event *event, const struct record *record)
     assert(!fr_id_problem(event->user.at, event->user.len) && !fr_id_problem(event->item.at, event->item.len));
     assert(isfinite(event->weight) && fabs(event->weight) <= 1e6);
     assert(event->when >= 0 && event->when <= EVENT_WHEN_MAX);
+    assert(event->context_len <= FEATURES_MAX && !event->context == !event->context_len);
+    for (uint32_t i = 0; i < event->context_len; i++)
+        assert(event->context[i]);
     assert(event->type <= sizeof(weights) / sizeof(*weights));
     assert(event->logged == (record->logged < 0 ? -1 : record->logged));
     assert(record->logged < 0 || event->when <= record->logged + 300000);

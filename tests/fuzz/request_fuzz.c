@@ -22,15 +22,15 @@ static const struct serve_options limits = {.default_k = 3,
                                             .max_k = 5,
                                             .max_seeds = 4,
                                             .max_filter_items = 6,
-                                            .default_model = "sar",
                                             .version = "fuzz",
                                             .brokers = "none"};
 
-/* ann holds a and b; bob a, b, c; cat c. */
+/* Answers of SAR, of a model that has a score for every item, and of both together. ann holds a and b; bob a, b, c; cat c. */
 static struct engine *small_town(void)
 {
     static const char *const held[][2] = {{"ann", "a"}, {"ann", "b"}, {"bob", "a"},
                                           {"bob", "b"}, {"bob", "c"}, {"cat", "c"}};
+    static const struct engine_model models[] = {{"popular", NULL}, {ENGINE_BLEND, NULL}};
     struct engine_options options = {.users_max = 100,
                                      .items_max = 100,
                                      .user_postings = true,
@@ -42,6 +42,8 @@ static struct engine *small_town(void)
                                      .types = types,
                                      .types_len = 2,
                                      .sar = {.parity = true, .similarity = SAR_JACCARD, .threshold = 1, .recency = 1},
+                                     .models = models,
+                                     .models_len = 2,
                                      .default_model = "sar"};
     struct engine *engine;
     struct fr_err err;

@@ -270,7 +270,7 @@ static inline void cells_assert_stored(struct store *store, const struct cells *
 {
     static const enum journal_table order[] = {TABLE_HISTORY,  TABLE_USERS,      TABLE_PAIRS,
                                                TABLE_DEDUP,    TABLE_ITEMS,      TABLE_FM_DENSE,
-                                               TABLE_FM_ITEMS, TABLE_FM_HISTORY, TABLE_FM_FEATURES};
+                                               TABLE_FM_ITEMS, TABLE_FM_HISTORY, TABLE_FM_FEATURES, TABLE_TRENDING, TABLE_QUALITY};
     enum { LANES = sizeof(order) / sizeof(*order) };
     _Static_assert(LANES == TABLES - 1, "each table");
     struct cells *got = calloc(1, sizeof(*got));

@@ -250,7 +250,8 @@ static void note(struct engine *engine, const struct fake_partition *partition, 
                                  .offset = event->offset,
                                  .logged = event->logged,
                                  .when = event->when,
-                                 .weight = event->weight};
+                                 .weight = event->weight,
+                                 .context = event->context_len ? event->context[0] : 0};
     if (event->kind == EVENT_APPLY) {
         memcpy(noted->user, event->user.at, event->user.len);
         memcpy(noted->item, event->item.at, event->item.len);

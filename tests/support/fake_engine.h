@@ -21,6 +21,7 @@ struct fake_event {
     int64_t offset;
     when_ms logged, when;
     double weight;
+    uint64_t context; /* the first key; 0: there is none */
     char user[260], item[260], reason[24], message[260];
 };
 

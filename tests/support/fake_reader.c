@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "freshet/model.h"
 
 struct reader {
     struct engine *engine;
@@ -17,7 +16,6 @@ struct reader {
     struct as_of as_of;
 };
 
-static const struct model_ops models[] = {{.name = "sar"}, {.name = "fm"}};
 static const struct why because[] = {{{"apple", 5}, 1}, {{"pear", 4}, 0.5}};
 static const struct recommended for_ann[] = {{{"plum", 4}, 1.5, "sar", NULL, 0}, {{"pear", 4}, 0, "popular", NULL, 0}};
 static const struct recommended for_ann_why[] = {{{"plum", 4}, 1.5, "sar", because, 2},
@@ -31,9 +29,10 @@ static const struct {
     struct item_facts facts;
 } items[] = {{{"apple", 5}, {3, 100}}, {{"pear", 4}, {2, 200}}, {{"plum", 4}, {1, 300}}};
 
-const struct model_ops *registry_at(size_t index)
+const char *engine_model(const struct engine *known, size_t index)
 {
-    return index < 2 ? &models[index] : NULL;
+    (void)known;
+    return index == 0 ? "sar" : index == 1 ? "fm" : NULL;
 }
 
 const char *partition_state_name(enum partition_state state)
@@ -94,6 +93,9 @@ static void note(struct engine *engine, const struct ask *ask)
     for (size_t i = 0; i < ask->include_len; i++)
         snprintf(engine->include + strlen(engine->include), sizeof(engine->include) - strlen(engine->include), "%.*s ",
                  (int)ask->include[i].len, ask->include[i].at);
+    snprintf(engine->model, sizeof(engine->model), "%s", ask->model ? ask->model : "");
+    for (size_t i = 0; i < ask->context_len && i < 4; i++)
+        engine->context[i] = ask->context[i];
     for (size_t i = 0; i < ask->seeds_len && i < 4; i++)
         engine->seeds[i] = ask->seeds[i];
 }
@@ -129,6 +131,8 @@ int reader_similar_items(struct reader *reader, struct fr_bytes item, const stru
                          struct neighbour_list *ret_list, struct fr_err *err)
 {
     note(reader->engine, filter);
+    if (filter->model && strcmp(filter->model, "fm") == 0)
+        return fr_fail(err, FR_INVALID, "fm");
     if (!fr_bytes_equal(item, FR_BYTES("apple")))
         return fr_fail(err, FR_NOT_FOUND, "no item '%.*s'", (int)item.len, item.at);
     *ret_list = (struct neighbour_list){like_apple, least(filter->k, 2)};
@@ -186,6 +190,11 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
     ret_status->pairs = 6;
     ret_status->model_events = 9;
     ret_status->model_bytes = 4096;
+    ret_status->models_len = 2;
+    ret_status->models[0].name = "sar";
+    ret_status->models[0].bytes = 4096;
+    ret_status->models[1].name = "fm";
+    ret_status->models[1].bytes = 512;
     ret_status->age_seconds = 1.5;
     ret_status->partitions_len = 1;
     ret_status->partitions[0] = (struct partition_status){"events", 2, PARTITION_RUNNING, next, 7, 50, 50 - next, -1, -1, 0.25};

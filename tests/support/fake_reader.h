@@ -7,7 +7,7 @@
  *     ann     is recommended plum 1.5 by "sar" because of apple (1) and pear (.5), then pear 0 by "popular"
  *     others  are not known and get apple, pear and plum by "popular"
  *     apple   is like pear (.75) and plum (.5)      ann is like bob (6)
- *     models  sar, fm
+ *     models  sar (4096 bytes), fm (512 bytes; knows no similar items)
  */
 #ifndef FR_FAKE_READER_H
 #define FR_FAKE_READER_H
@@ -27,7 +27,8 @@ struct engine {
     bool notes;
     struct ask ask;
     struct ask_seed seeds[4];
-    char user[300], exclude[300], include[300];
+    char user[300], exclude[300], include[300], model[80];
+    uint64_t context[4];
     _Atomic int open; /* readers between begin and end */
     /* a gate before reader_recommend: while it is shut, only who finds a pass goes through */
     _Atomic bool shut;

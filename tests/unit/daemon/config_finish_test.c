@@ -31,20 +31,26 @@ static void keys_that_contradict_each_other_are_refused(void **state)
                    "test.conf:2: kafka.bootstrap.servers cannot be set with --dev, which brings a broker of its own\n");
 }
 
-static void brokers_are_needed_and_the_model_must_exist(void **state)
+static void brokers_are_needed_and_the_models_must_exist(void **state)
 {
+    struct engine_options engine;
     struct config_host host = {.models = "sar fm"};
-    struct config *cfg = read_text("[recommend]\ndefault_model = ncf\n");
+    struct config *cfg = read_text("[recommend]\nmodels = fm,svd,fm\ndefault_model = ncf\n");
 
     (void)state;
     config_finish(cfg, &host);
     assert_string_equal(config_problems(cfg),
-                        "test.conf:2: recommend.default_model = 'ncf' is not one of: sar fm\n"
+                        "test.conf:2: recommend.models names 'svd'; there are: sar fm\n"
+                        "test.conf:3: recommend.default_model = 'ncf' is not one of recommend.models: sar fm\n"
                         "kafka.bootstrap.servers is not set; for a broker to try things with there is --dev\n");
     config_free(cfg);
-    cfg = read_text("[recommend]\ndefault_model = fm\n[kafka]\nmetadata.broker.list = a:1\n");
+    cfg = read_text("[recommend]\nmodels = fm, sar\ndefault_model = fm\n[kafka]\nmetadata.broker.list = a:1\n");
     config_finish(cfg, &host);
     assert_string_equal(config_problems(cfg), "");
+    config_engine_options(cfg, &engine);
+    assert_int_equal(engine.models_len, 1); /* sar needs no naming */
+    assert_string_equal(engine.models[0].name, "fm");
+    assert_string_equal(engine.default_model, "fm");
     config_free(cfg);
 }
 
@@ -127,11 +133,16 @@ static void the_shape_lists_what_shapes_the_state_sorted(void **state)
     config_engine_options(cfg, &engine);
     assert_string_equal(engine.shape, "engine.history_max=200\n"
                                       "feed.dedup_window_ms=3600000\n"
+                                      "fm.dimensions=32\n"
+                                      "fm.features_admit=3\n"
+                                      "fm.features_max=100000\n"
+                                      "fm.loss=softmax\n"
                                       "sar.half_life_days=30\n"
                                       "sar.mode=product\n"
                                       "sar.neighbours_max=500\n"
                                       "sar.normalize=no\n"
                                       "sar.window=10\n"
+                                      "trending.half_life_days=7\n"
                                       "weights.add_to_cart=3\n"
                                       "weights.click=1\n"
                                       "weights.dislike=-2\n"
@@ -168,7 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_that_contradict_each_other_are_refused),
-        cmocka_unit_test(brokers_are_needed_and_the_model_must_exist),
+        cmocka_unit_test(brokers_are_needed_and_the_models_must_exist),
         cmocka_unit_test(kafka_keys_are_checked_by_who_knows_them),
         cmocka_unit_test(a_start_is_a_word_or_a_time),
         cmocka_unit_test(what_is_no_time_is_refused),

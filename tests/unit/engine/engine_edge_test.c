@@ -380,10 +380,11 @@ static void quality_is_there_from_the_start_even_if_nobody_measures(void **state
 }
 
 /*
- * Ranked are the choices of those who have a history: ann bread (nobody has had it: a miss), bob bread (behind apple, which he
- * has had, the only one left: rank 1), bob cheese (a miss). Not ranked: everybody's first item, and bob's dislike of dill.
+ * Ranked are first meetings of positive weight: ann apple, ann bread, bob cheese (nobody has had it: misses); bob apple (of him nothing is
+ * known, so apple stands beside bread: rank 1/2); bob bread (behind apple, which he has had, the only one left: rank 0); cat cheese (behind
+ * apple and bread, which two have: rank 2). Not ranked: bob's dislike of dill, and what ann does again.
  */
-static void quality_is_measured_on_choices_of_known_users(void **state)
+static void quality_is_measured_before_it_is_learned(void **state)
 {
     struct world world = {.store = store_memory_new(NULL)};
     struct engine_options options = parity();
@@ -394,11 +395,14 @@ static void quality_is_measured_on_choices_of_known_users(void **state)
     options.evaluate_every = 1;
     begin(&world, &options);
     town(&world);
-    give(&world, &dislike, 1);
-    await(&world, 7);
-    assert_float_equal(quality("hit_rate_10"), 1.0 / 3, 1e-12);
-    assert_float_equal(quality("ndcg_10"), 1.0 / 3, 1e-12);
-    assert_float_equal(quality("mrr_10"), 1.0 / 3, 1e-12);
+    give(&world, (const struct event[]){dislike, event(7, "ann", "apple", NOON)}, 2);
+    await(&world, 8);
+    assert_float_equal(quality("hit_rate_10"), 3.0 / 6, 1e-12);
+    assert_float_equal(quality("ndcg_10"), (1 / log2(2.5) + 1 + 1 / log2(4)) / 6, 1e-12);
+    assert_float_equal(quality("mrr_10"), (1 / 1.5 + 1 + 1.0 / 3) / 6, 1e-12);
+    assert_float_equal(quality("hit_rate_10_cold_user"), 3.0 / 6, 1e-12);
+    assert_float_equal(quality("hit_rate_10_head"), 1, 1e-12); /* bob apple: nothing was held more */
+    assert_float_equal(quality("hit_rate_10_tail"), 1, 1e-12);
     end(&world);
     world.store->ops->close(world.store);
 }
@@ -614,7 +618,7 @@ int main(void)
         cmocka_unit_test(checkpoints_that_were_synced_and_are_gone_are_counted),
         cmocka_unit_test(a_checkpoint_missing_below_the_newest_is_refused),
         cmocka_unit_test(quality_is_there_from_the_start_even_if_nobody_measures),
-        cmocka_unit_test(quality_is_measured_on_choices_of_known_users),
+        cmocka_unit_test(quality_is_measured_before_it_is_learned),
         cmocka_unit_test(asking_for_checkpoints_takes_no_batch_its_place),
         cmocka_unit_test(what_the_disk_refuses_counts_as_uncommitted),
         cmocka_unit_test(durable_is_what_the_synced_freeze_stood_for),

@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "records.h"
+#include "freshet/metric.h"
 
 static void a_full_event_is_read_from_its_bytes(void **state)
 {
@@ -27,6 +28,52 @@ static void a_full_event_is_read_from_its_bytes(void **state)
     assert_int_equal(event.when, 1700000000000);
     assert_int_equal(event.logged, LOGGED);
     assert_true(event.repeat_high == hash.high64 && event.repeat_low == (uint32_t)hash.low64);
+}
+
+static uint64_t key_of(const char *name, const char *value)
+{
+    return fr_feature_key(fr_bytes_of(name), fr_bytes_of(value));
+}
+
+static void context_becomes_keys_in_the_order_of_the_record(void **state)
+{
+    static const char json[] = "{" IDS ",\"context\":{\"device\":\"phone\",\"day\":\"\"}}";
+    struct buffer out = {.len = 0};
+
+    (void)state;
+    put_plain(&out);
+    assert_accepted(decode_buffer(&out), "no context");
+    assert_true(!event.context && !event.context_len);
+    put_context(&out, "device", "tablet");
+    put_context(&out, "day", "");
+    put_context(&out, "device", "phone"); /* a map has one value for a key, and it is the last one */
+    assert_accepted(decode_buffer(&out), "protobuf's context");
+    assert_int_equal(event.context_len, 2);
+    assert_true(event.context[0] == key_of("device", "phone") && event.context[1] == key_of("day", ""));
+    assert_accepted(decode_auto(json, sizeof(json) - 1), "JSON's context");
+    assert_int_equal(event.context_len, 2);
+    assert_true(event.context[0] == key_of("device", "phone") && event.context[1] == key_of("day", ""));
+}
+
+static void context_beyond_its_bounds_is_left_out_and_counted(void **state)
+{
+    struct fr_series *ignored = FR_SERIES(FR_M_CONTEXT_IGNORED);
+    double before = fr_series_value(ignored);
+    char name[FEATURE_BYTES_MAX + 2] = "";
+    struct buffer out = {.len = 0};
+
+    (void)state;
+    put_plain(&out);
+    memset(name, 'x', sizeof(name) - 1);
+    put_context(&out, name, "v");
+    for (int i = 0; i < 34; i++) {
+        snprintf(name, sizeof(name), "n%d", i);
+        put_context(&out, name, "v");
+    }
+    assert_accepted(decode_buffer(&out), "more context than is taken");
+    assert_int_equal(event.context_len, FEATURES_MAX - 1); /* the long name had a place, and no key */
+    assert_true(event.context[0] == key_of("n0", "v") && event.context[30] == key_of("n30", "v"));
+    assert_true(fr_series_value(ignored) == before + 4);
 }
 
 static void what_is_absent_has_its_default(void **state)
@@ -404,6 +451,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_event_is_read_from_its_bytes),
+        cmocka_unit_test(context_becomes_keys_in_the_order_of_the_record),
+        cmocka_unit_test(context_beyond_its_bounds_is_left_out_and_counted),
         cmocka_unit_test(what_is_absent_has_its_default),
         cmocka_unit_test(a_type_weighs_what_the_table_says),
         cmocka_unit_test(an_id_has_1_to_256_bytes_of_utf8_without_nul),

@@ -4,6 +4,8 @@
  */
 #include "world.h"
 
+#include "freshet/feature.h"
+
 static void records_of_a_partition_arrive_in_order_and_unchanged(void **state)
 {
     const struct fake_event *events[200];
@@ -33,6 +35,33 @@ static void records_of_a_partition_arrive_in_order_and_unchanged(void **state)
             assert_string_equal(events[i]->item, item);
         }
     }
+    world_close(&world);
+}
+
+static void context_arrives_with_its_own_record(void **state)
+{
+    const struct fake_event *events[4];
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    for (int i = 0; i < 3; i++) {
+        char record[100];
+        int len = snprintf(record, sizeof(record), "{\"user_id\":\"u\",\"item_id\":\"i%d\"%s}", i,
+                           i == 0   ? ",\"context\":{\"device\":\"phone\"}"
+                           : i == 1 ? ",\"context\":{\"device\":\"tablet\"}"
+                                    : "");
+        world_send(&world, TOPIC, 0, FR_BYTES("u"), (struct fr_bytes){record, (size_t)len}, 1000, NULL);
+    }
+    world_flush(&world);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 3, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(events_of(&world, 0, events, 4), 3);
+    assert_true(events[0]->context == fr_feature_key(FR_BYTES("device"), FR_BYTES("phone")));
+    assert_true(events[1]->context == fr_feature_key(FR_BYTES("device"), FR_BYTES("tablet")));
+    assert_true(events[2]->context == 0);
     world_close(&world);
 }
 
@@ -258,6 +287,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_of_a_partition_arrive_in_order_and_unchanged),
+        cmocka_unit_test(context_arrives_with_its_own_record),
         cmocka_unit_test(what_was_read_and_misrouted_is_counted),
         cmocka_unit_test(the_content_type_of_a_record_says_what_it_is),
         cmocka_unit_test(poisoned_records_are_given_with_their_reason_and_the_rest_goes_on),

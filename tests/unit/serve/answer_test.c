@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "freshet/feature.h"
 #include "freshet/life.h"
 
 static void assert_as_of(const Freshet__V1__AsOf *as_of)
@@ -68,6 +69,8 @@ static void a_session_without_a_user_brings_its_seeds_and_filter_to_the_reader(v
 {
     Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
     Freshet__V1__Filter filter = FRESHET__V1__FILTER__INIT;
+    Freshet__V1__RecommendRequest__ContextEntry device = FRESHET__V1__RECOMMEND_REQUEST__CONTEXT_ENTRY__INIT,
+                                                *context[] = {&device, &device};
     Freshet__V1__Seed one = FRESHET__V1__SEED__INIT, two = FRESHET__V1__SEED__INIT, *seeds[] = {&one, &two};
     ProtobufCBinaryData out[] = {id("pear"), id("fig")}, in[] = {id("apple"), id("pear"), id("plum")};
     Freshet__V1__RecommendResponse *response;
@@ -86,9 +89,16 @@ static void a_session_without_a_user_brings_its_seeds_and_filter_to_the_reader(v
     request.filter = &filter;
     request.model = wire_text("fm");
     request.k = 5;
+    device.key = wire_text("device");
+    device.value = wire_text("phone");
+    request.context = context;
+    request.n_context = 2; /* twice the same is once */
     response = ASK(RPC_RECOMMEND, request, freshet__v1__recommend_response);
     assert_int_equal(response->n_items, 3);
     assert_string_equal(engine.user, "");
+    assert_string_equal(engine.model, "fm");
+    assert_int_equal(engine.ask.context_len, 1);
+    assert_true(engine.context[0] == fr_feature_key(FR_BYTES("device"), FR_BYTES("phone")));
     assert_int_equal(engine.ask.seeds_len, 2);
     assert_true(engine.seeds[0].weight == -1e6);
     assert_int_equal(engine.seeds[0].when, 17592186044415);
@@ -222,11 +232,13 @@ static void the_status_tells_every_partition_and_model(void **state)
     assert_int_equal(response->partitions[0]->durable, 7);
     assert_int_equal(response->partitions[0]->end, 50);
     assert_int_equal(response->partitions[0]->lag, 10);
-    assert_int_equal(response->n_models, 1);
+    assert_int_equal(response->n_models, 2);
     assert_string_equal(response->models[0]->name, "sar");
     assert_int_equal(response->models[0]->events, 9);
     assert_int_equal(response->models[0]->bytes, 4096);
     assert_true(response->models[0]->age_seconds == 1.5);
+    assert_string_equal(response->models[1]->name, "fm");
+    assert_int_equal(response->models[1]->bytes, 512);
     FREE(response);
 }
 
@@ -321,6 +333,9 @@ static void what_the_reader_says_becomes_a_status(void **state)
     (void)state;
     similar.item_id = item.item_id = id("fig");
     assert_refused(RPC_SIMILAR, &similar.base, RPC_CODE_NOT_FOUND, "no event has named this item_id");
+    similar.model = wire_text("fm");
+    assert_refused(RPC_SIMILAR, &similar.base, RPC_CODE_INVALID_ARGUMENT, "model \"fm\" has no similar items");
+    similar.model = wire_text("");
     assert_refused(RPC_GET_ITEM, &item.base, RPC_CODE_NOT_FOUND, "no event has named this item_id");
     similar.item_id = id("");
     similar.user_id = user.user_id = id("ann");

@@ -20,7 +20,6 @@ static const struct serve_options options = {
     .max_k = 5,
     .max_seeds = 2,
     .max_filter_items = 3,
-    .default_model = "sar",
     .version = "0.1.0",
     .brokers = "one:9092,two:9092",
 };

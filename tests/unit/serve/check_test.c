@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "freshet/feature.h"
+
 #define INVALID(rpc, request, text) assert_refused((rpc), &(request).base, RPC_CODE_INVALID_ARGUMENT, (text))
 #define LATER(rpc, request, text) assert_refused((rpc), &(request).base, RPC_CODE_UNIMPLEMENTED, (text))
 #define ID_RULE "; an id is 1 to 256 bytes of UTF-8 without NUL"
@@ -69,6 +71,9 @@ static void numbers_and_names_out_of_bounds_are_refused(void **state)
 {
     Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
     Freshet__V1__PopularRequest popular = FRESHET__V1__POPULAR_REQUEST__INIT;
+    Freshet__V1__RecommendRequest__ContextEntry entry = FRESHET__V1__RECOMMEND_REQUEST__CONTEXT_ENTRY__INIT,
+                                                *context[FEATURES_MAX + 1];
+    char long_text[FEATURE_BYTES_MAX + 2] = "";
 
     (void)state;
     request.user_id = id("ann");
@@ -89,6 +94,16 @@ static void numbers_and_names_out_of_bounds_are_refused(void **state)
     INVALID(RPC_RECOMMEND, request, "exploration is -0.5; it must lie within 0 and 1");
     request.exploration = (double)NAN;
     INVALID(RPC_RECOMMEND, request, "exploration is nan; it must lie within 0 and 1");
+    request.exploration = 0;
+    for (size_t i = 0; i <= FEATURES_MAX; i++)
+        context[i] = &entry;
+    request.context = context;
+    request.n_context = FEATURES_MAX + 1;
+    INVALID(RPC_RECOMMEND, request, "context has 33 entries; at most 32 are taken");
+    memset(long_text, 'x', sizeof(long_text) - 1);
+    entry.value = long_text;
+    request.n_context = 1;
+    INVALID(RPC_RECOMMEND, request, "context[0] has a name or a value of more than 256 bytes");
     popular.by = wire_text("best");
     INVALID(RPC_POPULAR, popular, "by \"best\" is not known; it is one of: users, trending, newest");
     popular.by = wire_text("");

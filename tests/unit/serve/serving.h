@@ -56,7 +56,6 @@ static inline int set_up(void **state)
         .memory = 256 << 20,
         .max_concurrent_streams = 1000,
         .drain_grace = 20000,
-        .default_model = "sar",
         .version = "0.1.0",
         .brokers = "",
     };

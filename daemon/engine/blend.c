@@ -1,0 +1,272 @@
+/*
+ * blend.c -- candidates, their scores, and learning what each model's word is worth.
+ */
+#include "blend.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quality.h"
+
+#define ETA .05
+#define WEIGHT_MOST 20.
+enum { VERSION = 1, CANDIDATE = 4 };
+_Static_assert(!(CANDIDATE & (SCORES_EXCLUDED | SCORES_INCLUDED)), "a mark of its own");
+
+/* How a model takes part. */
+static const struct part {
+    const char *name;
+    double weight;  /* to begin with */
+    uint32_t quota; /* candidates it brings */
+} parts[] = {{"sar", .65, 200}, {"fm", .35, 300}, {"popular", .05, 50}, {"trending", .05, 50}},
+  another = {NULL, .05, 300};
+
+struct blend {
+    struct engine *engine;
+    struct {
+        const struct part *part;
+        _Atomic double weight;
+        double squares; /* engine's thread */
+    } of[ENGINE_MODELS_MAX];
+    bool unsaved;
+};
+
+const struct model_ops blend_ops = {.name = ENGINE_BLEND};
+
+static const struct part *part_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+        if (strcmp(parts[i].name, name) == 0)
+            return &parts[i];
+    return &another;
+}
+
+struct blend *blend_new(struct engine *engine)
+{
+    struct blend *blend = fr_zalloc(1, sizeof(*blend));
+
+    blend->engine = engine;
+    for (size_t m = 0; m < engine->learners_len; m++) {
+        blend->of[m].part = part_of(engine->learners[m].ops->name);
+        atomic_init(&blend->of[m].weight, blend->of[m].part->weight);
+        fr_gauge(fr_series(FR_M_BLEND_WEIGHT, engine->learners[m].ops->name, "", ""), blend->of[m].part->weight);
+    }
+    return blend;
+}
+
+void blend_free(struct blend *blend)
+{
+    free(blend);
+}
+
+double blend_weight(const struct blend *blend, size_t m)
+{
+    return atomic_load_explicit(&blend->of[m].weight, memory_order_relaxed);
+}
+
+/* ---- candidates ---- */
+
+/* One model's best into the set. */
+static void nominate(struct reader *reader, const struct choice *choice, size_t m, uint32_t *items, size_t *len)
+{
+    size_t quota = reader->engine->blend->of[m].part->quota;
+    struct fr_ranked *room = fr_arena_take(&reader->arena, quota * sizeof(*room));
+    struct fr_topk top;
+
+    fr_topk_init(&top, room, quota, item_before, reader);
+    reader_offer(reader, &reader->heard[m], choice, &top);
+    fr_topk_finish(&top); /* in an order that hangs on nothing but the scores: sums over candidates are then the same to the last bit */
+    for (size_t i = 0; i < top.len; i++) {
+        if (reader->scores.mark[room[i].id] & CANDIDATE)
+            continue;
+        reader_mark(reader, room[i].id, CANDIDATE);
+        items[(*len)++] = room[i].id;
+    }
+}
+
+static size_t all_quotas(const struct blend *blend, const struct choice *choice)
+{
+    size_t sum = choice->included_len;
+
+    for (size_t m = 0; m < blend->engine->learners_len; m++)
+        sum += blend->of[m].part->quota;
+    return sum;
+}
+
+/* ---- scores ---- */
+
+/*
+ * What model `m` says of each candidate, made comparable: where it says nothing, 0 for sums of evidence, and for a dense answer what it
+ * says of the least. The scores as they are: their logarithms, which algorithms.md proposes for SAR, were worse on MovieLens 100K (hit rate .203 to .207 with floors from .001 to .05 of
+ * the largest, against .208).
+ */
+static void column(const struct reader *reader, size_t m, struct ballot *ballot, double *z)
+{
+    const struct scores *scores = &reader->heard[m];
+    double least = INFINITY, mean = 0, variance = 0;
+
+    for (size_t i = 0; i < ballot->len; i++) {
+        double value = scores->value[ballot->items[i]];
+        z[i] = scores_untouched(value) ? NAN : value;
+        least = z[i] < least ? z[i] : least;
+    }
+    for (size_t i = 0; i < ballot->len; i++) {
+        if (isnan(z[i]))
+            z[i] = scores->dense && !isinf(least) ? least : 0;
+        mean += z[i];
+    }
+    mean /= (double)ballot->len;
+    for (size_t i = 0; i < ballot->len; i++)
+        variance += (z[i] - mean) * (z[i] - mean);
+    double scale = variance > 0 ? 1 / sqrt(variance / (double)ballot->len) : 0;
+    for (size_t i = 0; i < ballot->len; i++)
+        z[i] = (z[i] - mean) * scale;
+}
+
+struct ballot blend_count(struct reader *reader, const struct choice *choice)
+{
+    const struct blend *blend = reader->engine->blend;
+    uint32_t *items = fr_arena_take(&reader->arena, (all_quotas(blend, choice) + 1) * sizeof(*items));
+    struct ballot ballot = {.items = items, .models = reader->engine->learners_len};
+
+    for (size_t m = 0; m < ballot.models; m++)
+        nominate(reader, choice, m, items, &ballot.len);
+    ballot.z = fr_arena_take(&reader->arena, (ballot.models * ballot.len + 1) * sizeof(*ballot.z));
+    ballot.score = fr_arena_take(&reader->arena, (ballot.len + 1) * sizeof(*ballot.score));
+    for (size_t i = 0; i < ballot.len; i++)
+        ballot.score[i] = 0;
+    for (size_t m = 0; m < ballot.models && ballot.len; m++) {
+        double weight = blend_weight(blend, m), *z = ballot.z + m * ballot.len;
+        column(reader, m, &ballot, z);
+        for (size_t i = 0; i < ballot.len; i++)
+            ballot.score[i] += weight * z[i];
+    }
+    return ballot;
+}
+
+static size_t find(const struct ballot *ballot, uint32_t item)
+{
+    size_t at = 0;
+
+    while (at < ballot->len && ballot->items[at] != item)
+        at++;
+    return at;
+}
+
+static const struct learner *source_of(const struct engine *engine, const struct ballot *ballot, size_t i)
+{
+    size_t best = 0;
+    double most = -INFINITY;
+
+    for (size_t m = 0; m < ballot->models; m++) {
+        double contribution = blend_weight(engine->blend, m) * ballot->z[m * ballot->len + i];
+        best = contribution > most ? m : best;
+        most = contribution > most ? contribution : most;
+    }
+    return &engine->learners[best];
+}
+
+size_t blend_pick(struct reader *reader, const struct query *query, const struct choice *choice, size_t k, struct fr_ranked *room,
+                  const struct learner **sources)
+{
+    struct engine *engine = reader->engine;
+    struct fr_topk top;
+
+    reader_hear_all(reader, query);
+    struct ballot ballot = blend_count(reader, choice);
+    fr_topk_init(&top, room, k, item_before, reader);
+    for (size_t i = 0; i < ballot.len; i++) {
+        scores_add(&reader->scores, ballot.items[i], ballot.score[i]); /* what fills up behind takes others */
+        fr_topk_offer(&top, ballot.items[i], ballot.score[i]);
+    }
+    fr_topk_finish(&top);
+    for (size_t i = 0; i < top.len; i++)
+        sources[i] = source_of(engine, &ballot, find(&ballot, room[i].id));
+    return top.len;
+}
+
+/* ---- learning; thread: engine ---- */
+
+double blend_rank(const struct ballot *ballot, uint32_t item)
+{
+    size_t at = find(ballot, item);
+    double before = 0, beside = 0;
+
+    if (at == ballot->len)
+        return INFINITY;
+    for (size_t i = 0; i < ballot->len; i++) {
+        before += ballot->score[i] > ballot->score[at];
+        beside += ballot->score[i] == ballot->score[at] && i != at;
+    }
+    return before + beside / 2;
+}
+
+void blend_learn(struct blend *blend, const struct ballot *ballot, uint32_t item)
+{
+    size_t at = find(ballot, item);
+    double most = -INFINITY, sum = 0;
+
+    if (at == ballot->len)
+        return;
+    for (size_t i = 0; i < ballot->len; i++)
+        most = ballot->score[i] > most ? ballot->score[i] : most;
+    for (size_t i = 0; i < ballot->len; i++)
+        sum += ballot->score[i] = exp(ballot->score[i] - most); /* the scores have done their work */
+    for (size_t m = 0; m < ballot->models; m++) {
+        const double *z = ballot->z + m * ballot->len;
+        double expected = 0;
+        for (size_t i = 0; i < ballot->len; i++)
+            expected += ballot->score[i] * z[i];
+        double step = z[at] - expected / sum;
+        blend->of[m].squares += step * step;
+        double weight = blend_weight(blend, m) + ETA * step / sqrt(1 + blend->of[m].squares);
+        weight = weight < 0 ? 0 : weight > WEIGHT_MOST ? WEIGHT_MOST : weight;
+        atomic_store_explicit(&blend->of[m].weight, weight, memory_order_relaxed);
+        fr_gauge(fr_series(FR_M_BLEND_WEIGHT, blend->engine->learners[m].ops->name, "", ""), weight);
+    }
+    blend->unsaved = true;
+}
+
+/* ---- the store ---- */
+
+void blend_save(struct blend *blend, struct journal *journal)
+{
+    struct fr_writer out;
+
+    if (!blend->unsaved)
+        return;
+    blend->unsaved = false;
+    fr_writer_init(&out, 0);
+    fr_put_u8(&out, VERSION);
+    for (size_t m = 0; m < blend->engine->learners_len; m++) {
+        const char *name = blend->engine->learners[m].ops->name;
+        fr_put_blob(&out, name, strlen(name));
+        fr_put_real(&out, blend_weight(blend, m));
+        fr_put_real(&out, blend->of[m].squares);
+    }
+    journal_put(journal, TABLE_QUALITY, 0, QUALITY_OTHERS, out.at, out.len);
+    fr_writer_release(&out);
+}
+
+bool blend_load(struct blend *blend, struct fr_bytes cell)
+{
+    struct fr_reader in = fr_reader_of(cell.at, cell.len);
+
+    if (fr_get_u8(&in) != VERSION)
+        return false;
+    while (fr_left(&in)) {
+        struct fr_bytes name = fr_get_blob(&in);
+        double weight = fr_get_real(&in), squares = fr_get_real(&in);
+        if (in.failed || !(weight >= 0 && weight <= WEIGHT_MOST) || !(squares >= 0) || isinf(squares))
+            return false;
+        for (size_t m = 0; m < blend->engine->learners_len; m++) {
+            if (!fr_bytes_equal(name, fr_bytes_of(blend->engine->learners[m].ops->name)))
+                continue;
+            atomic_store(&blend->of[m].weight, weight);
+            blend->of[m].squares = squares;
+            fr_gauge(fr_series(FR_M_BLEND_WEIGHT, blend->engine->learners[m].ops->name, "", ""), weight);
+        }
+    }
+    return !in.failed;
+}

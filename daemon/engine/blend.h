@@ -1,0 +1,51 @@
+/*
+ * blend.h -- "auto": what all models together recommend.
+ *
+ *                  sar   fm   trending ...
+ *     candidates    *     *      *         each model's best, in one set
+ *     a           1.9   0.4    -.2         how far each is above that model's mean over the candidates, in standard deviations
+ *     b           -.1   1.1    0.3
+ *                  x     x      x
+ *     weights     .65   .35    .05         what has found the next choices of users so far
+ *                 ---------------------
+ *                  = the score; `source` is the model whose part of it is the largest
+ *
+ * Weights are learned online from the events that are ranked before they are learned (evaluate.c): the choice against the other
+ * candidates, one step of AdaGrad up the log likelihood of a softmax over them. They never leave [0, WEIGHT_MOST], and are part of the
+ * checkpoint. Where they begin is algorithms.md 6.2.
+ */
+#ifndef FR_BLEND_H
+#define FR_BLEND_H
+
+#include "engine_private.h"
+
+struct blend;
+extern const struct model_ops blend_ops; /* a name */
+
+struct blend *blend_new(struct engine *engine);
+void blend_free(struct blend *blend);
+/* Weight of learner `m` as of now. Thread: any. */
+double blend_weight(const struct blend *blend, size_t m);
+
+/* What the models say of the candidates; in the reader's arena. */
+struct ballot {
+    const uint32_t *items;
+    size_t len, models;
+    double *z;     /* [models][len] */
+    double *score; /* [len] */
+};
+/* reader->heard holds every model's answer to the question, marks and history are set. Thread: each reader its own. */
+struct ballot blend_count(struct reader *reader, const struct choice *choice);
+/* Asks all models, counts, and picks the k best; sources[i] goes with room[i]. Returns how many. */
+size_t blend_pick(struct reader *reader, const struct query *query, const struct choice *choice, size_t k, struct fr_ranked *room,
+                  const struct learner **sources);
+
+/* The item was chosen. Thread: engine. */
+void blend_learn(struct blend *blend, const struct ballot *ballot, uint32_t item);
+double blend_rank(const struct ballot *ballot, uint32_t item); /* from 0, equal scores half; INFINITY: no candidate */
+
+/* The checkpoint: one cell of TABLE_QUALITY. */
+void blend_save(struct blend *blend, struct journal *journal);
+bool blend_load(struct blend *blend, struct fr_bytes cell);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * popular.c -- the simplest model there is: whoever asks, what most users hold.
+ *
+ *     score(u, j) = n_j
+ *
+ * What the others must beat. It learns nothing: n_j is the host's, and kept with the histories it counts.
+ *
+ * Threads: asking is anybody's.
+ */
+#include <stdlib.h>
+
+#include "freshet/model.h"
+
+struct model {
+    struct model_host host;
+};
+
+static struct model *popular_open(const void *options, const struct model_host *host)
+{
+    (void)options;
+    struct model *model = fr_zalloc(1, sizeof(*model));
+
+    model->host = *host;
+    return model;
+}
+
+static void popular_close(struct model *model)
+{
+    free(model);
+}
+
+static void popular_extend(struct model *model, uint32_t items)
+{
+    (void)model, (void)items;
+}
+
+static void popular_learn(struct model *model, const struct touch *touch)
+{
+    (void)model, (void)touch;
+}
+
+static void popular_retrieve(const struct model *model, const struct query *query, struct scores *scores)
+{
+    scores->dense = true;
+    for (uint32_t item = 0; item < query->items; item++)
+        scores->value[item] = atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed);
+}
+
+static void popular_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values)
+{
+    (void)query;
+    for (size_t i = 0; i < len; i++)
+        values[i] = atomic_load_explicit(&model->host.users_of_item[items[i]], memory_order_relaxed);
+}
+
+static void popular_stats(const struct model *model, struct model_stats *ret_stats)
+{
+    (void)model;
+    *ret_stats = (struct model_stats){0};
+}
+
+const struct model_ops popular_ops = {
+    .name = "popular",
+    .anybody = true,
+    .open = popular_open,
+    .close = popular_close,
+    .extend = popular_extend,
+    .learn = popular_learn,
+    .forget = popular_learn,
+    .retrieve = popular_retrieve,
+    .score = popular_score,
+    .stats = popular_stats,
+};

@@ -1,0 +1,253 @@
+/*
+ * trending.c -- popularity that fades.
+ *
+ *     score(j) = sum over the users who hold j of  2^-((now - t) / half_life)        t: the user's last event on j
+ *
+ * All items fade alike, so each sum is kept as of one landmark, and only the question brings it to its own time:
+ *
+ *     S_j = sum of 2^((t - landmark) / half_life)        score = S_j * 2^-((now - landmark) / half_life)
+ *
+ * When the newest event is FAR half-lives behind the landmark, the landmark moves up by FAR of them, and every sum is multiplied by
+ * 2^-FAR, which is exact: so sums depend on the log alone, not on when somebody stopped in between. (algorithms.md 1.2 b; Cormode et al.,
+ * Forward Decay, 2009.)
+ *
+ * What enters a history is added, what leaves is taken away, what is touched again moves: the sum is always that of the held histories,
+ * but for rounding. An item that nobody holds is 0 again, exactly.
+ *
+ * Threads: learning is the engine's, asking anybody's. While the landmark moves `moves` is odd, and who has asked meanwhile asks again.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "freshet/model.h"
+#include "freshet/trending.h"
+
+enum { FAR = 512, PER_ROW = 64, LANDMARK_COLUMN = PER_ROW, CELL_BYTES = 8, LANDMARK_BYTES = 20, VERSION = 1 };
+
+struct model {
+    struct model_host host;
+    span_ms half_life;
+    struct fr_array sums;      /* _Atomic double, by item */
+    struct fr_array unsaved;   /* bool, by item */
+    uint32_t *changed;         /* items that are unsaved */
+    size_t changed_len, changed_cap;
+    uint32_t items;
+    _Atomic int64_t landmark;  /* -1: no event yet */
+    _Atomic uint32_t moves;
+    bool landmark_unsaved;
+};
+
+static struct model *trending_open(const void *options, const struct model_host *host)
+{
+    struct model *model = fr_zalloc(1, sizeof(*model));
+
+    model->host = *host;
+    model->half_life = ((const struct trending_options *)options)->half_life;
+    atomic_init(&model->landmark, -1);
+    fr_array_init(&model->sums, sizeof(_Atomic double), host->items_max);
+    fr_array_init(&model->unsaved, sizeof(bool), host->items_max);
+    return model;
+}
+
+static void trending_close(struct model *model)
+{
+    if (!model)
+        return;
+    fr_array_release(&model->sums);
+    fr_array_release(&model->unsaved);
+    free(model->changed);
+    free(model);
+}
+
+static void trending_extend(struct model *model, uint32_t items)
+{
+    fr_array_grow(&model->sums, items);
+    fr_array_grow(&model->unsaved, items);
+    model->items = items > model->items ? items : model->items;
+}
+
+static _Atomic double *sum_of(const struct model *model, uint32_t item)
+{
+    return fr_array_at(&model->sums, item);
+}
+
+/* ---- learning ---- */
+
+static void change(struct model *model, uint32_t item, double sum)
+{
+    bool *unsaved = fr_array_at(&model->unsaved, item);
+
+    atomic_store_explicit(sum_of(model, item), sum, memory_order_release);
+    if (*unsaved)
+        return;
+    *unsaved = true;
+    fr_reserve((void **)&model->changed, &model->changed_cap, model->changed_len + 1, sizeof(*model->changed));
+    model->changed[model->changed_len++] = item;
+}
+
+static void move_landmark(struct model *model, when_ms to)
+{
+    int64_t landmark = atomic_load_explicit(&model->landmark, memory_order_relaxed);
+
+    atomic_fetch_add(&model->moves, 1);
+    if (landmark < 0)
+        landmark = to;
+    for (; to - landmark > FAR * model->half_life; landmark += FAR * model->half_life)
+        for (uint32_t item = 0; item < model->items; item++) {
+            double sum = atomic_load_explicit(sum_of(model, item), memory_order_relaxed);
+            if (sum > 0)
+                change(model, item, ldexp(sum, -FAR));
+        }
+    atomic_store_explicit(&model->landmark, landmark, memory_order_release);
+    atomic_fetch_add(&model->moves, 1);
+    model->landmark_unsaved = true;
+}
+
+/* What a user counts whose last event on the item was at `when`; exponents beyond a double's are nothing, or so old that they are. */
+static double share(const struct model *model, when_ms when)
+{
+    return exp2((double)(when - atomic_load_explicit(&model->landmark, memory_order_relaxed)) / (double)model->half_life);
+}
+
+static void trending_learn(struct model *model, const struct touch *touch)
+{
+    int64_t landmark = atomic_load_explicit(&model->landmark, memory_order_relaxed);
+    double sum = atomic_load_explicit(sum_of(model, touch->item), memory_order_relaxed);
+
+    if (landmark < 0 || touch->when - landmark > FAR * model->half_life) {
+        move_landmark(model, touch->when);
+        sum = atomic_load_explicit(sum_of(model, touch->item), memory_order_relaxed);
+    }
+    if (!touch->fresh) {
+        when_ms last = stamp_last(touch->history.stamp[touch->at]);
+        if (touch->when <= last)
+            return;
+        sum -= share(model, last);
+        sum = sum > 0 ? sum : 0;
+    }
+    change(model, touch->item, sum + share(model, touch->when));
+}
+
+static void trending_forget(struct model *model, const struct touch *touch)
+{
+    uint32_t users = atomic_load_explicit(&model->host.users_of_item[touch->item], memory_order_relaxed);
+    double sum = atomic_load_explicit(sum_of(model, touch->item), memory_order_relaxed) - share(model, touch->when);
+
+    change(model, touch->item, users && sum > 0 ? sum : 0);
+}
+
+/* ---- asking ---- */
+
+/* For all items (`items` NULL) or those named. */
+static void look(const struct model *model, when_ms now, const uint32_t *items, size_t len, double *values)
+{
+    uint32_t before;
+
+    do {
+        before = atomic_load_explicit(&model->moves, memory_order_acquire);
+        double span = (double)(now - atomic_load_explicit(&model->landmark, memory_order_acquire));
+        double factor = exp2(-span / (double)model->half_life);
+        for (size_t i = 0; i < len; i++)
+            values[i] = factor * atomic_load_explicit(sum_of(model, items ? items[i] : (uint32_t)i), memory_order_acquire);
+    } while (before % 2 || atomic_load_explicit(&model->moves, memory_order_relaxed) != before);
+}
+
+static void trending_retrieve(const struct model *model, const struct query *query, struct scores *scores)
+{
+    scores->dense = true;
+    look(model, query->now, NULL, query->items, scores->value);
+}
+
+static void trending_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values)
+{
+    look(model, query->now, items, len, values);
+}
+
+static void trending_stats(const struct model *model, struct model_stats *ret_stats)
+{
+    *ret_stats = (struct model_stats){.bytes = fr_array_bytes(&model->sums) + fr_array_bytes(&model->unsaved)};
+}
+
+/* ---- the store ---- */
+
+static void put_landmark(struct model *model)
+{
+    const uint32_t version = VERSION;
+    const int64_t numbers[2] = {model->half_life, atomic_load_explicit(&model->landmark, memory_order_relaxed)};
+    char cell[LANDMARK_BYTES];
+
+    memcpy(cell, &version, 4);
+    memcpy(cell + 4, numbers, 16);
+    journal_put(*model->host.journal, TABLE_TRENDING, 0, LANDMARK_COLUMN, cell, sizeof(cell));
+}
+
+static void trending_save(struct model *model)
+{
+    if (model->landmark_unsaved)
+        put_landmark(model);
+    model->landmark_unsaved = false;
+    for (size_t i = 0; i < model->changed_len; i++) {
+        uint32_t item = model->changed[i];
+        double sum = atomic_load_explicit(sum_of(model, item), memory_order_relaxed);
+        journal_put(*model->host.journal, TABLE_TRENDING, item / PER_ROW, item % PER_ROW, &sum, sizeof(sum));
+        *(bool *)fr_array_at(&model->unsaved, item) = false;
+    }
+    model->changed_len = 0;
+}
+
+static bool load_landmark(struct model *model, struct fr_bytes cell)
+{
+    uint32_t version;
+    int64_t numbers[2];
+
+    if (cell.len != LANDMARK_BYTES)
+        return false;
+    memcpy(&version, cell.at, 4);
+    memcpy(numbers, cell.at + 4, 16);
+    if (version != VERSION || numbers[0] <= 0 || numbers[1] < 0)
+        return false;
+    atomic_store(&model->landmark, numbers[1]);
+    return numbers[0] == model->half_life; /* or the shape would have been refused */
+}
+
+static bool trending_load(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
+                          const struct fr_bytes *cells, size_t len)
+{
+    (void)sums;
+    bool good = true;
+
+    for (size_t i = 0; good && i < len; i++) {
+        uint64_t item = (uint64_t)row * PER_ROW + columns[i];
+        double sum;
+        if (columns[i] == LANDMARK_COLUMN && row == 0) {
+            good = load_landmark(model, cells[i]);
+            continue;
+        }
+        good = columns[i] < PER_ROW && item < model->items && cells[i].len == CELL_BYTES;
+        if (!good)
+            break;
+        memcpy(&sum, cells[i].at, sizeof(sum));
+        good = sum >= 0 && !isinf(sum);
+        atomic_store_explicit(sum_of(model, (uint32_t)item), sum, memory_order_relaxed);
+    }
+    return good;
+}
+
+static const struct model_table tables[] = {{TABLE_TRENDING, trending_load}};
+
+const struct model_ops trending_ops = {
+    .name = "trending",
+    .anybody = true,
+    .tables = tables,
+    .tables_len = sizeof(tables) / sizeof(*tables),
+    .open = trending_open,
+    .close = trending_close,
+    .extend = trending_extend,
+    .learn = trending_learn,
+    .forget = trending_forget,
+    .save = trending_save,
+    .retrieve = trending_retrieve,
+    .score = trending_score,
+    .stats = trending_stats,
+};

@@ -1,0 +1,219 @@
+/*
+ * trending_test.c -- sums that fade, against adding up every held user anew; the landmark's moves; the store.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "freshet/model.h"
+#include "freshet/trending.h"
+
+enum { USERS = 9, ITEMS = 130 };
+#define HALF ((span_ms)1000)
+
+static const struct trending_options options = {HALF};
+
+struct town {
+    struct fr_epoch *epoch;
+    struct journal *journal;
+    struct model *model;
+    struct scores scores;
+    _Atomic uint32_t users_of_item[ITEMS], items_held;
+    uint64_t last[USERS][ITEMS]; /* stamp; 0: not held */
+    when_ms now;
+};
+
+static void town_open(struct town *town)
+{
+    const struct model_host host = {town->epoch, &town->journal, town->users_of_item, &town->items_held, ITEMS};
+
+    town->model = trending_ops.open(&options, &host);
+    trending_ops.extend(town->model, ITEMS);
+}
+
+static struct town *town_new(void)
+{
+    struct town *town = fr_zalloc(1, sizeof(*town));
+
+    town->epoch = fr_epoch_new();
+    town->journal = journal_new();
+    scores_init(&town->scores);
+    town_open(town);
+    return town;
+}
+
+static void town_free(struct town *town)
+{
+    trending_ops.close(town->model);
+    scores_release(&town->scores);
+    journal_free(town->journal);
+    fr_epoch_free(town->epoch);
+    free(town);
+}
+
+/* The user's history is just this slot, as far as the model looks. */
+static void meet(struct town *town, uint32_t user, uint32_t item, when_ms when)
+{
+    uint64_t *last = &town->last[user][item];
+    struct touch touch = {.user = user, .item = item, .fresh = !*last, .when = when, .weight = 1};
+    uint64_t stamp = *last;
+
+    touch.history = (struct history){.item = &item, .stamp = &stamp, .len = *last ? 1 : 0};
+    trending_ops.learn(town->model, &touch);
+    town->users_of_item[item] += !*last;
+    if (!*last || when > stamp_last(*last))
+        *last = stamp_of(when, 1);
+    town->now = when > town->now ? when : town->now;
+}
+
+static void leave(struct town *town, uint32_t user, uint32_t item)
+{
+    struct touch touch = {.user = user, .item = item, .when = stamp_last(town->last[user][item])};
+
+    town->last[user][item] = 0;
+    town->users_of_item[item]--;
+    trending_ops.forget(town->model, &touch);
+}
+
+static const double *ask(struct town *town)
+{
+    const struct query query = {.now = town->now, .items = ITEMS};
+
+    scores_reset(&town->scores, ITEMS);
+    trending_ops.retrieve(town->model, &query, &town->scores);
+    assert_true(town->scores.dense);
+    return town->scores.value;
+}
+
+static void agrees(struct town *town)
+{
+    const double *values = ask(town);
+
+    for (uint32_t item = 0; item < ITEMS; item++) {
+        double want = 0;
+        for (uint32_t user = 0; user < USERS; user++)
+            if (town->last[user][item])
+                want += decay_factor(town->now - stamp_last(town->last[user][item]), HALF);
+        assert_true(fabs(values[item] - want) <= 1e-9 + 1e-9 * want);
+        if (!town->users_of_item[item])
+            assert_true(values[item] == 0);
+    }
+}
+
+static uint64_t draw(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return *state >> 33;
+}
+
+/* Late events, repeats, leavings; now and then a leap of up to two thousand half-lives, over several landmarks. */
+static void walk(struct town *town, uint64_t *random, int steps)
+{
+    for (int i = 0; i < steps; i++) {
+        uint32_t user = (uint32_t)(draw(random) % USERS), item = (uint32_t)(draw(random) % (draw(random) % ITEMS + 1));
+        uint64_t kind = draw(random) % 100;
+        when_ms when = town->now + 50 - (when_ms)(draw(random) % (kind < 20 ? 5 * HALF : 100));
+        when = kind == 99 ? town->now + (when_ms)(draw(random) % 2000) * HALF : when < 1 ? 1 : when;
+        if (kind >= 80 && kind < 95 && town->last[user][item])
+            leave(town, user, item);
+        else
+            meet(town, user, item, when);
+        if (i % 16 == 0)
+            agrees(town);
+    }
+}
+
+static void sums_are_those_of_the_held_histories(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct town *town = town_new();
+        uint64_t random = seed;
+        walk(town, &random, 1000);
+        town_free(town);
+    }
+}
+
+/* Everything journaled so far into a new model. Rows may come in any order, so they do. */
+static void reopen(struct town *town)
+{
+    enum { ROWS = (ITEMS + 63) / 64, COLUMNS = 65 };
+    static struct fr_bytes cells[ROWS][COLUMNS];
+    static char room[ROWS][COLUMNS][32];
+    struct journal_cursor cursor;
+    struct journal_op op;
+
+    trending_ops.save(town->model);
+    journal_begin(town->journal, &cursor);
+    while (journal_next(&cursor, &op)) {
+        assert_int_equal(op.table, TABLE_TRENDING);
+        assert_true(op.row < ROWS && op.column < COLUMNS && op.bytes.len <= 32);
+        memcpy(room[op.row][op.column], op.bytes.at, op.bytes.len);
+        cells[op.row][op.column] = (struct fr_bytes){room[op.row][op.column], op.bytes.len};
+    }
+    trending_ops.close(town->model);
+    town_open(town);
+    for (uint32_t row = ROWS; row-- > 0;) {
+        struct fr_bytes there[COLUMNS];
+        uint32_t columns[COLUMNS];
+        size_t len = 0;
+        for (uint32_t column = 0; column < COLUMNS; column++)
+            if (cells[row][column].at) {
+                columns[len] = column;
+                there[len++] = cells[row][column];
+            }
+        assert_true(trending_ops.tables[0].load(town->model, row, columns, NULL, there, len));
+    }
+}
+
+static void a_restart_changes_no_bit(void **state)
+{
+    struct town *stopped = town_new(), *whole = town_new();
+    uint64_t random = 5, same = 5;
+
+    (void)state;
+    for (int part = 0; part < 6; part++) {
+        walk(stopped, &random, 300);
+        walk(whole, &same, 300);
+        reopen(stopped);
+        assert_memory_equal(ask(stopped), ask(whole), ITEMS * sizeof(double));
+    }
+    town_free(stopped);
+    town_free(whole);
+}
+
+static void what_cannot_be_ours_is_refused(void **state)
+{
+    struct town *town = town_new();
+    const double sums[] = {1, -1, (double)NAN, (double)INFINITY};
+    uint32_t column = 3;
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct fr_bytes cell = {(const char *)&sums[i], 8};
+        assert_int_equal(trending_ops.tables[0].load(town->model, 0, &column, NULL, &cell, 1), i == 0);
+    }
+    struct fr_bytes cell = {(const char *)sums, 8}, cut = {(const char *)sums, 7};
+    assert_false(trending_ops.tables[0].load(town->model, 0, &column, NULL, &cut, 1));
+    assert_false(trending_ops.tables[0].load(town->model, 2, (uint32_t[]){2}, NULL, &cell, 1)); /* item 130 */
+    assert_false(trending_ops.tables[0].load(town->model, 1, (uint32_t[]){64}, NULL, &cell, 1));
+    const char other[20] = {1, 0, 0, 0, 7}; /* a half-life of 7 ms */
+    struct fr_bytes head = {other, sizeof(other)};
+    assert_false(trending_ops.tables[0].load(town->model, 0, (uint32_t[]){64}, NULL, &head, 1));
+    town_free(town);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_are_those_of_the_held_histories),
+        cmocka_unit_test(a_restart_changes_no_bit),
+        cmocka_unit_test(what_cannot_be_ours_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
