@@ -48,6 +48,8 @@ struct refresh {
 
 bool refresh_due(const struct ease_options *options, const struct refresh_facts *facts)
 {
+    if (!options->refresh_interval)
+        return false;
     if (!facts->ever)
         return true;
     if (!facts->changed || facts->since < LOOK_MS || facts->since < REST * facts->took)

@@ -27,7 +27,7 @@ struct ease_options {
     double recency;            /* (0, 1]; x of the next older item of a history; 1 = all alike. Query time */
     uint32_t items_max;        /* > 0, n. Held: 4 n^2 bytes, twice that while solving; solving: n^3 multiplications */
     uint32_t refresh_percent;  /* solve again when so much of what it stands for has changed */
-    span_ms refresh_interval;  /* or, when anything has, after so long */
+    span_ms refresh_interval;  /* or, when anything has, after so long; 0 = only when asked to, so that a replay solves where it did */
 };
 
 struct model;

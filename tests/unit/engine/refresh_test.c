@@ -51,6 +51,7 @@ static void a_refresh_is_due_when(void **state)
     };
 
     (void)state;
+    assert_false(refresh_due(&(struct ease_options){.refresh_percent = 0}, &cases[0].facts)); /* only when asked to */
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         if (refresh_due(&options, &cases[i].facts) != cases[i].due)
             fail_msg("case %zu", i);
@@ -181,6 +182,28 @@ static void without_it_there_is_no_thread_and_its_series_are_zero(void **state)
     assert_true(refreshes("good") == 0);
     assert_true(refreshes("failed") == 0);
     end(&world);
+    world.store->ops->close(world.store);
+}
+
+/* Asked after the town, not after what follows: only the town is in it, however long one waits. */
+static void without_an_interval_it_is_solved_when_asked(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = with_ease();
+    double good = refreshes("good");
+
+    (void)state;
+    ease.refresh_interval = 0;
+    begin(&world, &options);
+    ease.refresh_interval = 600000;
+    town(&world);
+    assert_string_equal(recommend(&world, "ann", (struct ask){0}), "cheese 0.000000 fallback");
+    is_solved(&world);
+    give(&world, (const struct event[]){event(6, "cat", "apple", NOON)}, 1);
+    await(&world, 7);
+    assert_string_equal(recommend(&world, "ann", (struct ask){0}), "cheese 0.400000");
+    end(&world);
+    assert_true(refreshes("good") == good + 1);
     world.store->ops->close(world.store);
 }
 
@@ -324,6 +347,7 @@ int main(void)
         cmocka_unit_test(it_is_solved_by_itself_and_again_after_a_restart),
         cmocka_unit_test(what_cannot_be_solved_is_said_and_counted),
         cmocka_unit_test(who_is_forgotten_is_not_in_the_next_one),
+        cmocka_unit_test(without_an_interval_it_is_solved_when_asked),
         cmocka_unit_test(what_it_tells_of_itself),
         cmocka_unit_test(events_questions_and_refreshes_at_the_same_time),
         cmocka_unit_test(a_stop_ends_the_waiting),
