@@ -248,6 +248,16 @@ struct recommendation_list {
 };
 void reader_recommend(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list);
 
+/* Where an item stands among all that reader_recommend could list, were k that many. */
+struct rank {
+    bool listed;             /* false: unknown, or the question leaves it out; the rest is 0 */
+    uint32_t before, beside; /* others with a higher score; with the same */
+    uint32_t candidates;     /* with itself */
+    uint32_t users, above;   /* that hold it; candidates more users hold */
+};
+/* One rank per item. Costs a look at every item there is. */
+void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_bytes *items, size_t len, struct rank *ret_ranks);
+
 struct neighbour {
     struct fr_bytes id;
     double similarity;
