@@ -4,6 +4,7 @@
  *     main.c      the table of verbs                 options.c  one table of options per verb, --help made from it
  *     ask.c       recommend similar popular user item  operate.c  status checkpoint   backups.c  backup verify restore
  *     publish.c   file -> Kafka                      formats.c  lines of the known formats -> events
+ *     eval.c      eval, with eval_*.c (eval.h)
  *     rpc.c       one unary call                     table.c json.c titles.c progress.c   what people and programs see
  */
 #ifndef FR_CLI_H
@@ -130,6 +131,7 @@ int verb_user(int argc, char **argv);
 int verb_item(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_checkpoint(int argc, char **argv);
+int verb_eval(int argc, char **argv);
 int verb_backup(int argc, char **argv);
 int verb_verify(int argc, char **argv);
 int verb_restore(int argc, char **argv);
