@@ -83,11 +83,9 @@ void replay_end(struct replay *replay);
 /* Where `item` stands for the user; among these only, where `among` is not NULL. */
 struct rank replay_rank(struct replay *replay, const char *model, uint32_t user, uint32_t item, const struct fr_bytes *among,
                         size_t among_len);
-/* `seen` tells what to leave out for models that know no user. */
-struct recommendation_list replay_list(struct replay *replay, const char *model, uint32_t user, uint32_t k,
-                                       const struct eval_seen *seen);
-/* Share of the items held by anybody that are in at least one user's list of k. */
-double replay_coverage(struct replay *replay, const char *model, uint32_t k, const struct eval_seen *seen, const bool *whose);
+struct recommendation_list replay_list(struct replay *replay, const char *model, uint32_t user, uint32_t k);
+/* Share of the items held by anybody that are in at least one user's list of k; `whose`: by user. */
+double replay_coverage(struct replay *replay, const char *model, uint32_t k, const bool *whose);
 
 /* ---- eval_figures.c: sums and what they come to ---- */
 

@@ -205,8 +205,8 @@ static void rank_all(struct eval *eval, struct replay *replay, const struct eval
     eval->outcomes = eval->tests.len;
 }
 
-static void tell(struct eval *eval, struct replay *replay, const struct eval_seen *seen, const struct standing *full,
-                 const struct standing *sampled, struct figures *ret_figures)
+static void tell(struct eval *eval, struct replay *replay, const struct standing *full, const struct standing *sampled,
+                 struct figures *ret_figures)
 {
     bool *tested = fr_zalloc(eval->users.len + 1, sizeof(*tested));
     char name[FIGURE_NAME];
@@ -220,7 +220,7 @@ static void tell(struct eval *eval, struct replay *replay, const struct eval_see
         if (sampled[m].hit.len)
             figures_add_standing(&ret_figures[m], &sampled[m], (uint32_t)eval->k, ".sampled");
         figures_add_value(&ret_figures[m], name, eval->tests.len,
-                          replay_coverage(replay, eval->models[m], (uint32_t)eval->k, seen, tested));
+                          replay_coverage(replay, eval->models[m], (uint32_t)eval->k, tested));
     }
     free(tested);
 }
@@ -241,7 +241,7 @@ static bool run(struct eval *eval, uint64_t seed, struct rivals *rivals, struct 
         replay_await(&replay);
         progress_end(progress, eval->log.len);
         rank_all(eval, &replay, &seen, seed, rivals, full, sampled);
-        tell(eval, &replay, &seen, full, sampled, ret_figures);
+        tell(eval, &replay, full, sampled, ret_figures);
         replay_close(&replay);
     }
     eval_seen_release(&seen);

@@ -104,7 +104,7 @@ bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figu
         replay_all(eval, &replay, &seen, outcomes);
         for (size_t m = 0; m < eval->models_len; m++)
             tell(&outcomes[m], (uint32_t)eval->k,
-                 replay_coverage(&replay, eval->models[m], (uint32_t)eval->k, &seen, everybody), eval->users.len,
+                 replay_coverage(&replay, eval->models[m], (uint32_t)eval->k, everybody), eval->users.len,
                  &ret_figures[m]);
         replay_close(&replay);
     }

@@ -25,6 +25,7 @@ bool replay_open(struct replay *replay, const struct settings *settings, const s
 
     *replay = (struct replay){.users = users, .items = items, .store = store_memory_new(NULL)};
     settings_engine(settings, &options);
+    options.publish_at_once = true;
     options.checkpoint_interval = LAST_CHECKPOINT_MS;
     options.uncommitted_mb_max = JOURNAL_MB_MAX;
     options.memory_soft = options.memory_hard = 0;
@@ -108,27 +109,16 @@ struct rank replay_rank(struct replay *replay, const char *model, uint32_t user,
     return rank;
 }
 
-struct recommendation_list replay_list(struct replay *replay, const char *model, uint32_t user, uint32_t k,
-                                       const struct eval_seen *seen)
+struct recommendation_list replay_list(struct replay *replay, const char *model, uint32_t user, uint32_t k)
 {
     struct ask ask = {.user = replay->users->ids[user], .k = k, .model = model};
     struct recommendation_list list;
-    struct fr_bytes *left_out = NULL;
 
-    if (strcmp(model, "popular") != 0) {
-        reader_recommend(replay->reader, &ask, &list);
-        return list;
-    }
-    ask.exclude_len = seen->begin[user + 1] - seen->begin[user];
-    ask.exclude = left_out = fr_alloc((ask.exclude_len + 1) * sizeof(*left_out));
-    for (size_t i = 0; i < ask.exclude_len; i++)
-        left_out[i] = replay->items->ids[seen->items[seen->begin[user] + i]];
-    reader_popular(replay->reader, &ask, &list);
-    free(left_out);
+    reader_recommend(replay->reader, &ask, &list);
     return list;
 }
 
-double replay_coverage(struct replay *replay, const char *model, uint32_t k, const struct eval_seen *seen, const bool *whose)
+double replay_coverage(struct replay *replay, const char *model, uint32_t k, const bool *whose)
 {
     bool *shown = fr_zalloc(replay->items->len + 1, sizeof(*shown));
     size_t shown_len = 0, held = 0;
@@ -143,7 +133,7 @@ double replay_coverage(struct replay *replay, const char *model, uint32_t k, con
         if (!whose[u])
             continue;
         replay_begin(replay);
-        struct recommendation_list list = replay_list(replay, model, u, k, seen);
+        struct recommendation_list list = replay_list(replay, model, u, k);
         for (size_t i = 0; i < list.len; i++) {
             uint32_t item = names_find(replay->items, list.items[i].item);
             shown_len += !shown[item];

@@ -47,8 +47,8 @@ static void dump_list(struct dump *dump, const char *model, struct fr_bytes user
                 list->items[i].item.at, list->items[i].score);
 }
 
-static void judge(struct eval *eval, struct replay *replay, const char *model, const struct eval_seen *train,
-                  const struct eval_seen *test, struct accuracy *accuracy, struct dump *dump)
+static void judge(struct eval *eval, struct replay *replay, const char *model, const struct eval_seen *test,
+                  struct accuracy *accuracy, struct dump *dump)
 {
     bool *hits = fr_zalloc(eval->k, sizeof(*hits));
 
@@ -57,7 +57,7 @@ static void judge(struct eval *eval, struct replay *replay, const char *model, c
         if (!relevant)
             continue;
         replay_begin(replay);
-        struct recommendation_list list = replay_list(replay, model, u, (uint32_t)eval->k, train);
+        struct recommendation_list list = replay_list(replay, model, u, (uint32_t)eval->k);
         for (size_t i = 0; i < list.len; i++)
             hits[i] = eval_seen_has(test, u, names_find(&eval->items, list.items[i].item));
         dump_list(dump, model, eval->users.ids[u], &list);
@@ -80,8 +80,7 @@ static void tell(const struct accuracy *accuracy, uint32_t k, double coverage, s
     figures_add_value(ret, name, accuracy->ndcg.len, coverage);
 }
 
-static bool judge_all(struct eval *eval, struct replay *replay, const struct eval_seen *train, const struct eval_seen *test,
-                      struct figures *ret_figures)
+static bool judge_all(struct eval *eval, struct replay *replay, const struct eval_seen *test, struct figures *ret_figures)
 {
     bool *tested = fr_alloc(eval->users.len + 1);
     struct dump dump;
@@ -94,8 +93,8 @@ static bool judge_all(struct eval *eval, struct replay *replay, const struct eva
     }
     for (size_t m = 0; good && m < eval->models_len; m++) {
         struct accuracy accuracy = {0};
-        judge(eval, replay, eval->models[m], train, test, &accuracy, &dump);
-        tell(&accuracy, (uint32_t)eval->k, replay_coverage(replay, eval->models[m], (uint32_t)eval->k, train, tested),
+        judge(eval, replay, eval->models[m], test, &accuracy, &dump);
+        tell(&accuracy, (uint32_t)eval->k, replay_coverage(replay, eval->models[m], (uint32_t)eval->k, tested),
              &ret_figures[m]);
     }
     free(tested);
@@ -105,12 +104,11 @@ static bool judge_all(struct eval *eval, struct replay *replay, const struct eva
 bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures)
 {
     struct progress *progress;
-    struct eval_seen train, test;
+    struct eval_seen test;
     struct replay replay;
     bool good;
 
     eval_sort(&eval->log, eval->users.len, eval->order, seed);
-    eval_seen_init(&train, &eval->log, eval->users.len);
     eval_seen_init(&test, &eval->tests, eval->users.len);
     good = replay_open(&replay, eval->settings, &eval->users, &eval->items);
     if (good) {
@@ -118,10 +116,9 @@ bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures)
         replay_learn(&replay, eval->log.events, eval->log.len);
         replay_await(&replay);
         progress_end(progress, eval->log.len);
-        good = judge_all(eval, &replay, &train, &test, ret_figures);
+        good = judge_all(eval, &replay, &test, ret_figures);
         replay_close(&replay);
     }
-    eval_seen_release(&train);
     eval_seen_release(&test);
     return good;
 }
