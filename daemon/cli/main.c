@@ -2,11 +2,8 @@
  * main.c -- freshet VERB: one table, one file per family of verbs.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 
@@ -30,25 +27,6 @@ static const struct verb {
 };
 
 enum { VERBS = sizeof(verbs) / sizeof(*verbs) };
-
-int cli_fail(const char *format, ...)
-{
-    va_list args;
-
-    fputs("freshet: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    return CLI_FAILED;
-}
-
-bool cli_terminal(FILE *file)
-{
-    const char *term = getenv("TERM");
-
-    return isatty(fileno(file)) && term && *term && strcmp(term, "dumb") != 0;
-}
 
 /* What was printed may still lie in a buffer, and the disk it goes to be full. */
 static int finish(int status)
