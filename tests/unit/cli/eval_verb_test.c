@@ -122,7 +122,7 @@ static void split_by_hand(void **state)
 static void loo_by_hand(void **state)
 {
     char *path = file_of("one A B C D\ntwo B C\nthree A C D\ndan A B A\n"), call[300];
-    char *named = file_of("(two,C)\tD\tA\none\tB\tnobody\n");
+    char *named = file_of("(two,C)\tD\tA\none\tB\tnobody\ndan\tA\tC\n");
 
     (void)state;
     snprintf(call, sizeof(call), "%s -p loo -f sequences -m popular -k 2 --sampled 1", path);
@@ -133,11 +133,12 @@ static void loo_by_hand(void **state)
     expect(document, "popular", "hit_rate@2.sampled", 1 / 3.0, 3);
     assert_int_equal(json_integer_value(json_object_get(document, "leftOut")), 1);
     json_decref(document);
-    /* Kept back: C of two, B of one. Learned: one A C D, two B, three A C D, dan A B A: A 3, B 2, C 2, D 2. */
-    snprintf(call, sizeof(call), "%s -p loo -f sequences -m popular -k 1 --negatives %s", path, named);
+    /* Kept back: C of two, B of one, A of dan, both times. Learned: one A C D, two B, three A C D, dan B: two users each. */
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m popular -k 2 --negatives %s", path, named);
     document = eval(call);
-    expect(document, "popular", "hit_rate@1", 0.5, 2);         /* B is all that one has not had */
-    expect(document, "popular", "hit_rate@1.sampled", 0.5, 2); /* C is behind A, B alone with one that nobody has */
+    expect(document, "popular", "hit_rate@2", 1, 3);
+    expect(document, "popular", "mrr@2", (0.5 + 1 + 0.5) / 3, 3);              /* C of A C D, B alone, A of A C D */
+    expect(document, "popular", "mrr@2.sampled", (0.5 + 1 + 1 / 1.5) / 3, 3); /* C of D A C, B and nobody's, A of C A */
     json_decref(document);
     file_gone(path);
     file_gone(named);
