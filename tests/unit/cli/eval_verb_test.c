@@ -105,7 +105,7 @@ static void split_by_hand(void **state)
     json_decref(document);
     FILE *file = fopen(dump, "r");
     assert_non_null(fgets(line, sizeof(line), file));
-    assert_string_equal(line, "model\tuser\trank\titem\tscore\n");
+    assert_string_equal(line, "model\tuser\trank\titem\tscore\tsource\n");
     assert_non_null(fgets(line, sizeof(line), file));
     assert_memory_equal(line, "popular\tbob\t1\ty\t", 16);
     assert_null(fgets(line, sizeof(line), file));
