@@ -24,13 +24,25 @@ static void finish(struct config *cfg)
     fr_writer_init(&models, 0);
     for (size_t i = 0; registry_at(i); i++)
         fr_put_text(&models, "%s%s", i ? " " : "", registry_at(i)->name);
+    fr_put_text(&models, " " ENGINE_BLEND);
     fr_put_u8(&models, 0);
     host.models = models.at;
     config_finish(cfg, &host);
     fr_writer_release(&models);
 }
 
-struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, char **ret_problems)
+static void run_also(struct config *cfg, const char *models)
+{
+    struct fr_writer all;
+
+    fr_writer_init(&all, 0);
+    fr_put_text(&all, "%s%s%s", cfg->recommend.models, *cfg->recommend.models ? "," : "", models);
+    fr_put_u8(&all, 0);
+    config_put(cfg, "recommend", "models", all.at, "the models asked for");
+    fr_writer_release(&all);
+}
+
+struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, const char *also, char **ret_problems)
 {
     struct settings *settings = fr_zalloc(1, sizeof *settings);
 
@@ -39,6 +51,8 @@ struct settings *settings_new(const char *file, const char *const *sets, size_t 
         config_read_file(settings->cfg, file);
     for (size_t i = 0; i < sets_len; i++)
         config_read_setting(settings->cfg, sets[i]);
+    if (also)
+        run_also(settings->cfg, also);
     finish(settings->cfg);
     *ret_problems = NULL;
     if (settings->cfg->problems_len == 0)
@@ -74,11 +88,4 @@ bool settings_weigh(const struct settings *settings, struct fr_bytes type, bool 
     if (t < cfg->types_len && cfg->types[t].use_value && has_value)
         *ret_weight *= value;
     return fabs(*ret_weight) <= WEIGHT_MAX; /* NaN is not */
-}
-
-const char *settings_model(size_t index)
-{
-    const struct model_ops *ops = registry_at(index);
-
-    return ops ? ops->name : NULL;
 }

@@ -18,21 +18,13 @@ enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols), SEEDS_MAX = 1000, K_M
 
 static const char *const orders[] = {"time", "file", "mixed"};
 
-static bool known_model(const char *name, size_t len)
-{
-    for (size_t i = 0; settings_model(i); i++)
-        if (strlen(settings_model(i)) == len && !memcmp(settings_model(i), name, len))
-            return true;
-    return false;
-}
-
 /* "sar,popular" */
 static bool read_models(struct eval *eval, const char *text)
 {
     for (;;) {
         size_t len = strcspn(text, ",");
-        if (!known_model(text, len)) {
-            cli_fail("--models names '%.*s', which is no model", (int)len, text);
+        if (!len) {
+            cli_fail("--models holds an empty name");
             return false;
         }
         if (eval->models_len == EVAL_MODELS_MAX) {
@@ -126,17 +118,10 @@ static int load_and_run(struct eval *eval, int protocol)
 
 static int with_settings(struct eval *eval, int protocol, const char *config, const char *models, const struct texts *sets)
 {
-    const char **all = cli_take(sets->len + 1, sizeof(*all));
-    size_t room_len = strlen("recommend.models=") + strlen(models) + 1;
-    char *problems, *room = cli_take(room_len, 1);
-    struct settings *settings;
+    char *problems;
+    struct settings *settings = settings_new(config, sets->at, sets->len, models, &problems);
     int status;
 
-    snprintf(room, room_len, "recommend.models=%s", models);
-    if (sets->len)
-        memcpy(all, sets->at, sets->len * sizeof(*all));
-    all[sets->len] = room;
-    settings = settings_new(config, all, sets->len + 1, &problems);
     if (!settings) {
         fputs(problems, stderr);
         free(problems);
@@ -163,7 +148,7 @@ int verb_eval(int argc, char **argv)
     const struct option_row rows[] = {
         {"format", 'f', OPTION_TEXT, &eval.format, "NAME", "movielens, csv, tsv, jsonl, online-retail or sequences (default jsonl)"},
         {"protocol", 'p', OPTION_TEXT, &eval.protocol, "NAME", "prequential, split or loo (default prequential)"},
-        {"models", 'm', OPTION_TEXT, &models, "NAME,...", "side by side, from one replay; they are recommend.models (default sar)"},
+        {"models", 'm', OPTION_TEXT, &models, "NAME,...", "side by side, from one replay; they run beside recommend.models (default sar)"},
         {"config", 'c', OPTION_TEXT, &config, "FILE", "the daemon's configuration; the environment is not looked at"},
         {"set", 0, OPTION_TEXTS, &sets, "SECTION.KEY=VALUE", "over it; may be repeated"},
         {"k", 'k', OPTION_COUNT, &eval.k, "N", "length of a list (default 10)"},

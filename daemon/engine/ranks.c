@@ -8,6 +8,7 @@
  * which that sorts by id and this counts.
  * Thread: each reader its own.
  */
+#include "blend.h"
 #include "engine_private.h"
 
 struct place {
@@ -62,18 +63,31 @@ static void count(struct reader *reader, const struct choice *choice, bool parit
     }
 }
 
+/* Scores of all there is evidence for into reader->scores; of the blend's candidates if it is asked. */
+static void hear(struct reader *reader, const struct learner *learner, const struct query *query, const struct choice *choice)
+{
+    if (learner != &reader->engine->blended) {
+        learner->ops->retrieve(learner->model, query, &reader->scores);
+        return;
+    }
+    reader_hear_all(reader, query);
+    struct ballot ballot = blend_count(reader, choice);
+    for (size_t i = 0; i < ballot.len; i++)
+        scores_add(&reader->scores, ballot.items[i], ballot.score[i]);
+}
+
 void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_bytes *items, size_t len, struct rank *ret_ranks)
 {
     struct engine *engine = reader->engine;
+    const struct learner *learner = models_find(engine, ask->model);
     struct query query = reader_prepare(reader, ask);
     struct choice choice = reader_filter(reader, ask);
-    const struct learner *learner = models_find(engine, ask->model);
-    bool known = query.history.len || query.seeds_len || query.context_len || learner->ops->anybody;
+    bool known = reader_knows(&query, learner);
     uint32_t *handles = fr_arena_take(&reader->arena, (len + 1) * sizeof(*handles));
 
     reader_mark_seen(reader, ask, &query);
     if (known)
-        learner->ops->retrieve(learner->model, &query, &reader->scores);
+        hear(reader, learner, &query, &choice);
     for (size_t i = 0; i < len; i++) {
         handles[i] = reader_item_of(reader, items[i]);
         ret_ranks[i] = (struct rank){0};

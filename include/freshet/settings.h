@@ -16,15 +16,16 @@
 #include "freshet/engine.h"
 
 struct settings;
-/* `file` may be NULL. NULL if something is wrong: *ret_problems then says what, a line each; the caller's to free. */
-struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, char **ret_problems);
+/*
+ * `file` may be NULL. `also`: models to run beside those of recommend.models, with commas between; NULL: none. NULL if something is wrong:
+ * *ret_problems then says what, a line each; the caller's to free.
+ */
+struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, const char *also, char **ret_problems);
 void settings_free(struct settings *settings);
 /* As the daemon would open it; its texts are borrowed. */
 void settings_engine(const struct settings *settings, struct engine_options *ret_options);
 /* What an event of this type is worth and its index among the types, as feed decides it. False: beyond what an event may weigh. */
 bool settings_weigh(const struct settings *settings, struct fr_bytes type, bool has_value, double value, double *ret_weight,
                     uint32_t *ret_type);
-/* The names of all models, NULL at the end. */
-const char *settings_model(size_t index);
 
 #endif

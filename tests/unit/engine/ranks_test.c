@@ -2,6 +2,7 @@
  * ranks_test.c -- a rank is the place in the whole list: worked by hand in the small town, and against the lists themselves.
  */
 #include "engine_world.h"
+#include "freshet/trending.h"
 
 static void ranks(struct world *world, struct ask ask, const char *user, const char *const *items, size_t len, struct rank *ret)
 {
@@ -63,7 +64,7 @@ static void by_hand(void **state)
 }
 
 /* Users and items at random; the rank of each listed item is where the list has it, equal scores aside. */
-static void as_in_the_list(struct engine_options options)
+static void as_in_the_list(struct engine_options options, const char *model)
 {
     enum { USERS = 30, ITEMS = 40, EVENTS = 300 };
     struct world world = {.store = store_memory_new(NULL)};
@@ -72,6 +73,10 @@ static void as_in_the_list(struct engine_options options)
     uint32_t random = 7;
     size_t seen_evidence = 0;
 
+    const struct trending_options trending = {.half_life = DAY};
+    const struct engine_model beside[] = {{.name = "popular"}, {.name = "trending", .options = &trending}, {.name = "auto"}};
+    options.models = beside;
+    options.models_len = 3;
     begin(&world, &options);
     for (int i = 0; i < USERS; i++)
         snprintf(users[i], sizeof(users[i]), "u%d", i);
@@ -86,7 +91,7 @@ static void as_in_the_list(struct engine_options options)
     await(&world, EVENTS);
     struct reader *reader = reader_new(world.engine);
     for (int u = 0; u < USERS; u++) { /* the last is unknown */
-        struct ask ask = {.user = fr_bytes_of(users[u]), .k = ITEMS};
+        struct ask ask = {.user = fr_bytes_of(users[u]), .k = ITEMS, .model = model};
         struct recommendation_list list;
         struct rank rank;
         reader_begin(reader);
@@ -96,8 +101,8 @@ static void as_in_the_list(struct engine_options options)
             assert_true(rank.listed);
             assert_int_equal(rank.candidates, list.len);
             assert_in_range(i, rank.before, rank.before + rank.beside);
-            seen_evidence += list.items[i].score > 0;
-            for (size_t j = 0; j < list.len && list.items[i].score > 0; j++)
+            seen_evidence += list.items[i].score != 0;
+            for (size_t j = 0; j < list.len && list.items[i].score != 0; j++)
                 assert_int_equal(j < rank.before, list.items[j].score > list.items[i].score);
         }
         reader_end(reader);
@@ -111,13 +116,17 @@ static void as_in_the_list(struct engine_options options)
 static void product_as_in_the_list(void **state)
 {
     (void)state;
-    as_in_the_list(product());
+    as_in_the_list(product(), "sar");
+    as_in_the_list(product(), "popular");
+    as_in_the_list(product(), "trending");
+    as_in_the_list(product(), "auto");
 }
 
 static void parity_as_in_the_list(void **state)
 {
     (void)state;
-    as_in_the_list(parity());
+    as_in_the_list(parity(), "sar");
+    as_in_the_list(parity(), "auto");
 }
 
 int main(void)
