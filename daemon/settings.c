@@ -3,6 +3,7 @@
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config.h"
 
@@ -31,18 +32,28 @@ static void finish(struct config *cfg)
     fr_writer_release(&models);
 }
 
-static void run_also(struct config *cfg, const char *models)
+static bool has_blend(const char *models)
+{
+    for (size_t len; *models; models += len + (models[len] == ','), len = 0) {
+        len = strcspn(models, ",");
+        if (fr_bytes_equal((struct fr_bytes){models, len}, FR_BYTES(ENGINE_BLEND)))
+            return true;
+    }
+    return false;
+}
+
+static void run_models(struct config *cfg, const char *models)
 {
     struct fr_writer all;
 
     fr_writer_init(&all, 0);
-    fr_put_text(&all, "%s%s%s", cfg->recommend.models, *cfg->recommend.models ? "," : "", models);
+    fr_put_text(&all, "%s,%s", has_blend(models) ? cfg->recommend.models : "", models);
     fr_put_u8(&all, 0);
     config_put(cfg, "recommend", "models", all.at, "the models asked for");
     fr_writer_release(&all);
 }
 
-struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, const char *also, char **ret_problems)
+struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, const char *models, char **ret_problems)
 {
     struct settings *settings = fr_zalloc(1, sizeof *settings);
 
@@ -51,8 +62,8 @@ struct settings *settings_new(const char *file, const char *const *sets, size_t 
         config_read_file(settings->cfg, file);
     for (size_t i = 0; i < sets_len; i++)
         config_read_setting(settings->cfg, sets[i]);
-    if (also)
-        run_also(settings->cfg, also);
+    if (models)
+        run_models(settings->cfg, models);
     finish(settings->cfg);
     *ret_problems = NULL;
     if (settings->cfg->problems_len == 0)

@@ -75,8 +75,8 @@ static const char *nonsense(const struct eval *eval)
         return "--negatives and --sampled exclude each other";
     if (eval->dump && (!split || eval->seeds > 1))
         return "--dump goes with --protocol split and one seed";
-    if (!eval->k || eval->k > K_MAX || !eval->every || !eval->seeds || eval->seeds > SEEDS_MAX)
-        return "-k goes from 1 to 100000, --every from 1, --seeds from 1 to 1000";
+    if (!eval->k || eval->k > K_MAX || !eval->every || !eval->refresh || !eval->seeds || eval->seeds > SEEDS_MAX)
+        return "-k goes from 1 to 100000, --every and --refresh from 1, --seeds from 1 to 1000";
     if (strcmp(eval->output, "table") != 0 && strcmp(eval->output, "json") != 0)
         return "--output may be table or json";
     return NULL;
@@ -128,7 +128,7 @@ static int with_settings(struct eval *eval, int protocol, const char *config, co
         return CLI_USAGE;
     }
     eval->settings = settings;
-    fr_log_setup(FR_WARN, FR_LOG_AUTO);
+    fr_log_setup(FR_ERROR, FR_LOG_AUTO);
     status = load_and_run(eval, protocol);
     settings_free(settings);
     return status;
@@ -142,18 +142,19 @@ int verb_eval(int argc, char **argv)
         "prequential ranks each event before it is learned; split learns FILE and recommends to the users of --test; loo keeps\n"
         "each user's last event back and ranks it. ops/docs/evaluation.md has the definitions.",
         "freshet eval u.data --format movielens --models sar,popular --set sar.window=20"};
-    struct eval eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .k = 10, .every = 1, .seed = 1, .seeds = 1};
+    struct eval eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .k = 10, .every = 1, .refresh = 2000, .seed = 1, .seeds = 1};
     const char *config = NULL, *models = "sar";
     struct texts files = {0}, sets = {0};
     const struct option_row rows[] = {
         {"format", 'f', OPTION_TEXT, &eval.format, "NAME", "movielens, csv, tsv, jsonl, online-retail or sequences (default jsonl)"},
         {"protocol", 'p', OPTION_TEXT, &eval.protocol, "NAME", "prequential, split or loo (default prequential)"},
-        {"models", 'm', OPTION_TEXT, &models, "NAME,...", "side by side, from one replay; they run beside recommend.models (default sar)"},
+        {"models", 'm', OPTION_TEXT, &models, "NAME,...", "side by side, from one replay (default sar); auto asks recommend.models too"},
         {"config", 'c', OPTION_TEXT, &config, "FILE", "the daemon's configuration; the environment is not looked at"},
         {"set", 0, OPTION_TEXTS, &sets, "SECTION.KEY=VALUE", "over it; may be repeated"},
         {"k", 'k', OPTION_COUNT, &eval.k, "N", "length of a list (default 10)"},
         {"order", 0, OPTION_TEXT, &eval.order_name, "NAME", "of learning: time, file or mixed (default time; sequences: mixed)"},
         {"every", 0, OPTION_COUNT, &eval.every, "N", "prequential: rank one event in so many (default 1)"},
+        {"refresh", 0, OPTION_COUNT, &eval.refresh, "N", "prequential: solve EASE anew after so many events (default 2000)"},
         {"test", 't', OPTION_TEXT, &eval.test, "FILE", "split: what is to be found, in the same format"},
         {"dump", 0, OPTION_TEXT, &eval.dump, "FILE", "split: writes the lists, for any other tool to judge"},
         {"negatives", 0, OPTION_TEXT, &eval.negatives, "FILE", "loo: user, item kept back, and what it is ranked among, by tabs"},

@@ -77,6 +77,7 @@ bool replay_open(struct replay *replay, const struct settings *settings, const s
 void replay_close(struct replay *replay);
 void replay_learn(struct replay *replay, const struct eval_event *events, size_t len); /* may return before they are applied */
 void replay_await(struct replay *replay);                                              /* until they are */
+bool replay_refresh(struct replay *replay); /* and until EASE is solved from them. False: it has said why */
 /* Between these two, ranks and lists; they are valid until the second. */
 void replay_begin(struct replay *replay);
 void replay_end(struct replay *replay);
@@ -132,7 +133,7 @@ struct eval {
     const char *path, *test, *format, *negatives, *dump, *protocol, *output, *order_name;
     const char *models[EVAL_MODELS_MAX];
     size_t models_len;
-    uint64_t k, every, sampled, seed, seeds;
+    uint64_t k, every, refresh, sampled, seed, seeds;
     enum eval_order order;
     const struct settings *settings;
     struct names users, items;

@@ -238,10 +238,12 @@ static bool run(struct eval *eval, uint64_t seed, struct rivals *rivals, struct 
     if (good) {
         progress = progress_new("learning", eval->log.len);
         replay_learn(&replay, eval->log.events, eval->log.len);
-        replay_await(&replay);
+        good = replay_refresh(&replay);
         progress_end(progress, eval->log.len);
-        rank_all(eval, &replay, &seen, seed, rivals, full, sampled);
-        tell(eval, &replay, full, sampled, ret_figures);
+        if (good)
+            rank_all(eval, &replay, &seen, seed, rivals, full, sampled);
+        if (good)
+            tell(eval, &replay, full, sampled, ret_figures);
         replay_close(&replay);
     }
     eval_seen_release(&seen);

@@ -65,14 +65,15 @@ static void rank_one(struct eval *eval, struct replay *replay, size_t *from, siz
     eval->outcomes++;
 }
 
-static void replay_all(struct eval *eval, struct replay *replay, const struct eval_seen *seen, struct outcomes *outcomes)
+static bool replay_all(struct eval *eval, struct replay *replay, const struct eval_seen *seen, struct outcomes *outcomes)
 {
     struct progress *progress = progress_new("replaying", eval->log.len);
     uint32_t *events = fr_zalloc(eval->users.len, sizeof(*events)); /* by user, so far */
     uint64_t until_next = eval->every;
     size_t from = 0;
+    bool good = true;
 
-    for (size_t i = 0; i < eval->log.len; i++) {
+    for (size_t i = 0; good && i < eval->log.len; i++) {
         const struct eval_event *event = &eval->log.events[i];
         if (seen->first[i] && event->weight > 0 && !--until_next) {
             until_next = eval->every;
@@ -80,11 +81,15 @@ static void replay_all(struct eval *eval, struct replay *replay, const struct ev
         }
         events[event->user]++;
         progress_show(progress, i);
+        if ((i + 1) % eval->refresh == 0 || i + 1 == eval->log.len) {
+            replay_learn(replay, eval->log.events + from, i + 1 - from);
+            from = i + 1;
+            good = replay_refresh(replay);
+        }
     }
-    replay_learn(replay, eval->log.events + from, eval->log.len - from);
-    replay_await(replay);
     progress_end(progress, eval->log.len);
     free(events);
+    return good;
 }
 
 bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figures)
@@ -101,8 +106,8 @@ bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figu
     eval->outcomes = 0;
     good = replay_open(&replay, eval->settings, &eval->users, &eval->items);
     if (good) {
-        replay_all(eval, &replay, &seen, outcomes);
-        for (size_t m = 0; m < eval->models_len; m++)
+        good = replay_all(eval, &replay, &seen, outcomes);
+        for (size_t m = 0; good && m < eval->models_len; m++)
             tell(&outcomes[m], (uint32_t)eval->k,
                  replay_coverage(&replay, eval->models[m], (uint32_t)eval->k, everybody), eval->users.len,
                  &ret_figures[m]);

@@ -15,7 +15,7 @@
 
 #define REPLAY_TOPIC "events"
 
-enum { TAKE_MS = 1000, SPIN_NS = 1000000, LAST_CHECKPOINT_MS = 600000, JOURNAL_MB_MAX = 1024 };
+enum { TAKE_MS = 1000, SPIN_NS = 1000000, LAST_CHECKPOINT_MS = 600000, JOURNAL_MB_MAX = 1024, REFRESH_MS = 3600000 };
 
 bool replay_open(struct replay *replay, const struct settings *settings, const struct names *users, const struct names *items)
 {
@@ -87,6 +87,15 @@ void replay_await(struct replay *replay)
         else
             poll(NULL, 0, 1);
     }
+}
+
+bool replay_refresh(struct replay *replay)
+{
+    replay_await(replay);
+    if (engine_refresh(replay->engine, REFRESH_MS))
+        return true;
+    cli_fail("EASE could not be solved; ease.lambda may be too small");
+    return false;
 }
 
 void replay_begin(struct replay *replay)

@@ -114,9 +114,9 @@ bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures)
     if (good) {
         progress = progress_new("learning", eval->log.len);
         replay_learn(&replay, eval->log.events, eval->log.len);
-        replay_await(&replay);
+        good = replay_refresh(&replay);
         progress_end(progress, eval->log.len);
-        good = judge_all(eval, &replay, &test, ret_figures);
+        good = good && judge_all(eval, &replay, &test, ret_figures);
         replay_close(&replay);
     }
     eval_seen_release(&test);

@@ -55,7 +55,9 @@ struct engine_options {
     const struct engine_model *models; /* beside SAR, in the order they learn. Borrowed until engine_open returns */
     size_t models_len;                 /* less than ENGINE_MODELS_MAX */
     const char *default_model;         /* who answers where nobody is named; NULL: sar */
-    bool publish_at_once; /* a batch is told as applied only when every model shows it: costs time, but the clock has no say */
+    /* Answers follow from the events alone, the clock has no say: a batch is told as applied only when every model shows it, and what is
+     * solved in the background is when engine_refresh asks for it. Costs time. For replays. */
+    bool publish_at_once;
     /* What shapes the state, as "key=value" lines sorted by key; recorded in a new store, compared with an old one's. */
     const char *shape;
     bool forget_positions;         /* --dev: the log is new, positions begin at 0 */

@@ -17,10 +17,10 @@
 
 struct settings;
 /*
- * `file` may be NULL. `also`: models to run beside those of recommend.models, with commas between; NULL: none. NULL if something is wrong:
- * *ret_problems then says what, a line each; the caller's to free.
+ * `file` may be NULL. `models`: those to run, with commas between, in place of recommend.models, but beside them where the blend is one,
+ * since it asks them; NULL: recommend.models. NULL if something is wrong: *ret_problems then says what, a line each; the caller's to free.
  */
-struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, const char *also, char **ret_problems);
+struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, const char *models, char **ret_problems);
 void settings_free(struct settings *settings);
 /* As the daemon would open it; its texts are borrowed. */
 void settings_engine(const struct settings *settings, struct engine_options *ret_options);
