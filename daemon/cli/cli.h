@@ -5,7 +5,7 @@
  *     ask.c       recommend similar popular user item  operate.c  status checkpoint   backups.c  backup verify restore
  *     dump.c      recommend --all
  *     publish.c   file -> Kafka                      formats.c  lines of the known formats -> events
- *     eval.c      eval, with eval_*.c (eval.h)
+ *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
  *     rpc.c       one unary call                     table.c json.c titles.c progress.c   what people and programs see
  */
 #ifndef FR_CLI_H
@@ -145,6 +145,7 @@ int verb_item(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_checkpoint(int argc, char **argv);
 int verb_eval(int argc, char **argv);
+int verb_tune(int argc, char **argv);
 int verb_backup(int argc, char **argv);
 int verb_verify(int argc, char **argv);
 int verb_restore(int argc, char **argv);

@@ -49,7 +49,7 @@ static int find_protocol(const char *name)
     return -1;
 }
 
-static bool read_order(struct eval *eval)
+bool eval_read_order(struct eval *eval)
 {
     if (!eval->order_name)
         eval->order_name = strcmp(eval->format, "sequences") ? "time" : "mixed"; /* sequences have no times */
@@ -142,7 +142,7 @@ int verb_eval(int argc, char **argv)
         "prequential ranks each event before it is learned; split learns FILE and recommends to the users of --test; loo keeps\n"
         "each user's last event back and ranks it. ops/docs/evaluation.md has the definitions.",
         "freshet eval u.data --format movielens --models sar,popular --set sar.window=20"};
-    struct eval eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .k = 10, .every = 1, .refresh = 2000, .seed = 1, .seeds = 1};
+    struct eval eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .progress = "replaying", .k = 10, .every = 1, .refresh = 2000, .seed = 1, .seeds = 1};
     const char *config = NULL, *models = "sar";
     struct texts files = {0}, sets = {0};
     const struct option_row rows[] = {
@@ -175,7 +175,7 @@ int verb_eval(int argc, char **argv)
     }
     eval.path = files.at[0];
     protocol = find_protocol(eval.protocol);
-    if (protocol < 0 || !read_models(&eval, models) || !read_order(&eval))
+    if (protocol < 0 || !read_models(&eval, models) || !eval_read_order(&eval))
         return CLI_USAGE;
     if ((wrong = nonsense(&eval))) {
         cli_fail("%s", wrong);

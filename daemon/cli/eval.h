@@ -140,7 +140,10 @@ struct eval {
     struct eval_log log, tests;
     uint64_t outcomes; /* ranked events or users, by the last run */
     uint64_t left_out;
+    size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone; upto 0: all */
+    const char *progress;   /* what the bar of a replay says */
 };
+bool eval_read_order(struct eval *eval); /* order_name, or what suits the format, into order */
 /* One run; figures by model. False: it has said why. */
 bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures);
@@ -149,5 +152,23 @@ bool eval_loo(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 /* ---- eval_report.c ---- */
 
 void eval_report(const struct eval *eval, const struct figures *figures);
+
+/* ---- tune_space.c: what may be set to what ---- */
+
+/*
+ *     sar.window=5..40           a whole number, each as likely          fm.eta=.01..1      a tenfold range or more: each ratio
+ *     sar.recency=.5..1          any number between, six digits          fm.loss=softmax|logistic     one of these
+ */
+struct dimension {
+    const char *key;     /* "sar.window" */
+    const char *choices; /* "a|b|c", or NULL */
+    double low, high;
+    bool whole, ratio;
+};
+bool dimension_read(struct dimension *ret, const char *text); /* says what is wrong */
+/* "sar.window=17", from a number in [0, 2^64). */
+void dimension_pick(const struct dimension *dimension, uint64_t random, char *room, size_t room_len);
+/* What is worth varying for a model; NULL at the end. */
+const char *dimension_usual(const char *model, size_t index);
 
 #endif

@@ -67,27 +67,28 @@ static void rank_one(struct eval *eval, struct replay *replay, size_t *from, siz
 
 static bool replay_all(struct eval *eval, struct replay *replay, const struct eval_seen *seen, struct outcomes *outcomes)
 {
-    struct progress *progress = progress_new("replaying", eval->log.len);
+    size_t len = eval->upto ? eval->upto : eval->log.len;
+    struct progress *progress = progress_new(eval->progress, len);
     uint32_t *events = fr_zalloc(eval->users.len, sizeof(*events)); /* by user, so far */
     uint64_t until_next = eval->every;
     size_t from = 0;
     bool good = true;
 
-    for (size_t i = 0; good && i < eval->log.len; i++) {
+    for (size_t i = 0; good && i < len; i++) {
         const struct eval_event *event = &eval->log.events[i];
-        if (seen->first[i] && event->weight > 0 && !--until_next) {
+        if (i >= eval->rank_from && seen->first[i] && event->weight > 0 && !--until_next) {
             until_next = eval->every;
             rank_one(eval, replay, &from, i, events, outcomes);
         }
         events[event->user]++;
         progress_show(progress, i);
-        if ((i + 1) % eval->refresh == 0 || i + 1 == eval->log.len) {
+        if ((i + 1) % eval->refresh == 0 || i + 1 == len) {
             replay_learn(replay, eval->log.events + from, i + 1 - from);
             from = i + 1;
             good = replay_refresh(replay);
         }
     }
-    progress_end(progress, eval->log.len);
+    progress_end(progress, len);
     free(events);
     return good;
 }

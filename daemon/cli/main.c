@@ -21,6 +21,7 @@ static const struct verb {
     {"status", verb_status, "positions, lag and sizes"},
     {"checkpoint", verb_checkpoint, "write and sync the state now"},
     {"eval", verb_eval, "replay a file through the engine: how well would it have recommended?"},
+    {"tune", verb_tune, "look for a better configuration on past events"},
     {"backup", verb_backup, "copy the state while the daemon goes on"},
     {"verify", verb_verify, "read backups back, every byte"},
     {"restore", verb_restore, "put a backup in the place of the store"},

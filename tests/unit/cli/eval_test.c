@@ -174,6 +174,48 @@ static void names_are_numbered_as_they_come(void **state)
     names_release(&names);
 }
 
+static void ranges_are_kept(void **state)
+{
+    struct dimension whole, ratio, real, choice, bad;
+    size_t low = 0, high = 0, small = 0, seen[3] = {0};
+    char room[200];
+
+    (void)state;
+    assert_true(dimension_read(&whole, "sar.window=3..7"));
+    assert_true(dimension_read(&ratio, "fm.eta=0.01..1"));
+    assert_true(dimension_read(&real, "sar.recency=.5..1.0"));
+    assert_true(dimension_read(&choice, "sar.similarity=jaccard|cosine|lift"));
+    for (uint64_t i = 0; i < 3000; i++) {
+        uint64_t random = eval_random(1, 2, i);
+        dimension_pick(&whole, random, room, sizeof(room));
+        assert_memory_equal(room, "sar.window=", 11);
+        assert_int_equal(room[12], 0);
+        assert_in_range(room[11], '3', '7');
+        low += room[11] == '3';
+        high += room[11] == '7';
+        dimension_pick(&ratio, random, room, sizeof(room));
+        double eta = strtod(room + 7, NULL);
+        assert_true(eta >= 0.01 && eta <= 1);
+        small += eta < 0.1;
+        dimension_pick(&real, random, room, sizeof(room));
+        assert_true(strtod(room + 12, NULL) >= .5 && strtod(room + 12, NULL) <= 1);
+        dimension_pick(&choice, random, room, sizeof(room));
+        seen[0] += !strcmp(room, "sar.similarity=jaccard");
+        seen[1] += !strcmp(room, "sar.similarity=cosine");
+        seen[2] += !strcmp(room, "sar.similarity=lift");
+    }
+    assert_in_range(low, 500, 700); /* 600 expected */
+    assert_in_range(high, 500, 700);
+    assert_in_range(small, 1380, 1620); /* half: each ratio as likely */
+    for (int i = 0; i < 3; i++)
+        assert_in_range(seen[i], 890, 1110);
+    assert_int_equal(seen[0] + seen[1] + seen[2], 3000);
+    assert_false(dimension_read(&bad, "sar.window=7..3"));
+    assert_false(dimension_read(&bad, "window=3..7"));
+    assert_false(dimension_read(&bad, "sar.window=3..x"));
+    assert_false(dimension_read(&bad, "sar.window="));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +226,7 @@ int main(void)
         cmocka_unit_test(mixed_keeps_each_users_order_and_goes_by_the_seed),
         cmocka_unit_test(who_has_what),
         cmocka_unit_test(names_are_numbered_as_they_come),
+        cmocka_unit_test(ranges_are_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,17 +30,22 @@ static void file_gone(char *path)
     free(path);
 }
 
-static int run(const char *arguments, char *said, size_t room)
+static int run_verb(const char *verb, const char *arguments, char *said, size_t room)
 {
     char command[4096];
 
-    snprintf(command, sizeof(command), "%s eval %s", FRESHET, arguments);
+    snprintf(command, sizeof(command), "%s %s %s", FRESHET, verb, arguments);
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);
     said[fread(said, 1, room - 1, pipe)] = '\0';
     int status = pclose(pipe);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
+}
+
+static int run(const char *arguments, char *said, size_t room)
+{
+    return run_verb("eval", arguments, said, room);
 }
 
 static json_t *eval(const char *arguments)
@@ -159,6 +164,48 @@ static void the_same_command_prints_the_same(void **state)
     file_gone(path);
 }
 
+/*
+ * Everybody goes round five items, each to the next one. sar.score_last = 1 looks at the newest item alone and is told where that leads;
+ * the present configuration looks at all alike. What is found must be that, and a configuration file.
+ */
+static void tune_finds_what_is_better(void **state)
+{
+    enum { USERS = 40, ITEMS = 30, LENGTH = 12 };
+    static char text[USERS * LENGTH * 32], said[65536];
+    char *path, *found = file_of(""), call[600], *at = text;
+
+    (void)state;
+    for (int step = 0; step < LENGTH; step++)
+        for (int u = 0; u < USERS; u++)
+            at += sprintf(at, "%d\t%d\t1\t%d\n", u, (u * 7 + step) % ITEMS, step * USERS + u);
+    path = file_of(text);
+    snprintf(call, sizeof(call),
+             "%s -f movielens --set sar.recency=1 --set sar.window=2 --vary 'sar.score_last=1|12' --trials 8 --figure hit_rate@1 -k 1 "
+             "--write %s --output json 2>/dev/null", path, found);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    json_t *document = json_loads(said, 0, NULL);
+    assert_non_null(document);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(document, "settings"), "sar.score_last")), "1");
+    assert_true(json_number_value(json_object_get(document, "after")) > json_number_value(json_object_get(document, "before")) + 0.1);
+    json_decref(document);
+    /* The same command, the same answer; and the file is one. */
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --config %s --set sar.recency=1 --set sar.window=2", path, found);
+    document = eval(call);
+    double tuned = json_number_value(json_object_get(
+        json_object_get(json_object_get(json_object_get(document, "models"), "sar"), "hit_rate@1"), "value"));
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --set sar.score_last=1 --set sar.recency=1 --set sar.window=2", path);
+    document = eval(call);
+    expect(document, "sar", "hit_rate@1", tuned, USERS * LENGTH);
+    json_decref(document);
+    assert_int_equal(run_verb("tune", "/dev/null --vary window=1..2 2>/dev/null", said, sizeof(said)), 2);
+    assert_int_equal(run_verb("tune", "/dev/null --trials 1 2>/dev/null", said, sizeof(said)), 2);
+    assert_int_equal(run_verb("tune", "/dev/null --model popular 2>/dev/null", said, sizeof(said)), 2);
+    assert_int_equal(run_verb("tune", "/nowhere 2>/dev/null", said, sizeof(said)), 1);
+    file_gone(path);
+    file_gone(found);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
@@ -190,6 +237,7 @@ int main(void)
         cmocka_unit_test(split_by_hand),
         cmocka_unit_test(loo_by_hand),
         cmocka_unit_test(the_same_command_prints_the_same),
+        cmocka_unit_test(tune_finds_what_is_better),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
