@@ -142,11 +142,12 @@ int verb_eval(int argc, char **argv)
         "prequential ranks each event before it is learned; split learns FILE and recommends to the users of --test; loo keeps\n"
         "each user's last event back and ranks it. ops/docs/evaluation.md has the definitions.",
         "freshet eval u.data --format movielens --models sar,popular --set sar.window=20"};
-    struct eval eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .progress = "replaying", .k = 10, .every = 1, .refresh = 2000, .seed = 1, .seeds = 1};
+    struct eval eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .progress = "replaying",
+                        .k = 10, .every = 1, .refresh = 2000, .seed = 1, .seeds = 1};
     const char *config = NULL, *models = "sar";
     struct texts files = {0}, sets = {0};
     const struct option_row rows[] = {
-        {"format", 'f', OPTION_TEXT, &eval.format, "NAME", "movielens, csv, tsv, jsonl, online-retail or sequences (default jsonl)"},
+        {"format", 'f', OPTION_TEXT, &eval.format, "NAME", "as publish's, or sequences (default jsonl)"},
         {"protocol", 'p', OPTION_TEXT, &eval.protocol, "NAME", "prequential, split or loo (default prequential)"},
         {"models", 'm', OPTION_TEXT, &models, "NAME,...", "side by side, from one replay (default sar); auto asks recommend.models too"},
         {"config", 'c', OPTION_TEXT, &config, "FILE", "the daemon's configuration; the environment is not looked at"},

@@ -76,8 +76,8 @@ static void print_json(const struct eval *eval, const struct figures *figures)
 
     for (size_t m = 0; m < eval->models_len; m++)
         json_object_set_new(models, eval->models[m], json_figures(&figures[m]));
-    document = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "protocol", eval->protocol, "file", eval->path,
-                         "order", eval->order_name, "events", (json_int_t)eval->log.len, "users", (json_int_t)eval->users.len,
+    document = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "protocol", eval->protocol,
+                         "file", eval->path, "order", eval->order_name, "events", (json_int_t)eval->log.len, "users", (json_int_t)eval->users.len,
                          "items", (json_int_t)eval->items.len, "outcomes", (json_int_t)eval->outcomes, "badLines",
                          (json_int_t)eval->log.bad, "leftOut", (json_int_t)eval->left_out, "k", (json_int_t)eval->k, "seed",
                          (json_int_t)eval->seed, "seeds", (json_int_t)eval->seeds, "models", models);
