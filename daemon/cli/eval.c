@@ -71,6 +71,8 @@ static const char *nonsense(const struct eval *eval)
         return "--test FILE goes with --protocol split, and that with it";
     if (!loo && (eval->negatives || eval->sampled))
         return "--negatives and --sampled go with --protocol loo";
+    if (loo && eval->ratings)
+        return "--ratings goes with prequential and split";
     if (eval->negatives && eval->sampled)
         return "--negatives and --sampled exclude each other";
     if (eval->dump && (!split || eval->seeds > 1))
@@ -158,6 +160,7 @@ int verb_eval(int argc, char **argv)
         {"refresh", 0, OPTION_COUNT, &eval.refresh, "N", "prequential: solve EASE anew after so many events (default 2000)"},
         {"test", 't', OPTION_TEXT, &eval.test, "FILE", "split: what is to be found, in the same format"},
         {"dump", 0, OPTION_TEXT, &eval.dump, "FILE", "split: writes the lists, for any other tool to judge"},
+        {"ratings", 0, OPTION_FLAG, &eval.ratings, NULL, "scores predict weights (fm.loss=squared): also rmse and mae"},
         {"negatives", 0, OPTION_TEXT, &eval.negatives, "FILE", "loo: user, item kept back, and what it is ranked among, by tabs"},
         {"sampled", 0, OPTION_COUNT, &eval.sampled, "N", "loo: rank also among N items the user has not had"},
         {"seed", 0, OPTION_COUNT, &eval.seed, "N", "of --order mixed and --sampled (default 1)"},

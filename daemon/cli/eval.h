@@ -105,6 +105,12 @@ struct standing {
 };
 void standing_add(struct standing *standing, const struct rank *rank, uint32_t k);
 
+/* Of scores that predict the events' weights. */
+struct errors {
+    struct mean squared, absolute;
+};
+void errors_add(struct errors *errors, const struct rank *rank, double weight); /* one without a score is left out */
+
 /* One user's list against what the user has in the test part: the definitions of the reference's benchmark. */
 struct accuracy {
     struct mean map, ndcg, precision, recall;
@@ -124,6 +130,7 @@ struct figures {
 __attribute__((format(printf, 3, 4))) void figures_add(struct figures *figures, const struct mean *mean, const char *format, ...);
 void figures_add_value(struct figures *figures, const char *name, uint64_t over, double value);
 void figures_add_standing(struct figures *figures, const struct standing *standing, uint32_t k, const char *bucket);
+void figures_add_errors(struct figures *figures, const struct errors *errors); /* rmse, mae */
 /* The mean over several runs; the error is then their spread (standard deviation). */
 void figures_combine(struct figures *ret, const struct figures *runs, size_t len);
 
@@ -141,6 +148,7 @@ struct eval {
     uint64_t outcomes; /* ranked events or users, by the last run */
     uint64_t left_out;
     size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone; upto 0: all */
+    bool ratings;           /* scores predict weights: tell by how much they are off */
     const char *progress;   /* what the bar of a replay says */
 };
 bool eval_read_order(struct eval *eval); /* order_name, or what suits the format, into order */

@@ -42,6 +42,16 @@ void standing_add(struct standing *standing, const struct rank *rank, uint32_t k
     mean_add(&standing->mrr, hit ? 1 / (r + 1) : 0);
 }
 
+void errors_add(struct errors *errors, const struct rank *rank, double weight)
+{
+    double off = weight - rank->score;
+
+    if (!rank->listed || !rank->scored)
+        return;
+    mean_add(&errors->squared, off * off);
+    mean_add(&errors->absolute, fabs(off));
+}
+
 void accuracy_add(struct accuracy *accuracy, const bool *hits, size_t listed, size_t relevant, uint32_t k)
 {
     double found = 0, precisions = 0, gain = 0, ideal = 0;
@@ -97,6 +107,16 @@ void figures_add_standing(struct figures *figures, const struct standing *standi
     figures_add(figures, &standing->hit, "hit_rate@%u%s", k, bucket);
     figures_add(figures, &standing->ndcg, "ndcg@%u%s", k, bucket);
     figures_add(figures, &standing->mrr, "mrr@%u%s", k, bucket);
+}
+
+/* The error of a root is that of what is below it, over twice the root. */
+void figures_add_errors(struct figures *figures, const struct errors *errors)
+{
+    figures_add(figures, &errors->squared, "rmse");
+    struct figure *root = &figures->at[figures->len - 1];
+    root->value = sqrt(root->value);
+    root->error /= 2 * root->value;
+    figures_add(figures, &errors->absolute, "mae");
 }
 
 void figures_combine(struct figures *ret, const struct figures *runs, size_t len)

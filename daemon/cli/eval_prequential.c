@@ -20,6 +20,7 @@ enum { COLD = 5, HEAD_PART = 10 };
 struct outcomes {
     struct standing all, cold, head, tail;
     struct mean new_items;
+    struct errors errors;
 };
 
 static void score(struct outcomes *outcomes, const struct rank *rank, uint32_t events, uint32_t k)
@@ -34,8 +35,10 @@ static void score(struct outcomes *outcomes, const struct rank *rank, uint32_t e
         standing_add(rank->above < rank->candidates / HEAD_PART ? &outcomes->head : &outcomes->tail, rank, k);
 }
 
-static void tell(const struct outcomes *outcomes, uint32_t k, double coverage, uint64_t users, struct figures *ret)
+static void tell(const struct eval *eval, const struct outcomes *outcomes, double coverage, struct figures *ret)
 {
+    uint32_t k = (uint32_t)eval->k;
+
     *ret = (struct figures){0};
     figures_add_standing(ret, &outcomes->all, k, "");
     figures_add_standing(ret, &outcomes->cold, k, ".cold");
@@ -44,7 +47,9 @@ static void tell(const struct outcomes *outcomes, uint32_t k, double coverage, u
     figures_add(ret, &outcomes->new_items, "new_items");
     char name[FIGURE_NAME];
     snprintf(name, sizeof(name), "coverage@%u", k);
-    figures_add_value(ret, name, users, coverage);
+    figures_add_value(ret, name, eval->users.len, coverage);
+    if (eval->ratings)
+        figures_add_errors(ret, &outcomes->errors);
 }
 
 /* Learns events [*from, to), asks about event `to` before it is learned. */
@@ -60,6 +65,7 @@ static void rank_one(struct eval *eval, struct replay *replay, size_t *from, siz
     for (size_t m = 0; m < eval->models_len; m++) {
         struct rank rank = replay_rank(replay, eval->models[m], event->user, event->item, NULL, 0);
         score(&outcomes[m], &rank, events[event->user], (uint32_t)eval->k);
+        errors_add(&outcomes[m].errors, &rank, event->weight);
     }
     replay_end(replay);
     eval->outcomes++;
@@ -109,9 +115,7 @@ bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figu
     if (good) {
         good = replay_all(eval, &replay, &seen, outcomes);
         for (size_t m = 0; good && m < eval->models_len; m++)
-            tell(&outcomes[m], (uint32_t)eval->k,
-                 replay_coverage(&replay, eval->models[m], (uint32_t)eval->k, everybody), eval->users.len,
-                 &ret_figures[m]);
+            tell(eval, &outcomes[m], replay_coverage(&replay, eval->models[m], (uint32_t)eval->k, everybody), &ret_figures[m]);
         replay_close(&replay);
     }
     eval_seen_release(&seen);

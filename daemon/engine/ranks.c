@@ -95,6 +95,8 @@ void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_
             continue;
         ret_ranks[i].listed = true;
         ret_ranks[i].users = users_of(engine, handles[i]);
+        ret_ranks[i].scored = scores_touched(&reader->scores, handles[i]);
+        ret_ranks[i].score = ret_ranks[i].scored ? reader->scores.value[handles[i]] : 0;
     }
     count(reader, &choice, known && reader_in_parity(engine, learner), handles, len, ret_ranks);
     reader_unmark_all(reader);

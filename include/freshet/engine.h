@@ -257,6 +257,8 @@ struct rank {
     uint32_t before, beside; /* others with a higher score; with the same */
     uint32_t candidates;     /* with itself */
     uint32_t users, above;   /* that hold it; candidates more users hold */
+    bool scored;             /* the model has something to say of it, */
+    double score;            /* and that is it */
 };
 /* One rank per item. Costs a look at every item there is. */
 void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_bytes *items, size_t len, struct rank *ret_ranks);

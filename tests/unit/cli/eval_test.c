@@ -77,6 +77,23 @@ static void errors_by_hand(void **state)
     close_to(both.at[0].error, 0.1414214);
 }
 
+/* Off by 1 and by 3, and one of which the model says nothing. */
+static void ratings_by_hand(void **state)
+{
+    struct errors errors = {0};
+    struct figures figures = {0};
+
+    (void)state;
+    errors_add(&errors, &(struct rank){.listed = true, .scored = true, .score = 3}, 4);
+    errors_add(&errors, &(struct rank){.listed = true, .scored = true, .score = 5}, 2);
+    errors_add(&errors, &(struct rank){.listed = true}, 5);
+    figures_add_errors(&figures, &errors);
+    assert_int_equal(figures.at[0].over, 2);
+    close_to(figures.at[0].value, 2.2360680); /* sqrt((1 + 9) / 2) */
+    close_to(figures.at[0].error, 0.8944272); /* of the mean square 4; over twice 2.236 */
+    close_to(figures.at[1].value, 2);
+}
+
 static void add(struct eval_log *log, uint32_t user, uint32_t item, when_ms when)
 {
     fr_reserve((void **)&log->events, &log->cap, log->len + 1, sizeof(*log->events));
@@ -222,6 +239,7 @@ int main(void)
         cmocka_unit_test(a_rank_between_equals_is_the_middle),
         cmocka_unit_test(the_benchmarks_metrics_by_hand),
         cmocka_unit_test(errors_by_hand),
+        cmocka_unit_test(ratings_by_hand),
         cmocka_unit_test(time_order_keeps_the_files_for_equal_times),
         cmocka_unit_test(mixed_keeps_each_users_order_and_goes_by_the_seed),
         cmocka_unit_test(who_has_what),

@@ -100,6 +100,7 @@ static void as_in_the_list(struct engine_options options, const char *model)
             reader_ranks(reader, &ask, &list.items[i].item, 1, &rank);
             assert_true(rank.listed);
             assert_int_equal(rank.candidates, list.len);
+            assert_true(rank.score == list.items[i].score || (rank.scored && list.items[i].score == 0));
             assert_in_range(i, rank.before, rank.before + rank.beside);
             seen_evidence += list.items[i].score != 0;
             for (size_t j = 0; j < list.len && list.items[i].score != 0; j++)
