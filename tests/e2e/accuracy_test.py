@@ -82,6 +82,13 @@ class MovieLens100K(unittest.TestCase):
         self.assertGreaterEqual(found["ndcg@10"], .4687)
         self.assertGreaterEqual(found["map"], .1436)
 
+    def test_benchmark_ratings(self):
+        """Benchmark split: FM with squared loss, one pass, predicts ratings with an RMSE of at most .954 (libFM, one pass)."""
+        # Settings as include/freshet/fm.h has them for ratings; dimensions and eta by prequential rmse over the train part alone.
+        found = self.benchmark("--models", "fm", "--ratings", fm__loss="squared", fm__history=64, fm__recency=1, fm__dimensions=16,
+                               fm__eta=.1)["fm"]
+        self.assertLessEqual(found["rmse"], .954)
+
     def test_prequential_popularity(self):
         """In time order, full ranking, all that was ever had: popularity's recall@10 is at least .076."""
         found = self.prequential("--models", "popular", engine__history_max=0)["popular"]
