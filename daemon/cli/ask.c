@@ -151,15 +151,18 @@ static int recommend_json(const struct common *common, Freshet__V1__RecommendReq
 int verb_recommend(int argc, char **argv)
 {
     static const struct usage usage = {"recommend", "[USER]... [OPTION]...",
-                                       "What to show each USER, or a session given by --seed. JSON of several users is an array, in their order.",
+                                       "What to show each USER, or a session given by --seed. JSON of several users is an array, in their order.\n"
+                                       "--all asks for every user of a list and writes lines, of TSV or of JSON, for other tools to judge.",
                                        "freshet recommend 17850 -k 5 --explain --titles ops/data/online-retail/titles.tsv"};
     struct common common = common_defaults();
     struct texts users = {0}, seeds = {0}, exclude = {0}, include = {0};
     uint64_t k = 0;
-    const char *model = "";
-    bool explain = false, include_seen = false;
+    const char *model = "", *list = "-";
+    bool explain = false, include_seen = false, all = false;
     const struct option_row rows[] = {
         {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
+        {"all", 'a', OPTION_FLAG, &all, NULL, "for every user of --users"},
+        {"users", 0, OPTION_TEXT, &list, "FILE", "with --all: user ids, a line each (default -, standard input)"},
         {"user", 'u', OPTION_TEXTS, &users, "USER", "like USER as an argument; may be repeated"},
         {"seed", 's', OPTION_TEXTS, &seeds, "ITEM[=W]", "an item of the present session, the newest last; may be repeated"},
         {"exclude", 0, OPTION_TEXTS, &exclude, "ITEM", "never this one; may be repeated"},
@@ -178,8 +181,8 @@ int verb_recommend(int argc, char **argv)
         return status;
     if (!common_check(&common) || (status = add_seeds(&request, &seeds)))
         return CLI_USAGE;
-    if (!users.len && !seeds.len) {
-        cli_fail("recommend needs a USER or a --seed");
+    if (all ? users.len || common.titles : !users.len && !seeds.len) {
+        cli_fail(all ? "--all goes with --users alone, not with a USER or --titles" : "recommend needs a USER, a --seed or --all");
         return CLI_USAGE;
     }
     if (titles_open(&titles, common.titles))
@@ -194,8 +197,9 @@ int verb_recommend(int argc, char **argv)
     filter.include_items = ids_of(&include);
     request.filter = &filter;
     const struct texts asked = users.len ? users : (struct texts){.at = (const char *[]){""}, .len = 1};
-    status = common_json(&common) ? recommend_json(&common, &request, &asked)
-                                  : recommend_table(&common, &request, &asked, titles);
+    status = all                    ? recommend_all(&common, &request, list)
+             : common_json(&common) ? recommend_json(&common, &request, &asked)
+                                    : recommend_table(&common, &request, &asked, titles);
     titles_close(titles);
     return status;
 }

@@ -3,7 +3,9 @@
  *
  *     main.c      the table of verbs                 options.c  one table of options per verb, --help made from it
  *     ask.c       recommend similar popular user item  operate.c  status checkpoint   backups.c  backup verify restore
+ *     dump.c      recommend --all
  *     publish.c   file -> Kafka                      formats.c  lines of the known formats -> events
+ *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
  *     rpc.c       one unary call                     table.c json.c titles.c progress.c   what people and programs see
  */
 #ifndef FR_CLI_H
@@ -77,6 +79,12 @@ bool common_check(const struct common *common); /* says what is wrong with --out
  * names the server and the status. Thread: one at a time. */
 int rpc_call(const char *server, const char *method, const ProtobufCMessage *request,
              const ProtobufCMessageDescriptor *response, ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err);
+/* The same for many calls on one connection. */
+struct rpc;
+struct rpc *rpc_open(const char *server); /* borrowed; nothing is connected yet */
+int rpc_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+            ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err);
+void rpc_close(struct rpc *rpc);
 
 /* ---- what people and programs see ---- */
 
@@ -120,6 +128,12 @@ static inline ProtobufCBinaryData data_of(const char *text)
     return (ProtobufCBinaryData){text ? strlen(text) : 0, (uint8_t *)(uintptr_t)text};
 }
 
+/* ---- dump.c ---- */
+
+/* Asks for every user named in a file, a line each ("-": standard input): a line of TSV per item, or of JSON per user. `request` is a
+ * RecommendRequest without its user. */
+int recommend_all(const struct common *common, void *request, const char *users);
+
 /* ---- verbs ---- */
 
 int verb_publish(int argc, char **argv);
@@ -130,6 +144,8 @@ int verb_user(int argc, char **argv);
 int verb_item(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_checkpoint(int argc, char **argv);
+int verb_eval(int argc, char **argv);
+int verb_tune(int argc, char **argv);
 int verb_backup(int argc, char **argv);
 int verb_verify(int argc, char **argv);
 int verb_restore(int argc, char **argv);

@@ -2,11 +2,8 @@
  * main.c -- freshet VERB: one table, one file per family of verbs.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 
@@ -23,31 +20,14 @@ static const struct verb {
     {"item", verb_item, "what is known of an item"},
     {"status", verb_status, "positions, lag and sizes"},
     {"checkpoint", verb_checkpoint, "write and sync the state now"},
+    {"eval", verb_eval, "replay a file through the engine: how well would it have recommended?"},
+    {"tune", verb_tune, "look for a better configuration on past events"},
     {"backup", verb_backup, "copy the state while the daemon goes on"},
     {"verify", verb_verify, "read backups back, every byte"},
     {"restore", verb_restore, "put a backup in the place of the store"},
 };
 
 enum { VERBS = sizeof(verbs) / sizeof(*verbs) };
-
-int cli_fail(const char *format, ...)
-{
-    va_list args;
-
-    fputs("freshet: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    return CLI_FAILED;
-}
-
-bool cli_terminal(FILE *file)
-{
-    const char *term = getenv("TERM");
-
-    return isatty(fileno(file)) && term && *term && strcmp(term, "dumb") != 0;
-}
 
 /* What was printed may still lie in a buffer, and the disk it goes to be full. */
 static int finish(int status)

@@ -1,7 +1,7 @@
 /*
  * rpc.c -- one unary call with gRPC-core, and wait for it.
  *
- * channel, call, one batch of six operations, one event. A client that asks once needs no more.
+ * channel, call, one batch of six operations, one event. A client that asks one thing at a time needs no more.
  */
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
@@ -87,26 +87,46 @@ static int unpack(const char *server, struct answer *answer, const ProtobufCMess
     return *ret ? FR_OK : fr_fail(err, FR_CORRUPT, "%s: the answer cannot be read", server);
 }
 
-int rpc_call(const char *server, const char *method, const ProtobufCMessage *request,
-             const ProtobufCMessageDescriptor *response, ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err)
+struct rpc {
+    const char *server;
+    grpc_channel *channel;
+};
+
+struct rpc *rpc_open(const char *server)
 {
-    struct answer answer = {.details = grpc_empty_slice()};
     grpc_arg limit = {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = 64 << 20};
     grpc_channel_args args = {1, &limit};
+    struct rpc *rpc = fr_zalloc(1, sizeof(*rpc));
 
     grpc_init();
     grpc_channel_credentials *plain = grpc_insecure_credentials_create();
-    grpc_channel *channel = grpc_channel_create(server, plain, &args);
+    rpc->server = server;
+    rpc->channel = grpc_channel_create(server, plain, &args);
     grpc_channel_credentials_release(plain);
+    return rpc;
+}
+
+void rpc_close(struct rpc *rpc)
+{
+    grpc_channel_destroy(rpc->channel);
+    grpc_shutdown();
+    free(rpc);
+}
+
+int rpc_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+            ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err)
+{
+    struct answer answer = {.details = grpc_empty_slice()};
     grpc_completion_queue *queue = grpc_completion_queue_create_for_next(NULL);
     gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_millis((int64_t)timeout_ms, GPR_TIMESPAN));
-    grpc_call *call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue,
+    grpc_call *call = grpc_channel_create_call(rpc->channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue,
                                                grpc_slice_from_static_string(method), NULL, deadline, NULL);
     grpc_byte_buffer *bytes = pack(request);
+
     grpc_metadata_array_init(&answer.initial);
     grpc_metadata_array_init(&answer.trailing);
     call_and_wait(queue, call, bytes, &answer);
-    int status = unpack(server, &answer, response, ret, err);
+    int status = unpack(rpc->server, &answer, response, ret, err);
     grpc_byte_buffer_destroy(bytes);
     if (answer.payload)
         grpc_byte_buffer_destroy(answer.payload);
@@ -118,7 +138,15 @@ int rpc_call(const char *server, const char *method, const ProtobufCMessage *req
     while (grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type != GRPC_QUEUE_SHUTDOWN)
         ;
     grpc_completion_queue_destroy(queue);
-    grpc_channel_destroy(channel);
-    grpc_shutdown();
+    return status;
+}
+
+int rpc_call(const char *server, const char *method, const ProtobufCMessage *request,
+             const ProtobufCMessageDescriptor *response, ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err)
+{
+    struct rpc *rpc = rpc_open(server);
+    int status = rpc_ask(rpc, method, request, response, ret, timeout_ms, err);
+
+    rpc_close(rpc);
     return status;
 }

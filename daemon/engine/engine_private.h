@@ -8,7 +8,7 @@
  *     recover.c   the state from the store at the start
  *     models.c blend.c    which models run, and when they show what they have learned
  *     refresh.c   the thread that solves EASE
- *     query.c similar.c popular.c facts.c     questions, on readers
+ *     query.c similar.c popular.c facts.c ranks.c     questions, on readers
  *     extremes.c  smallest and largest affinity, for normalize   evaluate.c quality.c adwin.c  prequential quality
  */
 #ifndef FR_ENGINE_PRIVATE_H
@@ -298,6 +298,8 @@ bool reader_knows(const struct query *query, const struct learner *learner);
 void reader_hear_all(struct reader *reader, const struct query *query); /* into `heard` */
 /* Of `scores`, the items that the filter allows; of a dense answer, only those that somebody holds. */
 void reader_offer(struct reader *reader, const struct scores *scores, const struct choice *choice, struct fr_topk *top);
+/* The model's scores are exact SAR's: an item without evidence is a candidate too, at score 0. */
+bool reader_in_parity(const struct engine *engine, const struct learner *learner);
 bool item_before(void *reader, uint32_t a, uint32_t b); /* by id, bytewise */
 /* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
 size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room);

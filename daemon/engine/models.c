@@ -105,6 +105,8 @@ void models_publish(struct engine *engine)
 
 void models_learned(struct engine *engine, uint64_t events)
 {
+    if (engine->options.publish_at_once)
+        return;
     if (!models_unpublished(engine) && events)
         engine->unpublished.since_ns = fr_mono_ns();
     atomic_fetch_add_explicit(&engine->unpublished.events, events, memory_order_release);

@@ -303,8 +303,7 @@ struct query reader_prepare(struct reader *reader, const struct ask *ask)
     return query;
 }
 
-/* Exactly Microsoft's SAR? */
-static bool in_parity(const struct engine *engine, const struct learner *learner)
+bool reader_in_parity(const struct engine *engine, const struct learner *learner)
 {
     return learner == &engine->learners[0] && engine->options.sar.parity;
 }
@@ -316,14 +315,14 @@ static size_t pick(struct reader *reader, const struct learner *learner, struct 
     struct affine map = {0, 1, 0};
     struct fr_topk top;
 
-    if (!choice->only_included && !in_parity(engine, learner) && k <= BEST_MOST)
+    if (!choice->only_included && !reader_in_parity(engine, learner) && k <= BEST_MOST)
         query->best = (uint32_t)k;
     fr_topk_init(&top, room, k, item_before, reader);
     learner->ops->retrieve(learner->model, query, &reader->scores);
-    if (engine->options.normalize && in_parity(engine, learner) && query->history.len)
+    if (engine->options.normalize && reader_in_parity(engine, learner) && query->history.len)
         map = normal_map(reader, query);
     reader_offer(reader, &reader->scores, choice, &top);
-    if (in_parity(engine, learner))
+    if (reader_in_parity(engine, learner))
         offer_untouched(reader, choice, &top, 0);
     fr_topk_finish(&top);
     for (size_t i = 0; i < top.len; i++)
@@ -364,7 +363,7 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
 
     reader_mark_seen(reader, ask, &query);
     size_t len = pick_best(reader, learner, &query, &choice, room, sources, k);
-    if (len < k && !(reader_knows(&query, learner) && in_parity(engine, learner)))
+    if (len < k && !(reader_knows(&query, learner) && reader_in_parity(engine, learner)))
         filled = popular_pick(reader, &choice, k - len, room + len);
     for (size_t i = 0; i < len + filled; i++) {
         items[i] = (struct recommended){

@@ -138,6 +138,8 @@ static bool work(struct refresh *refresh)
 
 static bool due(struct refresh *refresh)
 {
+    if (refresh->engine->options.publish_at_once)
+        return false; /* only when it is asked for: the clock has no say */
     refresh->facts.changed = ease_changes(refresh->model) - refresh->changes;
     refresh->facts.since = (span_ms)((fr_mono_ns() - refresh->ended_ns) / 1000000);
     return refresh_due(ease_options_of(refresh->model), &refresh->facts);

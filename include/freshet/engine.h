@@ -55,6 +55,9 @@ struct engine_options {
     const struct engine_model *models; /* beside SAR, in the order they learn. Borrowed until engine_open returns */
     size_t models_len;                 /* less than ENGINE_MODELS_MAX */
     const char *default_model;         /* who answers where nobody is named; NULL: sar */
+    /* Answers follow from the events alone, the clock has no say: a batch is told as applied only when every model shows it, and what is
+     * solved in the background is when engine_refresh asks for it. Costs time. For replays. */
+    bool publish_at_once;
     /* What shapes the state, as "key=value" lines sorted by key; recorded in a new store, compared with an old one's. */
     const char *shape;
     bool forget_positions;         /* --dev: the log is new, positions begin at 0 */
@@ -247,6 +250,18 @@ struct recommendation_list {
     bool fallback;
 };
 void reader_recommend(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list);
+
+/* Where an item stands among all that reader_recommend could list, were k that many. */
+struct rank {
+    bool listed;             /* false: unknown, or the question leaves it out; the rest is 0 */
+    uint32_t before, beside; /* others with a higher score; with the same */
+    uint32_t candidates;     /* with itself */
+    uint32_t users, above;   /* that hold it; candidates more users hold */
+    bool scored;             /* the model has something to say of it, */
+    double score;            /* and that is it */
+};
+/* One rank per item. Costs a look at every item there is. */
+void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_bytes *items, size_t len, struct rank *ret_ranks);
 
 struct neighbour {
     struct fr_bytes id;

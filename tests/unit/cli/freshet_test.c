@@ -33,6 +33,8 @@ static void a_failure_is_status_1_and_told_on_stderr_alone(void **state)
         "recommend ann --titles /nowhere --server 127.0.0.1:1",
         "recommend ann --titles / --server 127.0.0.1:1",
         "publish /nowhere --brokers 127.0.0.1:1",
+        "recommend --all --users /nowhere --server 127.0.0.1:1",
+        "recommend --all --users / --output json --server 127.0.0.1:1",
     };
     char call[256], said[4096];
 
@@ -50,7 +52,7 @@ static void a_failure_is_status_1_and_told_on_stderr_alone(void **state)
 static void wrong_use_is_status_2(void **state)
 {
     static const char *const calls[] = {
-        "", "fly", "recommend", "recommend --no", "status --output xml", "publish x --output xml", "publish", "user", "item a b",
+        "", "fly", "recommend", "recommend --no", "recommend --all ann", "status --output xml", "publish x --output xml", "publish", "user", "item a b",
     };
     char call[256], said[4096];
 

@@ -1,0 +1,108 @@
+/*
+ * dump.c -- recommend --all: what would be shown to everybody, for other tools to judge.
+ *
+ *     model   user  rank  item   score     source         as freshet eval --dump writes it; \t, \n and \\ in ids for what they say
+ *     {"userId":"ann","answer":{"items":[...],...}}        --output json: a line per user
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#include "freshet/v1/recommender.pb-c.h"
+
+static void put_id(struct fr_bytes id)
+{
+    for (size_t i = 0; i < id.len; i++)
+        switch (id.at[i]) {
+        case '\t':
+            fputs("\\t", stdout);
+            break;
+        case '\n':
+            fputs("\\n", stdout);
+            break;
+        case '\\':
+            fputs("\\\\", stdout);
+            break;
+        default:
+            putchar(id.at[i]);
+        }
+}
+
+static void put_rows(struct fr_bytes user, const Freshet__V1__RecommendResponse *answer)
+{
+    for (size_t i = 0; i < answer->n_items; i++) {
+        const Freshet__V1__Recommendation *item = answer->items[i];
+        printf("%s\t", answer->model);
+        put_id(user);
+        printf("\t%zu\t", i + 1);
+        put_id(bytes_of(item->item_id));
+        printf("\t%.17g\t%s\n", item->score, item->source);
+    }
+}
+
+static void put_json(struct fr_bytes user, const Freshet__V1__RecommendResponse *answer)
+{
+    json_t *id = json_stringn(user.at, user.len);
+    char *quoted = json_dumps(id, JSON_ENCODE_ANY), *text = json_text(&answer->base);
+
+    printf("{\"userId\":%s,\"answer\":%s}\n", quoted ? quoted : "null", text ? text : "{}");
+    free(quoted);
+    free(text);
+    json_decref(id);
+}
+
+static int ask_all(const struct common *common, Freshet__V1__RecommendRequest *request, FILE *file)
+{
+    struct progress *progress = progress_new("asking", 0);
+    struct rpc *rpc = rpc_open(common->server);
+    Freshet__V1__RecommendResponse *answer;
+    struct fr_err err;
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t len;
+    uint64_t asked = 0;
+    int status = CLI_DONE;
+
+    if (!common_json(common))
+        puts("model\tuser\trank\titem\tscore\tsource");
+    while (!status && (len = getline(&line, &room, file)) >= 0) {
+        while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+            len--;
+        if (!len)
+            continue;
+        struct fr_bytes user = {line, (size_t)len};
+        request->user_id = (ProtobufCBinaryData){user.len, (uint8_t *)line};
+        if (rpc_ask(rpc, "/freshet.v1.Recommender/Recommend", &request->base, &freshet__v1__recommend_response__descriptor,
+                    (ProtobufCMessage **)(void *)&answer, common->timeout_ms, &err)) {
+            status = cli_fail("%s", err.text);
+            break;
+        }
+        (common_json(common) ? put_json : put_rows)(user, answer);
+        protobuf_c_message_free_unpacked(&answer->base, NULL);
+        progress_show(progress, ++asked);
+    }
+    free(line);
+    rpc_close(rpc);
+    progress_end(progress, asked);
+    return status;
+}
+
+int recommend_all(const struct common *common, void *request, const char *users)
+{
+    FILE *file = strcmp(users, "-") ? fopen(users, "r") : stdin;
+    int status = CLI_FAILED, first = file ? getc(file) : EOF; /* a folder can be opened, not read */
+
+    if (file && !ferror(file)) {
+        ungetc(first, file);
+        status = ask_all(common, request, file);
+    }
+    if (!file || ferror(file))
+        status = cli_fail("cannot read '%s': %s", users, strerror(errno));
+    if (file && file != stdin)
+        fclose(file);
+    return status;
+}

@@ -1,0 +1,189 @@
+/*
+ * eval.c -- freshet eval: what it is asked, one run per seed, the report.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval.h"
+
+#include "freshet/alloc.h"
+#include "freshet/log.h"
+
+static const struct {
+    const char *name;
+    bool (*run)(struct eval *eval, uint64_t seed, struct figures *ret_figures);
+} protocols[] = {{"prequential", eval_prequential}, {"split", eval_split}, {"loo", eval_loo}};
+enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols), SEEDS_MAX = 1000, K_MAX = 100000 };
+
+static const char *const orders[] = {"time", "file", "mixed"};
+
+/* "sar,popular" */
+static bool read_models(struct eval *eval, const char *text)
+{
+    for (;;) {
+        size_t len = strcspn(text, ",");
+        if (!len) {
+            cli_fail("--models holds an empty name");
+            return false;
+        }
+        if (eval->models_len == EVAL_MODELS_MAX) {
+            cli_fail("--models names more than %d", EVAL_MODELS_MAX);
+            return false;
+        }
+        char *name = cli_take(len + 1, 1);
+        memcpy(name, text, len);
+        eval->models[eval->models_len++] = name;
+        if (!text[len])
+            return true;
+        text += len + 1;
+    }
+}
+
+static int find_protocol(const char *name)
+{
+    for (int p = 0; p < PROTOCOLS; p++)
+        if (!strcmp(protocols[p].name, name))
+            return p;
+    cli_fail("--protocol is '%s'; it may be prequential, split or loo", name);
+    return -1;
+}
+
+bool eval_read_order(struct eval *eval)
+{
+    if (!eval->order_name)
+        eval->order_name = strcmp(eval->format, "sequences") ? "time" : "mixed"; /* sequences have no times */
+    for (int o = ORDER_TIME; o <= ORDER_MIXED; o++)
+        if (!strcmp(orders[o], eval->order_name)) {
+            eval->order = (enum eval_order)o;
+            return true;
+        }
+    cli_fail("--order is '%s'; it may be time, file or mixed", eval->order_name);
+    return false;
+}
+
+/* Options that do not go together, or are out of range. */
+static const char *nonsense(const struct eval *eval)
+{
+    bool split = !strcmp(eval->protocol, "split"), loo = !strcmp(eval->protocol, "loo");
+
+    if (split != (eval->test != NULL))
+        return "--test FILE goes with --protocol split, and that with it";
+    if (!loo && (eval->negatives || eval->sampled))
+        return "--negatives and --sampled go with --protocol loo";
+    if (loo && eval->ratings)
+        return "--ratings goes with prequential and split";
+    if (eval->negatives && eval->sampled)
+        return "--negatives and --sampled exclude each other";
+    if (eval->dump && (!split || eval->seeds > 1))
+        return "--dump goes with --protocol split and one seed";
+    if (!eval->k || eval->k > K_MAX || !eval->every || !eval->refresh || !eval->seeds || eval->seeds > SEEDS_MAX)
+        return "-k goes from 1 to 100000, --every and --refresh from 1, --seeds from 1 to 1000";
+    if (strcmp(eval->output, "table") != 0 && strcmp(eval->output, "json") != 0)
+        return "--output may be table or json";
+    return NULL;
+}
+
+static int run(struct eval *eval, int protocol)
+{
+    size_t runs_len = eval->seeds * eval->models_len;
+    struct figures *runs = fr_zalloc(runs_len, sizeof(*runs)), *one = fr_zalloc(eval->models_len, sizeof(*one));
+    bool good = true;
+
+    for (uint64_t s = 0; good && s < eval->seeds; s++) {
+        good = protocols[protocol].run(eval, eval->seed + s, one);
+        for (size_t m = 0; m < eval->models_len; m++)
+            runs[m * eval->seeds + s] = one[m];
+    }
+    for (size_t m = 0; good && m < eval->models_len; m++)
+        figures_combine(&one[m], &runs[m * eval->seeds], eval->seeds);
+    if (good)
+        eval_report(eval, one);
+    free(runs);
+    free(one);
+    return good ? CLI_DONE : CLI_FAILED;
+}
+
+static int load_and_run(struct eval *eval, int protocol)
+{
+    int status = CLI_FAILED;
+
+    if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, eval->settings) &&
+        (!eval->test || eval_load(&eval->tests, &eval->users, &eval->items, eval->test, eval->format, eval->settings)))
+        status = run(eval, protocol);
+    eval_log_release(&eval->log);
+    eval_log_release(&eval->tests);
+    names_release(&eval->users);
+    names_release(&eval->items);
+    return status;
+}
+
+static int with_settings(struct eval *eval, int protocol, const char *config, const char *models, const struct texts *sets)
+{
+    char *problems;
+    struct settings *settings = settings_new(config, sets->at, sets->len, models, &problems);
+    int status;
+
+    if (!settings) {
+        fputs(problems, stderr);
+        free(problems);
+        return CLI_USAGE;
+    }
+    eval->settings = settings;
+    fr_log_setup(FR_ERROR, FR_LOG_AUTO);
+    status = load_and_run(eval, protocol);
+    settings_free(settings);
+    return status;
+}
+
+int verb_eval(int argc, char **argv)
+{
+    static const struct usage usage = {
+        "eval", "FILE [OPTION]...",
+        "How well the daemon would have recommended: replays FILE (- for standard input) through its engine, in this process.\n"
+        "prequential ranks each event before it is learned; split learns FILE and recommends to the users of --test; loo keeps\n"
+        "each user's last event back and ranks it. ops/docs/evaluation.md has the definitions.",
+        "freshet eval u.data --format movielens --models sar,popular --set sar.window=20"};
+    struct eval eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .progress = "replaying",
+                        .k = 10, .every = 1, .refresh = 2000, .seed = 1, .seeds = 1};
+    const char *config = NULL, *models = "sar";
+    struct texts files = {0}, sets = {0};
+    const struct option_row rows[] = {
+        {"format", 'f', OPTION_TEXT, &eval.format, "NAME", "as publish's, or sequences (default jsonl)"},
+        {"protocol", 'p', OPTION_TEXT, &eval.protocol, "NAME", "prequential, split or loo (default prequential)"},
+        {"models", 'm', OPTION_TEXT, &models, "NAME,...", "side by side, from one replay (default sar); auto asks recommend.models too"},
+        {"config", 'c', OPTION_TEXT, &config, "FILE", "the daemon's configuration; the environment is not looked at"},
+        {"set", 0, OPTION_TEXTS, &sets, "SECTION.KEY=VALUE", "over it; may be repeated"},
+        {"k", 'k', OPTION_COUNT, &eval.k, "N", "length of a list (default 10)"},
+        {"order", 0, OPTION_TEXT, &eval.order_name, "NAME", "of learning: time, file or mixed (default time; sequences: mixed)"},
+        {"every", 0, OPTION_COUNT, &eval.every, "N", "prequential: rank one event in so many (default 1)"},
+        {"refresh", 0, OPTION_COUNT, &eval.refresh, "N", "prequential: solve EASE anew after so many events (default 2000)"},
+        {"test", 't', OPTION_TEXT, &eval.test, "FILE", "split: what is to be found, in the same format"},
+        {"dump", 0, OPTION_TEXT, &eval.dump, "FILE", "split: writes the lists, for any other tool to judge"},
+        {"ratings", 0, OPTION_FLAG, &eval.ratings, NULL, "scores predict weights (fm.loss=squared): also rmse and mae"},
+        {"negatives", 0, OPTION_TEXT, &eval.negatives, "FILE", "loo: user, item kept back, and what it is ranked among, by tabs"},
+        {"sampled", 0, OPTION_COUNT, &eval.sampled, "N", "loo: rank also among N items the user has not had"},
+        {"seed", 0, OPTION_COUNT, &eval.seed, "N", "of --order mixed and --sampled (default 1)"},
+        {"seeds", 0, OPTION_COUNT, &eval.seeds, "N", "so many runs with the seeds from there on; mean and spread"},
+        {"output", 'o', OPTION_TEXT, &eval.output, "table|json", "for people or for programs (default table)"},
+        {0},
+    };
+    int status = options_read(&usage, rows, argc, argv, &files), protocol;
+    const char *wrong;
+
+    if (status >= 0)
+        return status;
+    if (files.len != 1) {
+        cli_fail("eval needs one FILE, or - for standard input");
+        return CLI_USAGE;
+    }
+    eval.path = files.at[0];
+    protocol = find_protocol(eval.protocol);
+    if (protocol < 0 || !read_models(&eval, models) || !eval_read_order(&eval))
+        return CLI_USAGE;
+    if ((wrong = nonsense(&eval))) {
+        cli_fail("%s", wrong);
+        return CLI_USAGE;
+    }
+    return with_settings(&eval, protocol, config, models, &sets);
+}

@@ -1,0 +1,182 @@
+/*
+ * eval.h -- freshet eval: a file through the very engine of the daemon, in this process, and what it would have been worth.
+ *
+ *     file --eval_log.c--> events in order --eval_replay.c--> engine (in-memory store, no Kafka)
+ *                              |                                 | ranks, lists
+ *                              +--> eval_prequential.c  eval_split.c  eval_loo.c --> figures --> eval_report.c
+ *
+ * Nothing here reads a clock or draws from any generator but eval_random: the same command prints the same text.
+ * Thread: one.
+ */
+#ifndef FR_EVAL_H
+#define FR_EVAL_H
+
+#include "cli.h"
+#include "freshet/engine.h"
+#include "freshet/settings.h"
+
+/* ---- eval_log.c: what happened ---- */
+
+/* Ids as numbers 0, 1, 2 ... in order of their first appearance. */
+struct names {
+    struct fr_arena arena;
+    struct fr_bytes *ids;
+    size_t len, cap;
+    uint32_t *slots; /* open addressing: number + 1; 0: free */
+    size_t mask;
+};
+enum { NAME_NONE = UINT32_MAX };
+uint32_t names_put(struct names *names, struct fr_bytes id);
+uint32_t names_find(const struct names *names, struct fr_bytes id); /* NAME_NONE: it is not there */
+void names_release(struct names *names);
+
+struct eval_event {
+    uint32_t user, item, type;
+    uint32_t repeat_low; /* of the event_id, as in struct event */
+    uint64_t repeat_high;
+    when_ms when;
+    double weight;
+};
+struct eval_log {
+    struct eval_event *events;
+    size_t len, cap;
+    uint64_t skipped, bad;
+};
+/* Appends the events of a file ("-": standard input). False: it has said why. A line without a time has that of the line before. */
+bool eval_load(struct eval_log *log, struct names *users, struct names *items, const char *path, const char *format,
+               const struct settings *settings);
+void eval_log_release(struct eval_log *log);
+
+enum eval_order { ORDER_TIME, ORDER_FILE, ORDER_MIXED }; /* MIXED: users at random, each one's events as in the file */
+void eval_sort(struct eval_log *log, size_t users, enum eval_order order, uint64_t seed);
+
+/* Which distinct items each user has, ascending; and which events are a user's first with their item. */
+struct eval_seen {
+    size_t *begin; /* by user, one more at the end */
+    uint32_t *items;
+    bool *first; /* by event */
+};
+void eval_seen_init(struct eval_seen *seen, const struct eval_log *log, size_t users);
+bool eval_seen_has(const struct eval_seen *seen, uint32_t user, uint32_t item);
+void eval_seen_release(struct eval_seen *seen);
+
+/* A number in [0, 2^64) for each key: counted, so that it depends on nothing drawn before. */
+uint64_t eval_random(uint64_t seed, uint64_t stream, uint64_t at);
+
+/* ---- eval_replay.c: the engine ---- */
+
+struct replay {
+    struct engine *engine;
+    struct store *store;
+    struct reader *reader;
+    uint32_t partition;
+    int64_t next; /* offset of the next event */
+    const struct names *users, *items;
+};
+bool replay_open(struct replay *replay, const struct settings *settings, const struct names *users, const struct names *items);
+void replay_close(struct replay *replay);
+void replay_learn(struct replay *replay, const struct eval_event *events, size_t len); /* may return before they are applied */
+void replay_await(struct replay *replay);                                              /* until they are */
+bool replay_refresh(struct replay *replay); /* and until EASE is solved from them. False: it has said why */
+/* Between these two, ranks and lists; they are valid until the second. */
+void replay_begin(struct replay *replay);
+void replay_end(struct replay *replay);
+/* Where `item` stands for the user; among these only, where `among` is not NULL. */
+struct rank replay_rank(struct replay *replay, const char *model, uint32_t user, uint32_t item, const struct fr_bytes *among,
+                        size_t among_len);
+struct recommendation_list replay_list(struct replay *replay, const char *model, uint32_t user, uint32_t k);
+/* Share of the items held by anybody that are in at least one user's list of k; `whose`: by user. */
+double replay_coverage(struct replay *replay, const char *model, uint32_t k, const bool *whose);
+
+/* ---- eval_figures.c: sums and what they come to ---- */
+
+struct mean { /* of x, and its standard error */
+    uint64_t len;
+    double sum, squares;
+};
+void mean_add(struct mean *mean, double x);
+double mean_value(const struct mean *mean); /* NaN of nothing */
+double mean_error(const struct mean *mean);
+
+/* With r = before + beside / 2 other items better than the target: hit [r < k], NDCG 1 / log2(r + 2), reciprocal rank 1 / (r + 1), each
+ * 0 where r >= k or the target is not listed. */
+struct standing {
+    struct mean hit, ndcg, mrr;
+};
+void standing_add(struct standing *standing, const struct rank *rank, uint32_t k);
+
+/* Of scores that predict the events' weights. */
+struct errors {
+    struct mean squared, absolute;
+};
+void errors_add(struct errors *errors, const struct rank *rank, double weight); /* one without a score is left out */
+
+/* One user's list against what the user has in the test part: the definitions of the reference's benchmark. */
+struct accuracy {
+    struct mean map, ndcg, precision, recall;
+};
+void accuracy_add(struct accuracy *accuracy, const bool *hits, size_t listed, size_t relevant, uint32_t k);
+
+enum { FIGURES_MAX = 40, FIGURE_NAME = 40, EVAL_MODELS_MAX = 16 };
+struct figure {
+    char name[FIGURE_NAME];
+    uint64_t over;       /* of so many outcomes */
+    double value, error; /* NaN: there is none */
+};
+struct figures {
+    struct figure at[FIGURES_MAX];
+    size_t len;
+};
+__attribute__((format(printf, 3, 4))) void figures_add(struct figures *figures, const struct mean *mean, const char *format, ...);
+void figures_add_value(struct figures *figures, const char *name, uint64_t over, double value);
+void figures_add_standing(struct figures *figures, const struct standing *standing, uint32_t k, const char *bucket);
+void figures_add_errors(struct figures *figures, const struct errors *errors); /* rmse, mae */
+/* The mean over several runs; the error is then their spread (standard deviation). */
+void figures_combine(struct figures *ret, const struct figures *runs, size_t len);
+
+/* ---- protocols ---- */
+
+struct eval {
+    const char *path, *test, *format, *negatives, *dump, *protocol, *output, *order_name;
+    const char *models[EVAL_MODELS_MAX];
+    size_t models_len;
+    uint64_t k, every, refresh, sampled, seed, seeds;
+    enum eval_order order;
+    const struct settings *settings;
+    struct names users, items;
+    struct eval_log log, tests;
+    uint64_t outcomes; /* ranked events or users, by the last run */
+    uint64_t left_out;
+    size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone; upto 0: all */
+    bool ratings;           /* scores predict weights: tell by how much they are off */
+    const char *progress;   /* what the bar of a replay says */
+};
+bool eval_read_order(struct eval *eval); /* order_name, or what suits the format, into order */
+/* One run; figures by model. False: it has said why. */
+bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figures);
+bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures);
+bool eval_loo(struct eval *eval, uint64_t seed, struct figures *ret_figures);
+
+/* ---- eval_report.c ---- */
+
+void eval_report(const struct eval *eval, const struct figures *figures);
+
+/* ---- tune_space.c: what may be set to what ---- */
+
+/*
+ *     sar.window=5..40           a whole number, each as likely          fm.eta=.01..1      a tenfold range or more: each ratio
+ *     sar.recency=.5..1          any number between, six digits          fm.loss=softmax|logistic     one of these
+ */
+struct dimension {
+    const char *key;     /* "sar.window" */
+    const char *choices; /* "a|b|c", or NULL */
+    double low, high;
+    bool whole, ratio;
+};
+bool dimension_read(struct dimension *ret, const char *text); /* says what is wrong */
+/* "sar.window=17", from a number in [0, 2^64). */
+void dimension_pick(const struct dimension *dimension, uint64_t random, char *room, size_t room_len);
+/* What is worth varying for a model; NULL at the end. */
+const char *dimension_usual(const char *model, size_t index);
+
+#endif

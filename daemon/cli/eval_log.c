@@ -1,0 +1,302 @@
+/*
+ * eval_log.c -- a file as events in memory, ids as numbers; and in which order they are replayed.
+ *
+ *     sequences    user item item item ...     with blanks between, one line per user, the oldest first, no times
+ *     the others   formats.h
+ */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval.h"
+#include "formats.h"
+
+#include "freshet/alloc.h"
+
+/* ---- names ---- */
+
+static size_t slot_of(const struct names *names, struct fr_bytes id)
+{
+    size_t at = XXH3_64bits(id.at, id.len) & names->mask;
+
+    while (names->slots[at] && !fr_bytes_equal(names->ids[names->slots[at] - 1], id))
+        at = (at + 1) & names->mask;
+    return at;
+}
+
+static void grow(struct names *names)
+{
+    free(names->slots);
+    names->mask = names->mask ? names->mask * 2 + 1 : 1023;
+    names->slots = fr_zalloc(names->mask + 1, sizeof(*names->slots));
+    for (size_t i = 0; i < names->len; i++)
+        names->slots[slot_of(names, names->ids[i])] = (uint32_t)i + 1;
+}
+
+uint32_t names_put(struct names *names, struct fr_bytes id)
+{
+    if (names->len * 2 >= names->mask)
+        grow(names);
+    size_t at = slot_of(names, id);
+    if (names->slots[at])
+        return names->slots[at] - 1;
+    fr_reserve((void **)&names->ids, &names->cap, names->len + 1, sizeof(*names->ids));
+    names->ids[names->len] = (struct fr_bytes){memcpy(fr_arena_take(&names->arena, id.len), id.at, id.len), id.len};
+    names->slots[at] = (uint32_t)++names->len;
+    return (uint32_t)names->len - 1;
+}
+
+uint32_t names_find(const struct names *names, struct fr_bytes id)
+{
+    size_t at = names->len ? slot_of(names, id) : 0;
+
+    return names->len && names->slots[at] ? names->slots[at] - 1 : NAME_NONE;
+}
+
+void names_release(struct names *names)
+{
+    fr_arena_release(&names->arena);
+    free(names->ids);
+    free(names->slots);
+    *names = (struct names){0};
+}
+
+/* ---- reading ---- */
+
+struct load {
+    struct eval_log *log;
+    struct names *users, *items;
+    const struct settings *settings;
+    when_ms last;
+};
+
+static void mark_repeat(struct eval_event *event, struct fr_bytes id)
+{
+    XXH128_hash_t hash;
+
+    if (!id.len)
+        return;
+    hash = XXH3_128bits_withSeed(id.at, id.len, event->user);
+    event->repeat_high = hash.high64;
+    event->repeat_low = (uint32_t)hash.low64 | 1; /* all zero means that there is no event_id */
+}
+
+/* False: it could not be applied, and the daemon would make a dead letter of it. */
+static bool take(struct load *load, const struct line_event *line)
+{
+    struct eval_event event = {.when = line->time_ms ? line->time_ms : load->last};
+
+    if (event.when < 0 || event.when > EVENT_WHEN_MAX ||
+        !settings_weigh(load->settings, line->type, line->has_value, line->value, &event.weight, &event.type))
+        return false;
+    load->last = event.when;
+    event.user = names_put(load->users, line->user);
+    event.item = names_put(load->items, line->item);
+    mark_repeat(&event, line->event_id);
+    fr_reserve((void **)&load->log->events, &load->log->cap, load->log->len + 1, sizeof(event));
+    load->log->events[load->log->len++] = event;
+    return true;
+}
+
+static enum line_result sequence(struct load *load, char *line, const char **ret_problem)
+{
+    char *at = NULL, *user = strtok_r(line, " \t", &at), *item;
+
+    if (!user)
+        return LINE_SKIP;
+    *ret_problem = "has an id that is too long or not UTF-8";
+    if (fr_id_problem(user, strlen(user)))
+        return LINE_BAD;
+    while ((item = strtok_r(NULL, " \t", &at)))
+        if (fr_id_problem(item, strlen(item)) ||
+            !take(load, &(struct line_event){.user = fr_bytes_of(user), .item = fr_bytes_of(item)}))
+            return LINE_BAD;
+    return LINE_EVENT;
+}
+
+static void complain(const struct eval_log *log, const char *path, uint64_t number, const char *problem)
+{
+    enum { SHOWN_MAX = 10 };
+
+    if (log->bad <= SHOWN_MAX)
+        cli_fail("%s:%llu %s", path, (unsigned long long)number, problem);
+    if (log->bad == SHOWN_MAX)
+        cli_fail("more such lines are counted, not shown");
+}
+
+static void read_lines(struct load *load, FILE *file, const char *path, struct format *format)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t len;
+
+    for (uint64_t number = 1; (len = getline(&line, &room, file)) >= 0; number++) {
+        const char *problem = "";
+        struct line_event event;
+        enum line_result result;
+        while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+            line[--len] = '\0';
+        result = format ? format_line(format, line, &event, &problem) : sequence(load, line, &problem);
+        if (result == LINE_EVENT && format && !take(load, &event)) {
+            result = LINE_BAD;
+            problem = "has a time before 1970 or after 2527, or weighs more than a million";
+        }
+        load->log->skipped += result == LINE_SKIP;
+        load->log->bad += result == LINE_BAD;
+        if (result == LINE_BAD)
+            complain(load->log, path, number, problem);
+    }
+    free(line);
+}
+
+bool eval_load(struct eval_log *log, struct names *users, struct names *items, const char *path, const char *format_name,
+               const struct settings *settings)
+{
+    struct load load = {.log = log, .users = users, .items = items, .settings = settings};
+    bool sequences = !strcmp(format_name, "sequences");
+    struct format *format = sequences ? NULL : format_new(format_name);
+    FILE *file;
+    bool good;
+
+    if (!format && !sequences) {
+        cli_fail("--format is '%s'; it may be movielens, csv, tsv, jsonl, online-retail or sequences", format_name);
+        return false;
+    }
+    file = strcmp(path, "-") ? fopen(path, "r") : stdin;
+    if (file)
+        read_lines(&load, file, path, format);
+    good = file && !ferror(file);
+    if (!good)
+        cli_fail("cannot read '%s': %s", path, strerror(errno));
+    if (file && file != stdin)
+        fclose(file);
+    format_free(format);
+    if (good && !log->len)
+        cli_fail("'%s' holds no events", path);
+    return good && log->len;
+}
+
+void eval_log_release(struct eval_log *log)
+{
+    free(log->events);
+    *log = (struct eval_log){0};
+}
+
+/* ---- order ---- */
+
+uint64_t eval_random(uint64_t seed, uint64_t stream, uint64_t at)
+{
+    const uint64_t key[3] = {seed, stream, at};
+
+    return XXH3_64bits(key, sizeof(key));
+}
+
+struct keyed {
+    uint64_t key;
+    size_t at;
+};
+
+static int by_key(const void *a, const void *b)
+{
+    const struct keyed *left = a, *right = b;
+
+    if (left->key != right->key)
+        return left->key < right->key ? -1 : 1;
+    return (left->at > right->at) - (left->at < right->at);
+}
+
+/*
+ * Whose turn it is comes from a shuffle of all turns, which event it is from the file; so the same seed gives the same order
+ * whatever the order was before, as long as each user's own was the file's.
+ */
+static void mix(struct keyed *keys, const struct eval_log *log, size_t users)
+{
+    size_t *next = fr_zalloc(users + 2, sizeof(*next)), *mine = fr_alloc((log->len + 1) * sizeof(*mine));
+    uint32_t *owner = fr_alloc((log->len + 1) * sizeof(*owner));
+
+    for (size_t i = 0; i < log->len; i++)
+        next[log->events[i].user + 2]++;
+    for (size_t u = 0; u < users; u++)
+        next[u + 2] += next[u + 1];
+    for (size_t i = 0; i < log->len; i++) {
+        uint32_t user = log->events[i].user;
+        owner[next[user + 1]] = user;
+        mine[next[user + 1]++] = i;
+    } /* now next[u] is where the events of u begin */
+    for (size_t i = 0; i < log->len; i++)
+        keys[i].at = mine[next[owner[keys[i].at]]++];
+    free(next);
+    free(mine);
+    free(owner);
+}
+
+void eval_sort(struct eval_log *log, size_t users, enum eval_order order, uint64_t seed)
+{
+    struct keyed *keys = fr_alloc((log->len + 1) * sizeof(*keys));
+    struct eval_event *sorted = fr_alloc((log->len + 1) * sizeof(*sorted));
+
+    for (size_t i = 0; i < log->len; i++)
+        keys[i] = (struct keyed){order == ORDER_TIME    ? (uint64_t)log->events[i].when
+                                 : order == ORDER_MIXED ? eval_random(seed, 0, i)
+                                                        : 0,
+                                 i};
+    qsort(keys, log->len, sizeof(*keys), by_key);
+    if (order == ORDER_MIXED)
+        mix(keys, log, users);
+    for (size_t i = 0; i < log->len; i++)
+        sorted[i] = log->events[keys[i].at];
+    free(keys);
+    free(log->events);
+    log->events = sorted;
+    log->cap = log->len + 1;
+}
+
+/* ---- who has what ---- */
+
+void eval_seen_init(struct eval_seen *seen, const struct eval_log *log, size_t users)
+{
+    struct keyed *keys = fr_alloc((log->len + 1) * sizeof(*keys));
+    size_t len = 0, user = 0;
+
+    seen->begin = fr_zalloc(users + 1, sizeof(*seen->begin));
+    seen->items = fr_alloc((log->len + 1) * sizeof(*seen->items));
+    seen->first = fr_zalloc(log->len + 1, sizeof(*seen->first));
+    for (size_t i = 0; i < log->len; i++)
+        keys[i] = (struct keyed){(uint64_t)log->events[i].user << 32 | log->events[i].item, i};
+    qsort(keys, log->len, sizeof(*keys), by_key);
+    for (size_t i = 0; i < log->len; i++) {
+        if (i && keys[i].key == keys[i - 1].key)
+            continue;
+        while (user < keys[i].key >> 32)
+            seen->begin[++user] = len;
+        seen->first[keys[i].at] = true;
+        seen->items[len++] = (uint32_t)keys[i].key;
+    }
+    while (user < users)
+        seen->begin[++user] = len;
+    free(keys);
+}
+
+bool eval_seen_has(const struct eval_seen *seen, uint32_t user, uint32_t item)
+{
+    size_t low = seen->begin[user], high = seen->begin[user + 1];
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (seen->items[middle] < item)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < seen->begin[user + 1] && seen->items[low] == item;
+}
+
+void eval_seen_release(struct eval_seen *seen)
+{
+    free(seen->begin);
+    free(seen->items);
+    free(seen->first);
+}

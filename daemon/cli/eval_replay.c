@@ -1,0 +1,155 @@
+/*
+ * eval_replay.c -- the daemon's engine in this process: fed with ready events, asked between them.
+ *
+ * Its store is in memory and nobody will read it back, so it is written only where the journal would grow too long.
+ */
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval.h"
+
+#include "freshet/alloc.h"
+#include "freshet/clock.h"
+
+#define REPLAY_TOPIC "events"
+
+enum { TAKE_MS = 1000, SPIN_NS = 1000000, LAST_CHECKPOINT_MS = 600000, JOURNAL_MB_MAX = 1024, REFRESH_MS = 3600000 };
+
+bool replay_open(struct replay *replay, const struct settings *settings, const struct names *users, const struct names *items)
+{
+    struct engine_options options;
+    struct fr_err err;
+    int64_t next;
+
+    *replay = (struct replay){.users = users, .items = items, .store = store_memory_new(NULL)};
+    settings_engine(settings, &options);
+    options.publish_at_once = true;
+    options.checkpoint_interval = LAST_CHECKPOINT_MS;
+    options.uncommitted_mb_max = JOURNAL_MB_MAX;
+    options.memory_soft = options.memory_hard = 0;
+    if (!engine_open(&replay->engine, &options, replay->store, &err) && !engine_start(replay->engine, &err) &&
+        !engine_partition(replay->engine, REPLAY_TOPIC, 0, &replay->partition, &next, &err)) {
+        replay->reader = reader_new(replay->engine);
+        return true;
+    }
+    cli_fail("cannot open the engine: %s", err.text);
+    return false;
+}
+
+void replay_close(struct replay *replay)
+{
+    struct fr_err err;
+
+    reader_free(replay->reader);
+    engine_stop(replay->engine, &err); /* what it could not write nobody wants */
+    engine_free(replay->engine);
+    replay->store->ops->close(replay->store);
+}
+
+void replay_learn(struct replay *replay, const struct eval_event *events, size_t len)
+{
+    while (len) {
+        struct event_batch *batch = engine_batch_take(replay->engine, TAKE_MS);
+        size_t part = len < EVENT_BATCH_MAX ? len : EVENT_BATCH_MAX;
+        if (!batch)
+            continue;
+        for (size_t i = 0; i < part; i++)
+            batch->events[i] = (struct event){
+                .kind = EVENT_APPLY,
+                .partition = replay->partition,
+                .offset = replay->next++,
+                .logged = events[i].when,
+                .user = replay->users->ids[events[i].user],
+                .item = replay->items->ids[events[i].item],
+                .when = events[i].when,
+                .weight = events[i].weight,
+                .type = events[i].type,
+                .repeat_low = events[i].repeat_low,
+                .repeat_high = events[i].repeat_high,
+            };
+        batch->len = (uint32_t)part;
+        engine_batch_give(replay->engine, batch);
+        events += part;
+        len -= part;
+    }
+}
+
+/* A single event takes microseconds, so looking again and again is quickest at first. */
+void replay_await(struct replay *replay)
+{
+    uint64_t began = fr_mono_ns();
+
+    while (replay->next && !engine_reached(replay->engine, FR_BYTES(REPLAY_TOPIC), 0, replay->next)) {
+        if (fr_mono_ns() - began < SPIN_NS)
+            sched_yield();
+        else
+            poll(NULL, 0, 1);
+    }
+}
+
+bool replay_refresh(struct replay *replay)
+{
+    replay_await(replay);
+    if (engine_refresh(replay->engine, REFRESH_MS))
+        return true;
+    cli_fail("EASE could not be solved; ease.lambda may be too small");
+    return false;
+}
+
+void replay_begin(struct replay *replay)
+{
+    reader_begin(replay->reader);
+}
+
+void replay_end(struct replay *replay)
+{
+    reader_end(replay->reader);
+}
+
+struct rank replay_rank(struct replay *replay, const char *model, uint32_t user, uint32_t item, const struct fr_bytes *among,
+                        size_t among_len)
+{
+    struct ask ask = {.user = replay->users->ids[user], .model = model, .include = among, .include_len = among_len};
+    struct rank rank;
+
+    reader_ranks(replay->reader, &ask, &replay->items->ids[item], 1, &rank);
+    return rank;
+}
+
+struct recommendation_list replay_list(struct replay *replay, const char *model, uint32_t user, uint32_t k)
+{
+    struct ask ask = {.user = replay->users->ids[user], .k = k, .model = model};
+    struct recommendation_list list;
+
+    reader_recommend(replay->reader, &ask, &list);
+    return list;
+}
+
+double replay_coverage(struct replay *replay, const char *model, uint32_t k, const bool *whose)
+{
+    bool *shown = fr_zalloc(replay->items->len + 1, sizeof(*shown));
+    size_t shown_len = 0, held = 0;
+    struct item_facts facts;
+    struct fr_err err;
+
+    replay_begin(replay);
+    for (size_t i = 0; i < replay->items->len; i++)
+        held += reader_item(replay->reader, replay->items->ids[i], &facts, &err) == FR_OK && facts.users > 0;
+    replay_end(replay);
+    for (uint32_t u = 0; u < replay->users->len; u++) {
+        if (!whose[u])
+            continue;
+        replay_begin(replay);
+        struct recommendation_list list = replay_list(replay, model, u, k);
+        for (size_t i = 0; i < list.len; i++) {
+            uint32_t item = names_find(replay->items, list.items[i].item);
+            shown_len += !shown[item];
+            shown[item] = true;
+        }
+        replay_end(replay);
+    }
+    free(shown);
+    return held ? (double)shown_len / (double)held : 0;
+}

@@ -1,0 +1,332 @@
+/*
+ * tune.c -- freshet tune: many configurations on a little of the past, the better half of them on more, until one is left; then whether
+ * it is better at all on what came later, which no choice has looked at.
+ *
+ *     events   |---- warm ----|========= judged =========|~~~~~~~~~~ later ~~~~~~~~~~|
+ *     round 1  trials 0 .. n-1, on a quarter              |
+ *     round 2  the better half, on half                   |  trial 0 is the configuration as it is and stays to the end
+ *     round 3  the better quarter, on all of it           |
+ *     last     the best and trial 0 ----------------------> prequential figures of the later part
+ */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval.h"
+
+#include "freshet/alloc.h"
+#include "freshet/log.h"
+
+enum { DIMENSIONS_MAX = 32, TRIALS_MAX = 10000, ROUNDS = 3, SETTING_ROOM = 200 };
+
+struct trial {
+    size_t number;
+    char (*settings)[SETTING_ROOM]; /* by dimension; trial 0: none */
+    double value;                   /* in the last round it was in */
+};
+
+struct tune {
+    struct eval eval;
+    const char *config, *model, *figure, *write;
+    struct texts sets, vary;
+    struct dimension dimensions[DIMENSIONS_MAX];
+    size_t dimensions_len;
+    uint64_t trials;
+    double part; /* of the events: to choose by */
+    struct trial *trial;
+};
+
+static bool read_dimensions(struct tune *tune)
+{
+    const char *text;
+
+    for (size_t i = 0; !tune->vary.len && (text = dimension_usual(tune->model, i)); i++)
+        dimension_read(&tune->dimensions[tune->dimensions_len++], text);
+    for (size_t i = 0; i < tune->vary.len; i++) {
+        if (tune->dimensions_len == DIMENSIONS_MAX) {
+            cli_fail("--vary is given more than %d times", DIMENSIONS_MAX);
+            return false;
+        }
+        if (!dimension_read(&tune->dimensions[tune->dimensions_len++], tune->vary.at[i]))
+            return false;
+    }
+    if (!tune->dimensions_len)
+        cli_fail("there is nothing usual to vary of '%s'; say --vary", tune->model);
+    return tune->dimensions_len;
+}
+
+static void draw_trials(struct tune *tune)
+{
+    tune->trial = cli_take(tune->trials, sizeof(*tune->trial));
+    for (size_t t = 0; t < tune->trials; t++) {
+        tune->trial[t] = (struct trial){.number = t};
+        if (!t)
+            continue;
+        tune->trial[t].settings = cli_take(tune->dimensions_len, SETTING_ROOM);
+        for (size_t d = 0; d < tune->dimensions_len; d++)
+            dimension_pick(&tune->dimensions[d], eval_random(tune->eval.seed, t, d), tune->trial[t].settings[d], SETTING_ROOM);
+    }
+}
+
+static struct settings *settings_of(const struct tune *tune, const struct trial *trial)
+{
+    size_t len = tune->sets.len, more = trial->settings ? tune->dimensions_len : 0;
+    const char **all = fr_alloc((len + more + 1) * sizeof(*all));
+    char *problems;
+
+    if (len)
+        memcpy(all, tune->sets.at, len * sizeof(*all));
+    for (size_t d = 0; d < more; d++)
+        all[len + d] = trial->settings[d];
+    struct settings *settings = settings_new(tune->config, all, len + more, tune->model, &problems);
+    if (!settings)
+        fputs(problems, stderr);
+    free(problems);
+    free(all);
+    return settings;
+}
+
+/* The figure over events [from, upto) of a replay of what is before them too. NULL: it failed, and has said why. */
+static const struct figure *measure(struct tune *tune, struct figures *room, const struct trial *trial, size_t from, size_t upto)
+{
+    struct settings *settings = settings_of(tune, trial);
+    bool good;
+
+    if (!settings)
+        return NULL;
+    tune->eval.settings = settings;
+    tune->eval.rank_from = from;
+    tune->eval.upto = upto;
+    good = eval_prequential(&tune->eval, tune->eval.seed, room);
+    settings_free(settings);
+    for (size_t f = 0; good && f < room->len; f++)
+        if (!strcmp(room->at[f].name, tune->figure))
+            return &room->at[f];
+    if (good)
+        cli_fail("--figure is '%s', which is none of prequential evaluation's", tune->figure);
+    return NULL;
+}
+
+static int better_first(const void *a, const void *b)
+{
+    const struct trial *left = a, *right = b;
+    double l = isnan(left->value) ? -INFINITY : left->value, r = isnan(right->value) ? -INFINITY : right->value;
+
+    if (l != r)
+        return l > r ? -1 : 1;
+    return (left->number > right->number) - (left->number < right->number);
+}
+
+/* The first `keep` of `len` sorted trials, trial 0 among them. */
+static void keep_first(struct trial *trials, size_t len, size_t keep)
+{
+    for (size_t t = keep; t < len; t++)
+        if (!trials[t].number) {
+            struct trial as_it_is = trials[t];
+            trials[t] = trials[keep - 1];
+            trials[keep - 1] = as_it_is;
+        }
+}
+
+static bool halve(struct tune *tune, size_t judged)
+{
+    size_t len = tune->trials;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t upto = judged >> (ROUNDS - 1 - round);
+        for (size_t t = 0; t < len; t++) {
+            struct figures figures = {0};
+            char what[64];
+            snprintf(what, sizeof(what), "round %d of %d, %zu of %zu", round + 1, ROUNDS, t + 1, len);
+            tune->eval.progress = what;
+            const struct figure *found = measure(tune, &figures, &tune->trial[t], upto / 5, upto);
+            if (!found)
+                return false;
+            tune->trial[t].value = found->value;
+        }
+        qsort(tune->trial, len, sizeof(*tune->trial), better_first);
+        size_t keep = round + 1 < ROUNDS && len > 3 ? (len + 1) / 2 : len;
+        keep_first(tune->trial, len, keep);
+        len = keep;
+    }
+    return true;
+}
+
+static const struct trial *as_it_is(const struct tune *tune)
+{
+    size_t t = 0;
+
+    while (tune->trial[t].number)
+        t++;
+    return &tune->trial[t];
+}
+
+/* ---- what came of it ---- */
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* A file that freshetd --config reads. */
+static void put_ini(const struct tune *tune, FILE *out, const struct trial *best, const struct figure *before,
+                    const struct figure *after)
+{
+    const char *sorted[DIMENSIONS_MAX], *section = "";
+
+    fprintf(out, "# freshet tune %s, %s of %s on the later part, which chose nothing: %.6f (+- %.4f); before: %.6f (+- %.4f)\n",
+            tune->eval.path, tune->figure, tune->model, after->value, after->error, before->value, before->error);
+    if (!best->settings)
+        fprintf(out, "# No trial was better than the configuration as it is.\n");
+    else if (!(after->value > before->value))
+        fprintf(out, "# It was better on the earlier part and is not on the later one: stay with the configuration as it is.\n");
+    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++)
+        sorted[d] = best->settings[d];
+    if (best->settings)
+        qsort(sorted, tune->dimensions_len, sizeof(*sorted), by_text);
+    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++) {
+        const char *dot = strchr(sorted[d], '.'), *equals = strchr(sorted[d], '=');
+        size_t len = (size_t)(dot - sorted[d]);
+        if (strncmp(section, sorted[d], len + 1) != 0)
+            fprintf(out, "\n[%.*s]\n", (int)len, sorted[d]);
+        section = sorted[d];
+        fprintf(out, "%.*s = %s\n", (int)(equals - dot - 1), dot + 1, equals + 1);
+    }
+}
+
+static void put_json(const struct tune *tune, const struct trial *best, const struct figure *before, const struct figure *after)
+{
+    json_t *settings = json_object();
+
+    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++) {
+        const char *equals = strchr(best->settings[d], '=');
+        json_object_set_new(settings, tune->dimensions[d].key, json_string(equals + 1));
+    }
+    json_t *document = json_pack("{s:s, s:s, s:s, s:I, s:o, s:f, s:f}", "file", tune->eval.path, "model", tune->model, "figure",
+                                 tune->figure, "trials", (json_int_t)tune->trials, "settings", settings, "before", before->value,
+                                 "after", after->value);
+    char *text = json_dumps(document, JSON_PRESERVE_ORDER);
+    puts(text);
+    free(text);
+    json_decref(document);
+}
+
+static int finish(struct tune *tune, size_t judged)
+{
+    struct figures before = {0}, after = {0};
+    const struct trial *best = &tune->trial[0], *old = as_it_is(tune);
+    FILE *out = tune->write ? fopen(tune->write, "w") : NULL;
+    int status = CLI_DONE;
+
+    if (tune->write && !out)
+        return cli_fail("cannot write '%s'", tune->write);
+    tune->eval.progress = "later part, as it is";
+    const struct figure *was = measure(tune, &before, old, judged, tune->eval.log.len);
+    tune->eval.progress = "later part, the best";
+    const struct figure *is = was ? measure(tune, &after, best, judged, tune->eval.log.len) : NULL;
+    if (!is)
+        status = CLI_FAILED;
+    if (is && out)
+        put_ini(tune, out, best, was, is);
+    if (is && !strcmp(tune->eval.output, "json"))
+        put_json(tune, best, was, is);
+    else if (is)
+        put_ini(tune, stdout, best, was, is);
+    if (out && (ferror(out) | fclose(out)))
+        status = cli_fail("cannot write '%s'", tune->write);
+    return status;
+}
+
+static int run(struct tune *tune)
+{
+    struct eval *eval = &tune->eval;
+    int status = CLI_FAILED;
+    char *problems;
+    struct settings *settings = settings_new(tune->config, tune->sets.at, tune->sets.len, tune->model, &problems);
+
+    if (!settings) {
+        fputs(problems, stderr);
+        free(problems);
+        return CLI_USAGE;
+    }
+    fr_log_setup(FR_ERROR, FR_LOG_AUTO);
+    if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, settings)) {
+        size_t judged = (size_t)(tune->part * (double)eval->log.len);
+        draw_trials(tune);
+        if (halve(tune, judged))
+            status = finish(tune, judged);
+    }
+    settings_free(settings);
+    eval_log_release(&eval->log);
+    names_release(&eval->users);
+    names_release(&eval->items);
+    return status;
+}
+
+static const char *nonsense(const struct tune *tune)
+{
+    if (strchr(tune->model, ','))
+        return "--model is one model";
+    if (tune->trials < 2 || tune->trials > TRIALS_MAX)
+        return "--trials goes from 2 to 10000";
+    if (!(tune->part > 0 && tune->part < 1))
+        return "--part lies between 0 and 1";
+    if (!tune->eval.k || !tune->eval.every || !tune->eval.refresh)
+        return "-k, --every and --refresh go from 1";
+    if (strcmp(tune->eval.output, "table") != 0 && strcmp(tune->eval.output, "json") != 0)
+        return "--output may be table or json";
+    return NULL;
+}
+
+int verb_tune(int argc, char **argv)
+{
+    static const struct usage usage = {
+        "tune", "FILE [OPTION]...",
+        "Looks for a better configuration: random trials, each replayed through the engine as eval does, on the earlier part of FILE,\n"
+        "the better half on twice as much, and so on. Prints the best as a configuration file, with what it and the present one\n"
+        "reach on the later part.",
+        "freshet tune u.data --format movielens --model sar --trials 32 --every 4 --write sar.conf"};
+    static struct tune tune = {.eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .k = 10, .every = 1,
+                                        .refresh = 2000, .seed = 1, .seeds = 1},
+                               .model = "sar", .figure = "ndcg@10", .trials = 16, .part = 0.7};
+    struct texts files = {0};
+    const struct option_row rows[] = {
+        {"format", 'f', OPTION_TEXT, &tune.eval.format, "NAME", "as eval's (default jsonl)"},
+        {"model", 'm', OPTION_TEXT, &tune.model, "NAME", "which one's figure counts (default sar)"},
+        {"vary", 'v', OPTION_TEXTS, &tune.vary, "KEY=RANGE", "section.key=LOW..HIGH or =A|B; may be repeated (default: the usual ones)"},
+        {"trials", 'n', OPTION_COUNT, &tune.trials, "N", "configurations, the present one among them (default 16)"},
+        {"figure", 0, OPTION_TEXT, &tune.figure, "NAME", "of eval's prequential figures (default ndcg@10)"},
+        {"part", 0, OPTION_REAL, &tune.part, "X", "of the events to choose by; the rest is the later part (default 0.7)"},
+        {"config", 'c', OPTION_TEXT, &tune.config, "FILE", "the present configuration"},
+        {"set", 0, OPTION_TEXTS, &tune.sets, "SECTION.KEY=VALUE", "over it; may be repeated"},
+        {"k", 'k', OPTION_COUNT, &tune.eval.k, "N", "length of a list (default 10)"},
+        {"every", 0, OPTION_COUNT, &tune.eval.every, "N", "rank one event in so many (default 1)"},
+        {"refresh", 0, OPTION_COUNT, &tune.eval.refresh, "N", "solve EASE anew after so many events (default 2000)"},
+        {"order", 0, OPTION_TEXT, &tune.eval.order_name, "NAME", "of events: time, file or mixed (default as eval's)"},
+        {"seed", 0, OPTION_COUNT, &tune.eval.seed, "N", "of the trials (default 1)"},
+        {"write", 'w', OPTION_TEXT, &tune.write, "FILE", "also writes the configuration there"},
+        {"output", 'o', OPTION_TEXT, &tune.eval.output, "table|json", "a configuration file, or one JSON document (default table)"},
+        {0},
+    };
+    int status = options_read(&usage, rows, argc, argv, &files);
+    const char *wrong;
+
+    if (status >= 0)
+        return status;
+    if (files.len != 1) {
+        cli_fail("tune needs one FILE, or - for standard input");
+        return CLI_USAGE;
+    }
+    tune.eval.path = files.at[0];
+    tune.eval.models[0] = tune.model;
+    tune.eval.models_len = 1;
+    if (!eval_read_order(&tune.eval) || !read_dimensions(&tune))
+        return CLI_USAGE;
+    if ((wrong = nonsense(&tune))) {
+        cli_fail("%s", wrong);
+        return CLI_USAGE;
+    }
+    return run(&tune);
+}

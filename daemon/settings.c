@@ -1,0 +1,102 @@
+/*
+ * settings.c -- the configuration for who runs the engine outside the daemon.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+#include "freshet/alloc.h"
+#include "freshet/model.h"
+#include "freshet/settings.h"
+
+#define WEIGHT_MAX 1e6 /* feed's: what weighs more is a dead letter there */
+
+struct settings {
+    struct config *cfg;
+};
+
+static void finish(struct config *cfg)
+{
+    struct config_host host = {.offline = true};
+    struct fr_writer models;
+
+    fr_writer_init(&models, 0);
+    for (size_t i = 0; registry_at(i); i++)
+        fr_put_text(&models, "%s%s", i ? " " : "", registry_at(i)->name);
+    fr_put_text(&models, " " ENGINE_BLEND);
+    fr_put_u8(&models, 0);
+    host.models = models.at;
+    config_finish(cfg, &host);
+    fr_writer_release(&models);
+}
+
+static bool has_blend(const char *models)
+{
+    for (size_t len; *models; models += len + (models[len] == ','), len = 0) {
+        len = strcspn(models, ",");
+        if (fr_bytes_equal((struct fr_bytes){models, len}, FR_BYTES(ENGINE_BLEND)))
+            return true;
+    }
+    return false;
+}
+
+static void run_models(struct config *cfg, const char *models)
+{
+    struct fr_writer all;
+
+    fr_writer_init(&all, 0);
+    fr_put_text(&all, "%s,%s", has_blend(models) ? cfg->recommend.models : "", models);
+    fr_put_u8(&all, 0);
+    config_put(cfg, "recommend", "models", all.at, "the models asked for");
+    fr_writer_release(&all);
+}
+
+struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, const char *models, char **ret_problems)
+{
+    struct settings *settings = fr_zalloc(1, sizeof *settings);
+
+    settings->cfg = config_new();
+    if (file)
+        config_read_file(settings->cfg, file);
+    for (size_t i = 0; i < sets_len; i++)
+        config_read_setting(settings->cfg, sets[i]);
+    if (models)
+        run_models(settings->cfg, models);
+    finish(settings->cfg);
+    *ret_problems = NULL;
+    if (settings->cfg->problems_len == 0)
+        return settings;
+    *ret_problems = fr_strdup(config_problems(settings->cfg));
+    settings_free(settings);
+    return NULL;
+}
+
+void settings_free(struct settings *settings)
+{
+    if (!settings)
+        return;
+    config_free(settings->cfg);
+    free(settings);
+}
+
+void settings_engine(const struct settings *settings, struct engine_options *ret_options)
+{
+    config_engine_options(settings->cfg, ret_options);
+}
+
+bool settings_weigh(const struct settings *settings, struct fr_bytes type, bool has_value, double value, double *ret_weight,
+                    uint32_t *ret_type)
+{
+    const struct config *cfg = settings->cfg;
+    uint32_t t = 0;
+
+    while (t < cfg->types_len && !fr_bytes_equal(fr_bytes_of(cfg->types[t].type), type))
+        t++;
+    *ret_type = t;
+    *ret_weight = t < cfg->types_len ? cfg->types[t].weight : 1;
+    if (t < cfg->types_len && cfg->types[t].use_value && has_value)
+        *ret_weight *= value;
+    return fabs(*ret_weight) <= WEIGHT_MAX; /* NaN is not */
+}

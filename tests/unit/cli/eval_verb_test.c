@@ -1,0 +1,245 @@
+/*
+ * eval_verb_test.c -- freshet eval as a program, on files small enough to know the answer by hand.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+static char *file_of(const char *text)
+{
+    char *path = strdup("/tmp/freshet-eval-XXXXXX");
+    int file = mkstemp(path);
+
+    assert_true(file >= 0);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    close(file);
+    return path;
+}
+
+static void file_gone(char *path)
+{
+    unlink(path);
+    free(path);
+}
+
+static int run_verb(const char *verb, const char *arguments, char *said, size_t room)
+{
+    char command[4096];
+
+    snprintf(command, sizeof(command), "%s %s %s", FRESHET, verb, arguments);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    said[fread(said, 1, room - 1, pipe)] = '\0';
+    int status = pclose(pipe);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static int run(const char *arguments, char *said, size_t room)
+{
+    return run_verb("eval", arguments, said, room);
+}
+
+static json_t *eval(const char *arguments)
+{
+    static char said[65536];
+    char call[4096];
+
+    snprintf(call, sizeof(call), "%s --output json 2>/dev/null", arguments);
+    assert_int_equal(run(call, said, sizeof(said)), 0);
+    json_t *document = json_loads(said, 0, NULL);
+    assert_non_null(document);
+    return document;
+}
+
+static void expect(const json_t *document, const char *model, const char *figure, double value, int over)
+{
+    const json_t *found = json_object_get(json_object_get(json_object_get(document, "models"), model), figure);
+
+    assert_non_null(found);
+    double is = json_number_value(json_object_get(found, "value"));
+    if (fabs(is - value) > 1e-9)
+        fail_msg("%s of %s is %.9f, not %.9f", figure, model, is, value);
+    assert_int_equal(json_integer_value(json_object_get(found, "over")), over);
+}
+
+/* Given out of order. x is new for ann, the only choice for bob; y is new for bob, ann's only choice. What ann has is no test. */
+static void prequential_by_hand(void **state)
+{
+    char *path = file_of("bob\tx\t5\t20\nann\tx\t5\t10\nbob\ty\t5\t30\nann\ty\t5\t40\nann\tx\t5\t50\n"), call[200];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -f movielens -m popular,sar -k 1", path);
+    json_t *document = eval(call);
+    expect(document, "popular", "hit_rate@1", 0.5, 4);
+    expect(document, "popular", "ndcg@1", 0.5, 4);
+    expect(document, "popular", "new_items", 0.5, 4);
+    expect(document, "sar", "hit_rate@1", 0.5, 4);
+    expect(document, "sar", "hit_rate@1.cold", 0.5, 4);
+    assert_int_equal(json_integer_value(json_object_get(document, "outcomes")), 4);
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s -f movielens -m popular -k 1 --every 2", path);
+    document = eval(call); /* the second and the fourth */
+    expect(document, "popular", "hit_rate@1", 1, 2);
+    json_decref(document);
+    file_gone(path);
+}
+
+/* bob is offered y alone, and takes it; ann has all there is, so her list is empty; z nobody knows; cat is in no test. */
+static void split_by_hand(void **state)
+{
+    char *train = file_of("ann\tx\t5\t1\nann\ty\t5\t2\nbob\tx\t5\t3\ncat\ty\t5\t4\n");
+    char *test = file_of("bob\ty\t1\t5\nann\tz\t1\t6\n"), *dump = file_of(""), call[300], line[100];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s --test %s -p split -f movielens -m popular --dump %s", train, test, dump);
+    json_t *document = eval(call);
+    expect(document, "popular", "map", 1, 1);
+    expect(document, "popular", "precision@10", 0.1, 1);
+    expect(document, "popular", "recall@10", 1, 1);
+    expect(document, "popular", "ndcg@10", 0.5, 2);
+    expect(document, "popular", "coverage@10", 0.5, 2);
+    json_decref(document);
+    FILE *file = fopen(dump, "r");
+    assert_non_null(fgets(line, sizeof(line), file));
+    assert_string_equal(line, "model\tuser\trank\titem\tscore\tsource\n");
+    assert_non_null(fgets(line, sizeof(line), file));
+    assert_memory_equal(line, "popular\tbob\t1\ty\t", 16);
+    assert_null(fgets(line, sizeof(line), file));
+    fclose(file);
+    file_gone(train);
+    file_gone(test);
+    file_gone(dump);
+}
+
+/*
+ * Kept back: D, C, D, and of dan, whose last is a repeat, nothing. Learned: one A B C, two B, three A C, dan A B A: A 3, B 3, C 2.
+ * two's C stands behind A. D nobody has.
+ */
+static void loo_by_hand(void **state)
+{
+    char *path = file_of("one A B C D\ntwo B C\nthree A C D\ndan A B A\n"), call[300];
+    char *named = file_of("(two,C)\tD\tA\none\tB\tnobody\ndan\tA\tC\n");
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m popular -k 2 --sampled 1", path);
+    json_t *document = eval(call);
+    expect(document, "popular", "hit_rate@2", 1 / 3.0, 3);
+    expect(document, "popular", "ndcg@2", 1 / log2(3) / 3, 3);
+    expect(document, "popular", "mrr@2", 0.5 / 3, 3);
+    expect(document, "popular", "hit_rate@2.sampled", 1 / 3.0, 3);
+    assert_int_equal(json_integer_value(json_object_get(document, "leftOut")), 1);
+    json_decref(document);
+    /* Kept back: C of two, B of one, A of dan, both times. Learned: one A C D, two B, three A C D, dan B: two users each. */
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m popular -k 2 --negatives %s", path, named);
+    document = eval(call);
+    expect(document, "popular", "hit_rate@2", 1, 3);
+    expect(document, "popular", "mrr@2", (0.5 + 1 + 0.5) / 3, 3);              /* C of A C D, B alone, A of A C D */
+    expect(document, "popular", "mrr@2.sampled", (0.5 + 1 + 1 / 1.5) / 3, 3); /* C of D A C, B and nobody's, A of C A */
+    json_decref(document);
+    file_gone(path);
+    file_gone(named);
+}
+
+static void the_same_command_prints_the_same(void **state)
+{
+    static char first[65536], second[65536];
+    char *path = file_of("a A B C D\nb B C A\nc A C D\nd D B A\ne B A D C\n"), call[300];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m sar,popular -k 1 --sampled 1 --seeds 3 2>/dev/null", path);
+    assert_int_equal(run(call, first, sizeof(first)), 0);
+    assert_int_equal(run(call, second, sizeof(second)), 0);
+    assert_string_equal(first, second);
+    assert_non_null(strstr(first, "between seeds"));
+    assert_non_null(strstr(first, "hit_rate@1.sampled"));
+    file_gone(path);
+}
+
+/*
+ * Everybody goes round five items, each to the next one. sar.score_last = 1 looks at the newest item alone and is told where that leads;
+ * the present configuration looks at all alike. What is found must be that, and a configuration file.
+ */
+static void tune_finds_what_is_better(void **state)
+{
+    enum { USERS = 40, ITEMS = 30, LENGTH = 12 };
+    static char text[USERS * LENGTH * 32], said[65536];
+    char *path, *found = file_of(""), call[600], *at = text;
+
+    (void)state;
+    for (int step = 0; step < LENGTH; step++)
+        for (int u = 0; u < USERS; u++)
+            at += sprintf(at, "%d\t%d\t1\t%d\n", u, (u * 7 + step) % ITEMS, step * USERS + u);
+    path = file_of(text);
+    snprintf(call, sizeof(call),
+             "%s -f movielens --set sar.recency=1 --set sar.window=2 --vary 'sar.score_last=1|12' --trials 8 --figure hit_rate@1 -k 1 "
+             "--write %s --output json 2>/dev/null", path, found);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    json_t *document = json_loads(said, 0, NULL);
+    assert_non_null(document);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(document, "settings"), "sar.score_last")), "1");
+    assert_true(json_number_value(json_object_get(document, "after")) > json_number_value(json_object_get(document, "before")) + 0.1);
+    json_decref(document);
+    /* The same command, the same answer; and the file is one. */
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --config %s --set sar.recency=1 --set sar.window=2", path, found);
+    document = eval(call);
+    double tuned = json_number_value(json_object_get(
+        json_object_get(json_object_get(json_object_get(document, "models"), "sar"), "hit_rate@1"), "value"));
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --set sar.score_last=1 --set sar.recency=1 --set sar.window=2", path);
+    document = eval(call);
+    expect(document, "sar", "hit_rate@1", tuned, USERS * LENGTH);
+    json_decref(document);
+    assert_int_equal(run_verb("tune", "/dev/null --vary window=1..2 2>/dev/null", said, sizeof(said)), 2);
+    assert_int_equal(run_verb("tune", "/dev/null --trials 1 2>/dev/null", said, sizeof(said)), 2);
+    assert_int_equal(run_verb("tune", "/dev/null --model popular 2>/dev/null", said, sizeof(said)), 2);
+    assert_int_equal(run_verb("tune", "/nowhere 2>/dev/null", said, sizeof(said)), 1);
+    file_gone(path);
+    file_gone(found);
+}
+
+static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
+{
+    static const char *const wrong[] = {
+        "", "/dev/null --protocol fly", "/dev/null --models sar,nobody", "/dev/null -p split", "/dev/null -t /dev/null",
+        "/dev/null --sampled 9", "/dev/null --order up", "/dev/null -k 0", "/dev/null --set sar.windw=3", "/dev/null --output xml",
+        "/dev/null --dump x", "/dev/null -p loo --ratings", "a b", "/dev/null --seeds 0", "/dev/null -p loo --sampled 9 --negatives x",
+    };
+    static const char *const bad[] = {"/nowhere", "/", "/dev/null", "/dev/null -f fly"};
+    char call[300], said[4096];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        snprintf(call, sizeof(call), "%s 2>/dev/null", wrong[i]);
+        if (run(call, said, sizeof(said)) != 2)
+            fail_msg("eval %s is no usage error", wrong[i]);
+        assert_string_equal(said, "");
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        snprintf(call, sizeof(call), "%s 2>&1 >/dev/null", bad[i]);
+        assert_int_equal(run(call, said, sizeof(said)), 1);
+        assert_memory_equal(said, "freshet: ", 9);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prequential_by_hand),
+        cmocka_unit_test(split_by_hand),
+        cmocka_unit_test(loo_by_hand),
+        cmocka_unit_test(the_same_command_prints_the_same),
+        cmocka_unit_test(tune_finds_what_is_better),
+        cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
