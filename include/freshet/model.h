@@ -240,7 +240,7 @@ struct model_ops {
     void (*stats)(const struct model *model, struct model_stats *ret_stats);
 };
 
-extern const struct model_ops sar_ops, popular_ops, trending_ops, fm_ops, ease_ops;
+extern const struct model_ops sar_ops, popular_ops, trending_ops, fm_ops, ncf_ops, ease_ops;
 
 /* By name, or NULL. registry_at(0..) walks them; NULL at the end. */
 const struct model_ops *registry_find(const char *name, size_t len);
