@@ -132,6 +132,11 @@ static void ncf_publish(struct model *model)
     ncf_view_publish(model);
 }
 
+static bool ncf_behind(const struct model *model)
+{
+    return model->shelf.behind;
+}
+
 /* ---- the store ---- */
 
 static void shape_words(const struct ncf_options *o, uint32_t words[SHAPE_WORDS])
@@ -280,6 +285,7 @@ const struct model_ops ncf_ops = {
     .learn = ncf_learn,
     .forget = ncf_forget,
     .publish = ncf_publish,
+    .behind = ncf_behind,
     .save = ncf_save,
     .retrieve = ncf_retrieve,
     .score = ncf_score,

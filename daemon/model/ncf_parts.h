@@ -86,6 +86,7 @@ struct ncf_shelf {
     struct fr_slab *slab; /* chunks and weights */
     size_t retired;       /* blocks that wait for the epoch */
     uint32_t cursor;      /* the chunk at which the next publication goes on */
+    bool behind;          /* what the last publication has shown is not all there is */
     _Atomic(struct ncf_view *) view;
     _Atomic size_t bytes;
 };

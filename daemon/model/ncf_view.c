@@ -12,9 +12,9 @@
  * Each step of the layers makes all halves old, and 100,000 of them take tens of milliseconds, which the engine's thread does
  * not have. So a publication makes no more than PUBLISHED_AT_ONCE chunks, from the cursor on, and the next goes on there; the
  * others stay, with their weights. Only when no chunk is of the old weights are newer ones taken: there are never more than
- * two, at any size of the catalogue. A changed item is shown at the latest when the cursor has come round; in a
+ * two, at any size of the catalogue. What has changed is shown when the cursor has come round at the latest; in a
  * catalogue of up to PUBLISHED_AT_ONCE * SHOWN_ROWS items that is at once. The first publication, which nobody waits behind,
- * makes all.
+ * makes all. Until all is shown the model says that it is behind, and the engine publishes again, though no event comes.
  *
  * What is replaced goes to the epoch. Thread: engine.
  */
@@ -197,6 +197,9 @@ void ncf_view_publish(struct model *model)
         older = view->chunks[c] && view->chunks[c]->weights != view->weights[0];
     if (!older)
         view->weights[1] = NULL;
+    model->shelf.behind = older || view->weights[0]->steps != model->dense.steps;
+    for (uint32_t c = 0; c < view->chunks_len && !model->shelf.behind; c++)
+        model->shelf.behind = chunk_stale(model, view->chunks[c], c, view->weights[0]);
     atomic_store(&model->shelf.view, view);
     if (old)
         view_replace(model, old, view);

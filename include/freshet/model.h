@@ -229,6 +229,7 @@ struct model_ops {
     void (*forget)(struct model *model, const struct touch *touch);
     void (*publish)(struct model *model); /* after loading, then within a second of what was learned, and before what depends on
                                             * it is ranked for evaluation. NULL: askers read in place */
+    bool (*behind)(const struct model *model); /* publish has shown only a part, so as not to take long; it wants to be called again */
     void (*save)(struct model *model);    /* NULL: learn and forget have journaled all */
     /* Thread: any, inside an epoch. */
     void (*retrieve)(const struct model *model, const struct query *query, struct scores *scores);

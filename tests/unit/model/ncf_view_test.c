@@ -175,6 +175,7 @@ static void a_large_catalogue_is_shown_part_by_part(void **state)
     assert_int_equal(view->chunks_len, CHUNKS);
     assert_int_equal(assert_shown(world, NULL, &then), CHUNKS); /* the first is of all */
     assert_null(view->weights[1]);
+    assert_false(ncf_ops.behind(world->model));
     const struct ncf_view *same = publish(world);
     assert_ptr_equal(same, view); /* nothing has changed */
 
@@ -187,10 +188,12 @@ static void a_large_catalogue_is_shown_part_by_part(void **state)
         assert_int_equal(view->weights[0]->steps, steps);
         assert_int_equal(assert_shown(world, &then, &now), made);
         assert_true(view->weights[1]->steps < steps);
+        assert_true(ncf_ops.behind(world->model));
     }
     view = publish(world);
     assert_null(view->weights[1]);
     assert_int_equal(assert_shown(world, NULL, &now), CHUNKS);
+    assert_false(ncf_ops.behind(world->model));
     moment_free(&then);
     moment_free(&now);
     world_free(world);
