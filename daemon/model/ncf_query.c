@@ -203,27 +203,37 @@ static bool lower_first(void *context, uint32_t a, uint32_t b)
     return a < b;
 }
 
-/* What the product alone ranks first, best first. */
-static size_t candidates_find(const struct model *model, const struct side *side, const struct scores *scores,
-                              struct fr_topk *top)
+/* Rows of a chunk from `at` on. Meanwhile the same rows of the `next` chunk are fetched: where that lies no processor can guess. */
+static void rows_offer(const struct model *model, const struct side *side, const struct ncf_chunk *chunk,
+                       const struct ncf_chunk *next, uint32_t first, uint32_t at, uint32_t len, const uint8_t *mark,
+                       struct fr_topk *top)
 {
     size_t gmf = model->dense.shape.gmf;
-    float dots[SHOWN_ROWS];
+    float dots[AT_ONCE];
 
-    for (uint32_t c = 0; c < side->view->chunks_len && c * SHOWN_ROWS < scores->items; c++) {
-        const struct ncf_chunk *chunk = side->view->chunks[c];
-        uint32_t first = c * SHOWN_ROWS, left = scores->items - first, len = left < SHOWN_ROWS ? left : SHOWN_ROWS;
-        if (!chunk)
-            continue;
-        model->kernels->dots(chunk->rows, NULL, len, gmf, side->of[which_of(side, chunk)].weighted, dots);
-        for (uint32_t k = 0; k < len; k++) {
-            if (fr_topk_wants(top, (double)dots[k]) && chunk->known[k] && !(scores->mark[first + k] & SCORES_EXCLUDED) &&
-                isfinite(dots[k]))
-                fr_topk_take(top, first + k, (double)dots[k]);
-        }
+    for (size_t byte = 0; next && byte < len * gmf * sizeof(float); byte += 64)
+        __builtin_prefetch((const char *)(next->rows + at * gmf) + byte);
+    model->kernels->dots(chunk->rows + at * gmf, NULL, len, gmf, side->of[which_of(side, chunk)].weighted, dots);
+    for (uint32_t k = 0; k < len; k++) {
+        uint32_t item = first + at + k;
+        if (fr_topk_wants(top, (double)dots[k]) && chunk->known[at + k] && !(mark[item] & SCORES_EXCLUDED) && isfinite(dots[k]))
+            fr_topk_take(top, item, (double)dots[k]);
     }
-    fr_topk_finish(top);
-    return top->len;
+}
+
+/* What the product alone ranks first. */
+static void candidates_find(const struct model *model, const struct side *side, const struct scores *scores,
+                            struct fr_topk *top)
+{
+    const struct ncf_view *view = side->view;
+
+    for (uint32_t c = 0; c < view->chunks_len && c * SHOWN_ROWS < scores->items; c++) {
+        uint32_t first = c * SHOWN_ROWS, left = scores->items - first, len = left < SHOWN_ROWS ? left : SHOWN_ROWS;
+        const struct ncf_chunk *next = c + 1 < view->chunks_len ? view->chunks[c + 1] : NULL;
+        for (uint32_t at = 0; view->chunks[c] && at < len; at += AT_ONCE)
+            rows_offer(model, side, view->chunks[c], next, first, at, len - at < AT_ONCE ? len - at : AT_ONCE, scores->mark,
+                       top);
+    }
 }
 
 static void retrieve_best(const struct model *model, const struct side *side, size_t candidates, struct scores *scores)
@@ -234,9 +244,9 @@ static void retrieve_best(const struct model *model, const struct side *side, si
 
     fr_reserve((void **)&scores->highest, &scores->highest_room, candidates, sizeof(*scores->highest));
     fr_topk_init(&top, scores->highest, candidates, lower_first, NULL);
-    size_t found = candidates_find(model, side, scores, &top);
-    for (size_t first = 0; first < found; first += AT_ONCE) {
-        size_t len = found - first < AT_ONCE ? found - first : AT_ONCE;
+    candidates_find(model, side, scores, &top);
+    for (size_t first = 0; first < top.len; first += AT_ONCE) {
+        size_t len = top.len - first < AT_ONCE ? top.len - first : AT_ONCE;
         for (size_t k = 0; k < len; k++)
             items[k] = scores->highest[first + k].id;
         items_score(model, side, items, len, values);
