@@ -24,6 +24,7 @@
 #include "freshet/feed.h"
 #include "freshet/fm.h"
 #include "freshet/log.h"
+#include "freshet/ncf.h"
 #include "freshet/serve.h"
 #include "freshet/trending.h"
 
@@ -83,6 +84,7 @@ struct config {
     struct engine_model beside[ENGINE_MODELS_MAX]; /* the same but sar, for the engine */
     struct trending_options trending_options;      /* which these point to */
     struct fm_options fm_options;
+    struct ncf_options ncf_options;
     struct ease_options ease_options;
 
     char *kafka_key[CONFIG_KAFKA_MAX], *kafka_value[CONFIG_KAFKA_MAX], *kafka_origin[CONFIG_KAFKA_MAX];

@@ -137,6 +137,25 @@ static void mark_use_value(struct config *cfg)
     cfg->type_names[cfg->types_len] = "other";
 }
 
+/* Vectors of the factor models are whole registers. */
+static void check_sixteens(struct config *cfg)
+{
+    const struct {
+        const char *name;
+        enum config_id id;
+        int64_t value;
+    } keys[] = {
+        {"fm.dimensions", CONFIG_fm_dimensions, cfg->fm.dimensions}, {"ncf.gmf", CONFIG_ncf_gmf, cfg->ncf.gmf},
+        {"ncf.mlp", CONFIG_ncf_mlp, cfg->ncf.mlp},                   {"ncf.layer1", CONFIG_ncf_layer1, cfg->ncf.layer1},
+        {"ncf.layer2", CONFIG_ncf_layer2, cfg->ncf.layer2},          {"ncf.layer3", CONFIG_ncf_layer3, cfg->ncf.layer3},
+    };
+
+    for (size_t k = 0; k < sizeof(keys) / sizeof(*keys); k++)
+        if (keys[k].value % 16)
+            config_problem(cfg, "%s: %s = %lld is not a multiple of 16", cfg->origin[keys[k].id], keys[k].name,
+                           (long long)keys[k].value);
+}
+
 static void check_together(struct config *cfg)
 {
     enum { SAR_PRODUCT };
@@ -146,9 +165,7 @@ static void check_together(struct config *cfg)
     if (cfg->sar.half_life_days > 0 && llround(cfg->sar.half_life_days * 86400000) < 1)
         config_problem(cfg, "%s: sar.half_life_days is less than a millisecond; 0 means no decay",
                        cfg->origin[CONFIG_sar_half_life_days]);
-    if (cfg->fm.dimensions % 16)
-        config_problem(cfg, "%s: fm.dimensions = %lld is not a multiple of 16", cfg->origin[CONFIG_fm_dimensions],
-                       (long long)cfg->fm.dimensions);
+    check_sixteens(cfg);
     if (cfg->recommend.k > cfg->limits.max_k)
         config_problem(cfg, "recommend.k = %lld is more than limits.max_k = %lld", (long long)cfg->recommend.k,
                        (long long)cfg->limits.max_k);
@@ -309,13 +326,37 @@ static void write_shape(struct config *cfg)
     fr_writer_release(&line);
 }
 
+static void set_ncf(struct config *cfg)
+{
+    cfg->ncf_options = (struct ncf_options){
+        .gmf = (uint32_t)cfg->ncf.gmf,
+        .mlp = (uint32_t)cfg->ncf.mlp,
+        .layers = {(uint32_t)cfg->ncf.layer1, (uint32_t)cfg->ncf.layer2, (uint32_t)cfg->ncf.layer3},
+        .negatives = (uint32_t)cfg->ncf.negatives,
+        .history = (uint32_t)cfg->ncf.history,
+        .recency = cfg->ncf.recency,
+        .eta = cfg->ncf.eta,
+        .rho = cfg->ncf.rho,
+        .g0 = .1, /* this, the next and Adam's constants: as ncf_defaults has them */
+        .deviation = .1,
+        .batch = (uint32_t)cfg->ncf.batch,
+        .rate = cfg->ncf.rate,
+        .beta1 = .9,
+        .beta2 = .999,
+        .epsilon = 1e-8,
+        .candidates = (uint32_t)cfg->ncf.candidates,
+        .seed = 1,
+    };
+}
+
 /* What each model that runs beside SAR is opened with. */
 static void set_models(struct config *cfg)
 {
     const struct {
         const char *name;
         const void *options;
-    } known[] = {{"trending", &cfg->trending_options}, {"fm", &cfg->fm_options}, {"ease", &cfg->ease_options}};
+    } known[] = {{"trending", &cfg->trending_options}, {"fm", &cfg->fm_options},
+                 {"ncf", &cfg->ncf_options}, {"ease", &cfg->ease_options}};
 
     cfg->trending_options.half_life = llround(cfg->trending.half_life_days * 86400000);
     cfg->fm_options = (struct fm_options){
@@ -334,6 +375,7 @@ static void set_models(struct config *cfg)
         .features_admit = (uint32_t)cfg->fm.features_admit,
         .features_ttl = cfg->fm.features_ttl_ms,
     };
+    set_ncf(cfg);
     cfg->ease_options = (struct ease_options){
         .lambda = cfg->ease.lambda,
         .recency = cfg->ease.recency,

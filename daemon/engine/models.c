@@ -94,12 +94,17 @@ const char *engine_model(const struct engine *engine, size_t index)
 void models_publish(struct engine *engine)
 {
     uint64_t begin = fr_mono_ns();
+    bool behind = false;
 
-    for (size_t m = 0; m < engine->learners_len; m++)
-        if (engine->learners[m].ops->publish)
-            engine->learners[m].ops->publish(engine->learners[m].model);
+    for (size_t m = 0; m < engine->learners_len; m++) {
+        const struct learner *learner = &engine->learners[m];
+        if (learner->ops->publish)
+            learner->ops->publish(learner->model);
+        behind = behind || (learner->ops->behind && learner->ops->behind(learner->model));
+    }
     uint64_t end = fr_mono_ns();
-    atomic_store_explicit(&engine->unpublished.events, 0, memory_order_release);
+    engine->unpublished.since_ns = end;
+    atomic_store_explicit(&engine->unpublished.events, behind, memory_order_release);
     engine->unpublished.rest_ns = end + (end - begin) * REST;
 }
 

@@ -21,6 +21,9 @@ const char *table_name(enum journal_table table)
         [TABLE_PAIRS] = "pairs", [TABLE_DEDUP] = "dedup",
         [TABLE_FM_ITEMS] = "fm_items", [TABLE_FM_HISTORY] = "fm_history", [TABLE_FM_FEATURES] = "fm_features",
         [TABLE_FM_DENSE] = "fm_dense", [TABLE_TRENDING] = "trending", [TABLE_QUALITY] = "quality",
+        [TABLE_NCF_GMF_ITEMS] = "ncf_gmf_items", [TABLE_NCF_MLP_ITEMS] = "ncf_mlp_items",
+        [TABLE_NCF_GMF_HISTORY] = "ncf_gmf_history", [TABLE_NCF_MLP_HISTORY] = "ncf_mlp_history",
+        [TABLE_NCF_DENSE] = "ncf_dense",
     };
 
     assert(table > 0 && table < TABLES);

@@ -10,6 +10,7 @@
 #include "feature_rows.h"
 #include "freshet/fm.h"
 #include "freshet/model.h"
+#include "history_terms.h"
 
 enum { FM_ROW_NUMBERS = 0, FM_ROW_FILTER = 1, FM_TARGETS_MAX = FM_NEGATIVES_MAX + 1 };
 
@@ -24,17 +25,9 @@ struct fm_numbers {
     uint64_t rated;
 };
 
-/* The items of the user's side, newest first. */
-struct fm_terms {
-    uint32_t len;
-    uint32_t item[FM_HISTORY_MAX];
-    float x[FM_HISTORY_MAX];
-    float rating[FM_HISTORY_MAX]; /* squared loss: the mean of hers of the item */
-};
-
 /* One event as it is being learned. */
 struct fm_event {
-    struct fm_terms terms;
+    struct history_terms terms;
     uint32_t feature[FM_CONTEXT_MAX + 1], features_len;
     uint32_t target[FM_TARGETS_MAX], targets_len; /* the first is the event's item */
     float score[FM_TARGETS_MAX], error[FM_TARGETS_MAX];
@@ -71,11 +64,11 @@ void fm_settle(struct model *model);
 float fm_constant(const struct model *model);
 
 /* The newest items, seeds first, without `but` (UINT32_MAX: all). */
-void fm_terms_init(struct fm_terms *terms, const struct fm_options *options, const struct history *history,
+void fm_terms_init(struct history_terms *terms, const struct fm_options *options, const struct history *history,
                    const struct seed *seeds, size_t seeds_len, uint32_t but);
 /* Squared loss: returns how much higher than others this user rates, and makes x of how far each rating is from what
  * was to be expected. `bias` of an item, NAN if it has none. */
-float fm_terms_lean(struct fm_terms *terms, const struct history *history, float mean,
+float fm_terms_lean(struct history_terms *terms, const struct history *history, float mean,
                     float (*bias)(const void *context, uint32_t item), const void *context, uint32_t but);
 
 void fm_prepare(const struct model *model, const struct touch *touch, int stage);

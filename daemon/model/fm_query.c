@@ -23,7 +23,7 @@ enum { SCORED_AT_ONCE = 16 }; /* rows; SHOWN_ROWS is a multiple of it */
 /* What a question is made into. */
 struct side {
     const struct shown *items, *history;
-    struct fm_terms terms;
+    struct history_terms terms;
     float constant;
     alignas(VECTOR_ALIGN) float user[FM_DIMENSIONS_MAX];
 };

@@ -7,6 +7,8 @@
  *         b0 b1 .. b15   ->   to 8 each     ->   c0+c1 ..  d0+d1 ..    ->    a b c d  ->  halves added: 4 sums
  *
  * Fewer than 4 rows at the end: the last one takes the free places, so that its sum is formed like any other's.
+ *
+ *     product, a block of c: it stays in registers while all of b's rows below it pass by, and each row of b is used for 4 of c
  */
 #include "kernels_vector.h"
 
@@ -86,7 +88,20 @@ static float norm_portable(const float *row, size_t d)
     return across(lanes);
 }
 
-static const struct vector_kernels portable = {"portable", dots_portable, meet_portable, step_portable, norm_portable};
+static void product_portable(float *restrict c, size_t rows, size_t d, const float *restrict a, size_t a_row,
+                             size_t a_next, const float *restrict b, size_t depth)
+{
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t k = 0; k < depth; k++) {
+            float by = a[i * a_row + k * a_next];
+            for (size_t j = 0; j < d; j++)
+                c[i * d + j] += by * b[k * d + j];
+        }
+    }
+}
+
+static const struct vector_kernels portable = {"portable",    dots_portable, meet_portable,
+                                               step_portable, norm_portable, product_portable};
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -166,6 +181,45 @@ AVX2 static float norm_avx2(const float *row, size_t d)
     return across_avx2(norm);
 }
 
+/* `rows` and `wide` (registers across) are constants where this is called. */
+AVX2 static inline __attribute__((always_inline)) void block_avx2(float *c, size_t d, const float *a, size_t a_row,
+                                                                  size_t a_next, const float *b, size_t depth,
+                                                                  size_t rows, size_t wide)
+{
+    __m256 sum[ROWS][2];
+
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < wide; j++)
+            sum[i][j] = _mm256_load_ps(c + i * d + 8 * j);
+    }
+    for (size_t k = 0; k < depth; k++) {
+        for (size_t i = 0; i < rows; i++) {
+            __m256 by = _mm256_set1_ps(a[i * a_row + k * a_next]);
+            for (size_t j = 0; j < wide; j++)
+                sum[i][j] = _mm256_fmadd_ps(by, _mm256_load_ps(b + k * d + 8 * j), sum[i][j]);
+        }
+    }
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < wide; j++)
+            _mm256_store_ps(c + i * d + 8 * j, sum[i][j]);
+    }
+}
+
+AVX2 static void product_avx2(float *c, size_t rows, size_t d, const float *a, size_t a_row, size_t a_next,
+                              const float *b, size_t depth)
+{
+    size_t i = 0;
+
+    for (; i + ROWS <= rows; i += ROWS) {
+        for (size_t j = 0; j < d; j += 16)
+            block_avx2(c + i * d + j, d, a + i * a_row, a_row, a_next, b + j, depth, ROWS, 2);
+    }
+    for (; i < rows; i++) {
+        for (size_t j = 0; j < d; j += 16)
+            block_avx2(c + i * d + j, d, a + i * a_row, a_row, a_next, b + j, depth, 1, 2);
+    }
+}
+
 /* ---- AVX-512 ---- */
 
 #define AVX512 __attribute__((target("avx512f,avx512vl,avx512dq,avx2,fma")))
@@ -243,8 +297,57 @@ AVX512 static float norm_avx512(const float *row, size_t d)
     return across_avx512(norm);
 }
 
-static const struct vector_kernels avx2 = {"avx2", dots_avx2, meet_avx2, step_avx2, norm_avx2};
-static const struct vector_kernels avx512 = {"avx512", dots_avx512, meet_avx512, step_avx512, norm_avx512};
+AVX512 static inline __attribute__((always_inline)) void block_avx512(float *c, size_t d, const float *a, size_t a_row,
+                                                                      size_t a_next, const float *b, size_t depth,
+                                                                      size_t rows, size_t wide)
+{
+    __m512 sum[ROWS][4];
+
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < wide; j++)
+            sum[i][j] = _mm512_load_ps(c + i * d + 16 * j);
+    }
+    for (size_t k = 0; k < depth; k++) {
+        for (size_t i = 0; i < rows; i++) {
+            __m512 by = _mm512_set1_ps(a[i * a_row + k * a_next]);
+            for (size_t j = 0; j < wide; j++)
+                sum[i][j] = _mm512_fmadd_ps(by, _mm512_load_ps(b + k * d + 16 * j), sum[i][j]);
+        }
+    }
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < wide; j++)
+            _mm512_store_ps(c + i * d + 16 * j, sum[i][j]);
+    }
+}
+
+AVX512 static void product_avx512(float *c, size_t rows, size_t d, const float *a, size_t a_row, size_t a_next,
+                                  const float *b, size_t depth)
+{
+    for (size_t i = 0, high; i < rows; i += high) {
+        high = rows - i >= ROWS ? ROWS : 1;
+        for (size_t j = 0, wide; j < d; j += wide) {
+            float *block = c + i * d + j;
+            const float *by = a + i * a_row;
+            wide = d - j >= 64 ? 64 : d - j >= 32 ? 32 : 16;
+            if (high == ROWS && wide == 64)
+                block_avx512(block, d, by, a_row, a_next, b + j, depth, ROWS, 4);
+            else if (high == ROWS && wide == 32)
+                block_avx512(block, d, by, a_row, a_next, b + j, depth, ROWS, 2);
+            else if (high == ROWS)
+                block_avx512(block, d, by, a_row, a_next, b + j, depth, ROWS, 1);
+            else if (wide == 64)
+                block_avx512(block, d, by, a_row, a_next, b + j, depth, 1, 4);
+            else if (wide == 32)
+                block_avx512(block, d, by, a_row, a_next, b + j, depth, 1, 2);
+            else
+                block_avx512(block, d, by, a_row, a_next, b + j, depth, 1, 1);
+        }
+    }
+}
+
+static const struct vector_kernels avx2 = {"avx2", dots_avx2, meet_avx2, step_avx2, norm_avx2, product_avx2};
+static const struct vector_kernels avx512 = {"avx512",    dots_avx512, meet_avx512,
+                                             step_avx512, norm_avx512, product_avx512};
 #endif
 
 /* ---- choosing ---- */

@@ -6,11 +6,12 @@
  *     meet       sum += by * row, row += step * x       both with what the row was; the squared norm it then has
  *     step       row += step * x                        the squared norm it then has
  *     norm       the squared norm of a row
+ *     product    c += a b                               a, a few by a few, may lie either way round (its two strides)
  *
  * Rows and x are `d` floats long, d a multiple of VECTOR_WIDTH, and begin at multiples of 64 bytes.
  *
  * Every loop adds up in an order of its own, which is always the same: one build on one machine gives the same bits for the
- * same input, and a dot product does not depend on the row's place among the others. Two widths differ by no more than
+ * same input, and a dot product or a row of c does not depend on its place among the others. Two widths differ by no more than
  * VECTOR_TOLERANCE of the sum of the terms' magnitudes.
  *
  * Thread: any; nothing is kept.
@@ -31,6 +32,9 @@ struct vector_kernels {
     float (*meet)(float *row, float by, float *sum, float step, const float *x, size_t d);
     float (*step)(float *row, float step, const float *x, size_t d);
     float (*norm)(const float *row, size_t d);
+    /* c is `rows` by d, b is `depth` by d, both without gaps; element (i, k) of a is a[i * a_row + k * a_next]. */
+    void (*product)(float *c, size_t rows, size_t d, const float *a, size_t a_row, size_t a_next, const float *b,
+                    size_t depth);
 };
 
 /* The widest that this processor has. */

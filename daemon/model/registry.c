@@ -10,6 +10,7 @@ static const struct model_ops *const models[] = {
     &popular_ops,
     &trending_ops,
     &fm_ops,
+    &ncf_ops,
     &ease_ops,
 };
 enum { MODELS = sizeof(models) / sizeof(*models) };

@@ -35,7 +35,12 @@ enum journal_table {
     TABLE_FM_DENSE = 9,    /* BYTES: (0, 0) = numbers; (1, block) = the counting filter */
     TABLE_TRENDING = 10,   /* BYTES: (item / 64, item % 64) = decayed users; (0, 64) = landmark */
     TABLE_QUALITY = 11,    /* BYTES: (0, n) = numbers and detectors; (1 + n / 256, n % 256) = an outcome */
-    TABLES = 12,
+    TABLE_NCF_GMF_ITEMS = 12,   /* BYTES: (item, 0) = its row, as target, for the product; */
+    TABLE_NCF_MLP_ITEMS = 13,   /* BYTES: for the layers */
+    TABLE_NCF_GMF_HISTORY = 14, /* BYTES: (item, 0) = its row, in a history, for the product; */
+    TABLE_NCF_MLP_HISTORY = 15, /* BYTES: for the layers */
+    TABLE_NCF_DENSE = 16,       /* BYTES: (0, 0) = counters; (1, block) = numbers of the layers and of their optimiser */
+    TABLES = 17,
 };
 #define COLUMN_HEAD UINT32_MAX
 

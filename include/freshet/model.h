@@ -229,6 +229,7 @@ struct model_ops {
     void (*forget)(struct model *model, const struct touch *touch);
     void (*publish)(struct model *model); /* after loading, then within a second of what was learned, and before what depends on
                                             * it is ranked for evaluation. NULL: askers read in place */
+    bool (*behind)(const struct model *model); /* publish has shown only a part, so as not to take long; it wants to be called again */
     void (*save)(struct model *model);    /* NULL: learn and forget have journaled all */
     /* Thread: any, inside an epoch. */
     void (*retrieve)(const struct model *model, const struct query *query, struct scores *scores);
@@ -240,7 +241,7 @@ struct model_ops {
     void (*stats)(const struct model *model, struct model_stats *ret_stats);
 };
 
-extern const struct model_ops sar_ops, popular_ops, trending_ops, fm_ops, ease_ops;
+extern const struct model_ops sar_ops, popular_ops, trending_ops, fm_ops, ncf_ops, ease_ops;
 
 /* By name, or NULL. registry_at(0..) walks them; NULL at the end. */
 const struct model_ops *registry_find(const char *name, size_t len);

@@ -11,155 +11,20 @@
  *   fm_retrieve_32, fm_retrieve_64
  *                       us per query over all items. Baseline: one read of as many bytes as vectors and biases have
  */
-#include <stdalign.h>
-#include <stdatomic.h>
-#include <string.h>
-#include <time.h>
-
-#include "bench.h"
 #include "freshet/fm.h"
-#include "freshet/model.h"
 #include "freshet/sar.h"
+#include "learners.h"
 
-enum { ITEMS = 100000, FEW = 2000, LONG = 50, ROUNDS = 5, EVENTS = 300000, AHEAD = 2, QUERIES = 200 };
-enum { JOURNAL_MOST = 64 << 20, KEYS = 50, CONTEXT = 2 };
+enum { ITEMS = 100000, FEW = 2000, ROUNDS = 5, QUERIES = 200 };
 
-/* Events as the engine would hand them over. */
-struct stream {
-    uint32_t *item;    /* [events] */
-    uint32_t *past;    /* [events][LONG], oldest first */
-    uint64_t *context; /* [events][CONTEXT] */
-    uint16_t step[LONG];
-    uint64_t stamp[LONG];
-    double affinity[LONG];
-};
-
-static void stream_init(struct stream *stream, uint32_t items, uint64_t *random)
-{
-    struct bench_zipf zipf;
-
-    bench_zipf_init(&zipf, items, random);
-    stream->item = fr_alloc(EVENTS * sizeof(*stream->item));
-    stream->past = fr_alloc((size_t)EVENTS * LONG * sizeof(*stream->past));
-    stream->context = fr_alloc((size_t)EVENTS * CONTEXT * sizeof(*stream->context));
-    for (size_t k = 0; k < EVENTS; k++)
-        stream->item[k] = bench_zipf_draw(&zipf, random);
-    for (size_t k = 0; k < (size_t)EVENTS * LONG; k++)
-        stream->past[k] = bench_zipf_draw(&zipf, random);
-    for (size_t k = 0; k < (size_t)EVENTS * CONTEXT; k++)
-        stream->context[k] = 1 + (k % CONTEXT) * 1000 + bench_random(random) % KEYS;
-    for (uint32_t k = 0; k < LONG; k++) {
-        stream->step[k] = 1;
-        stream->stamp[k] = stamp_of(1000 + k, 1);
-        stream->affinity[k] = 1;
-    }
-    bench_zipf_release(&zipf);
-}
-
-static void stream_release(struct stream *stream)
-{
-    free(stream->item);
-    free(stream->past);
-    free(stream->context);
-}
-
-static struct touch touch_of(const struct stream *stream, uint32_t k)
-{
-    return (struct touch){
-        .item = stream->item[k],
-        .at = LONG,
-        .behind = 1,
-        .fresh = true,
-        .when = 2000,
-        .weight = 1,
-        .draw = k,
-        .context = stream->context + (size_t)k * CONTEXT,
-        .context_len = CONTEXT,
-        .history = {stream->past + (size_t)k * LONG, stream->step, stream->stamp, stream->affinity, NULL, LONG}};
-}
-
-/* Of this thread: others on the machine do not count. */
-static uint64_t cpu_ns(void)
-{
-    struct timespec spent;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-    return (uint64_t)spent.tv_sec * 1000000000 + (uint64_t)spent.tv_nsec;
-}
-
-struct learner {
-    const struct model_ops *ops;
-    struct model *model;
-};
-
-struct bench {
-    struct fr_epoch *epoch;
-    struct journal *journal;
-    struct learner learners[2];
-    unsigned learners_len;
-    uint32_t items;
-    _Atomic uint32_t *users_of_item, items_held;
-    float *bare; /* [items][2][32] */
-};
-
-static void bench_open(struct bench *bench, uint32_t items)
-{
-    *bench = (struct bench){.epoch = fr_epoch_new(), .journal = journal_new(), .items = items, .items_held = items};
-    bench->users_of_item = fr_zalloc(items, sizeof(*bench->users_of_item));
-    bench->bare = fr_zalloc((size_t)items * 64, sizeof(float));
-}
-
-static void bench_learner(struct bench *bench, const struct model_ops *ops, const void *options)
-{
-    const struct model_host host = {bench->epoch, &bench->journal, bench->users_of_item, &bench->items_held,
-                                    bench->items};
-    struct model *model = ops->open(options, &host);
-
-    ops->extend(model, bench->items);
-    bench->learners[bench->learners_len++] = (struct learner){ops, model};
-}
-
-static void bench_close(struct bench *bench)
-{
-    for (unsigned l = 0; l < bench->learners_len; l++)
-        bench->learners[l].ops->close(bench->learners[l].model);
-    fr_epoch_free(bench->epoch);
-    journal_free(bench->journal);
-    free(bench->users_of_item);
-    free(bench->bare);
-}
-
-/* Events per second. */
-static double learn_all(struct bench *bench, const struct stream *stream)
-{
-    uint64_t begin = cpu_ns();
-
-    for (uint32_t k = 0; k < EVENTS; k++) {
-        for (uint32_t ahead = AHEAD; ahead > 0; ahead--) {
-            struct touch soon = touch_of(stream, (k + ahead) % EVENTS);
-            for (unsigned l = 0; l < bench->learners_len; l++)
-                bench->learners[l].ops->prepare(bench->learners[l].model, &soon, (int)(AHEAD - ahead));
-        }
-        struct touch touch = touch_of(stream, k);
-        for (unsigned l = 0; l < bench->learners_len; l++)
-            bench->learners[l].ops->learn(bench->learners[l].model, &touch);
-        if (k % 256 == 0) {
-            fr_epoch_reclaim(bench->epoch);
-            if (journal_bytes(bench->journal) > JOURNAL_MOST)
-                journal_reset(bench->journal);
-        }
-    }
-    return EVENTS / ((double)(cpu_ns() - begin) / 1e9);
-}
-
-static void touch_rows(struct bench *bench, const struct stream *stream, uint32_t k, bool fetch)
+static void touch_rows(float *bare, uint32_t items, const struct stream *stream, uint32_t k, bool fetch)
 {
     uint64_t random = k;
 
     for (uint32_t row = 0; row < 33 + 20; row++) {
-        size_t of = row < 33 ? bench_random(&random) % bench->items * 64
+        size_t of = row < 33 ? bench_random(&random) % items * 64
                              : stream->past[(size_t)k * LONG + LONG - 1 - (row - 33)] * (size_t)64 + 32;
-        float *at = bench->bare + of;
+        float *at = bare + of;
         if (fetch) {
             __builtin_prefetch(at, 1);
             __builtin_prefetch(at + 16, 1);
@@ -170,13 +35,14 @@ static void touch_rows(struct bench *bench, const struct stream *stream, uint32_
     }
 }
 
-static double bare_all(struct bench *bench, const struct stream *stream)
+/* `bare`: [items][2][32] */
+static double bare_all(float *bare, uint32_t items, const struct stream *stream)
 {
     uint64_t begin = cpu_ns();
 
     for (uint32_t k = 0; k < EVENTS; k++) {
-        touch_rows(bench, stream, (k + 1) % EVENTS, true);
-        touch_rows(bench, stream, k, false);
+        touch_rows(bare, items, stream, (k + 1) % EVENTS, true);
+        touch_rows(bare, items, stream, k, false);
     }
     return EVENTS / ((double)(cpu_ns() - begin) / 1e9);
 }
@@ -189,6 +55,7 @@ static void bench_learn(const char *name, const struct fm_options *options, uint
     uint64_t random = 1;
     struct stream stream;
     struct bench bench;
+    float *bare = fr_zalloc((size_t)items * 64, sizeof(*bare));
 
     stream_init(&stream, items, &random);
     bench_open(&bench, items);
@@ -198,9 +65,10 @@ static void bench_learn(const char *name, const struct fm_options *options, uint
     learn_all(&bench, &stream); /* until there are rows */
     for (unsigned round = 0; round < ROUNDS; round++) {
         double learned = learn_all(&bench, &stream);
-        bench_round(&rounds, learned, with_sar ? 0 : bare_all(&bench, &stream));
+        bench_round(&rounds, learned, with_sar ? 0 : bare_all(bare, items, &stream));
     }
     bench_print(name, "events/s", &rounds, false);
+    free(bare);
     bench_close(&bench);
     stream_release(&stream);
 }

@@ -6,6 +6,7 @@
 #include "engine_world.h"
 #include "freshet/fm.h"
 #include "freshet/log.h"
+#include "freshet/ncf.h"
 #include "freshet/trending.h"
 
 #include <math.h>
@@ -13,7 +14,7 @@
 static const struct trending_options trending = {DAY};
 static struct fm_options fm;
 static const struct engine_model all[] = {
-    {"popular", NULL}, {"trending", &trending}, {"fm", &fm}, {ENGINE_BLEND, NULL}};
+    {"popular", NULL}, {"trending", &trending}, {"fm", &fm}, {"ncf", &ncf_defaults}, {ENGINE_BLEND, NULL}};
 
 static struct engine_options with_all(void)
 {

@@ -297,7 +297,7 @@ static void squared(void **state)
 }
 
 /* x as its definition says: how far each rating is from what was to be expected. */
-static void lean(struct fm_terms *terms, const struct before *before, const struct history *history)
+static void lean(struct history_terms *terms, const struct before *before, const struct history *history)
 {
     double mean = before->numbers.ratings / (double)before->numbers.rated;
     double leaning = leaning_of(before, history, UINT32_MAX);

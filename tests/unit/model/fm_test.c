@@ -168,7 +168,7 @@ static void a_repeat_is_learned_without_itself(void **state)
     driver_free(driver);
 }
 
-static void assert_terms(const struct fm_terms *terms, const uint32_t *want, uint32_t len)
+static void assert_terms(const struct history_terms *terms, const uint32_t *want, uint32_t len)
 {
     double squares = 0;
 
@@ -189,7 +189,7 @@ static void terms_are_the_newest_by_last_event_seeds_first(void **state)
     const double affinity[] = {1, 1, 1, -1, 0};
     const struct history history = {.item = item, .stamp = stamp, .affinity = affinity, .len = 5};
     const struct seed seeds[] = {{7, 1, 0}, {12, 1, 0}, {8, 1, 0}, {7, 1, 0}};
-    struct fm_terms terms;
+    struct history_terms terms;
 
     (void)state;
     fm_terms_init(&terms, &options, &history, NULL, 0, UINT32_MAX);

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -133,6 +134,57 @@ static void a_step_moves_the_row_and_says_how_long_it_is(void **state)
     }
 }
 
+/* All heights around a block's, all widths; a lying either way. */
+static void a_product_adds_rows_of_b_as_a_says(void **state)
+{
+    enum { DEPTH = 11 };
+    static alignas(VECTOR_ALIGN) float c[ROWS * D_MOST], old_c[ROWS * D_MOST];
+    float a[ROWS * DEPTH];
+
+    (void)state;
+    for (size_t which = 0; vector_kernels_at(which); which++) {
+        for (size_t d = VECTOR_WIDTH; d <= D_MOST; d += VECTOR_WIDTH) {
+            for (size_t rows = 0; rows <= 9; rows++) {
+                bool across = rows % 2;
+                size_t a_row = across ? 1 : DEPTH, a_next = across ? rows : 1;
+                fill(c, ROWS * D_MOST);
+                fill(a, ROWS * DEPTH);
+                fill(matrix, DEPTH * d);
+                memcpy(old_c, c, sizeof(c));
+                vector_kernels_at(which)->product(c, rows, d, a, a_row, a_next, matrix, DEPTH);
+                for (size_t at = 0; at < rows * d; at++) {
+                    double want = (double)old_c[at], magnitude = fabs(want);
+                    for (size_t k = 0; k < DEPTH; k++) {
+                        double term = (double)a[at / d * a_row + k * a_next] * (double)matrix[k * d + at % d];
+                        want += term;
+                        magnitude += fabs(term);
+                    }
+                    assert_near((double)c[at], want, magnitude);
+                }
+                assert_memory_equal(c + rows * d, old_c + rows * d, (ROWS * D_MOST - rows * d) * sizeof(float));
+            }
+        }
+    }
+}
+
+/* Equal examples are equal, wherever in a batch they stand. */
+static void equal_rows_of_a_give_equal_bits(void **state)
+{
+    enum { DEPTH = 64, HEIGHT = 9 };
+    static alignas(VECTOR_ALIGN) float c[HEIGHT * D_MOST], b[DEPTH * D_MOST];
+    float a[DEPTH];
+
+    (void)state;
+    for (size_t which = 0; vector_kernels_at(which); which++) {
+        fill(a, DEPTH);
+        fill(b, DEPTH * D_MOST);
+        memset(c, 0, sizeof(c));
+        vector_kernels_at(which)->product(c, HEIGHT, D_MOST, a, 0, 1, b, DEPTH);
+        for (size_t k = 1; k < HEIGHT; k++)
+            assert_memory_equal(c + k * D_MOST, c, D_MOST * sizeof(float));
+    }
+}
+
 static void the_best_is_the_last_of_them(void **state)
 {
     size_t last = 0;
@@ -151,6 +203,8 @@ int main(void)
         cmocka_unit_test(equal_rows_have_equal_bits_wherever_they_stand),
         cmocka_unit_test(a_meeting_moves_both_by_what_the_row_was),
         cmocka_unit_test(a_step_moves_the_row_and_says_how_long_it_is),
+        cmocka_unit_test(a_product_adds_rows_of_b_as_a_says),
+        cmocka_unit_test(equal_rows_of_a_give_equal_bits),
         cmocka_unit_test(the_best_is_the_last_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
