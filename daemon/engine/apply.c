@@ -382,7 +382,9 @@ void apply_batch(struct engine *engine, struct event_batch *batch)
     fr_crash_point("batch.applied");
     fr_flight_over();
     if (engine->options.publish_at_once)
-        models_publish(engine);
+        do
+            models_publish(engine);
+        while (models_unpublished(engine)); /* one that shows a part at a time */
     publish_positions(engine);
     fr_crash_point("batch.published");
     count_batch(engine, batch);
