@@ -217,12 +217,22 @@ static void there_are_never_more_than_two_weights(void **state)
             assert_true(world->model->dense.steps > view->weights[0]->steps);
             view = publish(world);
             published++;
-            for (uint32_t c = 0; c < CHUNKS; c++)
-                assert_true(view->chunks[c]->weights == view->weights[0] || view->chunks[c]->weights == view->weights[1]);
+            for (uint32_t c = 0; c < CHUNKS; c++) {
+                const struct ncf_weights *of = view->chunks[c]->weights;
+                assert_true(of == view->weights[0] || of == view->weights[1]);
+            }
         } while (view->chunks[item / SHOWN_ROWS] == was);
         waited = published > waited ? published : waited;
     }
     assert_true(waited > 1 && waited <= turn);
+    uint32_t more = 0;
+    learn_all(world, 100);
+    assert_non_null(view->weights[1]);
+    for (; ncf_ops.behind(world->model); more++) /* at rest: what is left of this turn, and one of the weights of now */
+        view = publish(world);
+    assert_true(more > turn && more < 2 * turn);
+    assert_int_equal(view->weights[0]->steps, world->model->dense.steps);
+    assert_null(view->weights[1]);
     world_free(world);
 }
 
