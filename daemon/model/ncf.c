@@ -212,7 +212,9 @@ static bool load_dense(struct model *model, uint32_t row, const uint32_t *column
         return len == 1 && columns[0] == 0 && numbers_load(model, cells[0]);
     for (size_t k = 0; k < len; k++) {
         size_t floats = block_len(model, columns[k]);
-        if (row != NCF_ROW_DENSE || columns[k] != k || !floats || !cells[k].at || cells[k].len != floats * sizeof(float))
+        if (row != NCF_ROW_DENSE || columns[k] != k || !cells[k].at)
+            return false;
+        if (!floats || cells[k].len != floats * sizeof(float))
             return false;
         memcpy(model->dense.numbers + (size_t)columns[k] * DENSE_BLOCK, cells[k].at, cells[k].len);
     }

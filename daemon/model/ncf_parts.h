@@ -132,7 +132,8 @@ static inline void ncf_count(_Atomic uint64_t *counter, uint64_t by)
 }
 
 static inline void ncf_terms_init(struct history_terms *terms, const struct ncf_options *options,
-                                  const struct history *history, const struct seed *seeds, size_t seeds_len, uint32_t but)
+                                  const struct history *history, const struct seed *seeds, size_t seeds_len,
+                                  uint32_t but)
 {
     const struct history_terms_options of = {options->history, options->recency, false};
     history_terms_init(terms, &of, history, seeds, seeds_len, but);

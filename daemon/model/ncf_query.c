@@ -216,7 +216,9 @@ static void rows_offer(const struct model *model, const struct side *side, const
     model->kernels->dots(chunk->rows + at * gmf, NULL, len, gmf, side->of[which_of(side, chunk)].weighted, dots);
     for (uint32_t k = 0; k < len; k++) {
         uint32_t item = first + at + k;
-        if (fr_topk_wants(top, (double)dots[k]) && chunk->known[at + k] && !(mark[item] & SCORES_EXCLUDED) && isfinite(dots[k]))
+        if (!fr_topk_wants(top, (double)dots[k]) || !chunk->known[at + k] || !isfinite(dots[k]))
+            continue;
+        if (!(mark[item] & SCORES_EXCLUDED))
             fr_topk_take(top, item, (double)dots[k]);
     }
 }
@@ -229,10 +231,11 @@ static void candidates_find(const struct model *model, const struct side *side, 
 
     for (uint32_t c = 0; c < view->chunks_len && c * SHOWN_ROWS < scores->items; c++) {
         uint32_t first = c * SHOWN_ROWS, left = scores->items - first, len = left < SHOWN_ROWS ? left : SHOWN_ROWS;
-        const struct ncf_chunk *next = c + 1 < view->chunks_len ? view->chunks[c + 1] : NULL;
-        for (uint32_t at = 0; view->chunks[c] && at < len; at += AT_ONCE)
-            rows_offer(model, side, view->chunks[c], next, first, at, len - at < AT_ONCE ? len - at : AT_ONCE, scores->mark,
-                       top);
+        const struct ncf_chunk *chunk = view->chunks[c], *next = c + 1 < view->chunks_len ? view->chunks[c + 1] : NULL;
+        for (uint32_t at = 0; chunk && at < len; at += AT_ONCE) {
+            uint32_t rows = len - at < AT_ONCE ? len - at : AT_ONCE;
+            rows_offer(model, side, chunk, next, first, at, rows, scores->mark, top);
+        }
     }
 }
 

@@ -187,9 +187,9 @@ void ncf_view_publish(struct model *model)
 {
     const struct ncf_view *old = atomic_load(&model->shelf.view);
     struct ncf_view *view = view_begin(model, old);
-    bool older = false;
+    bool changed = !old || old->chunks_len != view->chunks_len || old->weights[0] != view->weights[0], older = false;
 
-    if (!chunks_make(model, view, !old) && old && old->chunks_len == view->chunks_len && old->weights[0] == view->weights[0]) {
+    if (!chunks_make(model, view, !old) && !changed) {
         free(view); /* nothing has changed */
         return;
     }

@@ -28,7 +28,7 @@ struct ncf_options {
     double rate;                 /* of the layers' steps */
     double beta1, beta2;         /* [0, 1); what their moments keep */
     double epsilon;              /* > 0 */
-    uint32_t candidates;         /* when only the best matter: items that the product finds for the layers to rank; 0: all items */
+    uint32_t candidates;         /* when only the best matter: items that the product finds for the layers; 0: all */
     uint64_t seed;               /* of all draws, and of what the layers begin with */
 };
 

@@ -1,6 +1,6 @@
 /*
- * learners.h -- models without daemon, for their benchmarks: a stream of events as the engine would hand them over, with histories
- * of 50, and a few models that learn each of them. Seconds are the thread's own.
+ * learners.h -- models without daemon, for their benchmarks: a stream of events as the engine would hand them over, with
+ * histories of 50, and a few models that learn each of them. Seconds are the thread's own.
  */
 #ifndef FR_BENCH_LEARNERS_H
 #define FR_BENCH_LEARNERS_H

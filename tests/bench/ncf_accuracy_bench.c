@@ -66,8 +66,9 @@ static FILE *open_text(const char *path)
 {
     char command[1000];
     size_t len = strlen(path);
+    bool packed = len > 3 && strcmp(path + len - 3, ".xz") == 0;
 
-    snprintf(command, sizeof(command), "%s '%s'", len > 3 && strcmp(path + len - 3, ".xz") == 0 ? "xz -dc" : "cat", path);
+    snprintf(command, sizeof(command), "%s '%s'", packed ? "xz -dc" : "cat", path);
     FILE *file = popen(command, "r");
     if (!file)
         die("%s cannot be read", path);

@@ -342,7 +342,8 @@ static void the_layers_begin_as_they_must(void **state)
     dense_init(&other, &options);
     const struct dense_shape *shape = &dense.shape;
     for (size_t l = 0; l < NCF_LAYERS; l++)
-        assert_deviation(dense.numbers + shape->weights[l], shape->in[l] * shape->out[l], sqrt(2.0 / (double)shape->in[l]));
+        assert_deviation(dense.numbers + shape->weights[l], shape->in[l] * shape->out[l],
+                         sqrt(2.0 / (double)shape->in[l]));
     assert_deviation(dense.numbers + shape->output, 16, 0.25);
     for (size_t k = 0; k < 32; k++)
         assert_true(dense.numbers[shape->product + k] == 1);

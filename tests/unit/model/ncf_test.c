@@ -270,7 +270,8 @@ static void assert_same_models(struct driver *a, struct driver *b)
     assert_same_rows(&a->model->mlp_items, &b->model->mlp_items);
     assert_same_rows(&a->model->gmf_history, &b->model->gmf_history);
     assert_same_rows(&a->model->mlp_history, &b->model->mlp_history);
-    assert_memory_equal(a->model->dense.numbers, b->model->dense.numbers, 4 * a->model->dense.shape.len * sizeof(float));
+    assert_memory_equal(a->model->dense.numbers, b->model->dense.numbers,
+                        4 * a->model->dense.shape.len * sizeof(float));
     assert_int_equal(a->model->dense.steps, b->model->dense.steps);
     assert_int_equal(a->model->dense.examples, b->model->dense.examples);
     assert_int_equal(a->model->seen, b->model->seen);
@@ -332,7 +333,8 @@ static void what_was_loaded_answers(void **state)
     driver_free(after);
 }
 
-static void assert_refused(const struct model_table *table, struct model *model, uint32_t row, const struct stored *cell)
+static void assert_refused(const struct model_table *table, struct model *model, uint32_t row,
+                           const struct stored *cell)
 {
     const uint32_t columns[] = {0, 1};
     struct fr_bytes cells[] = {{cell->at, cell->len}, {NULL, 0}};

@@ -217,12 +217,42 @@ static void there_are_never_more_than_two_weights(void **state)
             assert_true(world->model->dense.steps > view->weights[0]->steps);
             view = publish(world);
             published++;
-            for (uint32_t c = 0; c < CHUNKS; c++)
-                assert_true(view->chunks[c]->weights == view->weights[0] || view->chunks[c]->weights == view->weights[1]);
+            for (uint32_t c = 0; c < CHUNKS; c++) {
+                const struct ncf_weights *of = view->chunks[c]->weights;
+                assert_true(of == view->weights[0] || of == view->weights[1]);
+            }
         } while (view->chunks[item / SHOWN_ROWS] == was);
         waited = published > waited ? published : waited;
     }
     assert_true(waited > 1 && waited <= turn);
+    world_free(world);
+}
+
+static void layers_step(struct world *world)
+{
+    world->model->dense.gradient[0] = 1;
+    world->model->dense.examples = 1;
+    assert_true(dense_step(&world->model->dense, &world->model->options));
+}
+
+/* The layers move in the middle of a turn, and nothing else: what is left of it, and one of the weights of now. */
+static void it_is_behind_until_the_newest_weights_are_everywhere(void **state)
+{
+    struct world *world = world_new(MANY);
+    uint32_t turn = (CHUNKS + AT_ONCE - 1) / AT_ONCE, published = 1;
+
+    (void)state;
+    learn_all(world, MANY);
+    publish(world);
+    assert_false(ncf_ops.behind(world->model));
+    layers_step(world);
+    const struct ncf_view *view = publish(world);
+    layers_step(world);
+    for (; ncf_ops.behind(world->model); published++)
+        view = publish(world);
+    assert_int_equal(published, 2 * turn);
+    assert_int_equal(view->weights[0]->steps, world->model->dense.steps);
+    assert_null(view->weights[1]);
     world_free(world);
 }
 
@@ -255,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_large_catalogue_is_shown_part_by_part),
         cmocka_unit_test(there_are_never_more_than_two_weights),
+        cmocka_unit_test(it_is_behind_until_the_newest_weights_are_everywhere),
         cmocka_unit_test(a_catalogue_that_grows_is_shown_as_it_is_learned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
