@@ -14,7 +14,8 @@
  * others stay, with their weights. Only when no chunk is of the old weights are newer ones taken: there are never more than
  * two, at any size of the catalogue. What has changed is shown when the cursor has come round at the latest; in a
  * catalogue of up to PUBLISHED_AT_ONCE * SHOWN_ROWS items that is at once. The first publication, which nobody waits behind,
- * makes all. Until all is shown the model says that it is behind, and the engine publishes again, though no event comes.
+ * makes all. (So in a larger catalogue what is shown in between, and ranked for evaluation, hangs on when there were
+ * publications, not on the log alone; what is learned does not.) Until all is shown the model says that it is behind, and the engine publishes again, though no event comes.
  *
  * What is replaced goes to the epoch. Thread: engine.
  */
