@@ -9,13 +9,15 @@
  * So a chunk names its weights, a view holds them, and an asker makes the user's half once for each that there are: every
  * score is the model's of some moment, never of a mixture.
  *
- * Each step of the layers makes all halves old, and 100,000 of them take tens of milliseconds, which the engine's thread does
- * not have. So a publication makes no more than PUBLISHED_AT_ONCE chunks, from the cursor on, and the next goes on there; the
- * others stay, with their weights. Only when no chunk is of the old weights are newer ones taken: there are never more than
- * two, at any size of the catalogue. What has changed is shown when the cursor has come round at the latest; in a
+ * Each step of the layers makes all halves old, and those of 100,000 items take ten milliseconds and more, which the engine's
+ * thread does not have. So a publication makes no more than PUBLISHED_AT_ONCE chunks, from the cursor on, and the next goes on
+ * there; the others stay, with their weights. Only when no chunk is of the old weights are newer ones taken: there are never
+ * more than two, at any size of the catalogue. What has changed is shown when the cursor has come round at the latest; in a
  * catalogue of up to PUBLISHED_AT_ONCE * SHOWN_ROWS items that is at once. The first publication, which nobody waits behind,
- * makes all. (So in a larger catalogue what is shown in between, and ranked for evaluation, hangs on when there were
- * publications, not on the log alone; what is learned does not.) Until all is shown the model says that it is behind, and the engine publishes again, though no event comes.
+ * makes all. Until all is shown the model says that it is behind, and the engine publishes again, though no event comes.
+ *
+ * So in a larger catalogue what is shown, and ranked for evaluation, hangs on when there were publications, not on the log
+ * alone; what is learned does not.
  *
  * What is replaced goes to the epoch. Thread: engine.
  */
