@@ -18,7 +18,7 @@ import unittest
 import grpc
 import testbed
 
-SEED = int(os.environ.get("FRESHET_SEED", "20261125"))
+SEED = os.environ.get("FRESHET_SEED", "20261125")
 USERS, ITEMS, PARTITIONS = 60, 40, 3
 START_MS = 1600000000000
 
