@@ -25,7 +25,7 @@ struct names {
     uint32_t *slots; /* open addressing: number + 1; 0: free */
     size_t mask;
 };
-enum { NAME_NONE = UINT32_MAX };
+#define NAME_NONE UINT32_MAX
 uint32_t names_put(struct names *names, struct fr_bytes id);
 uint32_t names_find(const struct names *names, struct fr_bytes id); /* NAME_NONE: it is not there */
 void names_release(struct names *names);

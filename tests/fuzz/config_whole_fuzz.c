@@ -15,7 +15,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct config_host host = {.own_broker = true, .models = "sar"};
+static const struct config_host host = {.own_broker = true, .models = "sar popular trending ease fm ncf auto"};
 static struct config *standard; /* finished */
 static struct config *cfg;      /* the next input's */
 
