@@ -263,16 +263,23 @@ static bool text_fits(const struct config_key *key, const char *value, const cha
     }
 }
 
+/* Without blanks around it, as in a file, whose reader knows none there: so that what is printed is what is in force. */
 static bool put_text(struct config *cfg, const struct config_key *key, const char *value)
 {
-    char **field = (char **)((char *)cfg + key->at);
-    size_t len = strlen(value);
+    char **field = (char **)((char *)cfg + key->at), *text;
     const char *wants;
 
-    if ((double)len < key->low || (double)len > key->high || !text_fits(key, value, &wants))
+    value += strspn(value, " \t");
+    size_t len = strlen(value);
+    while (len && (value[len - 1] == ' ' || value[len - 1] == '\t'))
+        len--;
+    text = fr_strndup(value, len);
+    if ((double)len < key->low || (double)len > key->high || !text_fits(key, text, &wants)) {
+        free(text);
         return false;
+    }
     free(*field);
-    *field = fr_strdup(value);
+    *field = text;
     return true;
 }
 

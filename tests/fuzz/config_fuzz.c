@@ -3,7 +3,7 @@
  * a problem and no trace; what is taken is of its kind and in its range, and can be written and taken again.
  *
  * One configuration serves all inputs that leave it as it was, and is made anew after the others: making one takes longer than
- * reading into it. What comes after reading, which is the same work whatever was read, is config_whole_fuzz.c's.
+ * reading into it. What comes after reading is daemon/config_random's.
  */
 #include <assert.h>
 #include <stddef.h>
