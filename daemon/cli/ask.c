@@ -109,6 +109,37 @@ static int add_seeds(Freshet__V1__RecommendRequest *request, const struct texts 
     return CLI_DONE;
 }
 
+static int add_context(Freshet__V1__RecommendRequest *request, const struct texts *texts)
+{
+    request->n_context = texts->len;
+    request->context = cli_take(texts->len, sizeof(*request->context));
+    for (size_t i = 0; i < texts->len; i++) {
+        const char *equals = strchr(texts->at[i], '=');
+        Freshet__V1__RecommendRequest__ContextEntry *entry = cli_take(1, sizeof(*entry));
+        if (!equals || equals == texts->at[i]) {
+            cli_fail("--context is '%s'; it may be NAME=VALUE", texts->at[i]);
+            return CLI_USAGE;
+        }
+        freshet__v1__recommend_request__context_entry__init(entry);
+        entry->key = fr_strndup(texts->at[i], (size_t)(equals - texts->at[i]));
+        entry->value = (char *)(uintptr_t)(equals + 1);
+        request->context[i] = entry;
+    }
+    return CLI_DONE;
+}
+
+static void add_filter(Freshet__V1__RecommendRequest *request, const struct texts *exclude, const struct texts *include)
+{
+    Freshet__V1__Filter *filter = cli_take(1, sizeof(*filter));
+
+    freshet__v1__filter__init(filter);
+    filter->n_exclude_items = exclude->len;
+    filter->exclude_items = ids_of(exclude);
+    filter->n_include_items = include->len;
+    filter->include_items = ids_of(include);
+    request->filter = filter;
+}
+
 static int recommend_table(const struct common *common, Freshet__V1__RecommendRequest *request, const struct texts *users,
                            const struct titles *titles)
 {
@@ -155,7 +186,7 @@ int verb_recommend(int argc, char **argv)
                                        "--all asks for every user of a list and writes lines, of TSV or of JSON, for other tools to judge.",
                                        "freshet recommend 17850 -k 5 --explain --titles ops/data/online-retail/titles.tsv"};
     struct common common = common_defaults();
-    struct texts users = {0}, seeds = {0}, exclude = {0}, include = {0};
+    struct texts users = {0}, seeds = {0}, exclude = {0}, include = {0}, context = {0};
     uint64_t k = 0;
     const char *model = "", *list = "-";
     bool explain = false, include_seen = false, all = false;
@@ -170,16 +201,16 @@ int verb_recommend(int argc, char **argv)
         {"include-seen", 0, OPTION_FLAG, &include_seen, NULL, "also what the user has had"},
         {"explain", 'e', OPTION_FLAG, &explain, NULL, "say which items each one comes from"},
         {"model", 0, OPTION_TEXT, &model, "NAME", "which model answers (default: the daemon's)"},
+        {"context", 0, OPTION_TEXTS, &context, "NAME=VALUE", "what the factor models may go by besides; may be repeated"},
         TITLES_ROW(common), SERVER_ROW(common), OUTPUT_ROWS(common), {0},
     };
     Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
-    Freshet__V1__Filter filter = FRESHET__V1__FILTER__INIT;
     struct titles *titles;
     int status = options_read(&usage, rows, argc, argv, &users);
 
     if (status >= 0)
         return status;
-    if (!common_check(&common) || (status = add_seeds(&request, &seeds)))
+    if (!common_check(&common) || add_seeds(&request, &seeds) || add_context(&request, &context))
         return CLI_USAGE;
     if (all ? users.len || common.titles : !users.len && !seeds.len) {
         cli_fail(all ? "--all goes with --users alone, not with a USER or --titles" : "recommend needs a USER, a --seed or --all");
@@ -191,11 +222,7 @@ int verb_recommend(int argc, char **argv)
     request.model = (char *)(uintptr_t)model;
     request.explain = explain;
     request.include_seen = include_seen;
-    filter.n_exclude_items = exclude.len;
-    filter.exclude_items = ids_of(&exclude);
-    filter.n_include_items = include.len;
-    filter.include_items = ids_of(&include);
-    request.filter = &filter;
+    add_filter(&request, &exclude, &include);
     const struct texts asked = users.len ? users : (struct texts){.at = (const char *[]){""}, .len = 1};
     status = all                    ? recommend_all(&common, &request, list)
              : common_json(&common) ? recommend_json(&common, &request, &asked)
@@ -248,10 +275,11 @@ int verb_similar(int argc, char **argv)
     struct common common = common_defaults();
     struct texts items = {0};
     uint64_t k = 0;
-    const char *user = NULL;
+    const char *user = NULL, *model = "";
     const struct option_row rows[] = {
         {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
         {"user", 'u', OPTION_TEXT, &user, "USER", "users like this one"},
+        {"model", 0, OPTION_TEXT, &model, "NAME", "which model answers (default: the daemon's)"},
         TITLES_ROW(common), SERVER_ROW(common), OUTPUT_ROWS(common), {0},
     };
     Freshet__V1__SimilarRequest request = FRESHET__V1__SIMILAR_REQUEST__INIT;
@@ -270,6 +298,7 @@ int verb_similar(int argc, char **argv)
     request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
     request.item_id = data_of(items.len ? items.at[0] : "");
     request.user_id = data_of(user ? user : "");
+    request.model = (char *)(uintptr_t)model;
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;
     status = call(&common, SERVICE "Similar", &request, &freshet__v1__similar_response__descriptor, &answer);

@@ -53,6 +53,7 @@ static void wrong_use_is_status_2(void **state)
 {
     static const char *const calls[] = {
         "", "fly", "recommend", "recommend --no", "recommend --all ann", "status --output xml", "publish x --output xml", "publish", "user", "item a b",
+        "recommend ann --context phone", "recommend ann --context =phone", "similar --model fm",
     };
     char call[256], said[4096];
 
