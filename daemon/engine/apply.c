@@ -26,6 +26,24 @@ struct resolved {
     uint32_t user, item; /* DICT_NONE: new when looked up */
 };
 
+/*
+ * What all that is random about an event hangs on: where it stands in the log, and nothing that another store would number differently.
+ * (The finalizer of splitmix64, twice: neighbouring offsets share no pattern.)
+ */
+static uint64_t draw_of(const struct partition *partition, int64_t offset)
+{
+    uint64_t bits = (uint64_t)offset;
+
+    for (int round = 0; round < 2; round++) {
+        bits += UINT64_C(0x9e3779b97f4a7c15);
+        bits = (bits ^ bits >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+        bits = (bits ^ bits >> 27) * UINT64_C(0x94d049bb133111eb);
+        bits ^= bits >> 31;
+        bits ^= round ? 0 : partition->identity;
+    }
+    return bits;
+}
+
 static struct touch touch_of(const struct engine *engine, uint32_t user, uint32_t item, const struct event *event)
 {
     struct history history = histories_view(engine->histories, user);
@@ -38,6 +56,7 @@ static struct touch touch_of(const struct engine *engine, uint32_t user, uint32_
         .fresh = true,
         .when = event->when,
         .weight = event->weight,
+        .draw = draw_of(partition_at(engine, event->partition), event->offset),
         .context = event->context,
         .context_len = event->context_len,
         .history = history,
@@ -197,30 +216,11 @@ static void see_item(struct engine *engine, uint32_t item, when_ms when)
     journal_put(engine->journal, TABLE_ITEMS, item, 1, bytes, sizeof(bytes));
 }
 
-/*
- * What all that is random about an event hangs on: where it stands in the log, and nothing that another store would number differently.
- * (The finalizer of splitmix64, twice: neighbouring offsets share no pattern.)
- */
-static uint64_t draw_of(const struct partition *partition, int64_t offset)
-{
-    uint64_t bits = (uint64_t)offset;
-
-    for (int round = 0; round < 2; round++) {
-        bits += UINT64_C(0x9e3779b97f4a7c15);
-        bits = (bits ^ bits >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-        bits = (bits ^ bits >> 27) * UINT64_C(0x94d049bb133111eb);
-        bits ^= bits >> 31;
-        bits ^= round ? 0 : partition->identity;
-    }
-    return bits;
-}
-
 static void learn(struct engine *engine, uint32_t user, uint32_t item, const struct event *event)
 {
     uint32_t at = histories_find(engine->histories, user, item);
     struct touch touch = touch_of(engine, user, item, event);
 
-    touch.draw = draw_of(partition_at(engine, event->partition), event->offset);
     touch.fresh = at == UINT32_MAX;
     if (!touch.fresh)
         touch.at = at;

@@ -28,11 +28,18 @@
 
 #include "freshet/alloc.h"
 #include "freshet/bytes.h"
+#include "freshet/clock.h"
 #include "freshet/epoch.h"
 #include "freshet/journal.h"
 #include "kernels_vector.h"
 
 enum { EMBEDDING_DIMENSIONS_MAX = 256, SHOWN_ROWS = 256, EMBEDDING_CELL_MAX = 28 + 4 * EMBEDDING_DIMENSIONS_MAX };
+
+/* An event's time as rows note it: seconds, up to the year 2106; what is later counts as that. */
+static inline uint32_t row_seconds(when_ms when)
+{
+    return when <= 0 ? 0 : when / 1000 < UINT32_MAX ? (uint32_t)(when / 1000) : UINT32_MAX;
+}
 
 /* 20 bytes. `count` 0: nothing has been learned of the row; it is a row of zeros. */
 struct row_state {

@@ -63,19 +63,25 @@ void fm_prepare(const struct model *model, const struct touch *touch, int stage)
 
 /* ---- the user's side ---- */
 
+/* All keys are used before rows are noted: a key that is new may take the row of one before it. */
 static void features_gather(struct model *model, const struct touch *touch)
 {
     struct fm_event *event = &model->event;
-    uint32_t when = touch->when > 0 ? (uint32_t)(touch->when / 1000) : 0, row;
+    uint64_t keys[FM_CONTEXT_MAX + 1];
+    size_t len = touch->context_len < FM_CONTEXT_MAX ? touch->context_len : FM_CONTEXT_MAX;
 
+    if (len)
+        memcpy(keys, touch->context, len * sizeof(*keys));
+    if (!event->terms.len)
+        keys[len++] = FM_KEY_NEWCOMER;
+    for (size_t k = 0; k < len; k++)
+        features_use(&model->features, keys[k], row_seconds(touch->when));
     event->features_len = 0;
-    for (size_t k = 0; k < touch->context_len && k < FM_CONTEXT_MAX; k++) {
-        row = features_use(&model->features, touch->context[k], when);
+    for (size_t k = 0; k < len; k++) {
+        uint32_t row = features_find(&model->features, keys[k]);
         if (row != FEATURE_NONE)
             event->feature[event->features_len++] = row;
     }
-    if (!event->terms.len && (row = features_use(&model->features, FM_KEY_NEWCOMER, when)) != FEATURE_NONE)
-        event->feature[event->features_len++] = row;
 }
 
 static float item_bias(const void *context, uint32_t item)
@@ -308,7 +314,7 @@ static void tell(struct model *model)
 
 void fm_learn(struct model *model, const struct touch *touch)
 {
-    uint32_t item = touch->item, when = touch->when > 0 ? (uint32_t)(touch->when / 1000) : 0;
+    uint32_t item = touch->item, when = row_seconds(touch->when);
 
     fm_settle(model);
     tell(model);

@@ -5,7 +5,7 @@
  * SVD, with the recency that is ours):
  *
  *     leaning   sum over the history of (rating - mean - b_i) / (its length + 5)
- *     x         recency^age (rating - mean - b_i - leaning) / sqrt(sum of recency^(2 age))
+ *     x         recency^age (rating - mean - b_i - leaning) / sqrt(sum of recency^(2 age)), the difference within -5 .. 5
  *
  * Thread: any; nothing is kept.
  */
@@ -17,6 +17,8 @@ _Static_assert((int)FM_HISTORY_MAX <= (int)HISTORY_TERMS_MAX, "all of the histor
 
 /* Ratings of a user count for her own mean as if there were this many at everybody's. */
 #define LEANING_SHRINK 5.0f
+/* Weights may be a million: one that is so far off says no more than one that is this far, and spoils no row. */
+#define LIKED_MOST 5.0f
 
 void fm_terms_init(struct history_terms *terms, const struct fm_options *options, const struct history *history,
                    const struct seed *seeds, size_t seeds_len, uint32_t but)
@@ -40,7 +42,8 @@ float fm_terms_lean(struct history_terms *terms, const struct history *history, 
     float leaning = sum / (len + LEANING_SHRINK);
     for (uint32_t k = 0; k < terms->len; k++) {
         float of = bias(context, terms->item[k]);
-        terms->x[k] *= isnan(of) ? 0 : terms->rating[k] - mean - of - leaning;
+        float liked = isnan(of) ? 0 : terms->rating[k] - mean - of - leaning;
+        terms->x[k] *= liked > LIKED_MOST ? LIKED_MOST : liked < -LIKED_MOST ? -LIKED_MOST : liked;
     }
     return leaning;
 }

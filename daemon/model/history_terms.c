@@ -47,6 +47,8 @@ void history_terms_init(struct history_terms *terms, const struct history_terms_
     for (size_t s = seeds_len; s-- > 0 && terms->len < options->most;) {
         if (seeds[s].item == but || terms_have(terms, terms->len, seeds[s].item))
             continue;
+        if (!options->disliked && seeds[s].weight < 0)
+            continue; /* what the history holds of it still counts */
         terms->rating[terms->len] = (float)seeds[s].weight;
         terms->item[terms->len++] = seeds[s].item;
     }

@@ -232,7 +232,7 @@ static void side_step(struct model *model, uint32_t when)
 void ncf_learn(struct model *model, const struct touch *touch)
 {
     struct ncf_event *event = &model->event;
-    uint32_t item = touch->item, when = touch->when > 0 ? (uint32_t)(touch->when / 1000) : 0;
+    uint32_t item = touch->item, when = row_seconds(touch->when);
 
     ncf_count(&model->events, 1);
     if (!(touch->weight > 0))

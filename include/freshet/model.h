@@ -103,7 +103,7 @@ struct touch {
     bool fresh;             /* learn: the item is not in the history yet */
     when_ms when;
     double weight;
-    uint64_t draw;          /* learn: the key of all randomness of this event, made of (partition, offset): a replay draws alike */
+    uint64_t draw;          /* prepare, learn: the key of all randomness of this event, made of (partition, offset): a replay draws alike */
     const uint64_t *context; /* learn: features that came with the event: 64 bits of (name, value) each, never 0; none: NULL */
     size_t context_len;
     struct history history; /* live, engine's thread only */
