@@ -25,6 +25,7 @@ static void open_one(struct engine *engine, const struct model_ops *ops, const v
         .journal = &engine->journal,
         .users_of_item = (const _Atomic uint32_t *)engine->item_users.base,
         .items_held = &engine->items_held,
+        .events = &engine->events,
         .items_max = engine->options.items_max,
     };
 

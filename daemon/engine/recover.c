@@ -2,9 +2,9 @@
  * recover.c -- the state from the store, before any thread starts.
  *
  * Order matters: the shape first (a store built with other settings is refused), then whether a journal is missing, then ids, then
- * side by side histories (from which n_i and the postings follow), each model's own rows and the window of event ids, then the
- * positions and the outbox. Loading is no change, and leaves the journal empty but for histories that were renumbered
- * (histories.h).
+ * side by side histories (from which n_i and the postings follow), each model's own rows and the window of event ids, then what a
+ * model has missed, the positions and the outbox. Loading is no change, and leaves the journal empty but for histories that were
+ * renumbered (histories.h).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -356,6 +356,21 @@ static int load_clock(struct engine *engine, struct fr_err *err)
     return status;
 }
 
+/* A model that did not run when the store learned catches up from what is held. */
+static void recall(struct engine *engine)
+{
+    for (size_t m = 0; m < engine->learners_len; m++) {
+        const struct learner *learner = &engine->learners[m];
+        if (!learner->ops->current || learner->ops->current(learner->model))
+            continue;
+        learner->ops->recall(learner->model, NULL);
+        for (uint32_t user = 0; user < dict_len(engine->users); user++) {
+            struct history history = histories_view(engine->histories, user);
+            learner->ops->recall(learner->model, &history);
+        }
+    }
+}
+
 int recover(struct engine *engine, struct fr_err *err)
 {
     int status = check_shape(engine, err);
@@ -368,6 +383,8 @@ int recover(struct engine *engine, struct fr_err *err)
     fr_crash_point("recover.tables");
     if (!status)
         status = load_clock(engine, err);
+    if (!status)
+        recall(engine);
     if (!status)
         status = load_positions(engine, err);
     if (!status)

@@ -12,7 +12,8 @@
  * Forward Decay, 2009.)
  *
  * What enters a history is added, what leaves is taken away, what is touched again moves: the sum is always that of the held histories,
- * but for rounding. An item that nobody holds is 0 again, exactly.
+ * but for rounding. An item that nobody holds is 0 again, exactly. The sums note how many events they stand for: in a store that has
+ * learned without them, they are made of its histories first.
  *
  * Threads: learning is the engine's, asking anybody's. While the landmark moves `moves` is odd, and who has asked meanwhile asks again.
  */
@@ -23,7 +24,8 @@
 #include "freshet/model.h"
 #include "freshet/trending.h"
 
-enum { FAR = 512, PER_ROW = 64, LANDMARK_COLUMN = PER_ROW, CELL_BYTES = 8, LANDMARK_BYTES = 20, VERSION = 1 };
+enum { FAR = 512, PER_ROW = 64, LANDMARK_COLUMN = PER_ROW, CELL_BYTES = 8, LANDMARK_BYTES = 28, VERSION = 1 };
+enum { STEPS_MOST = 5 }; /* then every sum is 0: 2^512 times 2^32 users is below 2^-1074 after five */
 
 struct model {
     struct model_host host;
@@ -36,6 +38,7 @@ struct model {
     _Atomic int64_t landmark;  /* -1: no event yet */
     _Atomic uint32_t moves;
     bool landmark_unsaved;
+    uint64_t saved_events;     /* applied ever, as of the last save */
 };
 
 static struct model *trending_open(const void *options, const struct model_host *host)
@@ -91,14 +94,13 @@ static void move_landmark(struct model *model, when_ms to)
     int64_t landmark = atomic_load_explicit(&model->landmark, memory_order_relaxed);
 
     atomic_fetch_add(&model->moves, 1);
-    if (landmark < 0)
-        landmark = to;
-    for (; to - landmark > FAR * model->half_life; landmark += FAR * model->half_life)
-        for (uint32_t item = 0; item < model->items; item++) {
-            double sum = atomic_load_explicit(sum_of(model, item), memory_order_relaxed);
-            if (sum > 0)
-                change(model, item, ldexp(sum, -FAR));
-        }
+    int64_t steps = landmark < 0 ? 0 : (to - landmark - 1) / (FAR * model->half_life);
+    landmark = landmark < 0 ? to : landmark + steps * FAR * model->half_life;
+    for (uint32_t item = 0; steps && item < model->items; item++) {
+        double sum = atomic_load_explicit(sum_of(model, item), memory_order_relaxed);
+        if (sum > 0)
+            change(model, item, ldexp(sum, -FAR * (int)(steps < STEPS_MOST ? steps : STEPS_MOST)));
+    }
     atomic_store_explicit(&model->landmark, landmark, memory_order_release);
     atomic_fetch_add(&model->moves, 1);
     model->landmark_unsaved = true;
@@ -110,15 +112,19 @@ static double share(const struct model *model, when_ms when)
     return exp2((double)(when - atomic_load_explicit(&model->landmark, memory_order_relaxed)) / (double)model->half_life);
 }
 
-static void trending_learn(struct model *model, const struct touch *touch)
+/* Brings the landmark near enough to `when`. */
+static void reach(struct model *model, when_ms when)
 {
     int64_t landmark = atomic_load_explicit(&model->landmark, memory_order_relaxed);
-    double sum = atomic_load_explicit(sum_of(model, touch->item), memory_order_relaxed);
 
-    if (landmark < 0 || touch->when - landmark > FAR * model->half_life) {
-        move_landmark(model, touch->when);
-        sum = atomic_load_explicit(sum_of(model, touch->item), memory_order_relaxed);
-    }
+    if (landmark < 0 || when - landmark > FAR * model->half_life)
+        move_landmark(model, when);
+}
+
+static void trending_learn(struct model *model, const struct touch *touch)
+{
+    reach(model, touch->when);
+    double sum = atomic_load_explicit(sum_of(model, touch->item), memory_order_relaxed);
     if (!touch->fresh) {
         when_ms last = stamp_last(touch->history.stamp[touch->at]);
         if (touch->when <= last)
@@ -135,6 +141,23 @@ static void trending_forget(struct model *model, const struct touch *touch)
     double sum = atomic_load_explicit(sum_of(model, touch->item), memory_order_relaxed) - share(model, touch->when);
 
     change(model, touch->item, users && sum > 0 ? sum : 0);
+}
+
+static void trending_recall(struct model *model, const struct history *history)
+{
+    for (uint32_t item = 0; !history && item < model->items; item++)
+        change(model, item, 0);
+    for (uint32_t slot = 0; history && slot < history->len; slot++) {
+        when_ms last = stamp_last(history->stamp[slot]);
+        reach(model, last);
+        double sum = atomic_load_explicit(sum_of(model, history->item[slot]), memory_order_relaxed);
+        change(model, history->item[slot], sum + share(model, last));
+    }
+}
+
+static bool trending_current(const struct model *model)
+{
+    return model->saved_events == atomic_load_explicit(model->host.events, memory_order_relaxed);
 }
 
 /* ---- asking ---- */
@@ -179,13 +202,18 @@ static void put_landmark(struct model *model)
 
     memcpy(cell, &version, 4);
     memcpy(cell + 4, numbers, 16);
+    memcpy(cell + 20, &model->saved_events, 8);
     journal_put(*model->host.journal, TABLE_TRENDING, 0, LANDMARK_COLUMN, cell, sizeof(cell));
 }
 
 static void trending_save(struct model *model)
 {
-    if (model->landmark_unsaved)
+    uint64_t events = atomic_load_explicit(model->host.events, memory_order_relaxed);
+
+    if (model->landmark_unsaved || events != model->saved_events) {
+        model->saved_events = events;
         put_landmark(model);
+    }
     model->landmark_unsaved = false;
     for (size_t i = 0; i < model->changed_len; i++) {
         uint32_t item = model->changed[i];
@@ -205,6 +233,7 @@ static bool load_landmark(struct model *model, struct fr_bytes cell)
         return false;
     memcpy(&version, cell.at, 4);
     memcpy(numbers, cell.at + 4, 16);
+    memcpy(&model->saved_events, cell.at + 20, 8);
     if (version != VERSION || numbers[0] <= 0 || numbers[1] < 0)
         return false;
     atomic_store(&model->landmark, numbers[1]);
@@ -247,6 +276,8 @@ const struct model_ops trending_ops = {
     .learn = trending_learn,
     .forget = trending_forget,
     .save = trending_save,
+    .current = trending_current,
+    .recall = trending_recall,
     .retrieve = trending_retrieve,
     .score = trending_score,
     .stats = trending_stats,

@@ -193,6 +193,7 @@ struct model_host {
     const _Atomic uint32_t *users_of_item; /* n_i: histories that hold the item. Any thread; never moves */
     const _Atomic uint32_t *items_held;    /* items with n_i > 0. Any thread */
     size_t items_max;
+    const _Atomic uint64_t *events;        /* applied ever, as of the last batch; engine's thread */
 };
 
 struct model_stats {
@@ -231,6 +232,10 @@ struct model_ops {
                                             * it is ranked for evaluation. NULL: askers read in place */
     bool (*behind)(const struct model *model); /* publish has shown only a part, so as not to take long; it wants to be called again */
     void (*save)(struct model *model);    /* NULL: learn and forget have journaled all */
+    /* After loading: does what was loaded stand for all events applied (host.events)? If not, recall begins anew (NULL), and is given
+     * every user's history, in the order of handles. NULL: what was not learned is missed, and that is all. */
+    bool (*current)(const struct model *model);
+    void (*recall)(struct model *model, const struct history *history);
     /* Thread: any, inside an epoch. */
     void (*retrieve)(const struct model *model, const struct query *query, struct scores *scores);
     /* values[i] = the score of items[i], 0 without evidence. NULL: what retrieve says of them. */

@@ -114,7 +114,7 @@ static void run_begin(struct run *run)
     run->users_of_item = fr_zalloc(run->items, sizeof(*run->users_of_item));
     for (uint32_t user = 0; user < run->users; user++)
         run->people[user].had = fr_zalloc(run->items, 1);
-    const struct model_host host = {run->epoch, &run->journal, run->users_of_item, &run->items_held, run->items};
+    const struct model_host host = {run->epoch, &run->journal, run->users_of_item, &run->items_held, run->items, NULL};
     run->model = fm_ops.open(&run->options, &host);
     fm_ops.extend(run->model, run->items);
     scores_init(&run->scores);

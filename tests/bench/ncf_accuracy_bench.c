@@ -282,7 +282,7 @@ static void run_all(struct run *run)
     run->epoch = fr_epoch_new();
     run->journal = journal_new();
     run->users_of_item = fr_zalloc(run->items, sizeof(*run->users_of_item));
-    const struct model_host host = {run->epoch, &run->journal, run->users_of_item, &run->items_held, run->items};
+    const struct model_host host = {run->epoch, &run->journal, run->users_of_item, &run->items_held, run->items, NULL};
     run->model = ncf_ops.open(&run->options, &host);
     ncf_ops.extend(run->model, run->items);
     scores_init(&run->scores);

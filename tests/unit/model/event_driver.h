@@ -40,7 +40,7 @@ static inline struct driver *driver_open(const struct model_ops *ops, const void
     driver->ratings = ratings;
     driver->epoch = fr_epoch_new();
     driver->journal = journal_new();
-    const struct model_host host = {driver->epoch, &driver->journal, driver->users_of_item, &driver->items_held, ITEMS};
+    const struct model_host host = {driver->epoch, &driver->journal, driver->users_of_item, &driver->items_held, ITEMS, NULL};
     driver->model = driver->ops->open(options, &host);
     driver->ops->extend(driver->model, ITEMS);
     scores_init(&driver->scores);

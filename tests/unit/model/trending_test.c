@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "freshet/event.h"
 #include "freshet/model.h"
 #include "freshet/trending.h"
 
@@ -24,13 +25,14 @@ struct town {
     struct model *model;
     struct scores scores;
     _Atomic uint32_t users_of_item[ITEMS], items_held;
+    _Atomic uint64_t events;
     uint64_t last[USERS][ITEMS]; /* stamp; 0: not held */
     when_ms now;
 };
 
 static void town_open(struct town *town)
 {
-    const struct model_host host = {town->epoch, &town->journal, town->users_of_item, &town->items_held, ITEMS};
+    const struct model_host host = {town->epoch, &town->journal, town->users_of_item, &town->items_held, ITEMS, &town->events};
 
     town->model = trending_ops.open(&options, &host);
     trending_ops.extend(town->model, ITEMS);
@@ -64,7 +66,9 @@ static void meet(struct town *town, uint32_t user, uint32_t item, when_ms when)
     uint64_t stamp = *last;
 
     touch.history = (struct history){.item = &item, .stamp = &stamp, .len = *last ? 1 : 0};
-    trending_ops.learn(town->model, &touch);
+    if (town->model)
+        trending_ops.learn(town->model, &touch);
+    town->events++;
     town->users_of_item[item] += !*last;
     if (!*last || when > stamp_last(*last))
         *last = stamp_of(when, 1);
@@ -77,7 +81,8 @@ static void leave(struct town *town, uint32_t user, uint32_t item)
 
     town->last[user][item] = 0;
     town->users_of_item[item]--;
-    trending_ops.forget(town->model, &touch);
+    if (town->model)
+        trending_ops.forget(town->model, &touch);
 }
 
 static const double *ask(struct town *town)
@@ -92,6 +97,8 @@ static const double *ask(struct town *town)
 
 static void agrees(struct town *town)
 {
+    if (!town->model)
+        return;
     const double *values = ask(town);
 
     for (uint32_t item = 0; item < ITEMS; item++) {
@@ -181,10 +188,72 @@ static void a_restart_changes_no_bit(void **state)
         walk(stopped, &random, 300);
         walk(whole, &same, 300);
         reopen(stopped);
+        assert_true(trending_ops.current(stopped->model));
         assert_memory_equal(ask(stopped), ask(whole), ITEMS * sizeof(double));
     }
     town_free(stopped);
     town_free(whole);
+}
+
+/* All that is held, as the engine tells it: user by user. */
+static void recall(struct town *town)
+{
+    trending_ops.recall(town->model, NULL);
+    for (uint32_t user = 0; user < USERS; user++) {
+        uint32_t items[ITEMS];
+        uint64_t stamps[ITEMS];
+        struct history history = {.item = items, .stamp = stamps};
+        for (uint32_t item = 0; item < ITEMS; item++) {
+            items[history.len] = item;
+            stamps[history.len] = town->last[user][item];
+            history.len += town->last[user][item] != 0;
+        }
+        trending_ops.recall(town->model, &history);
+    }
+}
+
+/* A store learned without the model: from its first event, or for a while. */
+static void what_it_has_missed_it_makes_of_the_histories(void **state)
+{
+    (void)state;
+    for (int kept = 0; kept < 2; kept++) {
+        struct town *town = town_new();
+        struct model *model = town->model;
+        uint64_t random = 11;
+        walk(town, &random, 300);
+        trending_ops.save(model);
+        town->model = NULL;
+        walk(town, &random, 40);
+        town->model = model;
+        if (!kept) {
+            trending_ops.close(town->model);
+            town_open(town);
+        }
+        assert_false(trending_ops.current(town->model));
+        recall(town);
+        agrees(town);
+        walk(town, &random, 300);
+        reopen(town);
+        assert_true(trending_ops.current(town->model));
+        agrees(town);
+        town_free(town);
+    }
+}
+
+/* From 1970 to today is more half-lives than anybody can wait for one by one. */
+static void a_leap_of_any_length_is_one_step(void **state)
+{
+    struct town *town = town_new();
+
+    (void)state;
+    for (uint32_t item = 0; item < ITEMS; item++)
+        meet(town, item % USERS, item, 1);
+    meet(town, 0, 5, EVENT_WHEN_MAX);
+    agrees(town);
+    assert_true(fabs(ask(town)[5] - 1) < 1e-9);
+    meet(town, 1, 6, EVENT_WHEN_MAX - HALF);
+    agrees(town);
+    town_free(town);
 }
 
 static void what_cannot_be_ours_is_refused(void **state)
@@ -202,7 +271,7 @@ static void what_cannot_be_ours_is_refused(void **state)
     assert_false(trending_ops.tables[0].load(town->model, 0, &column, NULL, &cut, 1));
     assert_false(trending_ops.tables[0].load(town->model, 2, (uint32_t[]){2}, NULL, &cell, 1)); /* item 130 */
     assert_false(trending_ops.tables[0].load(town->model, 1, (uint32_t[]){64}, NULL, &cell, 1));
-    const char other[20] = {1, 0, 0, 0, 7}; /* a half-life of 7 ms */
+    const char other[28] = {1, 0, 0, 0, 7}; /* a half-life of 7 ms */
     struct fr_bytes head = {other, sizeof(other)};
     assert_false(trending_ops.tables[0].load(town->model, 0, (uint32_t[]){64}, NULL, &head, 1));
     town_free(town);
@@ -213,6 +282,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_those_of_the_held_histories),
         cmocka_unit_test(a_restart_changes_no_bit),
+        cmocka_unit_test(what_it_has_missed_it_makes_of_the_histories),
+        cmocka_unit_test(a_leap_of_any_length_is_one_step),
         cmocka_unit_test(what_cannot_be_ours_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,61 @@
+/*
+ * recall_test.c -- a model that counts what is held, in a store that has learned without it.
+ */
+#include <math.h>
+
+#include "engine_world.h"
+#include "freshet/trending.h"
+
+static double trending_of(struct engine *engine, const char *item)
+{
+    const struct fr_bytes only = fr_bytes_of(item);
+    struct reader *reader = reader_new(engine);
+    struct recommendation_list list;
+
+    reader_begin(reader);
+    reader_recommend(reader, &(struct ask){.user = FR_BYTES("ann"), .k = 1, .model = "trending", .include = &only, .include_len = 1,
+                                           .include_seen = true}, &list);
+    double score = list.len ? list.items[0].score : -1;
+    reader_end(reader);
+    reader_free(reader);
+    return score;
+}
+
+/* It runs, does not run while bob comes back to apple and ann leaves bread for dates, and runs again. */
+static void what_a_model_has_missed_comes_from_the_histories(void **state)
+{
+    static const struct trending_options trending = {DAY};
+    static const struct engine_model beside[] = {{"trending", &trending}};
+    struct engine_options options = product();
+    struct world world = {.store = store_memory_new(NULL)};
+
+    (void)state;
+    options.history_max = 2;
+    for (int life = 0; life < 3; life++) {
+        options.models = beside;
+        options.models_len = life == 1 ? 0 : 1;
+        begin(&world, &options);
+        if (life == 0)
+            town(&world);
+        const struct event more[] = {event(6, "bob", "apple", NOON + DAY), event(7, "ann", "dates", NOON + DAY)};
+        if (life == 1) {
+            give(&world, more, 2);
+            await(&world, 8);
+        }
+        if (life == 2) {
+            assert_true(fabs(trending_of(world.engine, "apple") - 1) < 1e-12); /* bob's; ann's has left her two newest */
+            assert_true(fabs(trending_of(world.engine, "bread") - 0.5) < 1e-12);
+            assert_true(fabs(trending_of(world.engine, "dates") - 1) < 1e-12);
+        }
+        end(&world);
+    }
+    world.store->ops->close(world.store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_model_has_missed_comes_from_the_histories),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
