@@ -41,6 +41,14 @@ static void parrot_extend(struct model *model, uint32_t items)
     (void)model, (void)items;
 }
 
+static _Atomic uint64_t prepared; /* the draw of the last event it was told of ahead */
+
+static void parrot_prepare(const struct model *model, const struct touch *touch, int stage)
+{
+    (void)model, (void)stage;
+    atomic_store(&prepared, touch->draw);
+}
+
 static void parrot_learn(struct model *model, const struct touch *touch)
 {
     size_t at = model->heard++;
@@ -90,6 +98,7 @@ static const struct model_ops parrot_ops = {
     .open = parrot_open,
     .close = parrot_close,
     .extend = parrot_extend,
+    .prepare = parrot_prepare,
     .learn = parrot_learn,
     .forget = parrot_forget,
     .publish = parrot_publish,
@@ -311,6 +320,9 @@ static void draws_hang_on_topic_partition_and_offset_alone(void **state)
     for (int i = 0; i < 6; i++)
         for (int j = 0; j < i; j++)
             assert_true(first[i] != first[j]);
+    give(&world, (const struct event[]){event(6, "ann", "apple", NOON)}, 1);
+    await(&world, 7);
+    assert_true(atomic_load(&prepared) == parrot->draw[6]); /* else other rows are fetched than are learned */
     end(&world);
     if (engine_open(&other.engine, &options, other.store, &err))
         fail_msg("%s", err.text);
