@@ -209,13 +209,8 @@ size_t ease_explain(const struct model *model, const struct query *query, uint32
     terms_init(&terms, model, solution, query);
     for (size_t k = 0; k < terms.len; k++) {
         double contribution = terms.at[k].x * (double)row_of(solution, terms.at[k].column)[column];
-        size_t at = len;
-        if (contribution == 0 || (len == parts_max && fabs(contribution) <= fabs(parts[len - 1].contribution)))
-            continue;
-        for (at = len < parts_max ? len : len - 1; at > 0 && fabs(contribution) > fabs(parts[at - 1].contribution); at--)
-            parts[at] = parts[at - 1];
-        parts[at] = (struct reason_part){terms.at[k].item, contribution};
-        len = len < parts_max ? len + 1 : len;
+        if (contribution != 0)
+            reason_offer(parts, &len, parts_max, terms.at[k].item, contribution);
     }
     terms_release(&terms);
     return len;

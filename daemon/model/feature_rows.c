@@ -28,13 +28,19 @@ static uint32_t home(const struct feature_index *index, uint64_t key)
 }
 
 /* Room for `live` rows and for those that come while an index of `old` places is moved. */
-static struct feature_index *index_new(uint32_t live, uint32_t old)
+static size_t index_size(const struct feature_index *index)
+{
+    return sizeof(*index) + index->size * sizeof(uint32_t);
+}
+
+static struct feature_index *index_new(struct features *features, uint32_t live, uint32_t old)
 {
     uint64_t size = live + (uint64_t)live / 4 * 3, least = (live + (uint64_t)old / MOVED_AT_ONCE) * 20 / 17 + INDEX_MIN;
 
     size = size < least ? least : size;
     struct feature_index *index = fr_zalloc(1, sizeof(*index) + size * sizeof(uint32_t));
     index->size = (uint32_t)size;
+    atomic_fetch_add_explicit(&features->index_bytes, index_size(index), memory_order_relaxed);
     return index;
 }
 
@@ -67,7 +73,7 @@ static void index_free(void *context, void *block, size_t size)
 {
     struct features *features = context;
 
-    (void)size;
+    atomic_fetch_sub_explicit(&features->index_bytes, size, memory_order_relaxed);
     free(block);
     features->retired--;
 }
@@ -90,7 +96,7 @@ static void index_move(struct features *features, uint32_t most)
         return;
     atomic_store(&features->old, NULL);
     features->retired++;
-    fr_epoch_retire(features->rows.epoch, index_free, features, old, sizeof(*old) + old->size * sizeof(uint32_t));
+    fr_epoch_retire(features->rows.epoch, index_free, features, old, index_size(old));
 }
 
 /* Each that comes moves some places, so the old index has been moved before the new one is full (index_new). */
@@ -103,7 +109,7 @@ static void index_insert(struct features *features, uint64_t key, uint32_t row)
         assert(!atomic_load(&features->old));
         atomic_store(&features->old, now); /* askers look at `now` first and last */
         features->moved = 0;
-        atomic_store(&features->now, index_new(features->live + 1, now->size));
+        atomic_store(&features->now, index_new(features, features->live + 1, now->size));
         now = atomic_load(&features->now);
     }
     index_put(now, key, row);
@@ -132,7 +138,7 @@ void features_init(struct features *features, const struct features_options *opt
     assert(options->admit >= 1 && options->admit <= COUNT_MAX);
     *features = (struct features){.options = *options, .g0 = g0};
     embedding_init(&features->rows, d, options->max, table, true, epoch);
-    atomic_init(&features->now, index_new(0, 0));
+    atomic_init(&features->now, index_new(features, 0, 0));
     if (options->admit > 1 && options->max) {
         size_t blocks = (2 * (size_t)options->max + BLOCK_CELLS - 1) / BLOCK_CELLS;
         features->buckets = (uint32_t)(blocks * BLOCK_CELLS / BUCKET);
@@ -154,6 +160,7 @@ void features_release(struct features *features)
 size_t features_bytes(const struct features *features)
 {
     return atomic_load_explicit(&features->rows.bytes, memory_order_relaxed) +
+           atomic_load_explicit(&features->index_bytes, memory_order_relaxed) +
            features->buckets * (size_t)BUCKET * sizeof(*features->cells);
 }
 
@@ -338,8 +345,10 @@ void features_settle(struct features *features, const struct features_hand *hand
     for (uint32_t row = 0; row < features->state.len; row++)
         free_rows += !*embedding_key(&features->rows, row);
     features->live = features->state.len - free_rows;
-    free(atomic_load(&features->now));
-    struct feature_index *index = index_new(features->live, 0);
+    struct feature_index *before = atomic_load(&features->now);
+    atomic_fetch_sub_explicit(&features->index_bytes, index_size(before), memory_order_relaxed);
+    free(before);
+    struct feature_index *index = index_new(features, features->live, 0);
     for (uint32_t row = 0; row < features->state.len; row++) {
         if (*embedding_key(&features->rows, row))
             index_put(index, *embedding_key(&features->rows, row), row);

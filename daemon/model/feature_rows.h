@@ -46,6 +46,7 @@ struct features {
     uint32_t moved;                           /* places of old */
     uint32_t live;
     size_t retired;
+    _Atomic size_t index_bytes; /* of all indices, those that wait for the epoch too */
     struct features_hand state;
     uint16_t *cells; /* the filter */
     uint32_t buckets;

@@ -153,13 +153,8 @@ size_t fm_explain(const struct model *model, const struct query *query, uint32_t
         if (vector)
             model->kernels->dots(vector, NULL, 1, model->options.dimensions, target, &dot);
         double contribution = (double)(side.terms.x[k] * dot);
-        if (contribution == 0 || (len == parts_max && fabs(contribution) <= fabs(parts[len - 1].contribution)))
-            continue;
-        size_t at = len < parts_max ? len : len - 1;
-        for (; at > 0 && fabs(contribution) > fabs(parts[at - 1].contribution); at--)
-            parts[at] = parts[at - 1];
-        parts[at] = (struct reason_part){side.terms.item[k], contribution};
-        len = len < parts_max ? len + 1 : len;
+        if (contribution != 0)
+            reason_offer(parts, &len, parts_max, side.terms.item[k], contribution);
     }
     return len;
 }

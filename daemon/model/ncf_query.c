@@ -310,13 +310,8 @@ size_t ncf_explain(const struct model *model, const struct query *query, uint32_
         side_fill(model, &others, &side);
         items_score(model, &side, &item, 1, &without);
         double contribution = score - without;
-        if (contribution == 0 || (len == parts_max && fabs(contribution) <= fabs(parts[len - 1].contribution)))
-            continue;
-        size_t at = len < parts_max ? len : len - 1;
-        for (; at > 0 && fabs(contribution) > fabs(parts[at - 1].contribution); at--)
-            parts[at] = parts[at - 1];
-        parts[at] = (struct reason_part){terms.item[k], contribution};
-        len = len < parts_max ? len + 1 : len;
+        if (contribution != 0)
+            reason_offer(parts, &len, parts_max, terms.item[k], contribution);
     }
     return len;
 }

@@ -374,14 +374,7 @@ size_t sar_explain(const struct model *model, const struct query *query, uint32_
             continue;
         double contribution =
             terms.at[k].weight * similarity_of(options->similarity, c, n_i, n_j, held, options->threshold);
-        size_t at = len;
-        if (len == parts_max && fabs(contribution) <= fabs(parts[len - 1].contribution))
-            continue;
-        for (at = len < parts_max ? len : len - 1; at > 0 && fabs(contribution) > fabs(parts[at - 1].contribution);
-             at--)
-            parts[at] = parts[at - 1];
-        parts[at] = (struct reason_part){term, contribution};
-        len = len < parts_max ? len + 1 : len;
+        reason_offer(parts, &len, parts_max, term, contribution);
     }
     terms_release(&terms);
     return len;

@@ -96,6 +96,17 @@ bool scores_narrow(struct scores *scores, size_t best, double rest)
     return true;
 }
 
+void reason_offer(struct reason_part *parts, size_t *len, size_t parts_max, uint32_t item, double contribution)
+{
+    size_t at = *len < parts_max ? (*len)++ : parts_max;
+
+    for (; at > 0 && fabs(contribution) > fabs(parts[at - 1].contribution); at--)
+        if (at < parts_max)
+            parts[at] = parts[at - 1];
+    if (at < parts_max)
+        parts[at] = (struct reason_part){item, contribution};
+}
+
 double decay_factor(span_ms span, span_ms half_life)
 {
     if (span <= 0 || half_life <= 0)

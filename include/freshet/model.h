@@ -185,6 +185,8 @@ struct reason_part {
     uint32_t item;       /* of the history, or a seed */
     double contribution; /* to the score */
 };
+/* Keeps the `parts_max` largest of those offered, largest magnitude first, equal ones in order of offer; *len is how many there are. */
+void reason_offer(struct reason_part *parts, size_t *len, size_t parts_max, uint32_t item, double contribution);
 
 /* What the engine lends to every model. */
 struct model_host {
