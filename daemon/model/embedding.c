@@ -217,3 +217,29 @@ bool embedding_load(struct embedding *embedding, uint32_t row, struct fr_bytes c
     memcpy(embedding_vector(embedding, row), at + STATE_BYTES, embedding->d * sizeof(float));
     return true;
 }
+
+bool embedding_load_row(struct embedding *embedding, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells,
+                        size_t len)
+{
+    return len == 1 && columns[0] == 0 && embedding_load(embedding, row, cells[0]);
+}
+
+/* ---- guards ---- */
+
+void row_cut(float *row, size_t d, float norm)
+{
+    float cut = NORM_MOST / sqrtf(norm);
+    for (size_t k = 0; k < d; k++)
+        row[k] *= cut;
+}
+
+float gradient_guard(const struct vector_kernels *kernels, float *gradient, size_t d)
+{
+    float square = kernels->norm(gradient, d);
+
+    if (square <= NORM_MOST * NORM_MOST)
+        return square;
+    for (size_t k = 0; k < d; k++)
+        gradient[k] *= NORM_MOST / sqrtf(square);
+    return NORM_MOST * NORM_MOST;
+}

@@ -97,6 +97,16 @@ static inline void embedding_changed(struct embedding *embedding, uint32_t row)
     ((uint64_t *)(void *)embedding->unsaved.base)[row / 64] |= UINT64_C(1) << row % 64;
     ((uint64_t *)(void *)embedding->unshown.base)[row / 64] |= UINT64_C(1) << row % 64;
 }
+/* A use of the row; its first one makes G what it begins with. */
+static inline void embedding_use(struct embedding *embedding, uint32_t row, uint32_t when, float g0)
+{
+    struct row_state *state = embedding_state(embedding, row);
+
+    if (!state->count)
+        state->scale = g0;
+    state->count += state->count < UINT32_MAX;
+    state->last = when > state->last ? when : state->last;
+}
 static inline void embedding_prefetch(const struct embedding *embedding, uint32_t row)
 {
     const char *vector = (const char *)embedding_vector(embedding, row);
@@ -112,6 +122,9 @@ void embedding_save(struct embedding *embedding, struct journal *journal);
 /* A cell of embedding_save. False if it cannot be one. Before anybody learns; row < what was extended to, or max if keyed.
  * Thread: any, several at a time for different rows. */
 bool embedding_load(struct embedding *embedding, uint32_t row, struct fr_bytes cell);
+/* The same, of a whole row as model_table.load gets it. */
+bool embedding_load_row(struct embedding *embedding, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells,
+                        size_t len);
 
 /* ---- askers, inside an epoch ---- */
 
@@ -139,6 +152,18 @@ static inline float adagrad_rate(const struct adagrad *adagrad, float scale)
 {
     return adagrad->eta / sqrtf(scale);
 }
+/* No vector becomes longer than NORM_MOST (algorithms.md 3.4). Of a row, whose squared norm is `norm`: was it cut back? */
+#define NORM_MOST 10.0f
+void row_cut(float *row, size_t d, float norm);
+static inline bool row_guard(float *row, size_t d, float norm)
+{
+    if (norm <= NORM_MOST * NORM_MOST)
+        return false;
+    row_cut(row, d, norm);
+    return true;
+}
+/* Of a user's gradient: returns its squared norm, as cut back. */
+float gradient_guard(const struct vector_kernels *kernels, float *gradient, size_t d);
 static inline void adagrad_number(const struct adagrad *adagrad, float *number, float *scale, float gradient)
 {
     *scale = adagrad_scale(adagrad, *scale, gradient * gradient);

@@ -291,9 +291,7 @@ uint32_t features_use(struct features *features, uint64_t key, uint32_t when)
         index_insert(features, key, row);
         features->state.admitted++;
     }
-    struct row_state *state = embedding_state(&features->rows, row);
-    state->last = when > state->last ? when : state->last;
-    state->count += state->count < UINT32_MAX;
+    embedding_use(&features->rows, row, when, features->g0);
     embedding_changed(&features->rows, row);
     return row;
 }

@@ -224,31 +224,25 @@ static bool load_dense(struct model *model, uint32_t row, const uint32_t *column
     return true;
 }
 
-static bool load_row(struct embedding *embedding, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells,
-                     size_t len)
-{
-    return len == 1 && columns[0] == 0 && embedding_load(embedding, row, cells[0]);
-}
-
 static bool load_items(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
                        const struct fr_bytes *cells, size_t len)
 {
     (void)sums;
-    return load_row(&model->items, row, columns, cells, len);
+    return embedding_load_row(&model->items, row, columns, cells, len);
 }
 
 static bool load_history(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
                          const struct fr_bytes *cells, size_t len)
 {
     (void)sums;
-    return load_row(&model->history, row, columns, cells, len);
+    return embedding_load_row(&model->history, row, columns, cells, len);
 }
 
 static bool load_features(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
                           const struct fr_bytes *cells, size_t len)
 {
     (void)sums;
-    return load_row(&model->features.rows, row, columns, cells, len);
+    return embedding_load_row(&model->features.rows, row, columns, cells, len);
 }
 
 static void fm_stats(const struct model *model, struct model_stats *ret_stats)

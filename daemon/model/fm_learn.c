@@ -33,7 +33,7 @@
 #include "fm_parts.h"
 #include "sampler.h"
 
-static const float NORM_MOST = 10, RATING_ERROR_MOST = 2, INTERCEPT_RATE = 0.01f;
+static const float RATING_ERROR_MOST = 2, INTERCEPT_RATE = 0.01f;
 
 static uint64_t negatives_key(const struct model *model, const struct touch *touch)
 {
@@ -217,14 +217,10 @@ static bool errors_find(struct model *model, const struct touch *touch)
 /* ---- steps ---- */
 
 /* `norm` is what the row's squared norm has become. */
-static void row_guard(struct model *model, float *row, float norm)
+static void guard(struct model *model, float *row, float norm)
 {
-    if (norm <= NORM_MOST * NORM_MOST)
-        return;
-    float cut = NORM_MOST / sqrtf(norm);
-    for (size_t k = 0; k < model->options.dimensions; k++)
-        row[k] *= cut;
-    fm_count(&model->guarded, 1);
+    if (row_guard(row, model->options.dimensions, norm))
+        fm_count(&model->guarded, 1);
 }
 
 static void items_step(struct model *model)
@@ -240,7 +236,7 @@ static void items_step(struct model *model)
         float *row = embedding_vector(&model->items, event->target[k]), error = event->error[k];
         state->scale = adagrad_scale(&model->adagrad, state->scale, error * error * square);
         float rate = adagrad_rate(&model->adagrad, state->scale);
-        row_guard(model, row, kernels->meet(row, error, event->gradient, -rate * error, event->user, d));
+        guard(model, row, kernels->meet(row, error, event->gradient, -rate * error, event->user, d));
         adagrad_number(&model->adagrad, &state->bias, &state->bias_scale, error);
         embedding_changed(&model->items, event->target[k]);
     }
@@ -261,30 +257,21 @@ static void feature_step(struct model *model, float *row, struct row_state *stat
         gradient = event->crossed;
     }
     state->scale = adagrad_scale(&model->adagrad, state->scale, x * x * square / (float)d);
-    row_guard(model, row, kernels->step(row, -adagrad_rate(&model->adagrad, state->scale) * x, gradient, d));
+    guard(model, row, kernels->step(row, -adagrad_rate(&model->adagrad, state->scale) * x, gradient, d));
 }
 
 static void side_step(struct model *model, uint32_t when)
 {
     struct fm_event *event = &model->event;
-    size_t d = model->options.dimensions;
-    float errors = 0, square = model->kernels->norm(event->gradient, d);
+    float errors = 0, square = gradient_guard(model->kernels, event->gradient, model->options.dimensions);
 
     for (uint32_t k = 0; k < event->targets_len; k++)
         errors += event->error[k];
-    if (square > NORM_MOST * NORM_MOST) {
-        for (size_t k = 0; k < d; k++)
-            event->gradient[k] *= NORM_MOST / sqrtf(square);
-        square = NORM_MOST * NORM_MOST;
-    }
     for (uint32_t k = 0; k < event->terms.len; k++) {
         uint32_t item = event->terms.item[k];
-        struct row_state *state = embedding_state(&model->history, item);
-        if (!state->count)
-            state->scale = model->adagrad.g0;
-        state->count += state->count < UINT32_MAX;
-        state->last = when > state->last ? when : state->last;
-        feature_step(model, embedding_vector(&model->history, item), state, event->terms.x[k], errors, square);
+        embedding_use(&model->history, item, when, model->adagrad.g0);
+        feature_step(model, embedding_vector(&model->history, item), embedding_state(&model->history, item), event->terms.x[k],
+                     errors, square);
         embedding_changed(&model->history, item);
     }
     for (uint32_t k = 0; k < event->features_len; k++) {
@@ -327,9 +314,7 @@ void fm_learn(struct model *model, const struct touch *touch)
         fm_count(&model->skipped, 1);
         return;
     }
-    struct row_state *state = embedding_state(&model->items, item);
-    state->count += state->count < UINT32_MAX;
-    state->last = when > state->last ? when : state->last;
+    embedding_use(&model->items, item, when, model->adagrad.g0);
     embedding_changed(&model->items, item);
     model->numbers.seen = item >= model->numbers.seen ? item + 1 : model->numbers.seen;
     items_step(model);

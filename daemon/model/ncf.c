@@ -221,38 +221,32 @@ static bool load_dense(struct model *model, uint32_t row, const uint32_t *column
     return !block_len(model, (uint32_t)len); /* all of it or nothing */
 }
 
-static bool load_row(struct embedding *embedding, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells,
-                     size_t len)
-{
-    return len == 1 && columns[0] == 0 && embedding_load(embedding, row, cells[0]);
-}
-
 static bool load_gmf_items(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
                            const struct fr_bytes *cells, size_t len)
 {
     (void)sums;
-    return load_row(&model->gmf_items, row, columns, cells, len);
+    return embedding_load_row(&model->gmf_items, row, columns, cells, len);
 }
 
 static bool load_mlp_items(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
                            const struct fr_bytes *cells, size_t len)
 {
     (void)sums;
-    return load_row(&model->mlp_items, row, columns, cells, len);
+    return embedding_load_row(&model->mlp_items, row, columns, cells, len);
 }
 
 static bool load_gmf_history(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
                              const struct fr_bytes *cells, size_t len)
 {
     (void)sums;
-    return load_row(&model->gmf_history, row, columns, cells, len);
+    return embedding_load_row(&model->gmf_history, row, columns, cells, len);
 }
 
 static bool load_mlp_history(struct model *model, uint32_t row, const uint32_t *columns, const int64_t *sums,
                              const struct fr_bytes *cells, size_t len)
 {
     (void)sums;
-    return load_row(&model->mlp_history, row, columns, cells, len);
+    return embedding_load_row(&model->mlp_history, row, columns, cells, len);
 }
 
 static void ncf_stats(const struct model *model, struct model_stats *ret_stats)

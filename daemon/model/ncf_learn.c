@@ -23,8 +23,6 @@
 #include "ncf_parts.h"
 #include "sampler.h"
 
-static const float NORM_MOST = 10;
-
 static uint64_t negatives_key(const struct model *model, const struct touch *touch)
 {
     return sampler_key(model->options.seed, touch->draw);
@@ -134,14 +132,10 @@ static bool errors_find(struct ncf_event *event)
 /* ---- steps ---- */
 
 /* `norm` is what the row's squared norm has become. */
-static void row_guard(struct model *model, float *row, size_t d, float norm)
+static void guard(struct model *model, float *row, size_t d, float norm)
 {
-    if (norm <= NORM_MOST * NORM_MOST)
-        return;
-    float cut = NORM_MOST / sqrtf(norm);
-    for (size_t k = 0; k < d; k++)
-        row[k] *= cut;
-    ncf_count(&model->guarded, 1);
+    if (row_guard(row, d, norm))
+        ncf_count(&model->guarded, 1);
 }
 
 /* One step of a row with gradient x g; `square`: of the norm of g. */
@@ -153,7 +147,7 @@ static void row_step(struct model *model, struct embedding *rows, uint32_t item,
 
     state->scale = adagrad_scale(&model->adagrad, state->scale, x * x * square / (float)rows->d);
     float rate = adagrad_rate(&model->adagrad, state->scale);
-    row_guard(model, row, rows->d, model->kernels->step(row, -rate * x, gradient, rows->d));
+    guard(model, row, rows->d, model->kernels->step(row, -rate * x, gradient, rows->d));
     embedding_changed(rows, item);
 }
 
@@ -173,7 +167,7 @@ static void items_step(struct model *model)
         const float *gradient = event->items_gradient + k * mlp;
         state->scale = adagrad_scale(&model->adagrad, state->scale, error * error * square);
         float rate = adagrad_rate(&model->adagrad, state->scale);
-        row_guard(model, row, gmf,
+        guard(model, row, gmf,
                   kernels->meet(row, error, event->gmf_gradient, -rate * error, event->weighted, gmf));
         embedding_changed(&model->gmf_items, item);
         row_step(model, &model->mlp_items, item, 1, gradient, kernels->norm(gradient, mlp));
@@ -194,36 +188,16 @@ static void product_gradient(struct model *model)
     }
 }
 
-/* The squared norm of a user's gradient, which is cut to NORM_MOST. */
-static float gradient_guard(const struct model *model, float *gradient, size_t d)
-{
-    float square = model->kernels->norm(gradient, d);
-
-    if (square <= NORM_MOST * NORM_MOST)
-        return square;
-    for (size_t k = 0; k < d; k++)
-        gradient[k] *= NORM_MOST / sqrtf(square);
-    return NORM_MOST * NORM_MOST;
-}
-
-static void row_use(struct row_state *state, uint32_t when, float scale)
-{
-    if (!state->count)
-        state->scale = scale;
-    state->count += state->count < UINT32_MAX;
-    state->last = when > state->last ? when : state->last;
-}
-
 static void side_step(struct model *model, uint32_t when)
 {
     struct ncf_event *event = &model->event;
-    float gmf_square = gradient_guard(model, event->gmf_gradient, model->dense.shape.gmf);
-    float mlp_square = gradient_guard(model, event->mlp_gradient, model->dense.shape.mlp);
+    float gmf_square = gradient_guard(model->kernels, event->gmf_gradient, model->dense.shape.gmf);
+    float mlp_square = gradient_guard(model->kernels, event->mlp_gradient, model->dense.shape.mlp);
 
     for (uint32_t k = 0; k < event->terms.len; k++) {
         uint32_t item = event->terms.item[k];
-        row_use(embedding_state(&model->gmf_history, item), when, model->adagrad.g0);
-        row_use(embedding_state(&model->mlp_history, item), when, model->adagrad.g0);
+        embedding_use(&model->gmf_history, item, when, model->adagrad.g0);
+        embedding_use(&model->mlp_history, item, when, model->adagrad.g0);
         row_step(model, &model->gmf_history, item, event->terms.x[k], event->gmf_gradient, gmf_square);
         row_step(model, &model->mlp_history, item, event->terms.x[k], event->mlp_gradient, mlp_square);
     }
@@ -244,8 +218,8 @@ void ncf_learn(struct model *model, const struct touch *touch)
         ncf_count(&model->skipped, 1);
         return;
     }
-    row_use(embedding_state(&model->gmf_items, item), when, model->adagrad.g0);
-    row_use(embedding_state(&model->mlp_items, item), when, model->adagrad.g0);
+    embedding_use(&model->gmf_items, item, when, model->adagrad.g0);
+    embedding_use(&model->mlp_items, item, when, model->adagrad.g0);
     model->seen = item >= model->seen ? item + 1 : model->seen;
     dense_backward(&model->dense, model->kernels, &event->pass, event->error);
     dense_backward_first(&model->dense, model->kernels, &event->pass, event->mlp, event->items, event->mlp_gradient,
