@@ -24,6 +24,7 @@ static const struct part {
 
 struct blend {
     struct engine *engine;
+    struct model_ops ops;
     struct {
         const struct part *part;
         _Atomic double weight;
@@ -31,8 +32,6 @@ struct blend {
     } of[ENGINE_MODELS_MAX];
     bool unsaved;
 };
-
-const struct model_ops blend_ops = {.name = ENGINE_BLEND};
 
 static const struct part *part_of(const char *name)
 {
@@ -47,8 +46,10 @@ struct blend *blend_new(struct engine *engine)
     struct blend *blend = fr_zalloc(1, sizeof(*blend));
 
     blend->engine = engine;
+    blend->ops.name = ENGINE_BLEND;
     for (size_t m = 0; m < engine->learners_len; m++) {
         blend->of[m].part = part_of(engine->learners[m].ops->name);
+        blend->ops.context = blend->ops.context || engine->learners[m].ops->context;
         atomic_init(&blend->of[m].weight, blend->of[m].part->weight);
         fr_gauge(fr_series(FR_M_BLEND_WEIGHT, engine->learners[m].ops->name, "", ""), blend->of[m].part->weight);
     }
@@ -58,6 +59,11 @@ struct blend *blend_new(struct engine *engine)
 void blend_free(struct blend *blend)
 {
     free(blend);
+}
+
+const struct model_ops *blend_ops(const struct blend *blend)
+{
+    return &blend->ops;
 }
 
 double blend_weight(const struct blend *blend, size_t m)

@@ -55,8 +55,8 @@ int models_open(struct engine *engine, struct fr_err *err)
         open_one(engine, ops, options->models[m].options);
     }
     if (blended) {
-        engine->blended.ops = &blend_ops;
         engine->blend = blend_new(engine);
+        engine->blended.ops = blend_ops(engine->blend);
     }
     engine->answering = &engine->learners[0];
     if (options->default_model && !(engine->answering = models_find(engine, options->default_model)))

@@ -171,7 +171,7 @@ void reader_offer(struct reader *reader, const struct scores *scores, const stru
 
 bool reader_knows(const struct query *query, const struct learner *learner)
 {
-    return query->history.len || query->seeds_len || query->context_len || learner->ops->anybody;
+    return query->history.len || query->seeds_len || (query->context_len && learner->ops->context) || learner->ops->anybody;
 }
 
 void reader_hear_all(struct reader *reader, const struct query *query)

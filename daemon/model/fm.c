@@ -269,6 +269,7 @@ static const struct model_table tables[] = {
 
 const struct model_ops fm_ops = {
     .name = "fm",
+    .context = true,
     .tables = tables,
     .tables_len = sizeof(tables) / sizeof(*tables),
     .open = fm_open,

@@ -220,7 +220,8 @@ struct model_table {
 /* NULL where nothing is said to the contrary: never. */
 struct model_ops {
     const char *name;
-    bool anybody; /* it has an answer for users of whom nothing is known */
+    bool anybody; /* it has an answer for users of whom nothing is known, */
+    bool context; /* and this one for those of whom no more is known than the features that came with the question */
     const struct model_table *tables; /* NULL: it keeps nothing */
     size_t tables_len;
     struct model *(*open)(const void *options, const struct model_host *host);

@@ -95,6 +95,7 @@ static void parrot_stats(const struct model *model, struct model_stats *ret_stat
 
 static const struct model_ops parrot_ops = {
     .name = "parrot",
+    .context = true,
     .open = parrot_open,
     .close = parrot_close,
     .extend = parrot_extend,
@@ -363,6 +364,44 @@ static void context_reaches_the_models_from_events_and_questions(void **state)
     tear_down_world(&world);
 }
 
+/* Who never reads context knows no more of an unknown user for it: popular items answer, also where items without evidence are
+ * candidates. The blend knows what one of its models does. */
+static void context_is_knowledge_for_models_that_read_it(void **state)
+{
+    static const struct engine_model with_parrot[] = {{"parrot", says}, {ENGINE_BLEND, NULL}}, without[] = {{ENGINE_BLEND, NULL}};
+    const uint64_t context[] = {fr_feature_key(FR_BYTES("day"), FR_BYTES("sunday"))};
+    const struct ask of_sar = {.model = "sar", .context = context, .context_len = 1},
+                     of_auto = {.model = ENGINE_BLEND, .context = context, .context_len = 1};
+    const struct fr_bytes cheese = FR_BYTES("cheese");
+    struct engine_options options = parity();
+    struct reader *reader;
+    struct world world;
+    struct rank rank;
+
+    (void)state;
+    options.models = with_parrot;
+    options.models_len = 2;
+    set_up_world(&world, &options);
+    give(&world, (const struct event[]){event(6, "dan", "cheese", NOON)}, 1);
+    await(&world, 7);
+    assert_string_equal(recommend(&world, "nobody", of_sar), "cheese 0.000000 apple 0.000000 bread 0.000000 fallback");
+    reader = reader_new(world.engine);
+    reader_begin(reader);
+    reader_ranks(reader, &(struct ask){.user = FR_BYTES("nobody"), .model = "sar", .context = context, .context_len = 1}, &cheese, 1,
+                 &rank);
+    assert_true(rank.listed && rank.before == 0 && rank.beside == 0);
+    reader_end(reader);
+    reader_free(reader);
+    assert_null(strstr(recommend(&world, "nobody", of_auto), "fallback"));
+    assert_non_null(strstr(recommend(&world, "nobody", (struct ask){.model = ENGINE_BLEND}), "fallback"));
+    tear_down_world(&world);
+    options.models = without;
+    options.models_len = 1;
+    set_up_world(&world, &options);
+    assert_non_null(strstr(recommend(&world, "nobody", of_auto), "fallback"));
+    tear_down_world(&world);
+}
+
 /* ---- publishing ---- */
 
 static void all_is_shown_within_a_second_of_silence(size_t at_once)
@@ -434,6 +473,7 @@ int main(void)
         cmocka_unit_test(the_status_and_the_figures_have_every_model),
         cmocka_unit_test(draws_hang_on_topic_partition_and_offset_alone),
         cmocka_unit_test(context_reaches_the_models_from_events_and_questions),
+        cmocka_unit_test(context_is_knowledge_for_models_that_read_it),
         cmocka_unit_test(what_was_learned_is_shown_within_a_second_of_silence),
         cmocka_unit_test(under_load_models_show_after_enough_events_or_time),
     };
