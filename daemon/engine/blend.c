@@ -73,10 +73,18 @@ double blend_weight(const struct blend *blend, size_t m)
 
 /* ---- candidates ---- */
 
-/* One model's best into the set. */
-static void nominate(struct reader *reader, const struct choice *choice, size_t m, uint32_t *items, size_t *len)
+/* As many as are asked for, if that is more: else items with evidence would be left out for popular ones that fill in. */
+static size_t quota_of(const struct blend *blend, size_t m, size_t k)
 {
-    size_t quota = reader->engine->blend->of[m].part->quota;
+    size_t quota = blend->of[m].part->quota;
+
+    return quota > k ? quota : k;
+}
+
+/* One model's best into the set. */
+static void nominate(struct reader *reader, const struct choice *choice, size_t m, size_t k, uint32_t *items, size_t *len)
+{
+    size_t quota = quota_of(reader->engine->blend, m, k);
     struct fr_ranked *room = fr_arena_take(&reader->arena, quota * sizeof(*room));
     struct fr_topk top;
 
@@ -91,12 +99,12 @@ static void nominate(struct reader *reader, const struct choice *choice, size_t 
     }
 }
 
-static size_t all_quotas(const struct blend *blend, const struct choice *choice)
+static size_t all_quotas(const struct blend *blend, const struct choice *choice, size_t k)
 {
     size_t sum = choice->included_len;
 
     for (size_t m = 0; m < blend->engine->learners_len; m++)
-        sum += blend->of[m].part->quota;
+        sum += quota_of(blend, m, k);
     return sum;
 }
 
@@ -130,14 +138,14 @@ static void column(const struct reader *reader, size_t m, struct ballot *ballot,
         z[i] = (z[i] - mean) * scale;
 }
 
-struct ballot blend_count(struct reader *reader, const struct choice *choice)
+struct ballot blend_count(struct reader *reader, const struct choice *choice, size_t k)
 {
     const struct blend *blend = reader->engine->blend;
-    uint32_t *items = fr_arena_take(&reader->arena, (all_quotas(blend, choice) + 1) * sizeof(*items));
+    uint32_t *items = fr_arena_take(&reader->arena, (all_quotas(blend, choice, k) + 1) * sizeof(*items));
     struct ballot ballot = {.items = items, .models = reader->engine->learners_len};
 
     for (size_t m = 0; m < ballot.models; m++)
-        nominate(reader, choice, m, items, &ballot.len);
+        nominate(reader, choice, m, k, items, &ballot.len);
     ballot.z = fr_arena_take(&reader->arena, (ballot.models * ballot.len + 1) * sizeof(*ballot.z));
     ballot.score = fr_arena_take(&reader->arena, (ballot.len + 1) * sizeof(*ballot.score));
     for (size_t i = 0; i < ballot.len; i++)
@@ -180,7 +188,7 @@ size_t blend_pick(struct reader *reader, const struct query *query, const struct
     struct fr_topk top;
 
     reader_hear_all(reader, query);
-    struct ballot ballot = blend_count(reader, choice);
+    struct ballot ballot = blend_count(reader, choice, k);
     fr_topk_init(&top, room, k, item_before, reader);
     for (size_t i = 0; i < ballot.len; i++) {
         scores_add(&reader->scores, ballot.items[i], ballot.score[i]); /* what fills up behind takes others */

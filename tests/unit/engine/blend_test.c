@@ -248,6 +248,47 @@ static void the_list_is_sorted_has_sources_and_keeps_the_filter(void **state)
     free(stream);
 }
 
+/* As long as there are items with evidence, popular ones have no say, however many are asked for. */
+static void who_asks_for_many_gets_all_with_evidence(void **state)
+{
+    enum { MANY = 300 };
+    static const struct engine_model two[] = {{"popular", NULL}, {ENGINE_BLEND, NULL}};
+    struct engine_options options = parity();
+    struct world world = {.store = store_memory_new(NULL)};
+    struct event events[MANY + 2];
+    char items[MANY][8];
+    struct recommendation_list list;
+    struct rank rank;
+
+    (void)state;
+    options.models = two;
+    options.models_len = 2;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(items[i], sizeof(items[i]), "i%d", i);
+        events[i] = event(i, "bob", items[i], NOON);
+    }
+    events[MANY] = event(MANY, "ann", items[0], NOON);
+    events[MANY + 1] = event(MANY + 1, "cat", "lonely", NOON);
+    begin(&world, &options);
+    give(&world, events, MANY + 2);
+    await(&world, MANY + 2);
+    struct reader *reader = reader_new(world.engine);
+    const struct ask ask = {.user = FR_BYTES("ann"), .k = MANY - 1, .model = ENGINE_BLEND};
+    reader_begin(reader);
+    reader_recommend(reader, &ask, &list);
+    assert_int_equal(list.len, MANY - 1);
+    assert_false(list.fallback);
+    for (size_t i = 0; i < list.len; i++) {
+        reader_ranks(reader, &ask, &list.items[i].item, 1, &rank); /* and that is where they stand */
+        assert_in_range(i, rank.before, rank.before + rank.beside);
+        assert_true(rank.scored);
+    }
+    reader_end(reader);
+    reader_free(reader);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 /* ---- while it learns ---- */
 
 struct asking {
@@ -346,6 +387,7 @@ int main(void)
         cmocka_unit_test(stopping_in_between_changes_no_bit),
         cmocka_unit_test(killing_in_between_changes_no_bit),
         cmocka_unit_test(the_list_is_sorted_has_sources_and_keeps_the_filter),
+        cmocka_unit_test(who_asks_for_many_gets_all_with_evidence),
         cmocka_unit_test(all_models_answer_while_they_learn),
         cmocka_unit_test(weights_follow_outcomes),
     };
