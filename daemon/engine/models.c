@@ -90,6 +90,13 @@ const char *engine_model(const struct engine *engine, size_t index)
     return index == engine->learners_len && engine->blend ? ENGINE_BLEND : NULL;
 }
 
+bool engine_model_has_neighbours(const struct engine *engine, const char *name)
+{
+    const struct learner *learner = models_find(engine, name);
+
+    return learner && (learner == &engine->blended || learner->ops->neighbours);
+}
+
 /* ---- publishing ---- */
 
 void models_publish(struct engine *engine)

@@ -69,22 +69,31 @@ bool check_k(struct check *check, uint32_t k)
     return true;
 }
 
-bool check_model(struct check *check, const char *model)
+static bool refuse_model(struct check *check, const char *model)
 {
     char names[256] = "", room[QUOTED_MAX + 3];
     const char *name;
     size_t len = 0;
 
+    for (size_t i = 0; (name = engine_model(check->engine, i)) && len < sizeof(names); i++)
+        len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "", name);
+    return WRONG(check, "model %s is not known; the models are: %s", quoted(model, room), names);
+}
+
+bool check_model(struct check *check, const char *model, bool neighbours)
+{
+    const char *name;
+    size_t i = 0;
+
     check->question->ask.model = model;
     if (!*model)
         return true;
-    for (size_t i = 0; (name = engine_model(check->engine, i)); i++) {
-        if (strcmp(name, model) == 0)
-            return true;
-        if (len < sizeof(names))
-            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "", name);
-    }
-    return WRONG(check, "model %s is not known; the models are: %s", quoted(model, room), names);
+    while ((name = engine_model(check->engine, i)) && strcmp(name, model) != 0)
+        i++;
+    if (!name)
+        return refuse_model(check, model);
+    return !neighbours || engine_model_has_neighbours(check->engine, name) ||
+           WRONG(check, "model \"%s\" has no similar items", name);
 }
 
 /* ---- seeds ---- */
