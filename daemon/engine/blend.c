@@ -29,6 +29,7 @@ struct blend {
         const struct part *part;
         _Atomic double weight;
         double squares; /* engine's thread */
+        struct fr_series *series;
     } of[ENGINE_MODELS_MAX];
     bool unsaved;
 };
@@ -51,7 +52,8 @@ struct blend *blend_new(struct engine *engine)
         blend->of[m].part = part_of(engine->learners[m].ops->name);
         blend->ops.context = blend->ops.context || engine->learners[m].ops->context;
         atomic_init(&blend->of[m].weight, blend->of[m].part->weight);
-        fr_gauge(fr_series(FR_M_BLEND_WEIGHT, engine->learners[m].ops->name, "", ""), blend->of[m].part->weight);
+        blend->of[m].series = fr_series(FR_M_BLEND_WEIGHT, engine->learners[m].ops->name, "", "");
+        fr_gauge(blend->of[m].series, blend->of[m].part->weight);
     }
     return blend;
 }
@@ -237,7 +239,7 @@ void blend_learn(struct blend *blend, const struct ballot *ballot, uint32_t item
         double weight = blend_weight(blend, m) + ETA * step / sqrt(1 + blend->of[m].squares);
         weight = weight < 0 ? 0 : weight > WEIGHT_MOST ? WEIGHT_MOST : weight;
         atomic_store_explicit(&blend->of[m].weight, weight, memory_order_relaxed);
-        fr_gauge(fr_series(FR_M_BLEND_WEIGHT, blend->engine->learners[m].ops->name, "", ""), weight);
+        fr_gauge(blend->of[m].series, weight);
     }
     blend->unsaved = true;
 }
@@ -279,7 +281,7 @@ bool blend_load(struct blend *blend, struct fr_bytes cell)
                 continue;
             atomic_store(&blend->of[m].weight, weight);
             blend->of[m].squares = squares;
-            fr_gauge(fr_series(FR_M_BLEND_WEIGHT, blend->engine->learners[m].ops->name, "", ""), weight);
+            fr_gauge(blend->of[m].series, weight);
         }
     }
     return !in.failed;

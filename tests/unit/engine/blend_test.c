@@ -375,6 +375,7 @@ static void weights_follow_outcomes(void **state)
         if (i == 0)
             assert_float_equal(blend_weight(blend, 1) - before, .05 * (1 - expected) / sqrt(1 + (1 - expected) * (1 - expected)), 1e-12);
     }
+    assert_true(fr_series_value(fr_series(FR_M_BLEND_WEIGHT, "popular", "", "")) == blend_weight(blend, 1));
     assert_true(blend_weight(blend, 0) == 0); /* no less: nobody speaks against what he says */
     assert_true(blend_weight(blend, 1) > 1);
     end(&world);
