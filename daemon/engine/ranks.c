@@ -34,9 +34,7 @@ static struct place place_of(const struct reader *reader, bool parity, uint32_t 
 /* Could it be listed? */
 static bool candidate(const struct reader *reader, const struct choice *choice, uint32_t item)
 {
-    bool evidence = !reader->scores.dense && scores_touched(&reader->scores, item);
-
-    return reader_allows(reader, choice, item) && (evidence || users_of(reader->engine, item));
+    return reader_allows(reader, choice, item) && users_of(reader->engine, item);
 }
 
 static void count(struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,

@@ -241,7 +241,8 @@ struct model_ops {
     void (*recall)(struct model *model, const struct history *history);
     /* Thread: any, inside an epoch. */
     void (*retrieve)(const struct model *model, const struct query *query, struct scores *scores);
-    /* values[i] = the score of items[i], 0 without evidence. NULL: what retrieve says of them. */
+    /* values[i] = the score of items[i], the same that retrieve gives it where all matter; -0.0: it knows nothing of the item. NULL: only
+     * retrieve knows. */
     void (*score)(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values);
     size_t (*explain)(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
                       struct reason_part *parts, size_t parts_max); /* largest magnitude first. NULL: no reasons */

@@ -18,6 +18,7 @@ struct model {
     _Atomic size_t learned, shown; /* events; as of the last publish */
     size_t forgotten;
     _Atomic uint64_t asked_context;
+    _Atomic size_t retrieved, scored; /* questions for all items; items named */
 };
 static struct model *parrot; /* the last one opened */
 
@@ -82,9 +83,18 @@ static bool parrot_behind(const struct model *model)
 static void parrot_retrieve(const struct model *model, const struct query *query, struct scores *scores)
 {
     atomic_store(&parrot->asked_context, query->context_len ? query->context[0] : 0);
+    atomic_fetch_add(&parrot->retrieved, 1);
     scores->dense = true;
     for (uint32_t item = 0; item < query->items; item++)
         scores->value[item] = model->answer[item];
+}
+
+static void parrot_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values)
+{
+    (void)query;
+    atomic_fetch_add(&parrot->scored, len);
+    for (size_t i = 0; i < len; i++)
+        values[i] = model->answer[items[i]];
 }
 
 static void parrot_stats(const struct model *model, struct model_stats *ret_stats)
@@ -105,6 +115,7 @@ static const struct model_ops parrot_ops = {
     .publish = parrot_publish,
     .behind = parrot_behind,
     .retrieve = parrot_retrieve,
+    .score = parrot_score,
     .stats = parrot_stats,
 };
 
@@ -183,6 +194,8 @@ static void a_dense_answer_has_what_somebody_holds_and_the_model_knows(void **st
     const struct fr_bytes wanted[] = {FR_BYTES("bread"), FR_BYTES("dill"), FR_BYTES("bread")};
     assert_string_equal(recommend(&world, "cat", (struct ask){.model = "parrot", .include = wanted, .include_len = 3}),
                         "bread -1.000000");
+    assert_int_equal(parrot->scored, 2); /* of the items that are named no other is looked at */
+    assert_int_equal(parrot->retrieved, 2);
     assert_int_equal(parrot->forgotten, 1);
     tear_down_world(&world);
 }
