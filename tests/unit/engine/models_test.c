@@ -100,7 +100,8 @@ static void parrot_score(const struct model *model, const struct query *query, c
 static void parrot_stats(const struct model *model, struct model_stats *ret_stats)
 {
     (void)model;
-    *ret_stats = (struct model_stats){.bytes = 77};
+    *ret_stats = (struct model_stats){
+        .bytes = 77, .skipped = 1, .guarded = 2, .features = 3, .refused = 4, .expired = 5, .evicted = 6};
 }
 
 static const struct model_ops parrot_ops = {
@@ -314,6 +315,12 @@ static void the_status_and_the_figures_have_every_model(void **state)
     assert_int_equal(status->models[2].bytes, 77);
     publish_figures(world.engine);
     assert_true(fr_series_value(fr_series(FR_M_STATE_BYTES, "parrot", "", "")) == 77);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_SKIPPED, "parrot", "", "")) == 1);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_GUARDED, "parrot", "", "")) == 2);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_FEATURES, "parrot", "", "")) == 3);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_FEATURES_DROPPED, "parrot", "refused", "")) == 4);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_FEATURES_DROPPED, "parrot", "expired", "")) == 5);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_FEATURES_DROPPED, "parrot", "evicted", "")) == 6);
     assert_true(fr_series_value(fr_series(FR_M_STATE_BYTES, "pairs", "", "")) == (double)status->model_bytes);
     free(status);
     tear_down_world(&world);
