@@ -13,7 +13,6 @@
 #include "freshet/feature.h"
 #include "wire.h"
 
-#define SEED_WEIGHT_MAX 1e6 /* as for an event */
 #define WRONG(check, ...) answer_refuse((check)->answer, RPC_CODE_INVALID_ARGUMENT, __VA_ARGS__)
 #define LATER(check, ...) answer_refuse((check)->answer, RPC_CODE_UNIMPLEMENTED, __VA_ARGS__)
 
@@ -102,7 +101,7 @@ static bool check_seed(struct check *check, const Freshet__V1__Seed *seed, size_
 {
     if (!check_id_at(check, "seeds", i, ".item_id", wire_bytes(seed->item_id)))
         return false;
-    if (!isfinite(seed->weight) || fabs(seed->weight) > SEED_WEIGHT_MAX)
+    if (!isfinite(seed->weight) || fabs(seed->weight) > EVENT_WEIGHT_MAX)
         return WRONG(check, "seeds[%zu].weight is %g; it must lie within -1e6 and 1e6", i, seed->weight);
     if (seed->time_ms < 0 || seed->time_ms > EVENT_WHEN_MAX)
         return WRONG(check, "seeds[%zu].time_ms is %lld; it must lie within 0 and %lld", i, (long long)seed->time_ms,
