@@ -6,7 +6,9 @@
  * long a half-life is, how far apart two items were paired, how wide a dedup bucket is. Keys that only decide which
  * records come in from now on (feed.max_future_ms, engine.users_max ...), or how a question is answered (sar.similarity
  * ...), do not: they may change from one start to the next. The shape is one "key=value" line for each key of the first
- * kind and for each weight, sorted bytewise.
+ * kind and for each weight, sorted bytewise. Keys of a model that does not run are left out: it stores nothing, and a
+ * store that recorded them could not be given the model with other values later. What a model that ran has stored, the
+ * store itself remembers the shape of (engine/recover.c).
  */
 #include "config.h"
 
@@ -295,7 +297,15 @@ static void put_use_value(const struct config *cfg, struct fr_writer *line)
         fr_put_text(line, "%s%s", i ? "," : "", names[i]);
 }
 
-static void write_shape(struct config *cfg)
+/* Is it a model's section, and the model does not run? */
+static bool of_a_model_that_rests(const struct config *cfg, const char *section, const char *known)
+{
+    size_t len = strlen(section);
+
+    return known && has_word(known, section, len) && !runs(cfg, section, len);
+}
+
+static void write_shape(struct config *cfg, const char *known)
 {
     char *lines[SHAPE_LINES_MAX];
     struct fr_writer line;
@@ -303,7 +313,7 @@ static void write_shape(struct config *cfg)
 
     fr_writer_init(&line, 0);
     for (int id = 0; id < CONFIG_KEYS; id++) {
-        if (!(config_keys[id].flags & CONFIG_SHAPES))
+        if (!(config_keys[id].flags & CONFIG_SHAPES) || of_a_model_that_rests(cfg, config_keys[id].section, known))
             continue;
         fr_put_text(&line, "%s.%s=", config_keys[id].section, config_keys[id].name);
         if (id == CONFIG_weights_use_value)
@@ -403,7 +413,7 @@ void config_finish(struct config *cfg, const struct config_host *host)
     check_model(cfg);
     check_kafka(cfg, host);
     set_models(cfg);
-    write_shape(cfg);
+    write_shape(cfg, host->models);
 }
 
 /* ---- the options of each module -------------------------------------------------------------------------------- */

@@ -257,8 +257,9 @@ static const char docs_head[] =
     "mean something\n"
     "else. These are recorded in the store; starting with others is refused (exit 78, naming both values), and "
     "`freshetd --rebuild` replays\n"
-    "from `feed.start` into a new store. All others may change from one start to the next. *reloads* marks what SIGHUP "
-    "applies to a\n"
+    "from `feed.start` into a new store. Those of a model are recorded when it first runs, and bind from then on. All "
+    "others may change\n"
+    "from one start to the next. *reloads* marks what SIGHUP applies to a\n"
     "running daemon; what else has changed by then is logged as waiting for a restart. *Under parity* is the default "
     "when\n"
     "`sar.mode = parity`. Sizes take K, M and G (1024-fold).\n";

@@ -1,7 +1,6 @@
 /*
  * settings.c -- the configuration for who runs the engine outside the daemon.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +9,6 @@
 #include "freshet/alloc.h"
 #include "freshet/model.h"
 #include "freshet/settings.h"
-
-#define WEIGHT_MAX 1e6 /* feed's: what weighs more is a dead letter there */
 
 struct settings {
     struct config *cfg;
@@ -95,8 +92,6 @@ bool settings_weigh(const struct settings *settings, struct fr_bytes type, bool 
     while (t < cfg->types_len && !fr_bytes_equal(fr_bytes_of(cfg->types[t].type), type))
         t++;
     *ret_type = t;
-    *ret_weight = t < cfg->types_len ? cfg->types[t].weight : 1;
-    if (t < cfg->types_len && cfg->types[t].use_value && has_value)
-        *ret_weight *= value;
-    return fabs(*ret_weight) <= WEIGHT_MAX; /* NaN is not */
+    bool known = t < cfg->types_len;
+    return event_weigh(known ? cfg->types[t].weight : 1, known && cfg->types[t].use_value, has_value ? value : 1, ret_weight);
 }

@@ -24,15 +24,15 @@ static const struct part {
 
 struct blend {
     struct engine *engine;
+    struct model_ops ops;
     struct {
         const struct part *part;
         _Atomic double weight;
         double squares; /* engine's thread */
+        struct fr_series *series;
     } of[ENGINE_MODELS_MAX];
     bool unsaved;
 };
-
-const struct model_ops blend_ops = {.name = ENGINE_BLEND};
 
 static const struct part *part_of(const char *name)
 {
@@ -47,10 +47,13 @@ struct blend *blend_new(struct engine *engine)
     struct blend *blend = fr_zalloc(1, sizeof(*blend));
 
     blend->engine = engine;
+    blend->ops.name = ENGINE_BLEND;
     for (size_t m = 0; m < engine->learners_len; m++) {
         blend->of[m].part = part_of(engine->learners[m].ops->name);
+        blend->ops.context = blend->ops.context || engine->learners[m].ops->context;
         atomic_init(&blend->of[m].weight, blend->of[m].part->weight);
-        fr_gauge(fr_series(FR_M_BLEND_WEIGHT, engine->learners[m].ops->name, "", ""), blend->of[m].part->weight);
+        blend->of[m].series = fr_series(FR_M_BLEND_WEIGHT, engine->learners[m].ops->name, "", "");
+        fr_gauge(blend->of[m].series, blend->of[m].part->weight);
     }
     return blend;
 }
@@ -60,6 +63,11 @@ void blend_free(struct blend *blend)
     free(blend);
 }
 
+const struct model_ops *blend_ops(const struct blend *blend)
+{
+    return &blend->ops;
+}
+
 double blend_weight(const struct blend *blend, size_t m)
 {
     return atomic_load_explicit(&blend->of[m].weight, memory_order_relaxed);
@@ -67,10 +75,18 @@ double blend_weight(const struct blend *blend, size_t m)
 
 /* ---- candidates ---- */
 
-/* One model's best into the set. */
-static void nominate(struct reader *reader, const struct choice *choice, size_t m, uint32_t *items, size_t *len)
+/* As many as are asked for, if that is more: else items with evidence would be left out for popular ones that fill in. */
+static size_t quota_of(const struct blend *blend, size_t m, size_t k)
 {
-    size_t quota = reader->engine->blend->of[m].part->quota;
+    size_t quota = blend->of[m].part->quota;
+
+    return quota > k ? quota : k;
+}
+
+/* One model's best into the set. */
+static void nominate(struct reader *reader, const struct choice *choice, size_t m, size_t k, uint32_t *items, size_t *len)
+{
+    size_t quota = quota_of(reader->engine->blend, m, k);
     struct fr_ranked *room = fr_arena_take(&reader->arena, quota * sizeof(*room));
     struct fr_topk top;
 
@@ -85,12 +101,12 @@ static void nominate(struct reader *reader, const struct choice *choice, size_t 
     }
 }
 
-static size_t all_quotas(const struct blend *blend, const struct choice *choice)
+static size_t all_quotas(const struct blend *blend, const struct choice *choice, size_t k)
 {
     size_t sum = choice->included_len;
 
     for (size_t m = 0; m < blend->engine->learners_len; m++)
-        sum += blend->of[m].part->quota;
+        sum += quota_of(blend, m, k);
     return sum;
 }
 
@@ -124,14 +140,14 @@ static void column(const struct reader *reader, size_t m, struct ballot *ballot,
         z[i] = (z[i] - mean) * scale;
 }
 
-struct ballot blend_count(struct reader *reader, const struct choice *choice)
+struct ballot blend_count(struct reader *reader, const struct choice *choice, size_t k)
 {
     const struct blend *blend = reader->engine->blend;
-    uint32_t *items = fr_arena_take(&reader->arena, (all_quotas(blend, choice) + 1) * sizeof(*items));
+    uint32_t *items = fr_arena_take(&reader->arena, (all_quotas(blend, choice, k) + 1) * sizeof(*items));
     struct ballot ballot = {.items = items, .models = reader->engine->learners_len};
 
     for (size_t m = 0; m < ballot.models; m++)
-        nominate(reader, choice, m, items, &ballot.len);
+        nominate(reader, choice, m, k, items, &ballot.len);
     ballot.z = fr_arena_take(&reader->arena, (ballot.models * ballot.len + 1) * sizeof(*ballot.z));
     ballot.score = fr_arena_take(&reader->arena, (ballot.len + 1) * sizeof(*ballot.score));
     for (size_t i = 0; i < ballot.len; i++)
@@ -174,7 +190,7 @@ size_t blend_pick(struct reader *reader, const struct query *query, const struct
     struct fr_topk top;
 
     reader_hear_all(reader, query);
-    struct ballot ballot = blend_count(reader, choice);
+    struct ballot ballot = blend_count(reader, choice, k);
     fr_topk_init(&top, room, k, item_before, reader);
     for (size_t i = 0; i < ballot.len; i++) {
         scores_add(&reader->scores, ballot.items[i], ballot.score[i]); /* what fills up behind takes others */
@@ -223,7 +239,7 @@ void blend_learn(struct blend *blend, const struct ballot *ballot, uint32_t item
         double weight = blend_weight(blend, m) + ETA * step / sqrt(1 + blend->of[m].squares);
         weight = weight < 0 ? 0 : weight > WEIGHT_MOST ? WEIGHT_MOST : weight;
         atomic_store_explicit(&blend->of[m].weight, weight, memory_order_relaxed);
-        fr_gauge(fr_series(FR_M_BLEND_WEIGHT, blend->engine->learners[m].ops->name, "", ""), weight);
+        fr_gauge(blend->of[m].series, weight);
     }
     blend->unsaved = true;
 }
@@ -265,7 +281,7 @@ bool blend_load(struct blend *blend, struct fr_bytes cell)
                 continue;
             atomic_store(&blend->of[m].weight, weight);
             blend->of[m].squares = squares;
-            fr_gauge(fr_series(FR_M_BLEND_WEIGHT, blend->engine->learners[m].ops->name, "", ""), weight);
+            fr_gauge(blend->of[m].series, weight);
         }
     }
     return !in.failed;

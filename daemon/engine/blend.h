@@ -20,10 +20,11 @@
 #include "engine_private.h"
 
 struct blend;
-extern const struct model_ops blend_ops; /* a name */
 
 struct blend *blend_new(struct engine *engine);
 void blend_free(struct blend *blend);
+/* A name, and what it needs to know of who asks: as much as one of the models. */
+const struct model_ops *blend_ops(const struct blend *blend);
 /* Weight of learner `m` as of now. Thread: any. */
 double blend_weight(const struct blend *blend, size_t m);
 
@@ -34,8 +35,9 @@ struct ballot {
     double *z;     /* [models][len] */
     double *score; /* [len] */
 };
-/* reader->heard holds every model's answer to the question, marks and history are set. Thread: each reader its own. */
-struct ballot blend_count(struct reader *reader, const struct choice *choice);
+/* reader->heard holds every model's answer to the question, marks and history are set; k are asked for (0: who learns asks for none).
+ * Thread: each reader its own. */
+struct ballot blend_count(struct reader *reader, const struct choice *choice, size_t k);
 /* Asks all models, counts, and picks the k best; sources[i] goes with room[i]. Returns how many. */
 size_t blend_pick(struct reader *reader, const struct query *query, const struct choice *choice, size_t k, struct fr_ranked *room,
                   const struct learner **sources);

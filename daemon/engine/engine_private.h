@@ -296,7 +296,7 @@ void reader_mark_seen(struct reader *reader, const struct ask *ask, const struct
 /* Is there anything the model could go by? Else popular items answer. */
 bool reader_knows(const struct query *query, const struct learner *learner);
 void reader_hear_all(struct reader *reader, const struct query *query); /* into `heard` */
-/* Of `scores`, the items that the filter allows; of a dense answer, only those that somebody holds. */
+/* Of `scores`, the items that the filter allows and somebody holds. */
 void reader_offer(struct reader *reader, const struct scores *scores, const struct choice *choice, struct fr_topk *top);
 /* The model's scores are exact SAR's: an item without evidence is a candidate too, at score 0. */
 bool reader_in_parity(const struct engine *engine, const struct learner *learner);

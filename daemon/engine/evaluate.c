@@ -160,7 +160,7 @@ static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, 
     for (size_t m = 0; m < engine->learners_len; m++)
         places[m] = place_of_rank(rank_by(evaluator, m, &query, touch->item));
     if (engine->blend) {
-        struct ballot ballot = blend_count(reader, &(struct choice){0});
+        struct ballot ballot = blend_count(reader, &(struct choice){0}, 0);
         bool known = reader_knows(&query, &engine->blended);
         places[engine->learners_len] = place_of_rank(known ? blend_rank(&ballot, touch->item)
                                                            : rank_of(by_users(reader, NULL, touch->item)));

@@ -55,8 +55,8 @@ int models_open(struct engine *engine, struct fr_err *err)
         open_one(engine, ops, options->models[m].options);
     }
     if (blended) {
-        engine->blended.ops = &blend_ops;
         engine->blend = blend_new(engine);
+        engine->blended.ops = blend_ops(engine->blend);
     }
     engine->answering = &engine->learners[0];
     if (options->default_model && !(engine->answering = models_find(engine, options->default_model)))
@@ -88,6 +88,13 @@ const char *engine_model(const struct engine *engine, size_t index)
     if (index < engine->learners_len)
         return engine->learners[index].ops->name;
     return index == engine->learners_len && engine->blend ? ENGINE_BLEND : NULL;
+}
+
+bool engine_model_has_neighbours(const struct engine *engine, const char *name)
+{
+    const struct learner *learner = models_find(engine, name);
+
+    return learner && (learner == &engine->blended || learner->ops->neighbours);
 }
 
 /* ---- publishing ---- */

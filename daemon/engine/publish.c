@@ -462,6 +462,16 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
         partition_tell(engine, engine->partitions[i], &ret_status->partitions[i]);
 }
 
+static void model_figures(const char *name, const struct model_stats *stats)
+{
+    fr_count_is(fr_series(FR_M_MODEL_SKIPPED, name, "", ""), (double)stats->skipped);
+    fr_count_is(fr_series(FR_M_MODEL_GUARDED, name, "", ""), (double)stats->guarded);
+    fr_gauge(fr_series(FR_M_MODEL_FEATURES, name, "", ""), (double)stats->features);
+    fr_count_is(fr_series(FR_M_MODEL_FEATURES_DROPPED, name, "refused", ""), (double)stats->refused);
+    fr_count_is(fr_series(FR_M_MODEL_FEATURES_DROPPED, name, "expired", ""), (double)stats->expired);
+    fr_count_is(fr_series(FR_M_MODEL_FEATURES_DROPPED, name, "evicted", ""), (double)stats->evicted);
+}
+
 static void state_figures(struct engine *engine)
 {
     for (size_t m = 0; m < engine->learners_len; m++) {
@@ -469,6 +479,7 @@ static void state_figures(struct engine *engine)
         struct model_stats stats = {0};
         learner->ops->stats(learner->model, &stats);
         fr_gauge(fr_series(FR_M_STATE_BYTES, m ? learner->ops->name : "pairs", "", ""), (double)stats.bytes);
+        model_figures(learner->ops->name, &stats);
         if (m)
             continue;
         fr_gauge(FR_SERIES(FR_M_STATE_PAIRS), (double)stats.pairs);

@@ -2,7 +2,8 @@
  * query.c -- readers, and what to recommend.
  *
  *     the user's history (a private copy) + seeds --model--> a score for every item with evidence
- *        - seen, seeds, excluded, not included            marks; a dense answer has a score of every item: those that nobody holds are out
+ *        - seen, seeds, excluded, not included            marks
+ *        - those that nobody holds                        a model may still, or always, have a score of them
  *        k best by score, equal scores by item id          topk
  *        + fill: parity, items without evidence at score 0; product, popular items at score 0 behind them
  *
@@ -143,7 +144,7 @@ static void offer_touched(struct reader *reader, const struct scores *scores, co
     for (uint32_t i = 0; i < scores->touched_len; i++) {
         uint32_t item = scores->touched[i];
         double score = scores->value[item];
-        if (fr_topk_wants(top, score) && reader_allows(reader, choice, item)) /* marks are read of few */
+        if (fr_topk_wants(top, score) && reader_allows(reader, choice, item) && users_of(reader->engine, item)) /* read of few */
             fr_topk_take(top, item, score);
     }
 }
@@ -171,7 +172,7 @@ void reader_offer(struct reader *reader, const struct scores *scores, const stru
 
 bool reader_knows(const struct query *query, const struct learner *learner)
 {
-    return query->history.len || query->seeds_len || query->context_len || learner->ops->anybody;
+    return query->history.len || query->seeds_len || (query->context_len && learner->ops->context) || learner->ops->anybody;
 }
 
 void reader_hear_all(struct reader *reader, const struct query *query)
@@ -308,6 +309,17 @@ bool reader_in_parity(const struct engine *engine, const struct learner *learner
     return learner == &engine->learners[0] && engine->options.sar.parity;
 }
 
+/* What the model says of the items that may be listed, without a look at all the others. */
+static void score_included(struct reader *reader, const struct learner *learner, const struct query *query, const struct choice *choice)
+{
+    double *values = fr_arena_take(&reader->arena, (choice->included_len + 1) * sizeof(*values));
+
+    learner->ops->score(learner->model, query, choice->included, choice->included_len, values);
+    for (size_t i = 0; i < choice->included_len; i++)
+        if (!scores_untouched(values[i]))
+            scores_add(&reader->scores, choice->included[i], values[i]);
+}
+
 static size_t pick(struct reader *reader, const struct learner *learner, struct query *query, const struct choice *choice,
                    struct fr_ranked *room, size_t k)
 {
@@ -318,7 +330,10 @@ static size_t pick(struct reader *reader, const struct learner *learner, struct 
     if (!choice->only_included && !reader_in_parity(engine, learner) && k <= BEST_MOST)
         query->best = (uint32_t)k;
     fr_topk_init(&top, room, k, item_before, reader);
-    learner->ops->retrieve(learner->model, query, &reader->scores);
+    if (choice->only_included && learner->ops->score)
+        score_included(reader, learner, query, choice);
+    else
+        learner->ops->retrieve(learner->model, query, &reader->scores);
     if (engine->options.normalize && reader_in_parity(engine, learner) && query->history.len)
         map = normal_map(reader, query);
     reader_offer(reader, &reader->scores, choice, &top);

@@ -34,9 +34,7 @@ static struct place place_of(const struct reader *reader, bool parity, uint32_t 
 /* Could it be listed? */
 static bool candidate(const struct reader *reader, const struct choice *choice, uint32_t item)
 {
-    bool evidence = !reader->scores.dense && scores_touched(&reader->scores, item);
-
-    return reader_allows(reader, choice, item) && (evidence || users_of(reader->engine, item));
+    return reader_allows(reader, choice, item) && users_of(reader->engine, item);
 }
 
 static void count(struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,
@@ -64,14 +62,15 @@ static void count(struct reader *reader, const struct choice *choice, bool parit
 }
 
 /* Scores of all there is evidence for into reader->scores; of the blend's candidates if it is asked. */
-static void hear(struct reader *reader, const struct learner *learner, const struct query *query, const struct choice *choice)
+static void hear(struct reader *reader, const struct learner *learner, const struct query *query, const struct choice *choice,
+                 size_t k)
 {
     if (learner != &reader->engine->blended) {
         learner->ops->retrieve(learner->model, query, &reader->scores);
         return;
     }
     reader_hear_all(reader, query);
-    struct ballot ballot = blend_count(reader, choice);
+    struct ballot ballot = blend_count(reader, choice, k);
     for (size_t i = 0; i < ballot.len; i++)
         scores_add(&reader->scores, ballot.items[i], ballot.score[i]);
 }
@@ -87,7 +86,7 @@ void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_
 
     reader_mark_seen(reader, ask, &query);
     if (known)
-        hear(reader, learner, &query, &choice);
+        hear(reader, learner, &query, &choice, ask->k < reader->items ? ask->k : reader->items);
     for (size_t i = 0; i < len; i++) {
         handles[i] = reader_item_of(reader, items[i]);
         ret_ranks[i] = (struct rank){0};

@@ -27,10 +27,8 @@ int reader_similar_items(struct reader *reader, struct fr_bytes id, const struct
     const struct learner *learner = models_find(engine, filter->model);
     struct fr_topk top;
 
-    if (learner == &engine->blended)
-        learner = &engine->learners[0]; /* the one that is made of items that go together */
     if (!learner->ops->neighbours)
-        return fr_fail(err, FR_INVALID, "%s", learner->ops->name);
+        learner = &engine->learners[0]; /* the one that is made of items that go together */
     if (item >= reader->items)
         return fr_fail(err, FR_NOT_FOUND, "item_id is not known");
     scores_reset(&reader->scores, reader->items);

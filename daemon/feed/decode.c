@@ -20,7 +20,6 @@
 #include "decode.h"
 #include "freshet/metric.h"
 
-#define WEIGHT_MAX 1e6
 
 /* The types by name: open addressing at a quarter full, so nearly always one probe. */
 struct type_slot {
@@ -125,13 +124,12 @@ static bool weigh(const struct decoder *decoder, const struct fields *fields, st
 
     event->type = slot && slot->name.at ? slot->index : decoder->other;
     weight = &decoder->weights[event->type];
+    if (event_weigh(weight->weight, weight->use_value, value, &event->weight))
+        return true;
     if (!isfinite(value))
         return problem_say(problem, "value", "value is not a finite number");
-    event->weight = weight->use_value ? weight->weight * value : weight->weight;
-    if (!(fabs(event->weight) <= WEIGHT_MAX))
-        return problem_say(problem, "value", "value %g times the weight %g of type '%s' is beyond %g", value,
-                           weight->weight, weight->type, WEIGHT_MAX);
-    return true;
+    return problem_say(problem, "value", "value %g times the weight %g of type '%s' is beyond %g", value, weight->weight, weight->type,
+                       EVENT_WEIGHT_MAX);
 }
 
 static bool date(const struct decoder *decoder, const struct fields *fields, when_ms logged, struct event *event,

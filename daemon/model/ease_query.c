@@ -183,14 +183,14 @@ void ease_score(const struct model *model, const struct query *query, const uint
     struct terms terms;
 
     for (size_t i = 0; i < len; i++)
-        values[i] = 0;
+        values[i] = -0.0;
     if (!solution)
         return;
     terms_init(&terms, model, solution, query);
     for (size_t i = 0; i < len; i++) {
         uint32_t column = solution_column(solution, items[i]);
         for (size_t k = 0; k < terms.len && column != UINT32_MAX; k++)
-            values[i] += terms.at[k].x * (double)row_of(solution, terms.at[k].column)[column];
+            values[i] = scores_sum(values[i], terms.at[k].x * (double)row_of(solution, terms.at[k].column)[column]);
     }
     terms_release(&terms);
 }

@@ -119,12 +119,23 @@ float fm_constant(const struct model *model)
     return 0;
 }
 
+void fm_tell(struct model *model)
+{
+    const struct features *features = &model->features;
+
+    atomic_store_explicit(&model->features_live, features->live, memory_order_relaxed);
+    atomic_store_explicit(&model->refused, features->state.refused, memory_order_relaxed);
+    atomic_store_explicit(&model->expired, features->state.expired, memory_order_relaxed);
+    atomic_store_explicit(&model->evicted, features->state.evicted, memory_order_relaxed);
+}
+
 void fm_settle(struct model *model)
 {
     if (model->settled)
         return;
     model->settled = true;
     features_settle(&model->features, &model->loaded);
+    fm_tell(model);
 }
 
 static void fm_publish(struct model *model)
@@ -269,6 +280,7 @@ static const struct model_table tables[] = {
 
 const struct model_ops fm_ops = {
     .name = "fm",
+    .context = true,
     .tables = tables,
     .tables_len = sizeof(tables) / sizeof(*tables),
     .open = fm_open,

@@ -288,23 +288,10 @@ static void side_step(struct model *model, uint32_t when)
     }
 }
 
-static void tell(struct model *model)
-{
-    const struct features *features = &model->features;
-
-    fm_count(&model->events, 1);
-    atomic_store_explicit(&model->features_live, features->live, memory_order_relaxed);
-    atomic_store_explicit(&model->refused, features->state.refused, memory_order_relaxed);
-    atomic_store_explicit(&model->expired, features->state.expired, memory_order_relaxed);
-    atomic_store_explicit(&model->evicted, features->state.evicted, memory_order_relaxed);
-}
-
-void fm_learn(struct model *model, const struct touch *touch)
+static void learn(struct model *model, const struct touch *touch)
 {
     uint32_t item = touch->item, when = row_seconds(touch->when);
 
-    fm_settle(model);
-    tell(model);
     if (model->options.loss != FM_SQUARED && !(touch->weight > 0))
         return;
     item_meet(model, item);
@@ -323,4 +310,12 @@ void fm_learn(struct model *model, const struct touch *touch)
         model->numbers.ratings += touch->weight;
         model->numbers.rated++;
     }
+}
+
+void fm_learn(struct model *model, const struct touch *touch)
+{
+    fm_settle(model);
+    learn(model, touch);
+    fm_count(&model->events, 1);
+    fm_tell(model);
 }

@@ -61,6 +61,7 @@ static inline void fm_count(_Atomic uint64_t *counter, uint64_t by)
 
 /* What was loaded becomes a state that can learn. */
 void fm_settle(struct model *model);
+void fm_tell(struct model *model); /* what there is of features, to whoever asks for the stats */
 float fm_constant(const struct model *model);
 
 /* The newest items, seeds first, without `but` (UINT32_MAX: all). */

@@ -127,7 +127,7 @@ void fm_score(const struct model *model, const struct query *query, const uint32
 
     for (size_t k = 0; k < len; k++) {
         float bias = shown ? shown_bias(side.items, items[k]) : NAN, dot;
-        values[k] = 0;
+        values[k] = -0.0;
         if (isnan(bias))
             continue;
         const float *vector = shown_vector(side.items, model->options.dimensions, items[k]);

@@ -278,12 +278,10 @@ void ncf_score(const struct model *model, const struct query *query, const uint3
 {
     struct side side;
 
-    memset(values, 0, len * sizeof(*values));
-    if (!side_init(model, query, &side))
-        return;
-    items_score(model, &side, items, len, values);
     for (size_t k = 0; k < len; k++)
-        values[k] += 0.0; /* -0.0: without evidence */
+        values[k] = -0.0;
+    if (side_init(model, query, &side))
+        items_score(model, &side, items, len, values);
 }
 
 /* ---- reasons ---- */

@@ -125,7 +125,7 @@ static bool read_recommend(struct check *check, const void *message)
     question->ask.explain = request->explain;
     question->ask.include_seen = request->include_seen;
     question->max_staleness_ms = request->max_staleness_ms;
-    return check_k(check, request->k) && check_model(check, request->model) &&
+    return check_k(check, request->k) && check_model(check, request->model, false) &&
            check_user_or_seeds(check, wire_bytes(request->user_id), request->seeds, request->n_seeds) &&
            check_positions(check, request->not_before, request->n_not_before) && check_filter(check, request->filter) &&
            check_context(check, request->context, request->n_context) &&
@@ -167,7 +167,7 @@ static bool read_similar(struct check *check, const void *message)
     check->question->item = item;
     ask->user = user;
     if (!check_id(check, user.len ? "user_id" : "item_id", user.len ? user : item) || !check_k(check, request->k) ||
-        !check_model(check, request->model) || !check_filter(check, request->filter))
+        !check_model(check, request->model, item.len > 0) || !check_filter(check, request->filter))
         return false;
     if (user.len && ask->exclude_len + ask->include_len)
         return answer_refuse(check->answer, RPC_CODE_INVALID_ARGUMENT,
@@ -200,9 +200,6 @@ static void answer_similar(struct answerer *answerer, struct question *question,
 
     if (status == FR_NOT_FOUND && ask->user.len) {
         list = (struct neighbour_list){0}; /* an unknown user is not an error */
-    } else if (status == FR_INVALID && !ask->user.len) {
-        answer_refuse(answer, RPC_CODE_INVALID_ARGUMENT, "model \"%s\" has no similar items", err.text);
-        return;
     } else if (status != FR_OK) {
         refuse_status(answer, status, &err);
         return;

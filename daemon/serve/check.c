@@ -13,7 +13,6 @@
 #include "freshet/feature.h"
 #include "wire.h"
 
-#define SEED_WEIGHT_MAX 1e6 /* as for an event */
 #define WRONG(check, ...) answer_refuse((check)->answer, RPC_CODE_INVALID_ARGUMENT, __VA_ARGS__)
 #define LATER(check, ...) answer_refuse((check)->answer, RPC_CODE_UNIMPLEMENTED, __VA_ARGS__)
 
@@ -69,22 +68,31 @@ bool check_k(struct check *check, uint32_t k)
     return true;
 }
 
-bool check_model(struct check *check, const char *model)
+static bool refuse_model(struct check *check, const char *model)
 {
     char names[256] = "", room[QUOTED_MAX + 3];
     const char *name;
     size_t len = 0;
 
+    for (size_t i = 0; (name = engine_model(check->engine, i)) && len < sizeof(names); i++)
+        len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "", name);
+    return WRONG(check, "model %s is not known; the models are: %s", quoted(model, room), names);
+}
+
+bool check_model(struct check *check, const char *model, bool neighbours)
+{
+    const char *name;
+    size_t i = 0;
+
     check->question->ask.model = model;
     if (!*model)
         return true;
-    for (size_t i = 0; (name = engine_model(check->engine, i)); i++) {
-        if (strcmp(name, model) == 0)
-            return true;
-        if (len < sizeof(names))
-            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "", name);
-    }
-    return WRONG(check, "model %s is not known; the models are: %s", quoted(model, room), names);
+    while ((name = engine_model(check->engine, i)) && strcmp(name, model) != 0)
+        i++;
+    if (!name)
+        return refuse_model(check, model);
+    return !neighbours || engine_model_has_neighbours(check->engine, name) ||
+           WRONG(check, "model \"%s\" has no similar items", name);
 }
 
 /* ---- seeds ---- */
@@ -93,7 +101,7 @@ static bool check_seed(struct check *check, const Freshet__V1__Seed *seed, size_
 {
     if (!check_id_at(check, "seeds", i, ".item_id", wire_bytes(seed->item_id)))
         return false;
-    if (!isfinite(seed->weight) || fabs(seed->weight) > SEED_WEIGHT_MAX)
+    if (!isfinite(seed->weight) || fabs(seed->weight) > EVENT_WEIGHT_MAX)
         return WRONG(check, "seeds[%zu].weight is %g; it must lie within -1e6 and 1e6", i, seed->weight);
     if (seed->time_ms < 0 || seed->time_ms > EVENT_WHEN_MAX)
         return WRONG(check, "seeds[%zu].time_ms is %lld; it must lie within 0 and %lld", i, (long long)seed->time_ms,

@@ -18,7 +18,8 @@ struct check {
 
 bool check_id(struct check *check, const char *field, struct fr_bytes id);
 bool check_k(struct check *check, uint32_t k);
-bool check_model(struct check *check, const char *model);
+/* `neighbours`: it is to say which items are like an item. */
+bool check_model(struct check *check, const char *model, bool neighbours);
 bool check_user_or_seeds(struct check *check, struct fr_bytes user, Freshet__V1__Seed *const *seeds, size_t seeds_len);
 bool check_filter(struct check *check, const Freshet__V1__Filter *filter); /* NULL is fine */
 bool check_context(struct check *check, Freshet__V1__RecommendRequest__ContextEntry *const *context, size_t len);

@@ -176,6 +176,8 @@ struct engine_status {
 void engine_status(struct engine *engine, struct engine_status *ret_status); /* large: not for the stack */
 /* The names that ask.model may have: SAR first; NULL past the last. */
 const char *engine_model(const struct engine *engine, size_t index);
+/* Can this one say which items are like an item? The blend can: SAR speaks for it. */
+bool engine_model_has_neighbours(const struct engine *engine, const char *name);
 
 /* Asks for a checkpoint that holds everything applied by now; returns its ticket. */
 uint64_t engine_checkpoint_ask(struct engine *engine);
@@ -271,7 +273,7 @@ struct neighbour_list {
     const struct neighbour *neighbours;
     size_t len;
 };
-/* FR_NOT_FOUND: unknown item; FR_INVALID: the model knows no neighbours. Of the filter model, k, exclude and include are used. */
+/* FR_NOT_FOUND: unknown item. Of the filter model, k, exclude and include are used. SAR speaks for a model that has no neighbours. */
 int reader_similar_items(struct reader *reader, struct fr_bytes item, const struct ask *filter, struct neighbour_list *ret_list,
                          struct fr_err *err);
 /* FR_NOT_FOUND: unknown user; FR_LIMIT: more work than similar_work_max; FR_INVALID: no postings are kept. */

@@ -10,6 +10,7 @@
 #ifndef FR_EVENT_H
 #define FR_EVENT_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,6 +27,15 @@ enum event_kind {
 
 /* Times of events and records lie in [0, EVENT_WHEN_MAX]: 44 bits of milliseconds, the year 2527. */
 #define EVENT_WHEN_MAX ((when_ms)((1ULL << 44) - 1))
+
+#define EVENT_WEIGHT_MAX 1e6
+/* What an event weighs whose type weighs `of_type`; `value` is its value, 1 if it has none. False: it must not be applied, since the value is
+ * not finite, whether the type uses it or not, or the weight beyond EVENT_WEIGHT_MAX. */
+static inline bool event_weigh(double of_type, bool use_value, double value, double *ret_weight)
+{
+    *ret_weight = use_value ? of_type * value : of_type;
+    return isfinite(value) && fabs(*ret_weight) <= EVENT_WEIGHT_MAX;
+}
 
 /* A record that could not be applied, as it came. Lives in the batch's arena. */
 struct reject {
@@ -45,7 +55,7 @@ struct event {
     /* EVENT_APPLY */
     struct fr_bytes user, item; /* 1..256 bytes of UTF-8 without NUL */
     when_ms when;               /* event time, 0..EVENT_WHEN_MAX */
-    double weight;              /* finite, |weight| <= 1e6 */
+    double weight;              /* finite, |weight| <= EVENT_WEIGHT_MAX */
     uint32_t type;              /* index into the configured types; the last one is "other" */
     uint32_t repeat_low;        /* 96-bit hash of (user_id, event_id); all zero: no event_id */
     uint64_t repeat_high;

@@ -220,7 +220,8 @@ struct model_table {
 /* NULL where nothing is said to the contrary: never. */
 struct model_ops {
     const char *name;
-    bool anybody; /* it has an answer for users of whom nothing is known */
+    bool anybody; /* it has an answer for users of whom nothing is known, */
+    bool context; /* and this one for those of whom no more is known than the features that came with the question */
     const struct model_table *tables; /* NULL: it keeps nothing */
     size_t tables_len;
     struct model *(*open)(const void *options, const struct model_host *host);
@@ -240,7 +241,8 @@ struct model_ops {
     void (*recall)(struct model *model, const struct history *history);
     /* Thread: any, inside an epoch. */
     void (*retrieve)(const struct model *model, const struct query *query, struct scores *scores);
-    /* values[i] = the score of items[i], 0 without evidence. NULL: what retrieve says of them. */
+    /* values[i] = the score of items[i], the same that retrieve gives it where all matter; -0.0: it knows nothing of the item. NULL: only
+     * retrieve knows. */
     void (*score)(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values);
     size_t (*explain)(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
                       struct reason_part *parts, size_t parts_max); /* largest magnitude first. NULL: no reasons */

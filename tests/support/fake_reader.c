@@ -35,6 +35,12 @@ const char *engine_model(const struct engine *known, size_t index)
     return index == 0 ? "sar" : index == 1 ? "fm" : NULL;
 }
 
+bool engine_model_has_neighbours(const struct engine *known, const char *name)
+{
+    (void)known;
+    return strcmp(name, "sar") == 0;
+}
+
 const char *partition_state_name(enum partition_state state)
 {
     return state == PARTITION_RUNNING ? "running" : "waiting";
@@ -131,8 +137,6 @@ int reader_similar_items(struct reader *reader, struct fr_bytes item, const stru
                          struct neighbour_list *ret_list, struct fr_err *err)
 {
     note(reader->engine, filter);
-    if (filter->model && strcmp(filter->model, "fm") == 0)
-        return fr_fail(err, FR_INVALID, "fm");
     if (!fr_bytes_equal(item, FR_BYTES("apple")))
         return fr_fail(err, FR_NOT_FOUND, "no item '%.*s'", (int)item.len, item.at);
     *ret_list = (struct neighbour_list){like_apple, least(filter->k, 2)};

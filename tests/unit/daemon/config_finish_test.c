@@ -161,6 +161,28 @@ static void the_shape_lists_what_shapes_the_state_sorted(void **state)
     config_free(cfg);
 }
 
+/* A store is not to be bound by keys of a model of which it holds nothing. */
+static void a_model_that_does_not_run_shapes_nothing(void **state)
+{
+    const struct config_host host = {.own_broker = true, .models = "sar popular trending fm ncf ease auto"};
+    struct config *without = read_text("[recommend]\nmodels = popular\n[fm]\ndimensions = 64\n"),
+                  *with = read_text("[recommend]\nmodels = fm\n[fm]\ndimensions = 64\n");
+
+    (void)state;
+    config_finish(without, &host);
+    config_finish(with, &host);
+    assert_null(strstr(without->shape.at, "fm."));
+    assert_null(strstr(without->shape.at, "ncf."));
+    assert_null(strstr(without->shape.at, "trending."));
+    assert_non_null(strstr(without->shape.at, "sar.window=10\n"));
+    assert_non_null(strstr(without->shape.at, "weights.view=1\n"));
+    assert_non_null(strstr(without->shape.at, "feed.dedup_window_ms=3600000\n"));
+    assert_non_null(strstr(with->shape.at, "fm.dimensions=64\n"));
+    assert_null(strstr(with->shape.at, "ncf."));
+    config_free(without);
+    config_free(with);
+}
+
 static void the_shape_does_not_depend_on_how_it_was_written(void **state)
 {
     struct config *a =
@@ -189,6 +211,7 @@ int main(void)
         cmocka_unit_test(a_start_is_a_word_or_a_time),
         cmocka_unit_test(what_is_no_time_is_refused),
         cmocka_unit_test(the_shape_lists_what_shapes_the_state_sorted),
+        cmocka_unit_test(a_model_that_does_not_run_shapes_nothing),
         cmocka_unit_test(the_shape_does_not_depend_on_how_it_was_written),
     };
 

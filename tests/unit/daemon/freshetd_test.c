@@ -433,6 +433,32 @@ static void another_shape_is_refused_and_a_rebuild_takes_it(void **state)
     assert_said(&process, "store.before-rebuild' is there from a rebuild before; move or remove it");
 }
 
+/* What a store holds of a model binds its keys, from the first start with it on, also through starts without; nothing does before. */
+static void a_model_may_come_with_any_shape_and_keeps_it(void **state)
+{
+    static const struct {
+        const char *models, *dimensions;
+        bool starts;
+    } starts[] = {{"popular", "32", true}, {"fm", "64", true}, {"popular", "32", true}, {"fm", "32", false}, {"fm", "64", true}};
+    struct process process;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        char models[60], dimensions[60];
+        snprintf(models, sizeof models, "recommend.models=%s", starts[i].models);
+        snprintf(dimensions, sizeof dimensions, "fm.dimensions=%s", starts[i].dimensions);
+        START(&process, true, "--set", models, "--set", dimensions);
+        if (starts[i].starts) {
+            wait_until_said(&process, "\nready ");
+            kill(process.id, SIGTERM);
+            assert_int_equal(exit_code(&process), 0);
+        } else {
+            assert_int_equal(exit_code(&process), 78);
+            assert_said(&process, "fm.dimensions=64");
+        }
+    }
+}
+
 static void an_address_that_is_taken_is_a_matter_of_configuration(void **state)
 {
     struct process first, second;
@@ -476,6 +502,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reload_applies_what_it_can_and_reports_the_rest, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_newer_format_is_refused_and_left_alone, make_home, remove_home),
         cmocka_unit_test_setup_teardown(another_shape_is_refused_and_a_rebuild_takes_it, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(a_model_may_come_with_any_shape_and_keeps_it, make_home, remove_home),
         cmocka_unit_test_setup_teardown(an_address_that_is_taken_is_a_matter_of_configuration, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_directory_that_cannot_be_made_is_a_matter_of_the_disk, make_home,
                                         remove_home),

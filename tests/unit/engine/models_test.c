@@ -18,6 +18,7 @@ struct model {
     _Atomic size_t learned, shown; /* events; as of the last publish */
     size_t forgotten;
     _Atomic uint64_t asked_context;
+    _Atomic size_t retrieved, scored; /* questions for all items; items named */
 };
 static struct model *parrot; /* the last one opened */
 
@@ -82,19 +83,30 @@ static bool parrot_behind(const struct model *model)
 static void parrot_retrieve(const struct model *model, const struct query *query, struct scores *scores)
 {
     atomic_store(&parrot->asked_context, query->context_len ? query->context[0] : 0);
+    atomic_fetch_add(&parrot->retrieved, 1);
     scores->dense = true;
     for (uint32_t item = 0; item < query->items; item++)
         scores->value[item] = model->answer[item];
 }
 
+static void parrot_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values)
+{
+    (void)query;
+    atomic_fetch_add(&parrot->scored, len);
+    for (size_t i = 0; i < len; i++)
+        values[i] = model->answer[items[i]];
+}
+
 static void parrot_stats(const struct model *model, struct model_stats *ret_stats)
 {
     (void)model;
-    *ret_stats = (struct model_stats){.bytes = 77};
+    *ret_stats = (struct model_stats){
+        .bytes = 77, .skipped = 1, .guarded = 2, .features = 3, .refused = 4, .expired = 5, .evicted = 6};
 }
 
 static const struct model_ops parrot_ops = {
     .name = "parrot",
+    .context = true,
     .open = parrot_open,
     .close = parrot_close,
     .extend = parrot_extend,
@@ -104,6 +116,7 @@ static const struct model_ops parrot_ops = {
     .publish = parrot_publish,
     .behind = parrot_behind,
     .retrieve = parrot_retrieve,
+    .score = parrot_score,
     .stats = parrot_stats,
 };
 
@@ -182,6 +195,8 @@ static void a_dense_answer_has_what_somebody_holds_and_the_model_knows(void **st
     const struct fr_bytes wanted[] = {FR_BYTES("bread"), FR_BYTES("dill"), FR_BYTES("bread")};
     assert_string_equal(recommend(&world, "cat", (struct ask){.model = "parrot", .include = wanted, .include_len = 3}),
                         "bread -1.000000");
+    assert_int_equal(parrot->scored, 2); /* of the items that are named no other is looked at */
+    assert_int_equal(parrot->retrieved, 2);
     assert_int_equal(parrot->forgotten, 1);
     tear_down_world(&world);
 }
@@ -207,8 +222,12 @@ static void an_answer_says_who_gave_it(void **state)
     assert_string_equal(list.model, "sar");
     assert_string_equal(list.items[0].source, "sar");
     assert_true(list.items[0].reasons_len > 0);
-    assert_int_equal(reader_similar_items(reader, FR_BYTES("apple"), &(struct ask){.k = 2}, &neighbours, &err), FR_INVALID);
-    assert_string_equal(err.text, "parrot");
+    /* the parrot, which answers where nobody is named, knows no neighbours */
+    assert_int_equal(reader_similar_items(reader, FR_BYTES("apple"), &(struct ask){.k = 2}, &neighbours, &err), FR_OK);
+    assert_int_equal(neighbours.len, 2);
+    assert_false(engine_model_has_neighbours(world.engine, "parrot"));
+    assert_false(engine_model_has_neighbours(world.engine, "owl"));
+    assert_true(engine_model_has_neighbours(world.engine, "sar"));
     assert_int_equal(reader_similar_items(reader, FR_BYTES("apple"), &(struct ask){.k = 2, .model = "sar"}, &neighbours, &err),
                      FR_OK);
     assert_int_equal(neighbours.len, 2);
@@ -296,6 +315,12 @@ static void the_status_and_the_figures_have_every_model(void **state)
     assert_int_equal(status->models[2].bytes, 77);
     publish_figures(world.engine);
     assert_true(fr_series_value(fr_series(FR_M_STATE_BYTES, "parrot", "", "")) == 77);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_SKIPPED, "parrot", "", "")) == 1);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_GUARDED, "parrot", "", "")) == 2);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_FEATURES, "parrot", "", "")) == 3);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_FEATURES_DROPPED, "parrot", "refused", "")) == 4);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_FEATURES_DROPPED, "parrot", "expired", "")) == 5);
+    assert_true(fr_series_value(fr_series(FR_M_MODEL_FEATURES_DROPPED, "parrot", "evicted", "")) == 6);
     assert_true(fr_series_value(fr_series(FR_M_STATE_BYTES, "pairs", "", "")) == (double)status->model_bytes);
     free(status);
     tear_down_world(&world);
@@ -360,6 +385,44 @@ static void context_reaches_the_models_from_events_and_questions(void **state)
     assert_true(atomic_load(&parrot->asked_context) == 0);
     recommend(&world, "nobody", (struct ask){.model = "parrot", .context = context, .context_len = 2}); /* context is knowledge */
     assert_true(atomic_load(&parrot->asked_context) == context[0]);
+    tear_down_world(&world);
+}
+
+/* Who never reads context knows no more of an unknown user for it: popular items answer, also where items without evidence are
+ * candidates. The blend knows what one of its models does. */
+static void context_is_knowledge_for_models_that_read_it(void **state)
+{
+    static const struct engine_model with_parrot[] = {{"parrot", says}, {ENGINE_BLEND, NULL}}, without[] = {{ENGINE_BLEND, NULL}};
+    const uint64_t context[] = {fr_feature_key(FR_BYTES("day"), FR_BYTES("sunday"))};
+    const struct ask of_sar = {.model = "sar", .context = context, .context_len = 1},
+                     of_auto = {.model = ENGINE_BLEND, .context = context, .context_len = 1};
+    const struct fr_bytes cheese = FR_BYTES("cheese");
+    struct engine_options options = parity();
+    struct reader *reader;
+    struct world world;
+    struct rank rank;
+
+    (void)state;
+    options.models = with_parrot;
+    options.models_len = 2;
+    set_up_world(&world, &options);
+    give(&world, (const struct event[]){event(6, "dan", "cheese", NOON)}, 1);
+    await(&world, 7);
+    assert_string_equal(recommend(&world, "nobody", of_sar), "cheese 0.000000 apple 0.000000 bread 0.000000 fallback");
+    reader = reader_new(world.engine);
+    reader_begin(reader);
+    reader_ranks(reader, &(struct ask){.user = FR_BYTES("nobody"), .model = "sar", .context = context, .context_len = 1}, &cheese, 1,
+                 &rank);
+    assert_true(rank.listed && rank.before == 0 && rank.beside == 0);
+    reader_end(reader);
+    reader_free(reader);
+    assert_null(strstr(recommend(&world, "nobody", of_auto), "fallback"));
+    assert_non_null(strstr(recommend(&world, "nobody", (struct ask){.model = ENGINE_BLEND}), "fallback"));
+    tear_down_world(&world);
+    options.models = without;
+    options.models_len = 1;
+    set_up_world(&world, &options);
+    assert_non_null(strstr(recommend(&world, "nobody", of_auto), "fallback"));
     tear_down_world(&world);
 }
 
@@ -434,6 +497,7 @@ int main(void)
         cmocka_unit_test(the_status_and_the_figures_have_every_model),
         cmocka_unit_test(draws_hang_on_topic_partition_and_offset_alone),
         cmocka_unit_test(context_reaches_the_models_from_events_and_questions),
+        cmocka_unit_test(context_is_knowledge_for_models_that_read_it),
         cmocka_unit_test(what_was_learned_is_shown_within_a_second_of_silence),
         cmocka_unit_test(under_load_models_show_after_enough_events_or_time),
     };

@@ -109,6 +109,28 @@ static void context_decides_where_history_does_not(void **state)
     driver_free(driver);
 }
 
+/* Not with the next event, nor only with the first after a start. */
+static void features_are_told_with_the_event_that_made_them(void **state)
+{
+    struct fm_options options = small(FM_SOFTMAX);
+    const uint64_t morning = 11;
+
+    (void)state;
+    options.features_admit = 1;
+    struct driver *driver = driver_new(&options), *after = driver_new(&options);
+    struct cell_store *store = fr_zalloc(1, sizeof(*store));
+    driver_event(driver, 0, 7, 1, &morning, 1);
+    assert_int_equal(stats_of(driver).features, 2); /* and the newcomer's */
+    fm_ops.save(driver->model);
+    cell_store_take(store, driver->journal);
+    cell_store_load(store, &fm_ops, after->model);
+    fm_ops.publish(after->model);
+    assert_int_equal(stats_of(after).features, 2);
+    cell_store_free(store);
+    driver_free(driver);
+    driver_free(after);
+}
+
 static void without_features_context_is_not_looked_at(void **state)
 {
     struct fm_options options = small(FM_LOGISTIC);
@@ -576,6 +598,7 @@ int main(void)
         cmocka_unit_test(what_is_liked_together_is_ranked_first),
         cmocka_unit_test(ratings_are_predicted_better_than_by_their_mean),
         cmocka_unit_test(context_decides_where_history_does_not),
+        cmocka_unit_test(features_are_told_with_the_event_that_made_them),
         cmocka_unit_test(without_features_context_is_not_looked_at),
         cmocka_unit_test(what_is_not_wanted_is_not_learned),
         cmocka_unit_test(a_repeat_is_learned_without_itself),

@@ -334,6 +334,7 @@ static void what_the_reader_says_becomes_a_status(void **state)
     similar.item_id = item.item_id = id("fig");
     assert_refused(RPC_SIMILAR, &similar.base, RPC_CODE_NOT_FOUND, "no event has named this item_id");
     similar.model = wire_text("fm");
+    assert_false(read_message(RPC_SIMILAR, &similar.base)); /* before anybody is asked */
     assert_refused(RPC_SIMILAR, &similar.base, RPC_CODE_INVALID_ARGUMENT, "model \"fm\" has no similar items");
     similar.model = wire_text("");
     assert_refused(RPC_GET_ITEM, &item.base, RPC_CODE_NOT_FOUND, "no event has named this item_id");

@@ -1,0 +1,48 @@
+/*
+ * settings_test.c -- the configuration for who runs the engine outside the daemon.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "freshet/settings.h"
+
+/* As in the daemon's feed, where what must not be applied is a dead letter. */
+static void outside_the_daemon_events_weigh_the_same(void **state)
+{
+    static const struct {
+        const char *type;
+        bool has_value, applied;
+        double value, weight;
+    } cases[] = {
+        {"rating", true, true, 4.5, 4.5},   {"rating", false, true, 7, 1},  {"purchase", true, true, 4.5, 4},
+        {"owl", true, true, 4.5, 1},        {"owl", false, true, NAN, 1},   {"rating", true, true, -1e6, -1e6},
+        {"rating", true, false, 1.1e6, 0},  {"rating", true, false, NAN, 0}, {"purchase", true, false, INFINITY, 0},
+        {"owl", true, false, NAN, 0},
+    };
+    char *problems;
+    struct settings *settings = settings_new(NULL, NULL, 0, NULL, &problems);
+
+    (void)state;
+    assert_non_null(settings);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double weight;
+        uint32_t type;
+        bool applied = settings_weigh(settings, fr_bytes_of(cases[i].type), cases[i].has_value, cases[i].value, &weight, &type);
+        if (applied != cases[i].applied || (applied && (weight != cases[i].weight)))
+            fail_msg("case %zu: %d %g", i, applied, weight);
+    }
+    settings_free(settings);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(outside_the_daemon_events_weigh_the_same),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
