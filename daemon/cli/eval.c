@@ -109,8 +109,10 @@ static int load_and_run(struct eval *eval, int protocol)
     int status = CLI_FAILED;
 
     if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, eval->settings) &&
-        (!eval->test || eval_load(&eval->tests, &eval->users, &eval->items, eval->test, eval->format, eval->settings)))
+        (!eval->test || eval_load(&eval->tests, &eval->users, &eval->items, eval->test, eval->format, eval->settings))) {
+        eval->upto = eval->log.len;
         status = run(eval, protocol);
+    }
     eval_log_release(&eval->log);
     eval_log_release(&eval->tests);
     names_release(&eval->users);

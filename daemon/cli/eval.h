@@ -147,7 +147,7 @@ struct eval {
     struct eval_log log, tests;
     uint64_t outcomes; /* ranked events or users, by the last run */
     uint64_t left_out;
-    size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone; upto 0: all */
+    size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone */
     bool ratings;           /* scores predict weights: tell by how much they are off */
     const char *progress;   /* what the bar of a replay says */
 };

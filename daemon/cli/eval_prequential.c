@@ -73,7 +73,7 @@ static void rank_one(struct eval *eval, struct replay *replay, size_t *from, siz
 
 static bool replay_all(struct eval *eval, struct replay *replay, const struct eval_seen *seen, struct outcomes *outcomes)
 {
-    size_t len = eval->upto ? eval->upto : eval->log.len;
+    size_t len = eval->upto;
     struct progress *progress = progress_new(eval->progress, len);
     uint32_t *events = fr_zalloc(eval->users.len, sizeof(*events)); /* by user, so far */
     uint64_t until_next = eval->every;

@@ -130,18 +130,41 @@ static void keep_first(struct trial *trials, size_t len, size_t keep)
         }
 }
 
+/* Where a round ends; and where the events that only warm it up do. */
+static size_t round_end(size_t judged, int round)
+{
+    return judged >> (ROUNDS - 1 - round);
+}
+
+static size_t warm_end(size_t upto)
+{
+    return upto / 5;
+}
+
+/* Is there an event to rank in the shortest round, and in the later part? */
+static bool enough(const struct tune *tune, size_t judged)
+{
+    size_t first = round_end(judged, 0), later = tune->eval.log.len - judged;
+
+    if (first - warm_end(first) >= tune->eval.every && later >= tune->eval.every)
+        return true;
+    cli_fail("'%s' has %zu events: round 1 of %d would rank %zu, the later part %zu, of which --every takes one in %llu", tune->eval.path,
+             tune->eval.log.len, ROUNDS, first - warm_end(first), later, (unsigned long long)tune->eval.every);
+    return false;
+}
+
 static bool halve(struct tune *tune, size_t judged)
 {
     size_t len = tune->trials;
 
     for (int round = 0; round < ROUNDS; round++) {
-        size_t upto = judged >> (ROUNDS - 1 - round);
+        size_t upto = round_end(judged, round);
         for (size_t t = 0; t < len; t++) {
             struct figures figures = {0};
             char what[64];
             snprintf(what, sizeof(what), "round %d of %d, %zu of %zu", round + 1, ROUNDS, t + 1, len);
             tune->eval.progress = what;
-            const struct figure *found = measure(tune, &figures, &tune->trial[t], upto / 5, upto);
+            const struct figure *found = measure(tune, &figures, &tune->trial[t], warm_end(upto), upto);
             if (!found)
                 return false;
             tune->trial[t].value = found->value;
@@ -255,7 +278,7 @@ static int run(struct tune *tune)
     if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, settings)) {
         size_t judged = (size_t)(tune->part * (double)eval->log.len);
         draw_trials(tune);
-        if (halve(tune, judged))
+        if (enough(tune, judged) && halve(tune, judged))
             status = finish(tune, judged);
     }
     settings_free(settings);

@@ -206,6 +206,19 @@ static void tune_finds_what_is_better(void **state)
     file_gone(found);
 }
 
+/* Of a quarter of so few nothing is left to rank; it must not be taken from the later part. */
+static void tune_refuses_a_file_too_small(void **state)
+{
+    char *path = file_of("a\tx\t5\t1\nb\tx\t5\t2\na\ty\t5\t3\nb\ty\t5\t4\nc\tx\t5\t5\n"), call[300], said[4096];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --figure ndcg@1 --trials 2 2>&1 >/dev/null", path);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "has 5 events"));
+    assert_null(strstr(said, "round 1 of 3, 1 of 2"));
+    file_gone(path);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
@@ -238,6 +251,7 @@ int main(void)
         cmocka_unit_test(loo_by_hand),
         cmocka_unit_test(the_same_command_prints_the_same),
         cmocka_unit_test(tune_finds_what_is_better),
+        cmocka_unit_test(tune_refuses_a_file_too_small),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
