@@ -106,6 +106,12 @@ void json_print(const ProtobufCMessage *message);
 char *json_text(const ProtobufCMessage *message); /* malloc'ed */
 /* Several in one document: an array, in this order. */
 char *json_text_all(const ProtobufCMessage *const *messages, size_t len);
+/* Prints a document of jansson's on stdout, and releases it. */
+struct json_t;
+int json_put(struct json_t *document); /* the exit status; it has said why where that is no success */
+struct json_t *json_number(double value); /* null for what is no number */
+/* JSON holds UTF-8, and names of files are any bytes: false, and says so, where `text` (`what` it is) cannot be in a document. */
+bool json_holds(const char *what, const char *text);
 
 /* Titles of items, by id. NULL when there is no file (or no such item). */
 struct titles;

@@ -97,11 +97,10 @@ static int run(struct eval *eval, int protocol)
     }
     for (size_t m = 0; good && m < eval->models_len; m++)
         figures_combine(&one[m], &runs[m * eval->seeds], eval->seeds);
-    if (good)
-        eval_report(eval, one);
+    int status = good ? eval_report(eval, one) : CLI_FAILED;
     free(runs);
     free(one);
-    return good ? CLI_DONE : CLI_FAILED;
+    return status;
 }
 
 static int load_and_run(struct eval *eval, int protocol)
@@ -187,5 +186,7 @@ int verb_eval(int argc, char **argv)
         cli_fail("%s", wrong);
         return CLI_USAGE;
     }
+    if (!strcmp(eval.output, "json") && !json_holds("FILE", eval.path))
+        return CLI_USAGE;
     return with_settings(&eval, protocol, config, models, &sets);
 }

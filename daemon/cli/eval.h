@@ -159,7 +159,7 @@ bool eval_loo(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 
 /* ---- eval_report.c ---- */
 
-void eval_report(const struct eval *eval, const struct figures *figures);
+int eval_report(const struct eval *eval, const struct figures *figures); /* the exit status */
 
 /* ---- tune_space.c: what may be set to what ---- */
 

@@ -52,11 +52,6 @@ static void print_table(const struct eval *eval, const struct figures *figures)
     table_free(table);
 }
 
-static json_t *number_of(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static json_t *json_figures(const struct figures *figures)
 {
     json_t *all = json_object();
@@ -64,13 +59,13 @@ static json_t *json_figures(const struct figures *figures)
     for (size_t f = 0; f < figures->len; f++) {
         const struct figure *figure = &figures->at[f];
         json_object_set_new(all, figure->name,
-                            json_pack("{s:o, s:o, s:I}", "value", number_of(figure->value), "error", number_of(figure->error),
+                            json_pack("{s:o, s:o, s:I}", "value", json_number(figure->value), "error", json_number(figure->error),
                                       "over", (json_int_t)figure->over));
     }
     return all;
 }
 
-static void print_json(const struct eval *eval, const struct figures *figures)
+static int print_json(const struct eval *eval, const struct figures *figures)
 {
     json_t *models = json_object(), *document;
 
@@ -81,16 +76,13 @@ static void print_json(const struct eval *eval, const struct figures *figures)
                          "items", (json_int_t)eval->items.len, "outcomes", (json_int_t)eval->outcomes, "badLines",
                          (json_int_t)eval->log.bad, "leftOut", (json_int_t)eval->left_out, "k", (json_int_t)eval->k, "seed",
                          (json_int_t)eval->seed, "seeds", (json_int_t)eval->seeds, "models", models);
-    char *text = json_dumps(document, JSON_PRESERVE_ORDER);
-    puts(text);
-    free(text);
-    json_decref(document);
+    return json_put(document);
 }
 
-void eval_report(const struct eval *eval, const struct figures *figures)
+int eval_report(const struct eval *eval, const struct figures *figures)
 {
     if (!strcmp(eval->output, "json"))
-        print_json(eval, figures);
-    else
-        print_table(eval, figures);
+        return print_json(eval, figures);
+    print_table(eval, figures);
+    return CLI_DONE;
 }

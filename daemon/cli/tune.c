@@ -219,7 +219,7 @@ static void put_ini(const struct tune *tune, FILE *out, const struct trial *best
     }
 }
 
-static void put_json(const struct tune *tune, const struct trial *best, const struct figure *before, const struct figure *after)
+static int put_json(const struct tune *tune, const struct trial *best, const struct figure *before, const struct figure *after)
 {
     json_t *settings = json_object();
 
@@ -227,13 +227,10 @@ static void put_json(const struct tune *tune, const struct trial *best, const st
         const char *equals = strchr(best->settings[d], '=');
         json_object_set_new(settings, tune->dimensions[d].key, json_string(equals + 1));
     }
-    json_t *document = json_pack("{s:s, s:s, s:s, s:I, s:o, s:f, s:f}", "file", tune->eval.path, "model", tune->model, "figure",
-                                 tune->figure, "trials", (json_int_t)tune->trials, "settings", settings, "before", before->value,
-                                 "after", after->value);
-    char *text = json_dumps(document, JSON_PRESERVE_ORDER);
-    puts(text);
-    free(text);
-    json_decref(document);
+    json_t *document = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o}", "file", tune->eval.path, "model", tune->model, "figure",
+                                 tune->figure, "trials", (json_int_t)tune->trials, "settings", settings, "before", json_number(before->value),
+                                 "after", json_number(after->value));
+    return json_put(document);
 }
 
 static int finish(struct tune *tune, size_t judged)
@@ -254,7 +251,7 @@ static int finish(struct tune *tune, size_t judged)
     if (is && out)
         put_ini(tune, out, best, was, is);
     if (is && !strcmp(tune->eval.output, "json"))
-        put_json(tune, best, was, is);
+        status = put_json(tune, best, was, is);
     else if (is)
         put_ini(tune, stdout, best, was, is);
     if (out && (ferror(out) | fclose(out)))
@@ -351,5 +348,7 @@ int verb_tune(int argc, char **argv)
         cli_fail("%s", wrong);
         return CLI_USAGE;
     }
+    if (!strcmp(tune.eval.output, "json") && !json_holds("FILE", tune.eval.path))
+        return CLI_USAGE;
     return run(&tune);
 }

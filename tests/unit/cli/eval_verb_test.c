@@ -219,6 +219,33 @@ static void tune_refuses_a_file_too_small(void **state)
     file_gone(path);
 }
 
+/* A name of a file is any bytes; JSON is UTF-8. And what nothing tells of is null. */
+static void json_of_what_is_no_json(void **state)
+{
+    enum { LINES = 40 };
+    char text[LINES * 16] = "", said[4096], call[300], *at = text, *path;
+
+    (void)state;
+    for (int i = 0; i < LINES; i++)
+        at += sprintf(at, "a\t%d\t-1\t%d\n", i, i);
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s-\xff", path);
+    assert_int_equal(link(path, call), 0);
+    snprintf(call, sizeof(call), "%s-\xff -f movielens -o json 2>&1 >/dev/null", path);
+    assert_int_equal(run(call, said, sizeof(said)), 2);
+    assert_non_null(strstr(said, "not UTF-8"));
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 2);
+    snprintf(call, sizeof(call), "%s-\xff -f movielens 2>/dev/null", path);
+    assert_int_equal(run(call, said, sizeof(said)), 0);
+    snprintf(call, sizeof(call), "%s-\xff", path);
+    unlink(call);
+    /* Nothing of positive weight: nothing is ranked. */
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -o json 2>/dev/null", path);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    assert_non_null(strstr(said, "\"after\": null"));
+    file_gone(path);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
@@ -252,6 +279,7 @@ int main(void)
         cmocka_unit_test(the_same_command_prints_the_same),
         cmocka_unit_test(tune_finds_what_is_better),
         cmocka_unit_test(tune_refuses_a_file_too_small),
+        cmocka_unit_test(json_of_what_is_no_json),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
