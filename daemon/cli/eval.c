@@ -14,7 +14,7 @@ static const struct {
     const char *name;
     bool (*run)(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 } protocols[] = {{"prequential", eval_prequential}, {"split", eval_split}, {"loo", eval_loo}};
-enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols), SEEDS_MAX = 1000, K_MAX = 100000 };
+enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols), SEEDS_MAX = 1000 };
 
 static const char *const orders[] = {"time", "file", "mixed"};
 
@@ -77,7 +77,7 @@ static const char *nonsense(const struct eval *eval)
         return "--negatives and --sampled exclude each other";
     if (eval->dump && (!split || eval->seeds > 1))
         return "--dump goes with --protocol split and one seed";
-    if (!eval->k || eval->k > K_MAX || !eval->every || !eval->refresh || !eval->seeds || eval->seeds > SEEDS_MAX)
+    if (!eval->k || eval->k > EVAL_K_MAX || !eval->every || !eval->refresh || !eval->seeds || eval->seeds > SEEDS_MAX)
         return "-k goes from 1 to 100000, --every and --refresh from 1, --seeds from 1 to 1000";
     if (strcmp(eval->output, "table") != 0 && strcmp(eval->output, "json") != 0)
         return "--output may be table or json";

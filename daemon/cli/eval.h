@@ -117,7 +117,7 @@ struct accuracy {
 };
 void accuracy_add(struct accuracy *accuracy, const bool *hits, size_t listed, size_t relevant, uint32_t k);
 
-enum { FIGURES_MAX = 40, FIGURE_NAME = 40, EVAL_MODELS_MAX = 16 };
+enum { FIGURES_MAX = 40, FIGURE_NAME = 40, EVAL_MODELS_MAX = 16, EVAL_K_MAX = 100000 };
 struct figure {
     char name[FIGURE_NAME];
     uint64_t over;       /* of so many outcomes */
@@ -154,6 +154,7 @@ struct eval {
 bool eval_read_order(struct eval *eval); /* order_name, or what suits the format, into order */
 /* One run; figures by model. False: it has said why. */
 bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figures);
+bool eval_prequential_has(const struct eval *eval, const char *figure); /* does it tell of that? */
 bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 bool eval_loo(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 

@@ -10,6 +10,7 @@
  *     .tail    it is not, but somebody has it
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "eval.h"
 
@@ -50,6 +51,18 @@ static void tell(const struct eval *eval, const struct outcomes *outcomes, doubl
     figures_add_value(ret, name, eval->users.len, coverage);
     if (eval->ratings)
         figures_add_errors(ret, &outcomes->errors);
+}
+
+bool eval_prequential_has(const struct eval *eval, const char *figure)
+{
+    const struct outcomes none = {0};
+    struct figures figures;
+    size_t f = 0;
+
+    tell(eval, &none, 0, &figures);
+    while (f < figures.len && strcmp(figures.at[f].name, figure) != 0)
+        f++;
+    return f < figures.len;
 }
 
 /* Learns events [*from, to), asks about event `to` before it is learned. */

@@ -104,8 +104,6 @@ static const struct figure *measure(struct tune *tune, struct figures *room, con
     for (size_t f = 0; good && f < room->len; f++)
         if (!strcmp(room->at[f].name, tune->figure))
             return &room->at[f];
-    if (good)
-        cli_fail("--figure is '%s', which is none of prequential evaluation's", tune->figure);
     return NULL;
 }
 
@@ -285,6 +283,22 @@ static int run(struct tune *tune)
     return status;
 }
 
+/* The figure to tune by: one that is told, and says something of the model. */
+static bool read_figure(struct tune *tune)
+{
+    if (!tune->figure) {
+        char *name = cli_take(FIGURE_NAME, 1);
+        snprintf(name, FIGURE_NAME, "ndcg@%u", (uint32_t)tune->eval.k);
+        tune->figure = name;
+    }
+    if (eval_prequential_has(&tune->eval, tune->figure) && strcmp(tune->figure, "new_items") != 0)
+        return true;
+    cli_fail("--figure is '%s'; with -k %llu it may be hit_rate@%llu, ndcg@%llu or mrr@%llu, each with .cold, .head or .tail, or coverage@%llu",
+             tune->figure, (unsigned long long)tune->eval.k, (unsigned long long)tune->eval.k, (unsigned long long)tune->eval.k,
+             (unsigned long long)tune->eval.k, (unsigned long long)tune->eval.k);
+    return false;
+}
+
 static const char *nonsense(const struct tune *tune)
 {
     if (strchr(tune->model, ','))
@@ -293,8 +307,8 @@ static const char *nonsense(const struct tune *tune)
         return "--trials goes from 2 to 10000";
     if (!(tune->part > 0 && tune->part < 1))
         return "--part lies between 0 and 1";
-    if (!tune->eval.k || !tune->eval.every || !tune->eval.refresh)
-        return "-k, --every and --refresh go from 1";
+    if (!tune->eval.k || tune->eval.k > EVAL_K_MAX || !tune->eval.every || !tune->eval.refresh)
+        return "-k goes from 1 to 100000, --every and --refresh from 1";
     if (strcmp(tune->eval.output, "table") != 0 && strcmp(tune->eval.output, "json") != 0)
         return "--output may be table or json";
     return NULL;
@@ -310,14 +324,14 @@ int verb_tune(int argc, char **argv)
         "freshet tune u.data --format movielens --model sar --trials 32 --every 4 --write sar.conf"};
     static struct tune tune = {.eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .k = 10, .every = 1,
                                         .refresh = 2000, .seed = 1, .seeds = 1},
-                               .model = "sar", .figure = "ndcg@10", .trials = 16, .part = 0.7};
+                               .model = "sar", .trials = 16, .part = 0.7};
     struct texts files = {0};
     const struct option_row rows[] = {
         {"format", 'f', OPTION_TEXT, &tune.eval.format, "NAME", "as eval's (default jsonl)"},
         {"model", 'm', OPTION_TEXT, &tune.model, "NAME", "which one's figure counts (default sar)"},
         {"vary", 'v', OPTION_TEXTS, &tune.vary, "KEY=RANGE", "section.key=LOW..HIGH or =A|B; may be repeated (default: the usual ones)"},
         {"trials", 'n', OPTION_COUNT, &tune.trials, "N", "configurations, the present one among them (default 16)"},
-        {"figure", 0, OPTION_TEXT, &tune.figure, "NAME", "of eval's prequential figures (default ndcg@10)"},
+        {"figure", 0, OPTION_TEXT, &tune.figure, "NAME", "of eval's prequential figures (default ndcg@K)"},
         {"part", 0, OPTION_REAL, &tune.part, "X", "of the events to choose by; the rest is the later part (default 0.7)"},
         {"config", 'c', OPTION_TEXT, &tune.config, "FILE", "the present configuration"},
         {"set", 0, OPTION_TEXTS, &tune.sets, "SECTION.KEY=VALUE", "over it; may be repeated"},
@@ -348,6 +362,8 @@ int verb_tune(int argc, char **argv)
         cli_fail("%s", wrong);
         return CLI_USAGE;
     }
+    if (!read_figure(&tune))
+        return CLI_USAGE;
     if (!strcmp(tune.eval.output, "json") && !json_holds("FILE", tune.eval.path))
         return CLI_USAGE;
     return run(&tune);

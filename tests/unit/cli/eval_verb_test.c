@@ -246,6 +246,27 @@ static void json_of_what_is_no_json(void **state)
     file_gone(path);
 }
 
+static void tune_goes_by_a_figure_there_is(void **state)
+{
+    static const char *const none[] = {"--figure ndcg@10 -k 20", "--figure new_items", "--figure rmse", "--figure speed"};
+    enum { LINES = 40 };
+    char text[LINES * 16] = "", said[4096], call[300], *at = text, *path;
+
+    (void)state;
+    for (int i = 0; i < LINES; i++)
+        at += sprintf(at, "%d\t%d\t5\t%d\n", i % 7, i % 11, i);
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 20 -o json 2>/dev/null", path);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    assert_non_null(strstr(said, "\"ndcg@20\""));
+    for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++) {
+        snprintf(call, sizeof(call), "%s -f movielens --trials 2 %s 2>&1 >/dev/null", path, none[i]);
+        assert_int_equal(run_verb("tune", call, said, sizeof(said)), 2);
+        assert_null(strstr(said, "round 1"));
+    }
+    file_gone(path);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
@@ -280,6 +301,7 @@ int main(void)
         cmocka_unit_test(tune_finds_what_is_better),
         cmocka_unit_test(tune_refuses_a_file_too_small),
         cmocka_unit_test(json_of_what_is_no_json),
+        cmocka_unit_test(tune_goes_by_a_figure_there_is),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
