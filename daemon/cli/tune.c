@@ -57,19 +57,6 @@ static bool read_dimensions(struct tune *tune)
     return tune->dimensions_len;
 }
 
-static void draw_trials(struct tune *tune)
-{
-    tune->trial = cli_take(tune->trials, sizeof(*tune->trial));
-    for (size_t t = 0; t < tune->trials; t++) {
-        tune->trial[t] = (struct trial){.number = t};
-        if (!t)
-            continue;
-        tune->trial[t].settings = cli_take(tune->dimensions_len, SETTING_ROOM);
-        for (size_t d = 0; d < tune->dimensions_len; d++)
-            dimension_pick(&tune->dimensions[d], eval_random(tune->eval.seed, t, d), tune->trial[t].settings[d], SETTING_ROOM);
-    }
-}
-
 static struct settings *settings_of(const struct tune *tune, const struct trial *trial)
 {
     size_t len = tune->sets.len, more = trial->settings ? tune->dimensions_len : 0;
@@ -86,6 +73,27 @@ static struct settings *settings_of(const struct tune *tune, const struct trial 
     free(problems);
     free(all);
     return settings;
+}
+
+/* Each must be a configuration: not all between two good values need be good, and hours of replay should not end there. */
+static bool draw_trials(struct tune *tune)
+{
+    tune->trial = cli_take(tune->trials, sizeof(*tune->trial));
+    for (size_t t = 0; t < tune->trials; t++) {
+        tune->trial[t] = (struct trial){.number = t};
+        if (!t)
+            continue;
+        tune->trial[t].settings = cli_take(tune->dimensions_len, SETTING_ROOM);
+        for (size_t d = 0; d < tune->dimensions_len; d++)
+            dimension_pick(&tune->dimensions[d], eval_random(tune->eval.seed, t, d), tune->trial[t].settings[d], SETTING_ROOM);
+        struct settings *settings = settings_of(tune, &tune->trial[t]);
+        if (!settings) {
+            cli_fail("trial %zu, which --vary leads to, is no configuration", t);
+            return false;
+        }
+        settings_free(settings);
+    }
+    return true;
 }
 
 /* The figure over events [from, upto) of a replay of what is before them too. NULL: it failed, and has said why. */
@@ -270,9 +278,10 @@ static int run(struct tune *tune)
         return CLI_USAGE;
     }
     fr_log_setup(FR_ERROR, FR_LOG_AUTO);
-    if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, settings)) {
+    if (!draw_trials(tune))
+        status = CLI_USAGE;
+    else if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, settings)) {
         size_t judged = (size_t)(tune->part * (double)eval->log.len);
-        draw_trials(tune);
         if (enough(tune, judged) && halve(tune, judged))
             status = finish(tune, judged);
     }

@@ -267,6 +267,18 @@ static void tune_goes_by_a_figure_there_is(void **state)
     file_gone(path);
 }
 
+/* Some multiples of eight, and most are none. The file is not even opened. */
+static void tune_knows_a_bad_trial_at_once(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    assert_int_equal(run_verb("tune", "/nowhere --model fm --vary fm.dimensions=20..60 2>&1 >/dev/null", said, sizeof(said)), 2);
+    assert_non_null(strstr(said, "fm.dimensions"));
+    assert_non_null(strstr(said, "--vary"));
+    assert_null(strstr(said, "/nowhere"));
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
@@ -302,6 +314,7 @@ int main(void)
         cmocka_unit_test(tune_refuses_a_file_too_small),
         cmocka_unit_test(json_of_what_is_no_json),
         cmocka_unit_test(tune_goes_by_a_figure_there_is),
+        cmocka_unit_test(tune_knows_a_bad_trial_at_once),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
