@@ -199,40 +199,73 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static bool same_key(const char *a, const char *b)
+{
+    size_t len = strcspn(a, "=");
+
+    return strncmp(a, b, len + 1) == 0; /* with the = */
+}
+
+/* What the choice rests on: --set and the trial, of each key what came last; by key. ret_len of them, the caller frees. */
+static const char **settings_in_force(const struct tune *tune, const struct trial *best, size_t *ret_len)
+{
+    size_t len = 0, kept = 0;
+    const char **all = fr_alloc((tune->sets.len + tune->dimensions_len + 1) * sizeof(*all));
+
+    for (size_t s = 0; s < tune->sets.len; s++)
+        all[len++] = tune->sets.at[s];
+    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++)
+        all[len++] = best->settings[d];
+    for (size_t i = 0; i < len; i++) {
+        size_t later = i + 1;
+        while (later < len && !same_key(all[i], all[later]))
+            later++;
+        if (later == len)
+            all[kept++] = all[i];
+    }
+    qsort(all, kept, sizeof(*all), by_text);
+    *ret_len = kept;
+    return all;
+}
+
 /* A file that freshetd --config reads. */
 static void put_ini(const struct tune *tune, FILE *out, const struct trial *best, const struct figure *before,
                     const struct figure *after)
 {
-    const char *sorted[DIMENSIONS_MAX], *section = "";
+    const char *section = "", **settings;
+    size_t len;
 
+    fprintf(out, "# To be put into %s%s: holds --set's values and what was found, and nothing else.\n",
+            tune->config ? "the configuration tuned, " : "the daemon's configuration", tune->config ? tune->config : "");
     fprintf(out, "# freshet tune %s, %s of %s on the later part, which chose nothing: %.6f (+- %.4f); before: %.6f (+- %.4f)\n",
             tune->eval.path, tune->figure, tune->model, after->value, after->error, before->value, before->error);
     if (!best->settings)
         fprintf(out, "# No trial was better than the configuration as it is.\n");
     else if (!(after->value > before->value))
         fprintf(out, "# It was better on the earlier part and is not on the later one: stay with the configuration as it is.\n");
-    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++)
-        sorted[d] = best->settings[d];
-    if (best->settings)
-        qsort(sorted, tune->dimensions_len, sizeof(*sorted), by_text);
-    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++) {
-        const char *dot = strchr(sorted[d], '.'), *equals = strchr(sorted[d], '=');
-        size_t len = (size_t)(dot - sorted[d]);
-        if (strncmp(section, sorted[d], len + 1) != 0)
-            fprintf(out, "\n[%.*s]\n", (int)len, sorted[d]);
-        section = sorted[d];
+    settings = settings_in_force(tune, best, &len);
+    for (size_t s = 0; s < len; s++) {
+        const char *dot = strchr(settings[s], '.'), *equals = strchr(settings[s], '=');
+        size_t section_len = (size_t)(dot - settings[s]);
+        if (strncmp(section, settings[s], section_len + 1) != 0)
+            fprintf(out, "\n[%.*s]\n", (int)section_len, settings[s]);
+        section = settings[s];
         fprintf(out, "%.*s = %s\n", (int)(equals - dot - 1), dot + 1, equals + 1);
     }
+    free(settings);
 }
 
 static int put_json(const struct tune *tune, const struct trial *best, const struct figure *before, const struct figure *after)
 {
     json_t *settings = json_object();
+    size_t len;
+    const char **all = settings_in_force(tune, best, &len);
 
-    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++) {
-        const char *equals = strchr(best->settings[d], '=');
-        json_object_set_new(settings, tune->dimensions[d].key, json_string(equals + 1));
+    for (size_t s = 0; s < len; s++) {
+        size_t key_len = strcspn(all[s], "=");
+        json_object_setn_new(settings, all[s], key_len, json_string(all[s] + key_len + 1));
     }
+    free(all);
     json_t *document = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o}", "file", tune->eval.path, "model", tune->model, "figure",
                                  tune->figure, "trials", (json_int_t)tune->trials, "settings", settings, "before", json_number(before->value),
                                  "after", json_number(after->value));
@@ -323,13 +356,23 @@ static const char *nonsense(const struct tune *tune)
     return NULL;
 }
 
+/* What a document would hold is text. */
+static bool can_be_told(const struct tune *tune)
+{
+    bool good = strcmp(tune->eval.output, "json") != 0 || json_holds("FILE", tune->eval.path);
+
+    for (size_t s = 0; good && !strcmp(tune->eval.output, "json") && s < tune->sets.len; s++)
+        good = json_holds("--set", tune->sets.at[s]);
+    return good;
+}
+
 int verb_tune(int argc, char **argv)
 {
     static const struct usage usage = {
         "tune", "FILE [OPTION]...",
         "Looks for a better configuration: random trials, each replayed through the engine as eval does, on the earlier part of FILE,\n"
-        "the better half on twice as much, and so on. Prints the best as a configuration file, with what it and the present one\n"
-        "reach on the later part.",
+        "the better half on twice as much, and so on. Prints the best, with what it and the present configuration reach on the later\n"
+        "part: --set's values and what was found, to go beside what --config's file says.",
         "freshet tune u.data --format movielens --model sar --trials 32 --every 4 --write sar.conf"};
     static struct tune tune = {.eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .k = 10, .every = 1,
                                         .refresh = 2000, .seed = 1, .seeds = 1},
@@ -349,7 +392,7 @@ int verb_tune(int argc, char **argv)
         {"refresh", 0, OPTION_COUNT, &tune.eval.refresh, "N", "solve EASE anew after so many events (default 2000)"},
         {"order", 0, OPTION_TEXT, &tune.eval.order_name, "NAME", "of events: time, file or mixed (default as eval's)"},
         {"seed", 0, OPTION_COUNT, &tune.eval.seed, "N", "of the trials (default 1)"},
-        {"write", 'w', OPTION_TEXT, &tune.write, "FILE", "also writes the configuration there"},
+        {"write", 'w', OPTION_TEXT, &tune.write, "FILE", "also writes that there: not all of a configuration, it goes beside --config's file"},
         {"output", 'o', OPTION_TEXT, &tune.eval.output, "table|json", "a configuration file, or one JSON document (default table)"},
         {0},
     };
@@ -371,9 +414,7 @@ int verb_tune(int argc, char **argv)
         cli_fail("%s", wrong);
         return CLI_USAGE;
     }
-    if (!read_figure(&tune))
-        return CLI_USAGE;
-    if (!strcmp(tune.eval.output, "json") && !json_holds("FILE", tune.eval.path))
+    if (!read_figure(&tune) || !can_be_told(&tune))
         return CLI_USAGE;
     return run(&tune);
 }

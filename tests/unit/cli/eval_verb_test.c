@@ -180,7 +180,7 @@ static void tune_finds_what_is_better(void **state)
             at += sprintf(at, "%d\t%d\t1\t%d\n", u, (u * 7 + step) % ITEMS, step * USERS + u);
     path = file_of(text);
     snprintf(call, sizeof(call),
-             "%s -f movielens --set sar.recency=1 --set sar.window=2 --vary 'sar.score_last=1|12' --trials 8 --figure hit_rate@1 -k 1 "
+             "%s -f movielens --set sar.recency=1 --set sar.window=2 --set sar.score_last=12 --vary 'sar.score_last=1|12' --trials 8 --figure hit_rate@1 -k 1 "
              "--write %s --output json 2>/dev/null", path, found);
     assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
     json_t *document = json_loads(said, 0, NULL);
@@ -188,8 +188,8 @@ static void tune_finds_what_is_better(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(document, "settings"), "sar.score_last")), "1");
     assert_true(json_number_value(json_object_get(document, "after")) > json_number_value(json_object_get(document, "before")) + 0.1);
     json_decref(document);
-    /* The same command, the same answer; and the file is one. */
-    snprintf(call, sizeof(call), "%s -f movielens -k 1 --config %s --set sar.recency=1 --set sar.window=2", path, found);
+    /* The file is a configuration, and holds all that the choice rests on: what --set said too, but for what the trials vary. */
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --config %s", path, found);
     document = eval(call);
     double tuned = json_number_value(json_object_get(
         json_object_get(json_object_get(json_object_get(document, "models"), "sar"), "hit_rate@1"), "value"));
@@ -198,6 +198,11 @@ static void tune_finds_what_is_better(void **state)
     document = eval(call);
     expect(document, "sar", "hit_rate@1", tuned, USERS * LENGTH);
     json_decref(document);
+    FILE *file = fopen(found, "r");
+    said[fread(said, 1, sizeof(said) - 1, file)] = '\0';
+    fclose(file);
+    assert_non_null(strstr(said, "# To be put into the daemon's configuration"));
+    assert_non_null(strstr(said, "\n[sar]\nrecency = 1\nscore_last = 1\nwindow = 2\n"));
     assert_int_equal(run_verb("tune", "/dev/null --vary window=1..2 2>/dev/null", said, sizeof(said)), 2);
     assert_int_equal(run_verb("tune", "/dev/null --trials 1 2>/dev/null", said, sizeof(said)), 2);
     assert_int_equal(run_verb("tune", "/dev/null --model popular 2>/dev/null", said, sizeof(said)), 2);
