@@ -79,6 +79,8 @@ static const char *nonsense(const struct eval *eval)
         return "--dump goes with --protocol split and one seed";
     if (!eval->k || eval->k > EVAL_K_MAX || !eval->every || !eval->refresh || !eval->seeds || eval->seeds > SEEDS_MAX)
         return "-k goes from 1 to 100000, --every and --refresh from 1, --seeds from 1 to 1000";
+    if (eval->seeds > 1 && eval->order != ORDER_MIXED && !eval->sampled)
+        return "--seeds goes with --order mixed or --sampled: nothing else in a run is drawn anew";
     if (strcmp(eval->output, "table") != 0 && strcmp(eval->output, "json") != 0)
         return "--output may be table or json";
     return NULL;
@@ -165,7 +167,7 @@ int verb_eval(int argc, char **argv)
         {"negatives", 0, OPTION_TEXT, &eval.negatives, "FILE", "loo: user, item kept back, and what it is ranked among, by tabs"},
         {"sampled", 0, OPTION_COUNT, &eval.sampled, "N", "loo: rank also among N items the user has not had"},
         {"seed", 0, OPTION_COUNT, &eval.seed, "N", "of --order mixed and --sampled (default 1)"},
-        {"seeds", 0, OPTION_COUNT, &eval.seeds, "N", "so many runs with the seeds from there on; mean and spread"},
+        {"seeds", 0, OPTION_COUNT, &eval.seeds, "N", "so many runs of these with the seeds from there on; mean and spread"},
         {"output", 'o', OPTION_TEXT, &eval.output, "table|json", "for people or for programs (default table)"},
         {0},
     };

@@ -289,7 +289,8 @@ static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
     static const char *const wrong[] = {
         "", "/dev/null --protocol fly", "/dev/null --models sar,nobody", "/dev/null -p split", "/dev/null -t /dev/null",
         "/dev/null --sampled 9", "/dev/null --order up", "/dev/null -k 0", "/dev/null --set sar.windw=3", "/dev/null --output xml",
-        "/dev/null --dump x", "/dev/null -p loo --ratings", "a b", "/dev/null --seeds 0", "/dev/null -p loo --sampled 9 --negatives x",
+        "/dev/null --dump x", "/dev/null -p loo --ratings", "a b", "/dev/null --seeds 0", "/dev/null --seeds 2", "/dev/null -f sequences --order file -p loo --seeds 2",
+         "/dev/null -p loo --sampled 9 --negatives x",
     };
     static const char *const bad[] = {"/nowhere", "/", "/dev/null", "/dev/null -f fly"};
     char call[300], said[4096];
