@@ -136,6 +136,11 @@ static inline ProtobufCBinaryData data_of(const char *text)
 
 /* ---- dump.c ---- */
 
+/* The lines of TSV, here and in eval --dump; dump.c says how ids are written. `rank` from 1. */
+#define DUMP_HEADER "model\tuser\trank\titem\tscore\tsource\n"
+void dump_put_row(FILE *file, const char *model, struct fr_bytes user, size_t rank, struct fr_bytes item, double score,
+                  const char *source);
+
 /* Asks for every user named in a file, a line each ("-": standard input): a line of TSV per item, or of JSON per user. `request` is a
  * RecommendRequest without its user. */
 int recommend_all(const struct common *common, void *request, const char *users);

@@ -120,6 +120,26 @@ static void split_by_hand(void **state)
     file_gone(dump);
 }
 
+/* Else a row would have more columns than the header, or be two lines. */
+static void ids_of_a_dump_are_escaped(void **state)
+{
+    char *train = file_of("{\"user_id\":\"a\\tb\",\"item_id\":\"x\"}\n{\"user_id\":\"c\",\"item_id\":\"y\\n\\\\z\"}\n");
+    char *test = file_of("{\"user_id\":\"a\\tb\",\"item_id\":\"y\"}\n"), *dump = file_of(""), call[300], line[100];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s --test %s -p split -m popular --dump %s", train, test, dump);
+    json_decref(eval(call));
+    FILE *file = fopen(dump, "r");
+    assert_non_null(fgets(line, sizeof(line), file));
+    assert_non_null(fgets(line, sizeof(line), file));
+    assert_memory_equal(line, "popular\ta\\tb\t1\ty\\n\\\\z\t", 22);
+    assert_null(fgets(line, sizeof(line), file));
+    fclose(file);
+    file_gone(train);
+    file_gone(test);
+    file_gone(dump);
+}
+
 /*
  * Kept back: D, C, D, and of dan, whose last is a repeat, nothing. Learned: one A B C, two B, three A C, dan A B A: A 3, B 3, C 2.
  * two's C stands behind A. D nobody has.
@@ -314,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prequential_by_hand),
         cmocka_unit_test(split_by_hand),
+        cmocka_unit_test(ids_of_a_dump_are_escaped),
         cmocka_unit_test(loo_by_hand),
         cmocka_unit_test(the_same_command_prints_the_same),
         cmocka_unit_test(tune_finds_what_is_better),
