@@ -4,7 +4,7 @@
  *     main.c      the table of verbs                 options.c  one table of options per verb, --help made from it
  *     ask.c       recommend similar popular user item  operate.c  status checkpoint   backups.c  backup verify restore
  *     dump.c      recommend --all
- *     publish.c   file -> Kafka                      formats.c  lines of the known formats -> events
+ *     publish.c   file -> Kafka                      lines.c formats.c  lines, and those of the known formats -> events
  *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
  *     rpc.c       one unary call                     table.c json.c titles.c progress.c   what people and programs see
  */
@@ -118,6 +118,22 @@ struct titles;
 int titles_open(struct titles **ret, const char *path);
 const char *titles_find(const struct titles *titles, struct fr_bytes item);
 void titles_close(struct titles *titles);
+
+/* ---- lines.c ---- */
+
+enum { LINE_MOST = 1 << 20, LINE_MOST_LONG = 64 << 20 /* of a line per user */ };
+struct lines { /* all zero but for the first three */
+    FILE *file;
+    const char *name;
+    size_t most; /* bytes of a line */
+    char *at;    /* the line, without its end, and a NUL behind it; until the next */
+    size_t len, room;
+    uint64_t number; /* from 1 */
+    bool failed;
+};
+/* False: the end, or `failed` (it cannot be read, or a line is too long), and it has said so. */
+bool lines_next(struct lines *lines);
+void lines_release(struct lines *lines);
 
 struct progress;
 /* total 0: unknown. A bar on a terminal, a line now and then elsewhere. On stderr. */

@@ -40,7 +40,7 @@ struct eval_event {
 struct eval_log {
     struct eval_event *events;
     size_t len, cap;
-    uint64_t skipped, bad;
+    uint64_t bad; /* lines */
 };
 /* Appends the events of a file ("-": standard input). False: it has said why. A line without a time has that of the line before. */
 bool eval_load(struct eval_log *log, struct names *users, struct names *items, const char *path, const char *format,

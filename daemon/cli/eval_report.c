@@ -25,12 +25,13 @@ static void print_table(const struct eval *eval, const struct figures *figures)
 {
     const char *titles[EVAL_MODELS_MAX + 2] = {"figure", "over"};
     int align[EVAL_MODELS_MAX + 2] = {TABLE_LEFT, TABLE_RIGHT};
+    uint64_t bad = eval->log.bad + eval->tests.bad;
     struct table *table;
 
     printf("%s of %s: %zu events, %zu users, %zu items; %llu %s\n", eval->protocol, eval->path, eval->log.len, eval->users.len,
            eval->items.len, (unsigned long long)eval->outcomes, strcmp(eval->protocol, "prequential") ? "users tested" : "ranked");
-    if (eval->log.bad || eval->left_out)
-        printf("%llu lines could not be read, %llu users left out\n", (unsigned long long)eval->log.bad,
+    if (bad || eval->left_out)
+        printf("%llu lines could not be read, %llu users left out\n", (unsigned long long)bad,
                (unsigned long long)eval->left_out);
     printf("\302\261 is %s\n\n", eval->seeds > 1 ? "the standard deviation between seeds" : "one standard error");
     for (size_t m = 0; m < eval->models_len; m++) {
@@ -74,7 +75,7 @@ static int print_json(const struct eval *eval, const struct figures *figures)
     document = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "protocol", eval->protocol,
                          "file", eval->path, "order", eval->order_name, "events", (json_int_t)eval->log.len, "users", (json_int_t)eval->users.len,
                          "items", (json_int_t)eval->items.len, "outcomes", (json_int_t)eval->outcomes, "badLines",
-                         (json_int_t)eval->log.bad, "leftOut", (json_int_t)eval->left_out, "k", (json_int_t)eval->k, "seed",
+                         (json_int_t)(eval->log.bad + eval->tests.bad), "leftOut", (json_int_t)eval->left_out, "k", (json_int_t)eval->k, "seed",
                          (json_int_t)eval->seed, "seeds", (json_int_t)eval->seeds, "models", models);
     return json_put(document);
 }

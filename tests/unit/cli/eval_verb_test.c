@@ -304,6 +304,35 @@ static void tune_knows_a_bad_trial_at_once(void **state)
     assert_null(strstr(said, "/nowhere"));
 }
 
+/* A file without line ends is not taken into memory; what is bad is counted in both files, and nothing of such a line is kept. */
+static void lines_have_a_ceiling_and_are_whole(void **state)
+{
+    static char said[65536];
+    char *path = file_of("a x y\nb x \xff z\nc x\n"), *train = file_of("a\tx\t5\t1\n"), *test = file_of("a\ty\t5\t2\nbad\n"), call[300];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -f sequences -m popular --order file", path);
+    json_t *document = eval(call);
+    assert_int_equal(json_integer_value(json_object_get(document, "badLines")), 1);
+    assert_int_equal(json_integer_value(json_object_get(document, "events")), 3);
+    assert_int_equal(json_integer_value(json_object_get(document, "users")), 2);
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s -f movielens -m popular -p split --test %s", train, test);
+    document = eval(call);
+    assert_int_equal(json_integer_value(json_object_get(document, "badLines")), 1);
+    json_decref(document);
+    assert_int_equal(truncate(path, 100 << 20), 0);
+    snprintf(call, sizeof(call), "- 2>&1 >/dev/null <%s", path);
+    assert_int_equal(run(call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "-:4 is longer than any line may be"));
+    snprintf(call, sizeof(call), "- --brokers 127.0.0.1:1 2>&1 <%s", path);
+    assert_int_equal(run_verb("publish", call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "-:4 is longer than any line may be"));
+    file_gone(path);
+    file_gone(train);
+    file_gone(test);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
@@ -342,6 +371,7 @@ int main(void)
         cmocka_unit_test(json_of_what_is_no_json),
         cmocka_unit_test(tune_goes_by_a_figure_there_is),
         cmocka_unit_test(tune_knows_a_bad_trial_at_once),
+        cmocka_unit_test(lines_have_a_ceiling_and_are_whole),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
