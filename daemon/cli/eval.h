@@ -149,6 +149,7 @@ struct eval {
     uint64_t left_out;
     size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone */
     bool ratings;           /* scores predict weights: tell by how much they are off */
+    bool no_coverage;       /* prequential: it takes a list for everybody, and nobody asks */
     const char *progress;   /* what the bar of a replay says */
 };
 bool eval_read_order(struct eval *eval); /* order_name, or what suits the format, into order */

@@ -9,6 +9,7 @@
  *     .head    the item is among the tenth that most users hold
  *     .tail    it is not, but somebody has it
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,7 +129,8 @@ bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figu
     if (good) {
         good = replay_all(eval, &replay, &seen, outcomes);
         for (size_t m = 0; good && m < eval->models_len; m++)
-            tell(eval, &outcomes[m], replay_coverage(&replay, eval->models[m], (uint32_t)eval->k, everybody), &ret_figures[m]);
+            tell(eval, &outcomes[m],
+                 eval->no_coverage ? NAN : replay_coverage(&replay, eval->models[m], (uint32_t)eval->k, everybody), &ret_figures[m]);
         replay_close(&replay);
     }
     eval_seen_release(&seen);

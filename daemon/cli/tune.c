@@ -333,6 +333,7 @@ static bool read_figure(struct tune *tune)
         snprintf(name, FIGURE_NAME, "ndcg@%u", (uint32_t)tune->eval.k);
         tune->figure = name;
     }
+    tune->eval.no_coverage = strncmp(tune->figure, "coverage@", 9) != 0;
     if (eval_prequential_has(&tune->eval, tune->figure) && strcmp(tune->figure, "new_items") != 0)
         return true;
     cli_fail("--figure is '%s'; with -k %llu it may be hit_rate@%llu, ndcg@%llu or mrr@%llu, each with .cold, .head or .tail, or coverage@%llu",

@@ -333,6 +333,34 @@ static void lines_have_a_ceiling_and_are_whole(void **state)
     file_gone(test);
 }
 
+/* All that nobody else has had, which is all there is: the sample is the full ranking. And more than there is cannot be drawn. */
+static void a_sample_of_all_is_the_full_ranking(void **state)
+{
+    enum { USERS = 40, ITEMS = 3000 };
+    static char text[USERS * 6 * 8 + ITEMS * 8];
+    char *at = text, *path, call[300], said[4096];
+
+    (void)state;
+    for (int u = 0; u < USERS; u++)
+        at += sprintf(at, "%d %d %d %d %d\n", u, u % 7, u % 5 + 7, u % 3 + 12, (u + 1) % 7);
+    at += sprintf(at, "all");
+    for (int i = 0; i < ITEMS; i++)
+        at += sprintf(at, " %d", i);
+    sprintf(at, "\n");
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s -p loo -f sequences --order file -m popular -k 20 --sampled %d", path, ITEMS);
+    json_t *document = eval(call);
+    const json_t *figures = json_object_get(json_object_get(document, "models"), "popular");
+    double full = json_number_value(json_object_get(json_object_get(figures, "mrr@20"), "value"));
+    assert_true(full > 0);
+    expect(document, "popular", "mrr@20.sampled", full, USERS + 1);
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m popular --sampled %d 2>&1 >/dev/null", path, ITEMS + 1);
+    assert_int_equal(run(call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "has 3000 items"));
+    file_gone(path);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
@@ -372,6 +400,7 @@ int main(void)
         cmocka_unit_test(tune_goes_by_a_figure_there_is),
         cmocka_unit_test(tune_knows_a_bad_trial_at_once),
         cmocka_unit_test(lines_have_a_ceiling_and_are_whole),
+        cmocka_unit_test(a_sample_of_all_is_the_full_ranking),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
