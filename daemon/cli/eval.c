@@ -18,15 +18,14 @@ enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols), SEEDS_MAX = 1000 };
 
 static const char *const orders[] = {"time", "file", "mixed"};
 
-/* "sar,popular" */
+/* "sar,popular", or "sar, popular" as in a configuration */
 static bool read_models(struct eval *eval, const char *text)
 {
-    for (;;) {
-        size_t len = strcspn(text, ",");
-        if (!len) {
-            cli_fail("--models holds an empty name");
-            return false;
-        }
+    for (size_t len;; text += len) {
+        text += strspn(text, ", ");
+        len = strcspn(text, ", ");
+        if (!len)
+            break;
         if (eval->models_len == EVAL_MODELS_MAX) {
             cli_fail("--models names more than %d", EVAL_MODELS_MAX);
             return false;
@@ -34,10 +33,10 @@ static bool read_models(struct eval *eval, const char *text)
         char *name = cli_take(len + 1, 1);
         memcpy(name, text, len);
         eval->models[eval->models_len++] = name;
-        if (!text[len])
-            return true;
-        text += len + 1;
     }
+    if (!eval->models_len)
+        cli_fail("--models names none");
+    return eval->models_len;
 }
 
 static int find_protocol(const char *name)

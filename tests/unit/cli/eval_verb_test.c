@@ -361,10 +361,24 @@ static void a_sample_of_all_is_the_full_ranking(void **state)
     file_gone(path);
 }
 
+/* The blend needs recommend.models, however it is written; without them it could only be SAR. */
+static void a_blank_behind_a_comma_changes_nothing(void **state)
+{
+    char *path = file_of("a A B C D\nb B C A\nc A C D\nd D B A\ne B A D C\n"), call[300], close[65536], wide[65536];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m sar,auto -k 1 2>/dev/null", path);
+    assert_int_equal(run(call, close, sizeof(close)), 0);
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m 'sar, auto' -k 1 2>/dev/null", path);
+    assert_int_equal(run(call, wide, sizeof(wide)), 0);
+    assert_string_equal(close, wide);
+    file_gone(path);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
-        "", "/dev/null --protocol fly", "/dev/null --models sar,nobody", "/dev/null -p split", "/dev/null -t /dev/null",
+        "", "/dev/null --protocol fly", "/dev/null --models sar,nobody", "/dev/null --models ,", "/dev/null -p split", "/dev/null -t /dev/null",
         "/dev/null --sampled 9", "/dev/null --order up", "/dev/null -k 0", "/dev/null --set sar.windw=3", "/dev/null --output xml",
         "/dev/null --dump x", "/dev/null -p loo --ratings", "a b", "/dev/null --seeds 0", "/dev/null --seeds 2", "/dev/null -f sequences --order file -p loo --seeds 2",
          "/dev/null -p loo --sampled 9 --negatives x",
@@ -401,6 +415,7 @@ int main(void)
         cmocka_unit_test(tune_knows_a_bad_trial_at_once),
         cmocka_unit_test(lines_have_a_ceiling_and_are_whole),
         cmocka_unit_test(a_sample_of_all_is_the_full_ranking),
+        cmocka_unit_test(a_blank_behind_a_comma_changes_nothing),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
