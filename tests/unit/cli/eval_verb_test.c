@@ -175,7 +175,7 @@ static void the_same_command_prints_the_same(void **state)
     char *path = file_of("a A B C D\nb B C A\nc A C D\nd D B A\ne B A D C\n"), call[300];
 
     (void)state;
-    snprintf(call, sizeof(call), "%s -p loo -f sequences -m sar,popular -k 1 --sampled 1 --seeds 3 2>/dev/null", path);
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m sar,popular,fm,ncf,auto -k 1 --sampled 1 --seeds 3 --set engine.evaluate_every=1 2>/dev/null", path);
     assert_int_equal(run(call, first, sizeof(first)), 0);
     assert_int_equal(run(call, second, sizeof(second)), 0);
     assert_string_equal(first, second);
