@@ -31,12 +31,14 @@ static void finish(struct config *cfg)
 
 static bool has_blend(const char *models)
 {
-    for (size_t len; *models; models += len + (models[len] == ','), len = 0) {
-        len = strcspn(models, ",");
+    for (size_t len;; models += len) {
+        models += strspn(models, ", "); /* as take_models of config_finish.c */
+        len = strcspn(models, ", ");
+        if (!len)
+            return false;
         if (fr_bytes_equal((struct fr_bytes){models, len}, FR_BYTES(ENGINE_BLEND)))
             return true;
     }
-    return false;
 }
 
 static void run_models(struct config *cfg, const char *models)

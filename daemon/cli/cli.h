@@ -4,7 +4,7 @@
  *     main.c      the table of verbs                 options.c  one table of options per verb, --help made from it
  *     ask.c       recommend similar popular user item  operate.c  status checkpoint   backups.c  backup verify restore
  *     dump.c      recommend --all
- *     publish.c   file -> Kafka                      formats.c  lines of the known formats -> events
+ *     publish.c   file -> Kafka                      lines.c formats.c  lines, and those of the known formats -> events
  *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
  *     rpc.c       one unary call                     table.c json.c titles.c progress.c   what people and programs see
  */
@@ -106,12 +106,34 @@ void json_print(const ProtobufCMessage *message);
 char *json_text(const ProtobufCMessage *message); /* malloc'ed */
 /* Several in one document: an array, in this order. */
 char *json_text_all(const ProtobufCMessage *const *messages, size_t len);
+/* Prints a document of jansson's on stdout, and releases it. */
+struct json_t;
+int json_put(struct json_t *document); /* the exit status; it has said why where that is no success */
+struct json_t *json_number(double value); /* null for what is no number */
+/* JSON holds UTF-8, and names of files are any bytes: false, and says so, where `text` (`what` it is) cannot be in a document. */
+bool json_holds(const char *what, const char *text);
 
 /* Titles of items, by id. NULL when there is no file (or no such item). */
 struct titles;
 int titles_open(struct titles **ret, const char *path);
 const char *titles_find(const struct titles *titles, struct fr_bytes item);
 void titles_close(struct titles *titles);
+
+/* ---- lines.c ---- */
+
+enum { LINE_MOST = 1 << 20, LINE_MOST_LONG = 64 << 20 /* of a line per user */ };
+struct lines { /* all zero but for the first three */
+    FILE *file;
+    const char *name;
+    size_t most; /* bytes of a line */
+    char *at;    /* the line, without its end, and a NUL behind it; until the next */
+    size_t len, room;
+    uint64_t number; /* from 1 */
+    bool failed;
+};
+/* False: the end, or `failed` (it cannot be read, or a line is too long), and it has said so. */
+bool lines_next(struct lines *lines);
+void lines_release(struct lines *lines);
 
 struct progress;
 /* total 0: unknown. A bar on a terminal, a line now and then elsewhere. On stderr. */
@@ -129,6 +151,11 @@ static inline ProtobufCBinaryData data_of(const char *text)
 }
 
 /* ---- dump.c ---- */
+
+/* The lines of TSV, here and in eval --dump; dump.c says how ids are written. `rank` from 1. */
+#define DUMP_HEADER "model\tuser\trank\titem\tscore\tsource\n"
+void dump_put_row(FILE *file, const char *model, struct fr_bytes user, size_t rank, struct fr_bytes item, double score,
+                  const char *source);
 
 /* Asks for every user named in a file, a line each ("-": standard input): a line of TSV per item, or of JSON per user. `request` is a
  * RecommendRequest without its user. */

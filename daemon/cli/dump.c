@@ -14,33 +14,39 @@
 
 #include "freshet/v1/recommender.pb-c.h"
 
-static void put_id(struct fr_bytes id)
+static void put_id(FILE *file, struct fr_bytes id)
 {
     for (size_t i = 0; i < id.len; i++)
         switch (id.at[i]) {
         case '\t':
-            fputs("\\t", stdout);
+            fputs("\\t", file);
             break;
         case '\n':
-            fputs("\\n", stdout);
+            fputs("\\n", file);
             break;
         case '\\':
-            fputs("\\\\", stdout);
+            fputs("\\\\", file);
             break;
         default:
-            putchar(id.at[i]);
+            putc(id.at[i], file);
         }
+}
+
+void dump_put_row(FILE *file, const char *model, struct fr_bytes user, size_t rank, struct fr_bytes item, double score,
+                  const char *source)
+{
+    fprintf(file, "%s\t", model);
+    put_id(file, user);
+    fprintf(file, "\t%zu\t", rank);
+    put_id(file, item);
+    fprintf(file, "\t%.17g\t%s\n", score, source);
 }
 
 static void put_rows(struct fr_bytes user, const Freshet__V1__RecommendResponse *answer)
 {
     for (size_t i = 0; i < answer->n_items; i++) {
         const Freshet__V1__Recommendation *item = answer->items[i];
-        printf("%s\t", answer->model);
-        put_id(user);
-        printf("\t%zu\t", i + 1);
-        put_id(bytes_of(item->item_id));
-        printf("\t%.17g\t%s\n", item->score, item->source);
+        dump_put_row(stdout, answer->model, user, i + 1, bytes_of(item->item_id), item->score, item->source);
     }
 }
 
@@ -68,7 +74,7 @@ static int ask_all(const struct common *common, Freshet__V1__RecommendRequest *r
     int status = CLI_DONE;
 
     if (!common_json(common))
-        puts("model\tuser\trank\titem\tscore\tsource");
+        fputs(DUMP_HEADER, stdout);
     while (!status && (len = getline(&line, &room, file)) >= 0) {
         while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
             len--;

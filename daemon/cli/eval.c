@@ -14,19 +14,18 @@ static const struct {
     const char *name;
     bool (*run)(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 } protocols[] = {{"prequential", eval_prequential}, {"split", eval_split}, {"loo", eval_loo}};
-enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols), SEEDS_MAX = 1000, K_MAX = 100000 };
+enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols), SEEDS_MAX = 1000 };
 
 static const char *const orders[] = {"time", "file", "mixed"};
 
-/* "sar,popular" */
+/* "sar,popular", or "sar, popular" as in a configuration */
 static bool read_models(struct eval *eval, const char *text)
 {
-    for (;;) {
-        size_t len = strcspn(text, ",");
-        if (!len) {
-            cli_fail("--models holds an empty name");
-            return false;
-        }
+    for (size_t len;; text += len) {
+        text += strspn(text, ", ");
+        len = strcspn(text, ", ");
+        if (!len)
+            break;
         if (eval->models_len == EVAL_MODELS_MAX) {
             cli_fail("--models names more than %d", EVAL_MODELS_MAX);
             return false;
@@ -34,10 +33,10 @@ static bool read_models(struct eval *eval, const char *text)
         char *name = cli_take(len + 1, 1);
         memcpy(name, text, len);
         eval->models[eval->models_len++] = name;
-        if (!text[len])
-            return true;
-        text += len + 1;
     }
+    if (!eval->models_len)
+        cli_fail("--models names none");
+    return eval->models_len;
 }
 
 static int find_protocol(const char *name)
@@ -77,8 +76,10 @@ static const char *nonsense(const struct eval *eval)
         return "--negatives and --sampled exclude each other";
     if (eval->dump && (!split || eval->seeds > 1))
         return "--dump goes with --protocol split and one seed";
-    if (!eval->k || eval->k > K_MAX || !eval->every || !eval->refresh || !eval->seeds || eval->seeds > SEEDS_MAX)
+    if (!eval->k || eval->k > EVAL_K_MAX || !eval->every || !eval->refresh || !eval->seeds || eval->seeds > SEEDS_MAX)
         return "-k goes from 1 to 100000, --every and --refresh from 1, --seeds from 1 to 1000";
+    if (eval->seeds > 1 && eval->order != ORDER_MIXED && !eval->sampled)
+        return "--seeds goes with --order mixed or --sampled: nothing else in a run is drawn anew";
     if (strcmp(eval->output, "table") != 0 && strcmp(eval->output, "json") != 0)
         return "--output may be table or json";
     return NULL;
@@ -97,11 +98,10 @@ static int run(struct eval *eval, int protocol)
     }
     for (size_t m = 0; good && m < eval->models_len; m++)
         figures_combine(&one[m], &runs[m * eval->seeds], eval->seeds);
-    if (good)
-        eval_report(eval, one);
+    int status = good ? eval_report(eval, one) : CLI_FAILED;
     free(runs);
     free(one);
-    return good ? CLI_DONE : CLI_FAILED;
+    return status;
 }
 
 static int load_and_run(struct eval *eval, int protocol)
@@ -109,8 +109,10 @@ static int load_and_run(struct eval *eval, int protocol)
     int status = CLI_FAILED;
 
     if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, eval->settings) &&
-        (!eval->test || eval_load(&eval->tests, &eval->users, &eval->items, eval->test, eval->format, eval->settings)))
+        (!eval->test || eval_load(&eval->tests, &eval->users, &eval->items, eval->test, eval->format, eval->settings))) {
+        eval->upto = eval->log.len;
         status = run(eval, protocol);
+    }
     eval_log_release(&eval->log);
     eval_log_release(&eval->tests);
     names_release(&eval->users);
@@ -164,7 +166,7 @@ int verb_eval(int argc, char **argv)
         {"negatives", 0, OPTION_TEXT, &eval.negatives, "FILE", "loo: user, item kept back, and what it is ranked among, by tabs"},
         {"sampled", 0, OPTION_COUNT, &eval.sampled, "N", "loo: rank also among N items the user has not had"},
         {"seed", 0, OPTION_COUNT, &eval.seed, "N", "of --order mixed and --sampled (default 1)"},
-        {"seeds", 0, OPTION_COUNT, &eval.seeds, "N", "so many runs with the seeds from there on; mean and spread"},
+        {"seeds", 0, OPTION_COUNT, &eval.seeds, "N", "so many runs of these with the seeds from there on; mean and spread"},
         {"output", 'o', OPTION_TEXT, &eval.output, "table|json", "for people or for programs (default table)"},
         {0},
     };
@@ -185,5 +187,7 @@ int verb_eval(int argc, char **argv)
         cli_fail("%s", wrong);
         return CLI_USAGE;
     }
+    if (!strcmp(eval.output, "json") && !json_holds("FILE", eval.path))
+        return CLI_USAGE;
     return with_settings(&eval, protocol, config, models, &sets);
 }

@@ -40,7 +40,7 @@ struct eval_event {
 struct eval_log {
     struct eval_event *events;
     size_t len, cap;
-    uint64_t skipped, bad;
+    uint64_t bad; /* lines */
 };
 /* Appends the events of a file ("-": standard input). False: it has said why. A line without a time has that of the line before. */
 bool eval_load(struct eval_log *log, struct names *users, struct names *items, const char *path, const char *format,
@@ -117,7 +117,7 @@ struct accuracy {
 };
 void accuracy_add(struct accuracy *accuracy, const bool *hits, size_t listed, size_t relevant, uint32_t k);
 
-enum { FIGURES_MAX = 40, FIGURE_NAME = 40, EVAL_MODELS_MAX = 16 };
+enum { FIGURES_MAX = 40, FIGURE_NAME = 40, EVAL_MODELS_MAX = 16, EVAL_K_MAX = 100000 };
 struct figure {
     char name[FIGURE_NAME];
     uint64_t over;       /* of so many outcomes */
@@ -147,19 +147,21 @@ struct eval {
     struct eval_log log, tests;
     uint64_t outcomes; /* ranked events or users, by the last run */
     uint64_t left_out;
-    size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone; upto 0: all */
+    size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone */
     bool ratings;           /* scores predict weights: tell by how much they are off */
+    bool no_coverage;       /* prequential: it takes a list for everybody, and nobody asks */
     const char *progress;   /* what the bar of a replay says */
 };
 bool eval_read_order(struct eval *eval); /* order_name, or what suits the format, into order */
 /* One run; figures by model. False: it has said why. */
 bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figures);
+bool eval_prequential_has(const struct eval *eval, const char *figure); /* does it tell of that? */
 bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 bool eval_loo(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 
 /* ---- eval_report.c ---- */
 
-void eval_report(const struct eval *eval, const struct figures *figures);
+int eval_report(const struct eval *eval, const struct figures *figures); /* the exit status */
 
 /* ---- tune_space.c: what may be set to what ---- */
 

@@ -66,6 +66,8 @@ void names_release(struct names *names)
 
 /* ---- reading ---- */
 
+#define BEYOND "has a time before 1970 or after 2527, or weighs more than a million"
+
 struct load {
     struct eval_log *log;
     struct names *users, *items;
@@ -101,19 +103,27 @@ static bool take(struct load *load, const struct line_event *line)
     return true;
 }
 
+/* The whole line or none of it: a history with a hole is another one. */
 static enum line_result sequence(struct load *load, char *line, const char **ret_problem)
 {
-    char *at = NULL, *user = strtok_r(line, " \t", &at), *item;
+    static const char blanks[] = " \t";
+    char *at = NULL, *user, *item;
 
-    if (!user)
-        return LINE_SKIP;
-    *ret_problem = "has an id that is too long or not UTF-8";
-    if (fr_id_problem(user, strlen(user)))
-        return LINE_BAD;
-    while ((item = strtok_r(NULL, " \t", &at)))
-        if (fr_id_problem(item, strlen(item)) ||
-            !take(load, &(struct line_event){.user = fr_bytes_of(user), .item = fr_bytes_of(item)}))
+    for (const char *id = line + strspn(line, blanks); *id; id += strspn(id, blanks)) {
+        size_t len = strcspn(id, blanks);
+        if (fr_id_problem(id, len)) {
+            *ret_problem = "has an id that is too long or not UTF-8";
             return LINE_BAD;
+        }
+        id += len;
+    }
+    if (!(user = strtok_r(line, blanks, &at)))
+        return LINE_SKIP;
+    while ((item = strtok_r(NULL, blanks, &at)))
+        if (!take(load, &(struct line_event){.user = fr_bytes_of(user), .item = fr_bytes_of(item)})) {
+            *ret_problem = BEYOND; /* and so is the first: all of a line weigh the same, at the same time */
+            return LINE_BAD;
+        }
     return LINE_EVENT;
 }
 
@@ -127,29 +137,25 @@ static void complain(const struct eval_log *log, const char *path, uint64_t numb
         cli_fail("more such lines are counted, not shown");
 }
 
-static void read_lines(struct load *load, FILE *file, const char *path, struct format *format)
+/* False: it has said why. */
+static bool read_lines(struct load *load, FILE *file, const char *path, struct format *format)
 {
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t len;
+    struct lines lines = {.file = file, .name = path, .most = format ? LINE_MOST : LINE_MOST_LONG};
 
-    for (uint64_t number = 1; (len = getline(&line, &room, file)) >= 0; number++) {
+    while (lines_next(&lines)) {
         const char *problem = "";
         struct line_event event;
-        enum line_result result;
-        while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
-            line[--len] = '\0';
-        result = format ? format_line(format, line, &event, &problem) : sequence(load, line, &problem);
+        enum line_result result = format ? format_line(format, lines.at, &event, &problem) : sequence(load, lines.at, &problem);
         if (result == LINE_EVENT && format && !take(load, &event)) {
             result = LINE_BAD;
-            problem = "has a time before 1970 or after 2527, or weighs more than a million";
+            problem = BEYOND;
         }
-        load->log->skipped += result == LINE_SKIP;
         load->log->bad += result == LINE_BAD;
         if (result == LINE_BAD)
-            complain(load->log, path, number, problem);
+            complain(load->log, path, lines.number, problem);
     }
-    free(line);
+    lines_release(&lines);
+    return !lines.failed;
 }
 
 bool eval_load(struct eval_log *log, struct names *users, struct names *items, const char *path, const char *format_name,
@@ -166,11 +172,9 @@ bool eval_load(struct eval_log *log, struct names *users, struct names *items, c
         return false;
     }
     file = strcmp(path, "-") ? fopen(path, "r") : stdin;
-    if (file)
-        read_lines(&load, file, path, format);
-    good = file && !ferror(file);
-    if (!good)
+    if (!file)
         cli_fail("cannot read '%s': %s", path, strerror(errno));
+    good = file && read_lines(&load, file, path, format);
     if (file && file != stdin)
         fclose(file);
     format_free(format);

@@ -149,16 +149,9 @@ static bool split(struct eval *eval, struct rivals *rivals)
 
 /* ---- the negatives ---- */
 
-static bool is_among(const struct fr_bytes *ids, size_t len, struct fr_bytes id)
-{
-    for (size_t i = 0; i < len; i++)
-        if (ids[i].at == id.at) /* names hold each id once */
-            return true;
-    return false;
-}
-
-static void draw(struct eval *eval, const struct eval_seen *seen, uint64_t seed, uint32_t user, uint32_t target,
-                 struct rivals *rivals)
+/* `drawn`: by item, the test it was last drawn for, from 1. */
+static void draw(struct eval *eval, const struct eval_seen *seen, uint64_t seed, uint32_t user, uint32_t target, size_t *drawn,
+                 size_t test, struct rivals *rivals)
 {
     size_t unseen = eval->items.len - (seen->begin[user + 1] - seen->begin[user]) - 1;
     size_t want = eval->sampled < unseen ? eval->sampled : unseen;
@@ -168,8 +161,10 @@ static void draw(struct eval *eval, const struct eval_seen *seen, uint64_t seed,
     rivals->len = 0;
     for (uint64_t n = 0; rivals->len < want; n++) {
         uint32_t item = (uint32_t)(eval_random(seed, 1 + (uint64_t)user, n) % eval->items.len);
-        if (item != target && !eval_seen_has(seen, user, item) && !is_among(rivals->at, rivals->len, eval->items.ids[item]))
-            rivals->at[rivals->len++] = eval->items.ids[item];
+        if (item == target || drawn[item] == test || eval_seen_has(seen, user, item))
+            continue;
+        drawn[item] = test;
+        rivals->at[rivals->len++] = eval->items.ids[item];
     }
 }
 
@@ -179,12 +174,13 @@ static void rank_all(struct eval *eval, struct replay *replay, const struct eval
                      struct standing *full, struct standing *sampled)
 {
     struct progress *progress = progress_new("ranking", eval->tests.len);
+    size_t *drawn = fr_zalloc(eval->items.len, sizeof(*drawn));
 
     for (size_t t = 0; t < eval->tests.len; t++) {
         const struct eval_event *test = &eval->tests.events[t];
         struct rivals *mine = &rivals[test->user];
         if (eval->sampled)
-            draw(eval, seen, seed, test->user, test->item, mine);
+            draw(eval, seen, seed, test->user, test->item, drawn, t + 1, mine);
         struct fr_bytes *among = fr_alloc((mine->len + 1) * sizeof(*among));
         if (mine->len)
             memcpy(among, mine->at, mine->len * sizeof(*among));
@@ -193,15 +189,17 @@ static void rank_all(struct eval *eval, struct replay *replay, const struct eval
         for (size_t m = 0; m < eval->models_len; m++) {
             struct rank rank = replay_rank(replay, eval->models[m], test->user, test->item, NULL, 0);
             standing_add(&full[m], &rank, (uint32_t)eval->k);
+            if (!eval->negatives && !eval->sampled)
+                continue;
             rank = replay_rank(replay, eval->models[m], test->user, test->item, among, mine->len + 1);
-            if (eval->negatives || eval->sampled)
-                standing_add(&sampled[m], &rank, (uint32_t)eval->k);
+            standing_add(&sampled[m], &rank, (uint32_t)eval->k);
         }
         replay_end(replay);
         free(among);
         progress_show(progress, t);
     }
     progress_end(progress, eval->tests.len);
+    free(drawn);
     eval->outcomes = eval->tests.len;
 }
 
@@ -256,6 +254,10 @@ bool eval_loo(struct eval *eval, uint64_t seed, struct figures *ret_figures)
 {
     static struct rivals *rivals; /* what is kept back is so for all runs, and so is whom a file names */
 
+    if (eval->sampled > eval->items.len) {
+        cli_fail("--sampled is %llu; '%s' has %zu items", (unsigned long long)eval->sampled, eval->path, eval->items.len);
+        return false;
+    }
     if (!eval->tests.len) {
         rivals = cli_take(eval->users.len + 1, sizeof(*rivals));
         eval_sort(&eval->log, eval->users.len, eval->order == ORDER_TIME ? ORDER_TIME : ORDER_FILE, seed);

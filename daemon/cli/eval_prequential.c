@@ -9,7 +9,9 @@
  *     .head    the item is among the tenth that most users hold
  *     .tail    it is not, but somebody has it
  */
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "eval.h"
 
@@ -52,6 +54,18 @@ static void tell(const struct eval *eval, const struct outcomes *outcomes, doubl
         figures_add_errors(ret, &outcomes->errors);
 }
 
+bool eval_prequential_has(const struct eval *eval, const char *figure)
+{
+    const struct outcomes none = {0};
+    struct figures figures;
+    size_t f = 0;
+
+    tell(eval, &none, 0, &figures);
+    while (f < figures.len && strcmp(figures.at[f].name, figure) != 0)
+        f++;
+    return f < figures.len;
+}
+
 /* Learns events [*from, to), asks about event `to` before it is learned. */
 static void rank_one(struct eval *eval, struct replay *replay, size_t *from, size_t to, const uint32_t *events,
                      struct outcomes *outcomes)
@@ -73,7 +87,7 @@ static void rank_one(struct eval *eval, struct replay *replay, size_t *from, siz
 
 static bool replay_all(struct eval *eval, struct replay *replay, const struct eval_seen *seen, struct outcomes *outcomes)
 {
-    size_t len = eval->upto ? eval->upto : eval->log.len;
+    size_t len = eval->upto;
     struct progress *progress = progress_new(eval->progress, len);
     uint32_t *events = fr_zalloc(eval->users.len, sizeof(*events)); /* by user, so far */
     uint64_t until_next = eval->every;
@@ -115,7 +129,8 @@ bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figu
     if (good) {
         good = replay_all(eval, &replay, &seen, outcomes);
         for (size_t m = 0; good && m < eval->models_len; m++)
-            tell(eval, &outcomes[m], replay_coverage(&replay, eval->models[m], (uint32_t)eval->k, everybody), &ret_figures[m]);
+            tell(eval, &outcomes[m],
+                 eval->no_coverage ? NAN : replay_coverage(&replay, eval->models[m], (uint32_t)eval->k, everybody), &ret_figures[m]);
         replay_close(&replay);
     }
     eval_seen_release(&seen);

@@ -25,12 +25,13 @@ static void print_table(const struct eval *eval, const struct figures *figures)
 {
     const char *titles[EVAL_MODELS_MAX + 2] = {"figure", "over"};
     int align[EVAL_MODELS_MAX + 2] = {TABLE_LEFT, TABLE_RIGHT};
+    uint64_t bad = eval->log.bad + eval->tests.bad;
     struct table *table;
 
     printf("%s of %s: %zu events, %zu users, %zu items; %llu %s\n", eval->protocol, eval->path, eval->log.len, eval->users.len,
            eval->items.len, (unsigned long long)eval->outcomes, strcmp(eval->protocol, "prequential") ? "users tested" : "ranked");
-    if (eval->log.bad || eval->left_out)
-        printf("%llu lines could not be read, %llu users left out\n", (unsigned long long)eval->log.bad,
+    if (bad || eval->left_out)
+        printf("%llu lines could not be read, %llu users left out\n", (unsigned long long)bad,
                (unsigned long long)eval->left_out);
     printf("\302\261 is %s\n\n", eval->seeds > 1 ? "the standard deviation between seeds" : "one standard error");
     for (size_t m = 0; m < eval->models_len; m++) {
@@ -52,11 +53,6 @@ static void print_table(const struct eval *eval, const struct figures *figures)
     table_free(table);
 }
 
-static json_t *number_of(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static json_t *json_figures(const struct figures *figures)
 {
     json_t *all = json_object();
@@ -64,13 +60,13 @@ static json_t *json_figures(const struct figures *figures)
     for (size_t f = 0; f < figures->len; f++) {
         const struct figure *figure = &figures->at[f];
         json_object_set_new(all, figure->name,
-                            json_pack("{s:o, s:o, s:I}", "value", number_of(figure->value), "error", number_of(figure->error),
+                            json_pack("{s:o, s:o, s:I}", "value", json_number(figure->value), "error", json_number(figure->error),
                                       "over", (json_int_t)figure->over));
     }
     return all;
 }
 
-static void print_json(const struct eval *eval, const struct figures *figures)
+static int print_json(const struct eval *eval, const struct figures *figures)
 {
     json_t *models = json_object(), *document;
 
@@ -79,18 +75,15 @@ static void print_json(const struct eval *eval, const struct figures *figures)
     document = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "protocol", eval->protocol,
                          "file", eval->path, "order", eval->order_name, "events", (json_int_t)eval->log.len, "users", (json_int_t)eval->users.len,
                          "items", (json_int_t)eval->items.len, "outcomes", (json_int_t)eval->outcomes, "badLines",
-                         (json_int_t)eval->log.bad, "leftOut", (json_int_t)eval->left_out, "k", (json_int_t)eval->k, "seed",
+                         (json_int_t)(eval->log.bad + eval->tests.bad), "leftOut", (json_int_t)eval->left_out, "k", (json_int_t)eval->k, "seed",
                          (json_int_t)eval->seed, "seeds", (json_int_t)eval->seeds, "models", models);
-    char *text = json_dumps(document, JSON_PRESERVE_ORDER);
-    puts(text);
-    free(text);
-    json_decref(document);
+    return json_put(document);
 }
 
-void eval_report(const struct eval *eval, const struct figures *figures)
+int eval_report(const struct eval *eval, const struct figures *figures)
 {
     if (!strcmp(eval->output, "json"))
-        print_json(eval, figures);
-    else
-        print_table(eval, figures);
+        return print_json(eval, figures);
+    print_table(eval, figures);
+    return CLI_DONE;
 }

@@ -25,7 +25,7 @@ static bool dump_open(struct dump *dump, const char *path)
     if (!dump->file)
         cli_fail("cannot write '%s': %s", path, strerror(errno));
     else
-        fputs("model\tuser\trank\titem\tscore\tsource\n", dump->file);
+        fputs(DUMP_HEADER, dump->file);
     return dump->file;
 }
 
@@ -43,8 +43,7 @@ static bool dump_close(struct dump *dump)
 static void dump_list(struct dump *dump, const char *model, struct fr_bytes user, const struct recommendation_list *list)
 {
     for (size_t i = 0; dump->file && i < list->len; i++)
-        fprintf(dump->file, "%s\t%.*s\t%zu\t%.*s\t%.17g\t%s\n", model, (int)user.len, user.at, i + 1, (int)list->items[i].item.len,
-                list->items[i].item.at, list->items[i].score, list->items[i].source);
+        dump_put_row(dump->file, model, user, i + 1, list->items[i].item, list->items[i].score, list->items[i].source);
 }
 
 static void judge(struct eval *eval, struct replay *replay, const char *model, const struct eval_seen *test,

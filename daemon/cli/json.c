@@ -181,6 +181,32 @@ char *json_text_all(const ProtobufCMessage *const *messages, size_t len)
     return text_of(all);
 }
 
+int json_put(json_t *document)
+{
+    char *text = document ? json_dumps(document, JSON_PRESERVE_ORDER) : NULL;
+    int status = text ? CLI_DONE : cli_fail("what was found cannot be written as JSON");
+
+    if (text)
+        puts(text);
+    free(text);
+    json_decref(document);
+    return status;
+}
+
+json_t *json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+bool json_holds(const char *what, const char *text)
+{
+    bool good = fr_utf8_valid(text, strlen(text));
+
+    if (!good)
+        cli_fail("%s is not UTF-8, which --output json needs", what);
+    return good;
+}
+
 void json_print(const ProtobufCMessage *message)
 {
     char *text = json_text(message);

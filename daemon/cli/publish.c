@@ -25,7 +25,7 @@ struct publish {
     struct common common;
     rd_kafka_t *producer;
     /* counted by line */
-    uint64_t lines, sent, skipped, bad;
+    uint64_t line, sent, skipped, bad;
     /* counted by delivery reports */
     uint64_t delivered, failed;
     char failure[256];
@@ -118,7 +118,7 @@ static bool send_event(struct publish *publish, const struct line_event *line)
     if (bytes != stack)
         free(bytes);
     if (refused)
-        cli_fail("line %llu: %s", (unsigned long long)publish->lines, rd_kafka_err2str(refused));
+        cli_fail("line %llu: %s", (unsigned long long)publish->line, rd_kafka_err2str(refused));
     return !refused;
 }
 
@@ -133,27 +133,24 @@ static void pace(struct publish *publish, uint64_t began_ns)
     }
 }
 
-static bool send_file(struct publish *publish, FILE *file, struct format *format)
+static bool send_file(struct publish *publish, FILE *file, const char *name, struct format *format)
 {
     struct progress *progress = progress_new("publishing", publish->total);
     uint64_t began = fr_mono_ns();
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t len;
+    struct lines lines = {.file = file, .name = name, .most = LINE_MOST};
     bool good = true;
 
-    while (good && (len = getline(&line, &room, file)) >= 0) {
+    while (good && lines_next(&lines)) {
         struct line_event event;
         const char *problem = NULL;
-        publish->lines++;
-        line[strcspn(line, "\r\n")] = '\0';
-        switch (format_line(format, line, &event, &problem)) {
+        publish->line = lines.number;
+        switch (format_line(format, lines.at, &event, &problem)) {
         case LINE_SKIP:
             publish->skipped++;
             break;
         case LINE_BAD:
             if (publish->bad++ < BAD_SHOWN_MAX)
-                cli_fail("line %llu %s", (unsigned long long)publish->lines, problem);
+                cli_fail("line %llu %s", (unsigned long long)publish->line, problem);
             break;
         case LINE_EVENT:
             pace(publish, began);
@@ -163,11 +160,8 @@ static bool send_file(struct publish *publish, FILE *file, struct format *format
         }
         progress_show(progress, publish->sent);
     }
-    free(line);
-    if (good && ferror(file)) {
-        cli_fail("line %llu and what follows cannot be read: %s", (unsigned long long)publish->lines + 1, strerror(errno));
-        good = false;
-    }
+    lines_release(&lines);
+    good = good && !lines.failed;
     while (good && rd_kafka_outq_len(publish->producer) > 0 && !publish->failed) {
         rd_kafka_poll(publish->producer, POLL_MS);
         progress_show(progress, publish->delivered);
@@ -215,11 +209,11 @@ static bool wait_applied(struct publish *publish)
     return !left;
 }
 
-static int run(struct publish *publish, FILE *file, struct format *format)
+static int run(struct publish *publish, FILE *file, const char *name, struct format *format)
 {
     if (!open_producer(publish))
         return CLI_FAILED;
-    bool good = send_file(publish, file, format);
+    bool good = send_file(publish, file, name, format);
     if (publish->failed)
         cli_fail("%llu records were not delivered: %s", (unsigned long long)publish->failed, publish->failure);
     if (good && publish->wait)
@@ -270,7 +264,7 @@ int verb_publish(int argc, char **argv)
         status = CLI_USAGE;
     } else if (status < 0) {
         FILE *file = strcmp(files.at[0], "-") ? fopen(files.at[0], "r") : stdin;
-        status = file ? run(publish, file, format) : cli_fail("cannot open '%s': %s", files.at[0], strerror(errno));
+        status = file ? run(publish, file, files.at[0], format) : cli_fail("cannot open '%s': %s", files.at[0], strerror(errno));
         if (file && file != stdin)
             fclose(file);
     }

@@ -57,19 +57,6 @@ static bool read_dimensions(struct tune *tune)
     return tune->dimensions_len;
 }
 
-static void draw_trials(struct tune *tune)
-{
-    tune->trial = cli_take(tune->trials, sizeof(*tune->trial));
-    for (size_t t = 0; t < tune->trials; t++) {
-        tune->trial[t] = (struct trial){.number = t};
-        if (!t)
-            continue;
-        tune->trial[t].settings = cli_take(tune->dimensions_len, SETTING_ROOM);
-        for (size_t d = 0; d < tune->dimensions_len; d++)
-            dimension_pick(&tune->dimensions[d], eval_random(tune->eval.seed, t, d), tune->trial[t].settings[d], SETTING_ROOM);
-    }
-}
-
 static struct settings *settings_of(const struct tune *tune, const struct trial *trial)
 {
     size_t len = tune->sets.len, more = trial->settings ? tune->dimensions_len : 0;
@@ -88,6 +75,27 @@ static struct settings *settings_of(const struct tune *tune, const struct trial 
     return settings;
 }
 
+/* Each must be a configuration: not all between two good values need be good, and hours of replay should not end there. */
+static bool draw_trials(struct tune *tune)
+{
+    tune->trial = cli_take(tune->trials, sizeof(*tune->trial));
+    for (size_t t = 0; t < tune->trials; t++) {
+        tune->trial[t] = (struct trial){.number = t};
+        if (!t)
+            continue;
+        tune->trial[t].settings = cli_take(tune->dimensions_len, SETTING_ROOM);
+        for (size_t d = 0; d < tune->dimensions_len; d++)
+            dimension_pick(&tune->dimensions[d], eval_random(tune->eval.seed, t, d), tune->trial[t].settings[d], SETTING_ROOM);
+        struct settings *settings = settings_of(tune, &tune->trial[t]);
+        if (!settings) {
+            cli_fail("trial %zu, which --vary leads to, is no configuration", t);
+            return false;
+        }
+        settings_free(settings);
+    }
+    return true;
+}
+
 /* The figure over events [from, upto) of a replay of what is before them too. NULL: it failed, and has said why. */
 static const struct figure *measure(struct tune *tune, struct figures *room, const struct trial *trial, size_t from, size_t upto)
 {
@@ -104,8 +112,6 @@ static const struct figure *measure(struct tune *tune, struct figures *room, con
     for (size_t f = 0; good && f < room->len; f++)
         if (!strcmp(room->at[f].name, tune->figure))
             return &room->at[f];
-    if (good)
-        cli_fail("--figure is '%s', which is none of prequential evaluation's", tune->figure);
     return NULL;
 }
 
@@ -130,18 +136,41 @@ static void keep_first(struct trial *trials, size_t len, size_t keep)
         }
 }
 
+/* Where a round ends; and where the events that only warm it up do. */
+static size_t round_end(size_t judged, int round)
+{
+    return judged >> (ROUNDS - 1 - round);
+}
+
+static size_t warm_end(size_t upto)
+{
+    return upto / 5;
+}
+
+/* Is there an event to rank in the shortest round, and in the later part? */
+static bool enough(const struct tune *tune, size_t judged)
+{
+    size_t first = round_end(judged, 0), later = tune->eval.log.len - judged;
+
+    if (first - warm_end(first) >= tune->eval.every && later >= tune->eval.every)
+        return true;
+    cli_fail("'%s' has %zu events: round 1 of %d would rank %zu, the later part %zu, of which --every takes one in %llu", tune->eval.path,
+             tune->eval.log.len, ROUNDS, first - warm_end(first), later, (unsigned long long)tune->eval.every);
+    return false;
+}
+
 static bool halve(struct tune *tune, size_t judged)
 {
     size_t len = tune->trials;
 
     for (int round = 0; round < ROUNDS; round++) {
-        size_t upto = judged >> (ROUNDS - 1 - round);
+        size_t upto = round_end(judged, round);
         for (size_t t = 0; t < len; t++) {
             struct figures figures = {0};
             char what[64];
             snprintf(what, sizeof(what), "round %d of %d, %zu of %zu", round + 1, ROUNDS, t + 1, len);
             tune->eval.progress = what;
-            const struct figure *found = measure(tune, &figures, &tune->trial[t], upto / 5, upto);
+            const struct figure *found = measure(tune, &figures, &tune->trial[t], warm_end(upto), upto);
             if (!found)
                 return false;
             tune->trial[t].value = found->value;
@@ -170,47 +199,77 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static bool same_key(const char *a, const char *b)
+{
+    size_t len = strcspn(a, "=");
+
+    return strncmp(a, b, len + 1) == 0; /* with the = */
+}
+
+/* What the choice rests on: --set and the trial, of each key what came last; by key. ret_len of them, the caller frees. */
+static const char **settings_in_force(const struct tune *tune, const struct trial *best, size_t *ret_len)
+{
+    size_t len = 0, kept = 0;
+    const char **all = fr_alloc((tune->sets.len + tune->dimensions_len + 1) * sizeof(*all));
+
+    for (size_t s = 0; s < tune->sets.len; s++)
+        all[len++] = tune->sets.at[s];
+    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++)
+        all[len++] = best->settings[d];
+    for (size_t i = 0; i < len; i++) {
+        size_t later = i + 1;
+        while (later < len && !same_key(all[i], all[later]))
+            later++;
+        if (later == len)
+            all[kept++] = all[i];
+    }
+    qsort(all, kept, sizeof(*all), by_text);
+    *ret_len = kept;
+    return all;
+}
+
 /* A file that freshetd --config reads. */
 static void put_ini(const struct tune *tune, FILE *out, const struct trial *best, const struct figure *before,
                     const struct figure *after)
 {
-    const char *sorted[DIMENSIONS_MAX], *section = "";
+    const char *section = "", **settings;
+    size_t len;
 
+    fprintf(out, "# To be put into %s%s: holds --set's values and what was found, and nothing else.\n",
+            tune->config ? "the configuration tuned, " : "the daemon's configuration", tune->config ? tune->config : "");
     fprintf(out, "# freshet tune %s, %s of %s on the later part, which chose nothing: %.6f (+- %.4f); before: %.6f (+- %.4f)\n",
             tune->eval.path, tune->figure, tune->model, after->value, after->error, before->value, before->error);
     if (!best->settings)
         fprintf(out, "# No trial was better than the configuration as it is.\n");
     else if (!(after->value > before->value))
         fprintf(out, "# It was better on the earlier part and is not on the later one: stay with the configuration as it is.\n");
-    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++)
-        sorted[d] = best->settings[d];
-    if (best->settings)
-        qsort(sorted, tune->dimensions_len, sizeof(*sorted), by_text);
-    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++) {
-        const char *dot = strchr(sorted[d], '.'), *equals = strchr(sorted[d], '=');
-        size_t len = (size_t)(dot - sorted[d]);
-        if (strncmp(section, sorted[d], len + 1) != 0)
-            fprintf(out, "\n[%.*s]\n", (int)len, sorted[d]);
-        section = sorted[d];
+    settings = settings_in_force(tune, best, &len);
+    for (size_t s = 0; s < len; s++) {
+        const char *dot = strchr(settings[s], '.'), *equals = strchr(settings[s], '=');
+        size_t section_len = (size_t)(dot - settings[s]);
+        if (strncmp(section, settings[s], section_len + 1) != 0)
+            fprintf(out, "\n[%.*s]\n", (int)section_len, settings[s]);
+        section = settings[s];
         fprintf(out, "%.*s = %s\n", (int)(equals - dot - 1), dot + 1, equals + 1);
     }
+    free(settings);
 }
 
-static void put_json(const struct tune *tune, const struct trial *best, const struct figure *before, const struct figure *after)
+static int put_json(const struct tune *tune, const struct trial *best, const struct figure *before, const struct figure *after)
 {
     json_t *settings = json_object();
+    size_t len;
+    const char **all = settings_in_force(tune, best, &len);
 
-    for (size_t d = 0; best->settings && d < tune->dimensions_len; d++) {
-        const char *equals = strchr(best->settings[d], '=');
-        json_object_set_new(settings, tune->dimensions[d].key, json_string(equals + 1));
+    for (size_t s = 0; s < len; s++) {
+        size_t key_len = strcspn(all[s], "=");
+        json_object_setn_new(settings, all[s], key_len, json_string(all[s] + key_len + 1));
     }
-    json_t *document = json_pack("{s:s, s:s, s:s, s:I, s:o, s:f, s:f}", "file", tune->eval.path, "model", tune->model, "figure",
-                                 tune->figure, "trials", (json_int_t)tune->trials, "settings", settings, "before", before->value,
-                                 "after", after->value);
-    char *text = json_dumps(document, JSON_PRESERVE_ORDER);
-    puts(text);
-    free(text);
-    json_decref(document);
+    free(all);
+    json_t *document = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o}", "file", tune->eval.path, "model", tune->model, "figure",
+                                 tune->figure, "trials", (json_int_t)tune->trials, "settings", settings, "before", json_number(before->value),
+                                 "after", json_number(after->value));
+    return json_put(document);
 }
 
 static int finish(struct tune *tune, size_t judged)
@@ -231,7 +290,7 @@ static int finish(struct tune *tune, size_t judged)
     if (is && out)
         put_ini(tune, out, best, was, is);
     if (is && !strcmp(tune->eval.output, "json"))
-        put_json(tune, best, was, is);
+        status = put_json(tune, best, was, is);
     else if (is)
         put_ini(tune, stdout, best, was, is);
     if (out && (ferror(out) | fclose(out)))
@@ -252,10 +311,11 @@ static int run(struct tune *tune)
         return CLI_USAGE;
     }
     fr_log_setup(FR_ERROR, FR_LOG_AUTO);
-    if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, settings)) {
+    if (!draw_trials(tune))
+        status = CLI_USAGE;
+    else if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, settings)) {
         size_t judged = (size_t)(tune->part * (double)eval->log.len);
-        draw_trials(tune);
-        if (halve(tune, judged))
+        if (enough(tune, judged) && halve(tune, judged))
             status = finish(tune, judged);
     }
     settings_free(settings);
@@ -263,6 +323,23 @@ static int run(struct tune *tune)
     names_release(&eval->users);
     names_release(&eval->items);
     return status;
+}
+
+/* The figure to tune by: one that is told, and says something of the model. */
+static bool read_figure(struct tune *tune)
+{
+    if (!tune->figure) {
+        char *name = cli_take(FIGURE_NAME, 1);
+        snprintf(name, FIGURE_NAME, "ndcg@%u", (uint32_t)tune->eval.k);
+        tune->figure = name;
+    }
+    tune->eval.no_coverage = strncmp(tune->figure, "coverage@", 9) != 0;
+    if (eval_prequential_has(&tune->eval, tune->figure) && strcmp(tune->figure, "new_items") != 0)
+        return true;
+    cli_fail("--figure is '%s'; with -k %llu it may be hit_rate@%llu, ndcg@%llu or mrr@%llu, each with .cold, .head or .tail, or coverage@%llu",
+             tune->figure, (unsigned long long)tune->eval.k, (unsigned long long)tune->eval.k, (unsigned long long)tune->eval.k,
+             (unsigned long long)tune->eval.k, (unsigned long long)tune->eval.k);
+    return false;
 }
 
 static const char *nonsense(const struct tune *tune)
@@ -273,11 +350,21 @@ static const char *nonsense(const struct tune *tune)
         return "--trials goes from 2 to 10000";
     if (!(tune->part > 0 && tune->part < 1))
         return "--part lies between 0 and 1";
-    if (!tune->eval.k || !tune->eval.every || !tune->eval.refresh)
-        return "-k, --every and --refresh go from 1";
+    if (!tune->eval.k || tune->eval.k > EVAL_K_MAX || !tune->eval.every || !tune->eval.refresh)
+        return "-k goes from 1 to 100000, --every and --refresh from 1";
     if (strcmp(tune->eval.output, "table") != 0 && strcmp(tune->eval.output, "json") != 0)
         return "--output may be table or json";
     return NULL;
+}
+
+/* What a document would hold is text. */
+static bool can_be_told(const struct tune *tune)
+{
+    bool good = strcmp(tune->eval.output, "json") != 0 || json_holds("FILE", tune->eval.path);
+
+    for (size_t s = 0; good && !strcmp(tune->eval.output, "json") && s < tune->sets.len; s++)
+        good = json_holds("--set", tune->sets.at[s]);
+    return good;
 }
 
 int verb_tune(int argc, char **argv)
@@ -285,19 +372,19 @@ int verb_tune(int argc, char **argv)
     static const struct usage usage = {
         "tune", "FILE [OPTION]...",
         "Looks for a better configuration: random trials, each replayed through the engine as eval does, on the earlier part of FILE,\n"
-        "the better half on twice as much, and so on. Prints the best as a configuration file, with what it and the present one\n"
-        "reach on the later part.",
+        "the better half on twice as much, and so on. Prints the best, with what it and the present configuration reach on the later\n"
+        "part: --set's values and what was found, to go beside what --config's file says.",
         "freshet tune u.data --format movielens --model sar --trials 32 --every 4 --write sar.conf"};
     static struct tune tune = {.eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .k = 10, .every = 1,
                                         .refresh = 2000, .seed = 1, .seeds = 1},
-                               .model = "sar", .figure = "ndcg@10", .trials = 16, .part = 0.7};
+                               .model = "sar", .trials = 16, .part = 0.7};
     struct texts files = {0};
     const struct option_row rows[] = {
         {"format", 'f', OPTION_TEXT, &tune.eval.format, "NAME", "as eval's (default jsonl)"},
         {"model", 'm', OPTION_TEXT, &tune.model, "NAME", "which one's figure counts (default sar)"},
         {"vary", 'v', OPTION_TEXTS, &tune.vary, "KEY=RANGE", "section.key=LOW..HIGH or =A|B; may be repeated (default: the usual ones)"},
         {"trials", 'n', OPTION_COUNT, &tune.trials, "N", "configurations, the present one among them (default 16)"},
-        {"figure", 0, OPTION_TEXT, &tune.figure, "NAME", "of eval's prequential figures (default ndcg@10)"},
+        {"figure", 0, OPTION_TEXT, &tune.figure, "NAME", "of eval's prequential figures (default ndcg@K)"},
         {"part", 0, OPTION_REAL, &tune.part, "X", "of the events to choose by; the rest is the later part (default 0.7)"},
         {"config", 'c', OPTION_TEXT, &tune.config, "FILE", "the present configuration"},
         {"set", 0, OPTION_TEXTS, &tune.sets, "SECTION.KEY=VALUE", "over it; may be repeated"},
@@ -306,7 +393,7 @@ int verb_tune(int argc, char **argv)
         {"refresh", 0, OPTION_COUNT, &tune.eval.refresh, "N", "solve EASE anew after so many events (default 2000)"},
         {"order", 0, OPTION_TEXT, &tune.eval.order_name, "NAME", "of events: time, file or mixed (default as eval's)"},
         {"seed", 0, OPTION_COUNT, &tune.eval.seed, "N", "of the trials (default 1)"},
-        {"write", 'w', OPTION_TEXT, &tune.write, "FILE", "also writes the configuration there"},
+        {"write", 'w', OPTION_TEXT, &tune.write, "FILE", "also writes that there: not all of a configuration, it goes beside --config's file"},
         {"output", 'o', OPTION_TEXT, &tune.eval.output, "table|json", "a configuration file, or one JSON document (default table)"},
         {0},
     };
@@ -328,5 +415,7 @@ int verb_tune(int argc, char **argv)
         cli_fail("%s", wrong);
         return CLI_USAGE;
     }
+    if (!read_figure(&tune) || !can_be_told(&tune))
+        return CLI_USAGE;
     return run(&tune);
 }

@@ -13,6 +13,7 @@ HERE = "batch", "checkpoint", "compose", "durable", "feed", "fold", "freeze", "h
 ELSEWHERE = {"backup": "e2e/backup_points", "restore": "e2e/backup_points"}  # the first word of points that need a situation of their own: the test that makes it and tries them
 TURNS = 3 if testbed.LONG else 1
 COMPARE_EVERY = 12
+DISK_ERRORS = 2  # what e2e/mutant finds a sown defect by must pass without one, and happen at all
 
 
 class Points(unittest.TestCase):
@@ -27,13 +28,16 @@ class Points(unittest.TestCase):
         points = [point for point in campaign.crash_points() if point.split(".")[0] not in ELSEWHERE]
         self.assertGreater(len(points), 20)
         self.assertFalse({point.split(".")[0] for point in points} - {*HERE}, "points that no test tries")
-        with campaign.Campaign(testbed.MockKafka("events", "dead", 4), "events", "dead", campaign.PRODUCT, SEED) as run:
+        with campaign.Campaign(testbed.MockKafka("events", "dead", 4), "events", "dead", campaign.PRODUCT, SEED,
+                               faulty_disk=True) as run:
             run.say(f"FRESHET_SEED={SEED}, {len(points)} points")
             plan = [(point, self.passes(run, point, turn)) for turn in range(TURNS) for point in run.random.sample(points, len(points))]
             never = set(points)
             for life, (point, number) in enumerate(plan, 1):
                 if run.live_to(point, number):
                     never.discard(point)
+                while life == len(plan) // 2 and run.errors < DISK_ERRORS:
+                    run.live(on_faulty_disk=True)
                 if life % COMPARE_EVERY == 0 or life == len(plan):
                     run.compare(again=life == len(plan))
             self.assertFalse(never, "points that no life came to")

@@ -40,6 +40,10 @@ class Difference(AssertionError):
     """The daemon's state is not what the log makes it; what a sown defect must lead to."""
 
 
+class Unproven(Exception):
+    """What the campaign needs did not come to pass, with a daemon that lives: no proof of anything, least of all of a defect."""
+
+
 @contextlib.contextmanager
 def _differs():
     """What the daemon fails in here, dead ones included, is a Difference."""
@@ -188,12 +192,12 @@ class Campaign:
 
     # ---- lives
 
-    def live(self):
+    def live(self, on_faulty_disk=False):
         """From a start to a kill at a random moment: within the start, among the first checkpoints, or among later ones; one in eight
         in the midst of stopping. A life that has stopped before it could be killed is no kill, and another follows. On a faulty disk
-        one in three is spent on that."""
+        one in three is spent on that, or this one."""
         while True:
-            if self.faulty_disk and self.random.random() < 1 / 3:
+            if on_faulty_disk or self.faulty_disk and self.random.random() < 1 / 3:
                 with _differs():
                     return self._live_on_faulty_disk()
             self.daemon.launch()
@@ -267,7 +271,7 @@ class Campaign:
         if fails:
             self.errors += 1
             self._disk(self.random.choice(DISK_ERRORS).format(self.random.randint(1, 6)))
-            testbed.until(self.disk_rules.with_name("rules.fired").exists, "the disk fails", SOON_S)
+            self._await_disk_error()
         end = time.monotonic() + 0.4 * self.random.random()
         while time.monotonic() < end:
             self._note_told()
@@ -281,6 +285,13 @@ class Campaign:
             testbed.subprocess.run([TOOLS / "powerloss", self.daemon.folder / "store", self.daemon.folder / "undo",
                                     str(self.random.getrandbits(32))], check=True)
         self._look_at_store()
+
+    def _await_disk_error(self):
+        fired = self.disk_rules.with_name("rules.fired")
+        try:
+            testbed.until(lambda: fired.exists() or self.daemon.process.poll() is not None, "the disk fails", SOON_S)
+        except AssertionError as err:
+            raise Unproven(err) from None
 
     def _look_at_store(self):
         """Without Kafka: else what is missing would soon be there again."""
@@ -299,7 +310,12 @@ class Campaign:
 
     def _start(self, **settings):
         """Until it answers; with all that was ever called durable."""
-        self.daemon.start(**settings)
+        try:
+            self.daemon.start(**settings)
+        except AssertionError as err:
+            if self._wait(1) is None:
+                raise Unproven(err) from None
+            raise
         self._note_told()
         if "store.went_back" in self.daemon.log_tail():
             raise Difference("the store has lost what was synced")

@@ -120,6 +120,26 @@ static void split_by_hand(void **state)
     file_gone(dump);
 }
 
+/* Else a row would have more columns than the header, or be two lines. */
+static void ids_of_a_dump_are_escaped(void **state)
+{
+    char *train = file_of("{\"user_id\":\"a\\tb\",\"item_id\":\"x\"}\n{\"user_id\":\"c\",\"item_id\":\"y\\n\\\\z\"}\n");
+    char *test = file_of("{\"user_id\":\"a\\tb\",\"item_id\":\"y\"}\n"), *dump = file_of(""), call[300], line[100];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s --test %s -p split -m popular --dump %s", train, test, dump);
+    json_decref(eval(call));
+    FILE *file = fopen(dump, "r");
+    assert_non_null(fgets(line, sizeof(line), file));
+    assert_non_null(fgets(line, sizeof(line), file));
+    assert_memory_equal(line, "popular\ta\\tb\t1\ty\\n\\\\z\t", 22);
+    assert_null(fgets(line, sizeof(line), file));
+    fclose(file);
+    file_gone(train);
+    file_gone(test);
+    file_gone(dump);
+}
+
 /*
  * Kept back: D, C, D, and of dan, whose last is a repeat, nothing. Learned: one A B C, two B, three A C, dan A B A: A 3, B 3, C 2.
  * two's C stands behind A. D nobody has.
@@ -155,7 +175,7 @@ static void the_same_command_prints_the_same(void **state)
     char *path = file_of("a A B C D\nb B C A\nc A C D\nd D B A\ne B A D C\n"), call[300];
 
     (void)state;
-    snprintf(call, sizeof(call), "%s -p loo -f sequences -m sar,popular -k 1 --sampled 1 --seeds 3 2>/dev/null", path);
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m sar,popular,fm,ncf,auto -k 1 --sampled 1 --seeds 3 --set engine.evaluate_every=1 2>/dev/null", path);
     assert_int_equal(run(call, first, sizeof(first)), 0);
     assert_int_equal(run(call, second, sizeof(second)), 0);
     assert_string_equal(first, second);
@@ -180,7 +200,7 @@ static void tune_finds_what_is_better(void **state)
             at += sprintf(at, "%d\t%d\t1\t%d\n", u, (u * 7 + step) % ITEMS, step * USERS + u);
     path = file_of(text);
     snprintf(call, sizeof(call),
-             "%s -f movielens --set sar.recency=1 --set sar.window=2 --vary 'sar.score_last=1|12' --trials 8 --figure hit_rate@1 -k 1 "
+             "%s -f movielens --set sar.recency=1 --set sar.window=2 --set sar.score_last=12 --vary 'sar.score_last=1|12' --trials 8 --figure hit_rate@1 -k 1 "
              "--write %s --output json 2>/dev/null", path, found);
     assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
     json_t *document = json_loads(said, 0, NULL);
@@ -188,8 +208,8 @@ static void tune_finds_what_is_better(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(document, "settings"), "sar.score_last")), "1");
     assert_true(json_number_value(json_object_get(document, "after")) > json_number_value(json_object_get(document, "before")) + 0.1);
     json_decref(document);
-    /* The same command, the same answer; and the file is one. */
-    snprintf(call, sizeof(call), "%s -f movielens -k 1 --config %s --set sar.recency=1 --set sar.window=2", path, found);
+    /* The file is a configuration, and holds all that the choice rests on: what --set said too, but for what the trials vary. */
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --config %s", path, found);
     document = eval(call);
     double tuned = json_number_value(json_object_get(
         json_object_get(json_object_get(json_object_get(document, "models"), "sar"), "hit_rate@1"), "value"));
@@ -198,6 +218,11 @@ static void tune_finds_what_is_better(void **state)
     document = eval(call);
     expect(document, "sar", "hit_rate@1", tuned, USERS * LENGTH);
     json_decref(document);
+    FILE *file = fopen(found, "r");
+    said[fread(said, 1, sizeof(said) - 1, file)] = '\0';
+    fclose(file);
+    assert_non_null(strstr(said, "# To be put into the daemon's configuration"));
+    assert_non_null(strstr(said, "\n[sar]\nrecency = 1\nscore_last = 1\nwindow = 2\n"));
     assert_int_equal(run_verb("tune", "/dev/null --vary window=1..2 2>/dev/null", said, sizeof(said)), 2);
     assert_int_equal(run_verb("tune", "/dev/null --trials 1 2>/dev/null", said, sizeof(said)), 2);
     assert_int_equal(run_verb("tune", "/dev/null --model popular 2>/dev/null", said, sizeof(said)), 2);
@@ -206,12 +231,157 @@ static void tune_finds_what_is_better(void **state)
     file_gone(found);
 }
 
+/* Of a quarter of so few nothing is left to rank; it must not be taken from the later part. */
+static void tune_refuses_a_file_too_small(void **state)
+{
+    char *path = file_of("a\tx\t5\t1\nb\tx\t5\t2\na\ty\t5\t3\nb\ty\t5\t4\nc\tx\t5\t5\n"), call[300], said[4096];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --figure ndcg@1 --trials 2 2>&1 >/dev/null", path);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "has 5 events"));
+    assert_null(strstr(said, "round 1 of 3, 1 of 2"));
+    file_gone(path);
+}
+
+/* A name of a file is any bytes; JSON is UTF-8. And what nothing tells of is null. */
+static void json_of_what_is_no_json(void **state)
+{
+    enum { LINES = 40 };
+    char text[LINES * 16] = "", said[4096], call[300], *at = text, *path;
+
+    (void)state;
+    for (int i = 0; i < LINES; i++)
+        at += sprintf(at, "a\t%d\t-1\t%d\n", i, i);
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s-\xff", path);
+    assert_int_equal(link(path, call), 0);
+    snprintf(call, sizeof(call), "%s-\xff -f movielens -o json 2>&1 >/dev/null", path);
+    assert_int_equal(run(call, said, sizeof(said)), 2);
+    assert_non_null(strstr(said, "not UTF-8"));
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 2);
+    snprintf(call, sizeof(call), "%s-\xff -f movielens 2>/dev/null", path);
+    assert_int_equal(run(call, said, sizeof(said)), 0);
+    snprintf(call, sizeof(call), "%s-\xff", path);
+    unlink(call);
+    /* Nothing of positive weight: nothing is ranked. */
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -o json 2>/dev/null", path);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    assert_non_null(strstr(said, "\"after\": null"));
+    file_gone(path);
+}
+
+static void tune_goes_by_a_figure_there_is(void **state)
+{
+    static const char *const none[] = {"--figure ndcg@10 -k 20", "--figure new_items", "--figure rmse", "--figure speed"};
+    enum { LINES = 40 };
+    char text[LINES * 16] = "", said[4096], call[300], *at = text, *path;
+
+    (void)state;
+    for (int i = 0; i < LINES; i++)
+        at += sprintf(at, "%d\t%d\t5\t%d\n", i % 7, i % 11, i);
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 20 -o json 2>/dev/null", path);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    assert_non_null(strstr(said, "\"ndcg@20\""));
+    for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++) {
+        snprintf(call, sizeof(call), "%s -f movielens --trials 2 %s 2>&1 >/dev/null", path, none[i]);
+        assert_int_equal(run_verb("tune", call, said, sizeof(said)), 2);
+        assert_null(strstr(said, "round 1"));
+    }
+    file_gone(path);
+}
+
+/* Some multiples of eight, and most are none. The file is not even opened. */
+static void tune_knows_a_bad_trial_at_once(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    assert_int_equal(run_verb("tune", "/nowhere --model fm --vary fm.dimensions=20..60 2>&1 >/dev/null", said, sizeof(said)), 2);
+    assert_non_null(strstr(said, "fm.dimensions"));
+    assert_non_null(strstr(said, "--vary"));
+    assert_null(strstr(said, "/nowhere"));
+}
+
+/* A file without line ends is not taken into memory; what is bad is counted in both files, and nothing of such a line is kept. */
+static void lines_have_a_ceiling_and_are_whole(void **state)
+{
+    static char said[65536];
+    char *path = file_of("a x y\nb x \xff z\nc x\n"), *train = file_of("a\tx\t5\t1\n"), *test = file_of("a\ty\t5\t2\nbad\n"), call[300];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -f sequences -m popular --order file", path);
+    json_t *document = eval(call);
+    assert_int_equal(json_integer_value(json_object_get(document, "badLines")), 1);
+    assert_int_equal(json_integer_value(json_object_get(document, "events")), 3);
+    assert_int_equal(json_integer_value(json_object_get(document, "users")), 2);
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s -f movielens -m popular -p split --test %s", train, test);
+    document = eval(call);
+    assert_int_equal(json_integer_value(json_object_get(document, "badLines")), 1);
+    json_decref(document);
+    assert_int_equal(truncate(path, 100 << 20), 0);
+    snprintf(call, sizeof(call), "- 2>&1 >/dev/null <%s", path);
+    assert_int_equal(run(call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "-:4 is longer than any line may be"));
+    snprintf(call, sizeof(call), "- --brokers 127.0.0.1:1 2>&1 <%s", path);
+    assert_int_equal(run_verb("publish", call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "-:4 is longer than any line may be"));
+    file_gone(path);
+    file_gone(train);
+    file_gone(test);
+}
+
+/* All that nobody else has had, which is all there is: the sample is the full ranking. And more than there is cannot be drawn. */
+static void a_sample_of_all_is_the_full_ranking(void **state)
+{
+    enum { USERS = 40, ITEMS = 3000 };
+    static char text[USERS * 6 * 8 + ITEMS * 8];
+    char *at = text, *path, call[300], said[4096];
+
+    (void)state;
+    for (int u = 0; u < USERS; u++)
+        at += sprintf(at, "%d %d %d %d %d\n", u, u % 7, u % 5 + 7, u % 3 + 12, (u + 1) % 7);
+    at += sprintf(at, "all");
+    for (int i = 0; i < ITEMS; i++)
+        at += sprintf(at, " %d", i);
+    sprintf(at, "\n");
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s -p loo -f sequences --order file -m popular -k 20 --sampled %d", path, ITEMS);
+    json_t *document = eval(call);
+    const json_t *figures = json_object_get(json_object_get(document, "models"), "popular");
+    double full = json_number_value(json_object_get(json_object_get(figures, "mrr@20"), "value"));
+    assert_true(full > 0);
+    expect(document, "popular", "mrr@20.sampled", full, USERS + 1);
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m popular --sampled %d 2>&1 >/dev/null", path, ITEMS + 1);
+    assert_int_equal(run(call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "has 3000 items"));
+    file_gone(path);
+}
+
+/* The blend needs recommend.models, however it is written; without them it could only be SAR. */
+static void a_blank_behind_a_comma_changes_nothing(void **state)
+{
+    char *path = file_of("a A B C D\nb B C A\nc A C D\nd D B A\ne B A D C\n"), call[300], close[65536], wide[65536];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m sar,auto -k 1 2>/dev/null", path);
+    assert_int_equal(run(call, close, sizeof(close)), 0);
+    snprintf(call, sizeof(call), "%s -p loo -f sequences -m 'sar, auto' -k 1 2>/dev/null", path);
+    assert_int_equal(run(call, wide, sizeof(wide)), 0);
+    assert_string_equal(close, wide);
+    file_gone(path);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
-        "", "/dev/null --protocol fly", "/dev/null --models sar,nobody", "/dev/null -p split", "/dev/null -t /dev/null",
+        "", "/dev/null --protocol fly", "/dev/null --models sar,nobody", "/dev/null --models ,", "/dev/null -p split", "/dev/null -t /dev/null",
         "/dev/null --sampled 9", "/dev/null --order up", "/dev/null -k 0", "/dev/null --set sar.windw=3", "/dev/null --output xml",
-        "/dev/null --dump x", "/dev/null -p loo --ratings", "a b", "/dev/null --seeds 0", "/dev/null -p loo --sampled 9 --negatives x",
+        "/dev/null --dump x", "/dev/null -p loo --ratings", "a b", "/dev/null --seeds 0", "/dev/null --seeds 2", "/dev/null -f sequences --order file -p loo --seeds 2",
+         "/dev/null -p loo --sampled 9 --negatives x",
     };
     static const char *const bad[] = {"/nowhere", "/", "/dev/null", "/dev/null -f fly"};
     char call[300], said[4096];
@@ -235,9 +405,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prequential_by_hand),
         cmocka_unit_test(split_by_hand),
+        cmocka_unit_test(ids_of_a_dump_are_escaped),
         cmocka_unit_test(loo_by_hand),
         cmocka_unit_test(the_same_command_prints_the_same),
         cmocka_unit_test(tune_finds_what_is_better),
+        cmocka_unit_test(tune_refuses_a_file_too_small),
+        cmocka_unit_test(json_of_what_is_no_json),
+        cmocka_unit_test(tune_goes_by_a_figure_there_is),
+        cmocka_unit_test(tune_knows_a_bad_trial_at_once),
+        cmocka_unit_test(lines_have_a_ceiling_and_are_whole),
+        cmocka_unit_test(a_sample_of_all_is_the_full_ranking),
+        cmocka_unit_test(a_blank_behind_a_comma_changes_nothing),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
