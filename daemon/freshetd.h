@@ -44,7 +44,8 @@ struct freshetd {
 /* As the options and the environment say; the caller looks for problems. */
 struct config *read_config(const struct freshetd *d);
 void use_own_broker(const struct freshetd *d, struct config *cfg); /* --dev: [kafka] names the embedded broker */
-void reload(struct freshetd *d);
+/* Reads it again: `say` (NULL is fine) hears of each key that differs. FR_CONFIG, and nothing has changed: it has problems. Thread: any. */
+int reload(struct freshetd *d, config_say *say, void *to, struct fr_err *err);
 
 /* ---- parts.c: each start undoes what it did when it fails ------------------------------------------------------ */
 

@@ -106,7 +106,7 @@ static void live(struct freshetd *d)
             beat(d, "answering");
         } else if (number == SIGHUP) {
             notify_say(&d->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, fr_mono_ns() / 1000);
-            reload(d);
+            reload(d, NULL, NULL, NULL); /* it has logged what is wrong */
             notify_say(&d->notify, "READY=1");
         } else if (number == SIGUSR1) {
             engine_checkpoint_ask(d->engine);

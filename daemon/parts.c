@@ -238,6 +238,17 @@ void stop_backups(struct freshetd *d)
     backups_stop(d->backups);
 }
 
+static void ask_drain(void *context)
+{
+    (void)context;
+    signals_stop();
+}
+
+static int ask_reload(void *context, config_say *say, void *to, struct fr_err *err)
+{
+    return reload(context, say, to, err);
+}
+
 int start_serve(struct freshetd *d, struct fr_err *err)
 {
     struct serve_options options;
@@ -246,6 +257,7 @@ int start_serve(struct freshetd *d, struct fr_err *err)
     options.version = FRESHET_VERSION;
     options.brokers = config_brokers(d->cfg);
     options.backups = d->backups;
+    options.control = (struct serve_control){d, ask_drain, ask_reload};
     return serve_start(&d->serve, &options, d->engine, err);
 }
 

@@ -1,9 +1,10 @@
 /*
- * reload.c -- the configuration from its sources, at the start and again on SIGHUP.
+ * reload.c -- the configuration from its sources, at the start and again on SIGHUP or Admin.ReloadConfig.
  *
  * log.level is all that changes in a running daemon; the rest is compared and reported. A configuration with problems
  * changes nothing.
  */
+#include <pthread.h>
 #include <unistd.h>
 
 #include "freshetd.h"
@@ -50,27 +51,33 @@ void use_own_broker(const struct freshetd *d, struct config *cfg)
     config_put(cfg, "kafka", "allow.auto.create.topics", "true", "--dev");
 }
 
+struct telling {
+    config_say *say;
+    void *to;
+};
+
 static void say_change(void *context, const char *key, bool reloads, const char *old, const char *new)
 {
-    (void)context;
+    const struct telling *telling = context;
+
     fr_log(reloads ? FR_INFO : FR_WARN, "main", reloads ? "reload.applied" : "reload.needs_restart",
            FR_FIELDS(FR_TEXT("key", key), FR_TEXT("old", old ? old : ""), FR_TEXT("new", new ? new : "")), "%s %s", key,
            reloads ? "has a new value" : "has changed and waits for a restart");
+    if (telling->say)
+        telling->say(telling->to, key, reloads, old, new);
 }
 
-void reload(struct freshetd *d)
+static int compare_and_take(struct freshetd *d, struct config *fresh, struct telling *telling, struct fr_err *err)
 {
-    struct config *fresh = read_config(d);
     struct fr_writer level;
 
     if (fresh->problems_len) {
         fr_log(FR_ERROR, "main", "reload.refused", FR_FIELDS(FR_TEXT("problems", config_problems(fresh))),
                "the configuration has problems; the old one stays");
-        config_free(fresh);
-        return;
+        return fr_fail(err, FR_CONFIG, "%s", config_problems(fresh));
     }
     use_own_broker(d, fresh);
-    config_compare(d->cfg, fresh, say_change, NULL);
+    config_compare(d->cfg, fresh, say_change, telling);
     /* log.level is all that can change in a running daemon; the modules hold on to the other values of the old one. */
     fr_writer_init(&level, 0);
     config_value_text(fresh, CONFIG_log_level, &level);
@@ -79,5 +86,21 @@ void reload(struct freshetd *d)
     fr_log_level((enum fr_level)d->cfg->log.level);
     fr_log(FR_INFO, "main", "reload.done", FR_NO_FIELDS, "configuration read again");
     fr_writer_release(&level);
+    return FR_OK;
+}
+
+int reload(struct freshetd *d, config_say *say, void *to, struct fr_err *err)
+{
+    /* A signal is main's, a call the Admin service's: one after the other. */
+    static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+    struct telling telling = {say, to};
+    struct config *fresh;
+    int status;
+
+    pthread_mutex_lock(&one);
+    fresh = read_config(d);
+    status = compare_and_take(d, fresh, &telling, err);
     config_free(fresh);
+    pthread_mutex_unlock(&one);
+    return status;
 }

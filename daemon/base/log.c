@@ -29,9 +29,24 @@ static _Atomic int format_now = FR_LOG_AUTO;
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
-void fr_log_level(enum fr_level least)
+enum fr_level fr_log_level(enum fr_level least)
 {
-    atomic_store(&level_least, (int)least);
+    return (enum fr_level)atomic_exchange(&level_least, (int)least);
+}
+
+const char *fr_level_name(enum fr_level level)
+{
+    return level_names[level];
+}
+
+bool fr_level_of(const char *name, enum fr_level *ret_level)
+{
+    for (enum fr_level level = FR_DEBUG; level <= FR_ERROR; level++)
+        if (!strcmp(name, level_names[level])) {
+            *ret_level = level;
+            return true;
+        }
+    return false;
 }
 
 void fr_log_setup(enum fr_level least, enum fr_log_format format)

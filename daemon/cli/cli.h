@@ -2,7 +2,7 @@
  * cli.h -- what the verbs of `freshet` share.
  *
  *     main.c      the table of verbs                 options.c  one table of options per verb, --help made from it
- *     ask.c       recommend similar popular user item  operate.c  status checkpoint   backups.c  backup verify restore
+ *     ask.c       recommend similar popular user item  operate.c  status checkpoint pause ...   backups.c  backup verify restore
  *     dump.c      recommend --all
  *     publish.c   file -> Kafka                      lines.c formats.c  lines, and those of the known formats -> events
  *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
@@ -171,6 +171,11 @@ int verb_user(int argc, char **argv);
 int verb_item(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_checkpoint(int argc, char **argv);
+int verb_pause(int argc, char **argv);
+int verb_resume(int argc, char **argv);
+int verb_drain(int argc, char **argv);
+int verb_reload(int argc, char **argv);
+int verb_log_level(int argc, char **argv);
 int verb_eval(int argc, char **argv);
 int verb_tune(int argc, char **argv);
 int verb_backup(int argc, char **argv);

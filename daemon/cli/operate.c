@@ -1,13 +1,66 @@
 /*
- * operate.c -- the operators' verbs: status and checkpoint, on the Admin service.
+ * operate.c -- the operators' verbs that are one call of the Admin service: status, checkpoint, pause, resume, drain, reload, log-level.
  */
 #include <stdio.h>
 
 #include "cli.h"
 #include "freshet/v1/admin.pb-c.h"
 
-static void show_status(const Freshet__V1__GetStatusResponse *answer)
+/* One verb: what it says of itself, what it calls, and how the answer looks to people. */
+struct operation {
+    struct usage usage;
+    const char *method;
+    const ProtobufCMessageDescriptor *response;
+    void (*show)(const void *answer);
+};
+
+static int call(const struct operation *operation, const struct common *common, const ProtobufCMessage *request)
 {
+    ProtobufCMessage *answer;
+    struct fr_err err;
+
+    if (rpc_call(common->admin, operation->method, request, operation->response, &answer, common->timeout_ms, &err))
+        return cli_fail("%s", err.text);
+    if (common_json(common))
+        json_print(answer);
+    else
+        operation->show(answer);
+    protobuf_c_message_free_unpacked(answer, NULL);
+    return CLI_DONE;
+}
+
+/* -1: go on; else the exit status. */
+static int read_options(const struct operation *operation, int argc, char **argv, struct common *common, struct texts *rest)
+{
+    const struct option_row rows[] = {ADMIN_ROW(*common), OUTPUT_ROWS(*common), {0}};
+    int status = options_read(&operation->usage, rows, argc, argv, rest);
+
+    return status >= 0 ? status : common_check(common) ? -1 : CLI_USAGE;
+}
+
+static int operate(const struct operation *operation, int argc, char **argv, const ProtobufCMessage *request)
+{
+    struct common common = common_defaults();
+    int status = read_options(operation, argc, argv, &common, NULL);
+
+    return status >= 0 ? status : call(operation, &common, request);
+}
+
+static void put_held(char **held, size_t len)
+{
+    if (len == 0)
+        puts("ingest runs");
+    for (size_t i = 0; i < len; i++)
+        printf("%s%s", i ? ", " : "ingest stands still: ", held[i]);
+    if (len)
+        putchar('\n');
+}
+
+/* ---- status ---- */
+
+static void show_status(const void *message)
+{
+    const Freshet__V1__GetStatusResponse *answer = message;
     static const char *const names[] = {"topic", "partition", "state", "applied", "durable", "end", "lag"};
     static const int align[] = {TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT};
     struct table *table = table_new(7, names, align);
@@ -19,6 +72,8 @@ static void show_status(const Freshet__V1__GetStatusResponse *answer)
         printf("model %s   events %llu   bytes %llu   changed %.1f s ago\n", answer->models[i]->name,
                (unsigned long long)answer->models[i]->events, (unsigned long long)answer->models[i]->bytes,
                answer->models[i]->age_seconds);
+    if (answer->n_held)
+        put_held(answer->held, answer->n_held);
     putchar('\n');
     for (size_t i = 0; i < answer->n_partitions; i++) {
         const Freshet__V1__PartitionStatus *p = answer->partitions[i];
@@ -35,52 +90,165 @@ static void show_status(const Freshet__V1__GetStatusResponse *answer)
 
 int verb_status(int argc, char **argv)
 {
-    static const struct usage usage = {"status", "[OPTION]...", "Positions, lag and sizes.", "freshet status --output json"};
-    struct common common = common_defaults();
-    const struct option_row rows[] = {ADMIN_ROW(common), OUTPUT_ROWS(common), {0}};
-    Freshet__V1__GetStatusRequest request = FRESHET__V1__GET_STATUS_REQUEST__INIT;
-    Freshet__V1__GetStatusResponse *answer;
-    struct fr_err err;
-    int status = options_read(&usage, rows, argc, argv, NULL);
+    static const struct operation operation = {
+        {"status", "[OPTION]...", "Positions, lag and sizes.", "freshet status --output json"},
+        "/freshet.v1.Admin/GetStatus",
+        &freshet__v1__get_status_response__descriptor,
+        show_status,
+    };
+    const Freshet__V1__GetStatusRequest request = FRESHET__V1__GET_STATUS_REQUEST__INIT;
 
-    if (status >= 0)
-        return status;
-    if (!common_check(&common))
-        return CLI_USAGE;
-    if (rpc_call(common.admin, "/freshet.v1.Admin/GetStatus", &request.base, &freshet__v1__get_status_response__descriptor,
-                 (ProtobufCMessage **)(void *)&answer, common.timeout_ms, &err))
-        return cli_fail("%s", err.text);
-    if (common_json(&common))
-        json_print(&answer->base);
-    else
-        show_status(answer);
-    protobuf_c_message_free_unpacked(&answer->base, NULL);
-    return CLI_DONE;
+    return operate(&operation, argc, argv, &request.base);
+}
+
+/* ---- checkpoint ---- */
+
+static void show_checkpoint(const void *message)
+{
+    const Freshet__V1__CheckpointResponse *answer = message;
+
+    printf("durable: %zu partitions, %llu keys in %.3f s\n", answer->n_durable, (unsigned long long)answer->keys, answer->seconds);
 }
 
 int verb_checkpoint(int argc, char **argv)
 {
-    static const struct usage usage = {"checkpoint", "[OPTION]...", "Write and sync the state, and wait until that is done.",
-                                       "freshet checkpoint"};
+    static const struct operation operation = {
+        {"checkpoint", "[OPTION]...", "Write and sync the state, and wait until that is done.", "freshet checkpoint"},
+        "/freshet.v1.Admin/Checkpoint",
+        &freshet__v1__checkpoint_response__descriptor,
+        show_checkpoint,
+    };
+    const Freshet__V1__CheckpointRequest request = FRESHET__V1__CHECKPOINT_REQUEST__INIT;
+
+    return operate(&operation, argc, argv, &request.base);
+}
+
+/* ---- pause and resume ---- */
+
+static void show_pause(const void *message)
+{
+    const Freshet__V1__PauseIngestResponse *answer = message;
+
+    put_held(answer->held, answer->n_held);
+}
+
+static void show_resume(const void *message)
+{
+    const Freshet__V1__ResumeIngestResponse *answer = message;
+
+    put_held(answer->held, answer->n_held);
+}
+
+int verb_pause(int argc, char **argv)
+{
+    static const struct operation operation = {
+        {"pause", "[OPTION]...", "Read no more records until resume, or a restart; questions are answered.",
+         "freshet pause && freshet backup && freshet resume"},
+        "/freshet.v1.Admin/PauseIngest",
+        &freshet__v1__pause_ingest_response__descriptor,
+        show_pause,
+    };
+    const Freshet__V1__PauseIngestRequest request = FRESHET__V1__PAUSE_INGEST_REQUEST__INIT;
+
+    return operate(&operation, argc, argv, &request.base);
+}
+
+int verb_resume(int argc, char **argv)
+{
+    static const struct operation operation = {
+        {"resume", "[OPTION]...", "Read records again after pause.", "freshet resume"},
+        "/freshet.v1.Admin/ResumeIngest",
+        &freshet__v1__resume_ingest_response__descriptor,
+        show_resume,
+    };
+    const Freshet__V1__ResumeIngestRequest request = FRESHET__V1__RESUME_INGEST_REQUEST__INIT;
+
+    return operate(&operation, argc, argv, &request.base);
+}
+
+/* ---- drain, reload, log-level ---- */
+
+static void show_drain(const void *message)
+{
+    (void)message;
+    puts("draining: what was applied is made lasting, calls in flight are answered, then the daemon ends");
+}
+
+int verb_drain(int argc, char **argv)
+{
+    static const struct operation operation = {
+        {"drain", "[OPTION]...", "Let the daemon end as SIGTERM does; nothing is lost.", "freshet drain"},
+        "/freshet.v1.Admin/Drain",
+        &freshet__v1__drain_response__descriptor,
+        show_drain,
+    };
+    const Freshet__V1__DrainRequest request = FRESHET__V1__DRAIN_REQUEST__INIT;
+
+    return operate(&operation, argc, argv, &request.base);
+}
+
+static void show_reload(const void *message)
+{
+    const Freshet__V1__ReloadConfigResponse *answer = message;
+    static const char *const names[] = {"key", "before", "now", "in effect"};
+    static const int align[] = {TABLE_LEFT, TABLE_LEFT, TABLE_LEFT, TABLE_LEFT};
+    struct table *table;
+
+    if (!answer->n_changes) {
+        puts("nothing has changed");
+        return;
+    }
+    table = table_new(4, names, align);
+    for (size_t i = 0; i < answer->n_changes; i++) {
+        const Freshet__V1__ConfigChange *change = answer->changes[i];
+        table_add(table, (const char *const[]){change->key, *change->before ? change->before : "-",
+                                               *change->after ? change->after : "-",
+                                               change->applied ? "yes" : "after a restart"});
+    }
+    table_print(table);
+    table_free(table);
+}
+
+int verb_reload(int argc, char **argv)
+{
+    static const struct operation operation = {
+        {"reload", "[OPTION]...", "Read the configuration again, as SIGHUP does, and tell what differs.", "freshet reload"},
+        "/freshet.v1.Admin/ReloadConfig",
+        &freshet__v1__reload_config_response__descriptor,
+        show_reload,
+    };
+    const Freshet__V1__ReloadConfigRequest request = FRESHET__V1__RELOAD_CONFIG_REQUEST__INIT;
+
+    return operate(&operation, argc, argv, &request.base);
+}
+
+static void show_log_level(const void *message)
+{
+    const Freshet__V1__SetLogLevelResponse *answer = message;
+
+    printf("it was %s\n", answer->before);
+}
+
+int verb_log_level(int argc, char **argv)
+{
+    static const struct operation operation = {
+        {"log-level", "[OPTION]... debug|info|warn|error", "What the daemon logs from now on, until a reload or a restart.",
+         "freshet log-level debug"},
+        "/freshet.v1.Admin/SetLogLevel",
+        &freshet__v1__set_log_level_response__descriptor,
+        show_log_level,
+    };
+    Freshet__V1__SetLogLevelRequest request = FRESHET__V1__SET_LOG_LEVEL_REQUEST__INIT;
     struct common common = common_defaults();
-    const struct option_row rows[] = {ADMIN_ROW(common), OUTPUT_ROWS(common), {0}};
-    Freshet__V1__CheckpointRequest request = FRESHET__V1__CHECKPOINT_REQUEST__INIT;
-    Freshet__V1__CheckpointResponse *answer;
-    struct fr_err err;
-    int status = options_read(&usage, rows, argc, argv, NULL);
+    struct texts rest = {0};
+    int status = read_options(&operation, argc, argv, &common, &rest);
 
     if (status >= 0)
         return status;
-    if (!common_check(&common))
+    if (rest.len != 1) {
+        cli_fail("log-level wants one level: debug, info, warn or error");
         return CLI_USAGE;
-    if (rpc_call(common.admin, "/freshet.v1.Admin/Checkpoint", &request.base, &freshet__v1__checkpoint_response__descriptor,
-                 (ProtobufCMessage **)(void *)&answer, common.timeout_ms, &err))
-        return cli_fail("%s", err.text);
-    if (common_json(&common))
-        json_print(&answer->base);
-    else
-        printf("durable: %zu partitions, %llu keys in %.3f s\n", answer->n_durable, (unsigned long long)answer->keys,
-               answer->seconds);
-    protobuf_c_message_free_unpacked(&answer->base, NULL);
-    return CLI_DONE;
+    }
+    request.level = (char *)(uintptr_t)rest.at[0];
+    return call(&operation, &common, &request.base);
 }

@@ -24,9 +24,12 @@ struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms)
 {
     struct event_batch *batch;
 
-    if (!holds_wait(engine, timeout_ms) || !outbox_has_room(engine, timeout_ms) ||
-        !(batch = fr_queue_pop(engine->spare, timeout_ms)))
+    if (!holds_pass(engine, timeout_ms))
         return NULL;
+    if (!outbox_has_room(engine, timeout_ms) || !(batch = fr_queue_pop(engine->spare, timeout_ms))) {
+        holds_back(engine);
+        return NULL;
+    }
     /* All batches there are may yet bring new ids before this one is applied. */
     batch->whole = memory_full(engine) ||
                    dict_len(engine->users) + BATCHES * EVENT_BATCH_MAX > engine->options.users_max ||
@@ -44,6 +47,7 @@ void engine_batch_give(struct engine *engine, struct event_batch *batch)
             oldest = batch->events[i].logged;
     atomic_store_explicit(&engine->batch_oldest[number % (BATCHES * 2)], oldest, memory_order_relaxed);
     atomic_store_explicit(&engine->batches_given, number + 1, memory_order_release);
+    holds_back(engine);
     fr_queue_push(engine->given, batch, -1); /* room for all batches: never waits */
 }
 

@@ -167,6 +167,7 @@ struct engine {
 
     /* hold.c; the lock and the condition are for feed's waiting alone */
     _Atomic unsigned holds; /* a bit for each reason that stands */
+    _Atomic uint32_t batches_out; /* with feed; grows under hold_lock only, and while no reason stands */
     pthread_mutex_t hold_lock;
     pthread_cond_t hold_changed;
 };
@@ -216,7 +217,8 @@ int gaps_recover(struct engine *engine, struct fr_err *err);
 /* hold.c */
 void holds_init(struct engine *engine);
 void holds_release(struct engine *engine);
-bool holds_wait(struct engine *engine, int timeout_ms); /* feed: true as soon as no reason stands */
+bool holds_pass(struct engine *engine, int timeout_ms); /* feed: true as soon as no reason stands; a batch more is out then, */
+void holds_back(struct engine *engine);                 /* and now it is not */
 
 /* memory.c */
 int memory_recover(struct engine *engine, struct fr_err *err); /* what was decided before */

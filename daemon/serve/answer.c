@@ -15,6 +15,7 @@
 #include <freshet/v1/admin.pb-c.h>
 
 #include "answer_backups.h"
+#include "answer_operate.h"
 #include "check.h"
 #include "freshet/life.h"
 #include "wire.h"
@@ -362,6 +363,7 @@ static void answer_get_status(struct answerer *answerer, struct question *questi
     response.pairs = status->pairs;
     response.n_models = status->models_len;
     response.models = models_of(&question->arena, status);
+    response.n_held = held_of(&question->arena, answerer->engine, &response.held);
     say(question, &response.base, answer);
 }
 
@@ -388,6 +390,11 @@ static void answer_backups(struct answerer *answerer, struct question *question,
     backups_answer(answerer->limits->backups, question, answer);
 }
 
+static void answer_operate(struct answerer *answerer, struct question *question, struct answer *answer)
+{
+    operate_answer(&answerer->limits->control, answerer->engine, question, answer);
+}
+
 /* ---- all of them ---- */
 
 static const struct kind {
@@ -406,6 +413,11 @@ static const struct kind {
     [RPC_BACKUP] = {&freshet__v1__backup_request__descriptor, read_nothing, answer_backups, false},
     [RPC_LIST_BACKUPS] = {&freshet__v1__list_backups_request__descriptor, read_nothing, answer_backups, false},
     [RPC_VERIFY_BACKUP] = {&freshet__v1__verify_backup_request__descriptor, read_verify_backup, answer_backups, false},
+    [RPC_PAUSE_INGEST] = {&freshet__v1__pause_ingest_request__descriptor, read_nothing, answer_operate, false},
+    [RPC_RESUME_INGEST] = {&freshet__v1__resume_ingest_request__descriptor, read_nothing, answer_operate, false},
+    [RPC_DRAIN] = {&freshet__v1__drain_request__descriptor, read_nothing, answer_operate, false},
+    [RPC_SET_LOG_LEVEL] = {&freshet__v1__set_log_level_request__descriptor, read_set_log_level, answer_operate, false},
+    [RPC_RELOAD_CONFIG] = {&freshet__v1__reload_config_request__descriptor, read_nothing, answer_operate, false},
 };
 
 /* What a request within its limits can need, with room for one somewhat beyond, which deserves to hear which limit. */
@@ -437,6 +449,8 @@ bool question_read(struct answerer *answerer, struct question *question, enum rp
         return false;
     if (rpc == RPC_CHECKPOINT)
         question->ticket = engine_checkpoint_ask(answerer->engine);
+    if (rpc == RPC_PAUSE_INGEST)
+        engine_hold(answerer->engine, HOLD_ASKED, true);
     return backups_begin(answerer->limits->backups, question, ret_answer);
 }
 
@@ -444,6 +458,8 @@ bool question_ready(struct answerer *answerer, struct question *question)
 {
     if (question->rpc == RPC_CHECKPOINT)
         return engine_checkpoint_done(answerer->engine, question->ticket, NULL);
+    if (question->rpc == RPC_PAUSE_INGEST)
+        return engine_at_rest(answerer->engine);
     if (question->rpc == RPC_BACKUP || question->rpc == RPC_VERIFY_BACKUP)
         return backups_done(answerer->limits->backups, question->ticket);
     while (question->reached < question->not_before_len) {
@@ -462,6 +478,8 @@ const char *question_unready(const struct question *question)
         return "the checkpoint was not done";
     case RPC_BACKUP:
         return "the backup goes on, but was not done";
+    case RPC_PAUSE_INGEST:
+        return "no more records are read, but what was read was not yet applied";
     case RPC_VERIFY_BACKUP:
         return "the verification goes on, but was not done";
     default:

@@ -36,6 +36,7 @@ struct question { /* a zeroed one is empty and may be read into again and again 
     uint32_t max_staleness_ms;
     uint64_t ticket; /* of a checkpoint, or of a job on backups */
     uint64_t backup; /* to verify; 0: all */
+    int level;       /* enum fr_level, of SetLogLevel */
 };
 
 struct answerer;

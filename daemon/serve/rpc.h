@@ -31,6 +31,11 @@ enum rpc_listener { RPC_PUBLIC = 1, RPC_ADMIN = 2, RPC_BOTH = 3 };
     RPC(BACKUP, "freshet.v1.Admin", "Backup", "Backup", ONE, ADMIN, 2)                                                 \
     RPC(LIST_BACKUPS, "freshet.v1.Admin", "ListBackups", "ListBackups", ONE, ADMIN, 2)                                 \
     RPC(VERIFY_BACKUP, "freshet.v1.Admin", "VerifyBackup", "VerifyBackup", ONE, ADMIN, 2)                              \
+    RPC(PAUSE_INGEST, "freshet.v1.Admin", "PauseIngest", "PauseIngest", ONE, ADMIN, 1)                                 \
+    RPC(RESUME_INGEST, "freshet.v1.Admin", "ResumeIngest", "ResumeIngest", ONE, ADMIN, 1)                              \
+    RPC(DRAIN, "freshet.v1.Admin", "Drain", "Drain", ONE, ADMIN, 1)                                                    \
+    RPC(SET_LOG_LEVEL, "freshet.v1.Admin", "SetLogLevel", "SetLogLevel", ONE, ADMIN, 1)                                \
+    RPC(RELOAD_CONFIG, "freshet.v1.Admin", "ReloadConfig", "ReloadConfig", ONE, ADMIN, 1)                              \
     RPC(HEALTH_CHECK, "grpc.health.v1.Health", "Check", "Health.Check", ONE, BOTH, 4)                                  \
     RPC(HEALTH_WATCH, "grpc.health.v1.Health", "Watch", "Health.Watch", WATCH, BOTH, 2)                                \
     RPC(REFLECTION, "grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", "Reflection", TALK, BOTH, 1)        \

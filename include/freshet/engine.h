@@ -122,11 +122,15 @@ struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms);
 void engine_batch_give(struct engine *engine, struct event_batch *batch); /* also an empty one */
 
 /* Why ingest stands still although there is room; queries go on. Each reason is set and taken back by one part of the daemon. */
-enum engine_hold { HOLD_DISK, HOLD_MEMORY, HOLDS };
+enum engine_hold { HOLD_DISK, HOLD_MEMORY, HOLD_ASKED, HOLDS };
 /* While any reason stands, engine_batch_take gives nothing, so that feed stops polling; what was given is still applied.
  * Exported as freshet_ingest_held{reason}. Thread: any. */
 void engine_hold(struct engine *engine, enum engine_hold why, bool on);
 bool engine_held(const struct engine *engine);
+/* Has feed given back every batch it took, and is each applied? While a reason stands, and once this is so, the state stays as it is. */
+bool engine_at_rest(struct engine *engine);
+/* Puts the names of the reasons that stand, literals, into names; returns how many. */
+size_t engine_holds(const struct engine *engine, const char *names[static HOLDS]);
 
 /* A dead letter that is in the synced store and may leave. */
 struct dead_letter {

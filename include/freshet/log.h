@@ -36,7 +36,9 @@ struct fr_field {
 #define FR_NO_FIELDS NULL, 0
 
 void fr_log_setup(enum fr_level least, enum fr_log_format format);
-void fr_log_level(enum fr_level least); /* may change while threads log */
+enum fr_level fr_log_level(enum fr_level least); /* may change while threads log; the one before */
+const char *fr_level_name(enum fr_level level);  /* "debug", "info", "warn", "error" */
+bool fr_level_of(const char *name, enum fr_level *ret_level);
 
 /* fr_log(FR_WARN, "feed", "topic.missing", FR_FIELDS(FR_TEXT("topic", topic)), "topic does not exist yet"); */
 __attribute__((format(printf, 6, 7))) void fr_log(enum fr_level level, const char *component, const char *event,

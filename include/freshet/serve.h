@@ -13,6 +13,16 @@
 #include "freshet/engine.h"
 #include "freshet/err.h"
 
+/* What an operator may ask of the daemon as a whole. Thread: the one that serves the Admin's calls. */
+struct serve_control {
+    void *context;
+    void (*drain)(void *context); /* begins what SIGTERM begins; returns at once */
+    /* Reads the configuration again and calls say() for each key that differs (NULL: not set), `applied` if the new value is in effect. Not
+     * FR_OK, and nothing has changed: it has problems, which err names. */
+    int (*reload)(void *context, void (*say)(void *to, const char *key, bool applied, const char *before, const char *after),
+                  void *to, struct fr_err *err);
+};
+
 struct serve_options {
     const char *listen;       /* "127.0.0.1:50051"; port 0 picks one */
     const char *admin_listen; /* "127.0.0.1:50052" */
@@ -28,6 +38,7 @@ struct serve_options {
     span_ms drain_grace;      /* calls in flight may take this long while draining */
     const char *version, *brokers; /* for GetStatus */
     struct backups *backups;       /* borrowed until serve_stop; NULL: there are none to be asked for */
+    struct serve_control control;
 };
 
 struct serve;

@@ -46,6 +46,30 @@ const char *partition_state_name(enum partition_state state)
     return state == PARTITION_RUNNING ? "running" : "waiting";
 }
 
+void engine_hold(struct engine *held, enum engine_hold why, bool on)
+{
+    if (on)
+        atomic_fetch_or(&held->holds, 1U << why);
+    else
+        atomic_fetch_and(&held->holds, ~(1U << why));
+}
+
+bool engine_at_rest(struct engine *held)
+{
+    return !atomic_load(&held->busy);
+}
+
+size_t engine_holds(const struct engine *held, const char *ret_names[static HOLDS])
+{
+    static const char *const names[HOLDS] = {"disk", "memory", "asked"};
+    size_t len = 0;
+
+    for (int why = 0; why < HOLDS; why++)
+        if (atomic_load(&held->holds) & 1U << why)
+            ret_names[len++] = names[why];
+    return len;
+}
+
 struct reader *reader_new(struct engine *engine)
 {
     struct reader *reader = calloc(1, sizeof(*reader));

@@ -22,6 +22,8 @@ struct engine {
     _Atomic uint64_t asked, done; /* checkpoints */
     _Atomic int staleness_ms;
     _Atomic int similar_users;    /* the status that reader_similar_users returns */
+    _Atomic unsigned holds;       /* a bit per enum engine_hold */
+    _Atomic bool busy;            /* not at rest */
     _Atomic int broken;           /* not 0: reader_user and reader_item fail with this */
     /* what was asked last, if somebody wants to know; for tests of one thread */
     bool notes;

@@ -2,6 +2,7 @@
  * engine_edge_test.c -- the engine where it is tight: bounds that are reached, a disk that refuses, what metrics and
  * staleness say before anything is known.
  */
+#include <sched.h>
 #include <limits.h>
 #include <math.h>
 
@@ -214,6 +215,27 @@ static void dead_letters_over_the_limit_stop_the_feed(void **state)
     struct event_batch *batch = engine_batch_take(world.engine, 10000);
     assert_non_null(batch);
     engine_batch_give(world.engine, batch);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
+static void what_was_taken_before_a_hold_is_still_applied_and_then_all_rests(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+
+    (void)state;
+    begin(&world, &options);
+    assert_true(engine_at_rest(world.engine));
+    struct event_batch *batch = engine_batch_take(world.engine, 10000);
+    assert_non_null(batch);
+    engine_hold(world.engine, HOLD_ASKED, true);
+    assert_null(engine_batch_take(world.engine, 0));
+    assert_false(engine_at_rest(world.engine));
+    engine_batch_give(world.engine, batch);
+    while (!engine_at_rest(world.engine))
+        sched_yield();
+    engine_hold(world.engine, HOLD_ASKED, false);
     end(&world);
     world.store->ops->close(world.store);
 }
@@ -481,6 +503,7 @@ int main(void)
         cmocka_unit_test(what_the_disk_refuses_counts_as_uncommitted),
         cmocka_unit_test(durable_is_what_the_synced_freeze_stood_for),
         cmocka_unit_test(dead_letters_over_the_limit_stop_the_feed),
+        cmocka_unit_test(what_was_taken_before_a_hold_is_still_applied_and_then_all_rests),
         cmocka_unit_test(a_hold_stops_the_feed_until_all_reasons_are_gone),
         cmocka_unit_test(a_refused_event_leaves_no_trace),
         cmocka_unit_test(a_user_stored_without_a_history_can_begin_one),

@@ -1,0 +1,68 @@
+"""What an operator does to a running daemon, with the client's verbs: pause, resume, log-level, reload, drain."""
+import json
+import subprocess
+import unittest
+
+import testbed
+from testbed import Daemon, MockKafka, event_json, until
+
+TOPIC = "operate"
+
+
+class Operate(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.kafka = MockKafka(TOPIC, "operate.letters", 2)
+        cls.config = testbed.scratch("operate") / "freshet.conf"
+
+    def freshet(self, daemon, *arguments, code=0):
+        run = subprocess.run([testbed.BIN / "freshet", *arguments, "--admin", daemon.addresses["admin_grpc"]], capture_output=True,
+                             text=True, timeout=testbed.PATIENCE_S)
+        self.assertEqual(run.returncode, code, run.stderr)
+        return run.stderr if code else run.stdout
+
+    def publish(self, first, count):
+        self.kafka.publish(TOPIC, [event_json(f"user{n % 7}", f"item{n}", time_ms=1000 + n) for n in range(first, first + count)])
+
+    def test_all(self):
+        self.config.write_text("[log]\nlevel = info\n")
+        daemon = Daemon(self.kafka, {"feed.topic": TOPIC, "feed.dead_letter_topic": "operate.letters"})
+        daemon.start("--config", str(self.config))
+        self.publish(0, 50)
+        daemon.wait_applied(TOPIC)
+        self.pause(daemon)
+        self.log_level(daemon)
+        self.reload(daemon)
+        self.assertIn("draining", self.freshet(daemon, "drain"))
+        self.assertEqual(daemon.process.wait(testbed.PATIENCE_S), 0)
+
+    def pause(self, daemon):
+        self.assertEqual(self.freshet(daemon, "pause"), "ingest stands still: asked\n")
+        self.assertEqual(daemon.metrics().value("freshet_ingest_held", reason="asked"), 1)
+        before = daemon.metrics().total("freshet_events_applied_total")
+        self.publish(50, 50)
+        self.assertEqual(json.loads(self.freshet(daemon, "status", "--output", "json"))["held"], ["asked"])
+        self.assertEqual(daemon.metrics().total("freshet_events_applied_total"), before)
+        self.assertTrue(daemon.popular())
+        self.assertEqual(self.freshet(daemon, "resume"), "ingest runs\n")
+        daemon.wait_applied(TOPIC)
+        self.assertEqual(daemon.metrics().total("freshet_events_applied_total"), 100)
+
+    def log_level(self, daemon):
+        self.assertEqual(self.freshet(daemon, "log-level", "debug"), "it was info\n")
+        self.assertIn("level is none of debug", self.freshet(daemon, "log-level", "loud", code=1))
+        self.assertEqual(self.freshet(daemon, "log-level", "warn"), "it was debug\n")
+
+    def reload(self, daemon):
+        self.config.write_text("[log]\nlevel = error\n[limits]\nmax_k = 77\n")
+        changes = json.loads(self.freshet(daemon, "reload", "--output", "json"))["changes"]
+        self.assertEqual({change["key"]: change.get("applied", False) for change in changes},
+                         {"log.level": True, "limits.max_k": False})
+        self.config.write_text("[log]\nlevel = shout\n")
+        self.assertIn("log.level", self.freshet(daemon, "reload", code=1))
+        self.assertEqual(self.freshet(daemon, "log-level", "info"), "it was error\n")
+        until(lambda: '"event":"log.level"' in daemon.log_tail(), "the change of level is in the log")
+
+
+if __name__ == "__main__":
+    testbed.main()

@@ -1,0 +1,166 @@
+/*
+ * operate_test.c -- what an operator does to a running daemon, in the small world of fake_reader.h.
+ */
+#include "asking.h"
+
+#include "freshet/log.h"
+
+static struct world {
+    int drains, reloads;
+    bool problems;
+} world;
+
+static void note_drain(void *context)
+{
+    ((struct world *)context)->drains++;
+}
+
+static int note_reload(void *context, void (*say)(void *to, const char *key, bool applied, const char *before, const char *after),
+                       void *to, struct fr_err *err)
+{
+    struct world *asked = context;
+
+    asked->reloads++;
+    if (asked->problems)
+        return fr_fail(err, FR_CONFIG, "unknown key 'feed.topik'");
+    say(to, "log.level", true, "info", "debug");
+    say(to, "kafka.client.id", false, NULL, "two");
+    return FR_OK;
+}
+
+static int begin(void **state)
+{
+    set_up(state);
+    world = (struct world){0};
+    answerer_free(answerer);
+    static struct serve_options able;
+    able = options;
+    able.control = (struct serve_control){&world, note_drain, note_reload};
+    answerer = answerer_new(&able, &engine);
+    fr_log_setup(FR_ERROR, FR_LOG_AUTO);
+    return 0;
+}
+
+/* The answer to a request without fields, unpacked; the caller frees it. */
+static void *ask(enum rpc rpc, const ProtobufCMessageDescriptor *type)
+{
+    assert_true(read_bytes(rpc, FR_BYTES("")));
+    assert_true(question_ready(answerer, &question));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_OK);
+    return protobuf_c_message_unpack(type, NULL, answer.bytes.len, (const uint8_t *)answer.bytes.at);
+}
+#define ASK_PLAIN(rpc, name) ask((rpc), &freshet__v1__##name##__descriptor)
+
+static void ingest_is_paused_and_resumed_and_other_reasons_stay(void **state)
+{
+    Freshet__V1__PauseIngestResponse *paused;
+    Freshet__V1__ResumeIngestResponse *resumed;
+    Freshet__V1__GetStatusResponse *status;
+
+    (void)state;
+    engine_hold(&engine, HOLD_MEMORY, true);
+    for (int i = 0; i < 2; i++) { /* twice is once */
+        paused = ASK_PLAIN(RPC_PAUSE_INGEST, pause_ingest_response);
+        assert_int_equal(paused->n_held, 2);
+        assert_string_equal(paused->held[0], "memory");
+        assert_string_equal(paused->held[1], "asked");
+        FREE(paused);
+    }
+    status = ASK_PLAIN(RPC_GET_STATUS, get_status_response);
+    assert_int_equal(status->n_held, 2);
+    assert_string_equal(status->held[1], "asked");
+    FREE(status);
+    resumed = ASK_PLAIN(RPC_RESUME_INGEST, resume_ingest_response);
+    assert_int_equal(resumed->n_held, 1);
+    assert_string_equal(resumed->held[0], "memory");
+    FREE(resumed);
+    engine_hold(&engine, HOLD_MEMORY, false);
+    resumed = ASK_PLAIN(RPC_RESUME_INGEST, resume_ingest_response);
+    assert_int_equal(resumed->n_held, 0);
+    FREE(resumed);
+}
+
+static void a_pause_is_answered_when_the_state_stands_still(void **state)
+{
+    (void)state;
+    engine.busy = true;
+    assert_true(read_bytes(RPC_PAUSE_INGEST, FR_BYTES("")));
+    assert_int_equal(engine.holds, 1U << HOLD_ASKED);
+    assert_false(question_ready(answerer, &question));
+    engine.busy = false;
+    assert_true(question_ready(answerer, &question));
+}
+
+static void a_drain_is_asked_for_once_per_call(void **state)
+{
+    Freshet__V1__DrainResponse *response = ASK_PLAIN(RPC_DRAIN, drain_response);
+
+    (void)state;
+    FREE(response);
+    assert_int_equal(world.drains, 1);
+}
+
+static void a_level_is_set_and_the_one_before_told(void **state)
+{
+    Freshet__V1__SetLogLevelRequest request = FRESHET__V1__SET_LOG_LEVEL_REQUEST__INIT;
+    static const char *const wrong[] = {"", "verbose", "INFO", "warning"};
+    Freshet__V1__SetLogLevelResponse *response;
+
+    (void)state;
+    request.level = wire_text("warn");
+    assert_true(read_message(RPC_SET_LOG_LEVEL, &request.base));
+    question_answer(answerer, &question, &answer);
+    response = freshet__v1__set_log_level_response__unpack(NULL, answer.bytes.len, (const uint8_t *)answer.bytes.at);
+    assert_string_equal(response->before, "error");
+    FREE(response);
+    assert_int_equal(fr_log_level(FR_ERROR), FR_WARN);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        request.level = wire_text(wrong[i]);
+        assert_false(read_message(RPC_SET_LOG_LEVEL, &request.base));
+        assert_int_equal(answer.code, RPC_CODE_INVALID_ARGUMENT);
+        assert_string_equal(answer.message, "level is none of debug, info, warn and error");
+    }
+    assert_int_equal(fr_log_level(FR_ERROR), FR_ERROR);
+}
+
+static void a_reload_tells_what_differs(void **state)
+{
+    Freshet__V1__ReloadConfigResponse *response = ASK_PLAIN(RPC_RELOAD_CONFIG, reload_config_response);
+
+    (void)state;
+    assert_int_equal(response->n_changes, 2);
+    assert_string_equal(response->changes[0]->key, "log.level");
+    assert_string_equal(response->changes[0]->before, "info");
+    assert_string_equal(response->changes[0]->after, "debug");
+    assert_true(response->changes[0]->applied);
+    assert_string_equal(response->changes[1]->key, "kafka.client.id");
+    assert_string_equal(response->changes[1]->before, "");
+    assert_string_equal(response->changes[1]->after, "two");
+    assert_false(response->changes[1]->applied);
+    FREE(response);
+}
+
+static void a_configuration_with_problems_is_refused_by_its_problems(void **state)
+{
+    (void)state;
+    world.problems = true;
+    assert_true(read_bytes(RPC_RELOAD_CONFIG, FR_BYTES("")));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_FAILED_PRECONDITION);
+    assert_string_equal(answer.message, "the configuration has problems, and nothing has changed: unknown key 'feed.topik'");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(ingest_is_paused_and_resumed_and_other_reasons_stay, begin, tear_down),
+        cmocka_unit_test_setup_teardown(a_pause_is_answered_when_the_state_stands_still, begin, tear_down),
+        cmocka_unit_test_setup_teardown(a_drain_is_asked_for_once_per_call, begin, tear_down),
+        cmocka_unit_test_setup_teardown(a_level_is_set_and_the_one_before_told, begin, tear_down),
+        cmocka_unit_test_setup_teardown(a_reload_tells_what_differs, begin, tear_down),
+        cmocka_unit_test_setup_teardown(a_configuration_with_problems_is_refused_by_its_problems, begin, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
