@@ -33,6 +33,10 @@ struct memory {
     pthread_mutex_t lock;
     struct image *now, *synced;
     uint64_t marked;
+    struct note {
+        struct note *after;
+        struct fr_bytes record;
+    } *notes, **notes_tail;
     struct store_faults *faults;
 };
 
@@ -291,6 +295,36 @@ static uint64_t memory_marked(struct store *store)
     return number;
 }
 
+static int memory_note(struct store *store, const struct fr_bytes *records, size_t len, struct fr_err *err)
+{
+    struct memory *memory = (struct memory *)store;
+
+    (void)err;
+    pthread_mutex_lock(&memory->lock);
+    for (size_t i = 0; i < len; i++) {
+        struct note *note = fr_zalloc(1, sizeof(*note) + records[i].len);
+        memcpy(note + 1, records[i].at, records[i].len);
+        note->record = (struct fr_bytes){(const char *)(note + 1), records[i].len};
+        *memory->notes_tail = note;
+        memory->notes_tail = &note->after;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return FR_OK;
+}
+
+static int memory_notes(struct store *store, store_note *each, void *context, struct fr_err *err)
+{
+    struct memory *memory = (struct memory *)store;
+    int status = FR_OK;
+
+    pthread_mutex_lock(&memory->lock);
+    for (const struct note *note = memory->notes; note && !status; note = note->after)
+        if (!each(context, note->record))
+            status = fr_fail(err, FR_CORRUPT, "a note beside the store cannot be ours");
+    pthread_mutex_unlock(&memory->lock);
+    return status;
+}
+
 static int memory_get(struct store *store, struct fr_bytes key, char **ret_value, size_t *ret_len, struct fr_err *err)
 {
     struct memory *memory = (struct memory *)store;
@@ -367,6 +401,11 @@ static void memory_close(struct store *store)
 
     image_drop(memory->now);
     image_drop(memory->synced);
+    while (memory->notes) {
+        struct note *note = memory->notes;
+        memory->notes = note->after;
+        free(note);
+    }
     pthread_mutex_destroy(&memory->lock);
     free(memory);
 }
@@ -385,6 +424,8 @@ static const struct store_ops memory_ops = {
     .reopen = memory_reopen,
     .mark = memory_mark,
     .marked = memory_marked,
+    .note = memory_note,
+    .notes = memory_notes,
     .get = memory_get,
     .iterate = memory_iterate,
     .next = memory_next,
@@ -399,6 +440,7 @@ static struct store *memory_with(struct image *image, struct store_faults *fault
     memory->store.ops = &memory_ops;
     memory->faults = faults;
     memory->now = memory->synced = image;
+    memory->notes_tail = &memory->notes;
     image->refs = 2;
     pthread_mutex_init(&memory->lock, NULL);
     return &memory->store;
@@ -426,5 +468,7 @@ struct store *store_memory_after_power_cut(const struct store *store)
     pthread_mutex_unlock(&memory->lock);
     struct store *left = memory_with(image, NULL);
     ((struct memory *)left)->marked = marked;
+    for (const struct note *note = memory->notes; note; note = note->after)
+        memory_note(left, &note->record, 1, NULL);
     return left;
 }

@@ -21,7 +21,9 @@
 
 #include <assert.h>
 #include <dirent.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +31,7 @@
 
 #include "freshet/alloc.h"
 #include "freshet/store.h"
+#include "ledger.h"
 #include "mark.h"
 
 enum {
@@ -445,6 +448,27 @@ static void close_db(struct rocks *rocks)
     rocksdb_close(db);
 }
 
+/* Beside the folder of the database, which a restore replaces. */
+static const char *ledger_path(const struct rocks *rocks, char path[static PATH_MAX])
+{
+    snprintf(path, PATH_MAX, "%s.forgotten", rocks->options.path);
+    return path;
+}
+
+static int rocks_note(struct store *store, const struct fr_bytes *records, size_t len, struct fr_err *err)
+{
+    char path[PATH_MAX];
+
+    return ledger_append(ledger_path((struct rocks *)store, path), records, len, err);
+}
+
+static int rocks_notes(struct store *store, store_note *each, void *context, struct fr_err *err)
+{
+    char path[PATH_MAX];
+
+    return ledger_read(ledger_path((struct rocks *)store, path), each, context, err);
+}
+
 static int rocks_reopen(struct store *store, struct fr_err *err)
 {
     struct rocks *rocks = (struct rocks *)store;
@@ -491,6 +515,8 @@ static const struct store_ops rocks_ops = {
     .reopen = rocks_reopen,
     .mark = rocks_mark,
     .marked = rocks_marked,
+    .note = rocks_note,
+    .notes = rocks_notes,
     .get = rocks_get,
     .iterate = rocks_iterate,
     .warm = warm,

@@ -22,6 +22,9 @@ struct store;
 struct store_batch;
 struct store_iter;
 
+/* Returns false when the record cannot be ours. */
+typedef bool store_note(void *context, struct fr_bytes record);
+
 struct store_ops {
     void (*close)(struct store *store);
     struct store_batch *(*batch_new)(struct store *store);
@@ -42,6 +45,11 @@ struct store_ops {
      * which comes up with less is found out. marked: the last such number, 0 if there is none. */
     int (*mark)(struct store *store, uint64_t number, struct fr_err *err);
     uint64_t (*marked)(struct store *store);
+    /* Notes beside the data what must outlive it: no restore and no new store in its place takes it back. On the disk, each of the records or
+     * some first ones, when it returns; after an error the same call may be made again. */
+    int (*note)(struct store *store, const struct fr_bytes *records, size_t len, struct fr_err *err);
+    /* All records ever noted, in order. FR_CORRUPT if one cannot be read, or `each` says so. */
+    int (*notes)(struct store *store, store_note *each, void *context, struct fr_err *err);
     /* FR_NOT_FOUND if there is none. The value is malloc'ed, the caller's. */
     int (*get)(struct store *store, struct fr_bytes key, char **ret_value, size_t *ret_len, struct fr_err *err);
     /* Keys with this prefix, ascending. Key and value are borrowed until the next step. */
