@@ -7,11 +7,13 @@
  *     units            [len u16][bytes ... padded to 4]
  *
  * A table is at most 3/4 full and grows by a third, so a slot costs 11 to 14 bytes per id; the index is
- * (low hash * size) >> 32, which works for any size. Probing is linear, nothing is ever removed.
+ * (low hash * size) >> 32, which works for any size. Probing is linear. An id that is removed leaves its slot marked, until
+ * the shard's next table, and its handle without an id for good.
  *
  * Why reading needs no lock: the id and its offset are complete before the slot that names the handle is stored
  * (release), and a reader loads the slot with acquire. A reader in an old table misses at most what was added after
  * the new one was published, which is the same as having come a moment earlier. The old table is freed by the epoch.
+ * Removing sets the id's length to 0 at once, and wipes its bytes when nobody who read the length before can still be reading them.
  */
 #define XXH_INLINE_ALL
 #include "dict.h"
@@ -26,6 +28,7 @@
 
 enum { SHARD_BITS = 10, SHARDS = 1 << SHARD_BITS, TABLE_FIRST = 4, UNIT = 4, LEN_BYTES = 2 };
 #define SLOT_EMPTY UINT64_MAX
+#define SLOT_GONE (UINT64_MAX - 1) /* no handle is that large: ids_max is below DICT_NONE */
 
 struct table {
     uint64_t size;
@@ -134,10 +137,8 @@ struct fr_bytes dict_id(const struct dict *dict, uint32_t handle)
 {
     const uint32_t *offset = fr_array_at(&dict->offsets, handle);
     const char *at = fr_array_at(&dict->units, *offset);
-    uint16_t len;
 
-    memcpy(&len, at, LEN_BYTES);
-    return (struct fr_bytes){at + LEN_BYTES, len};
+    return (struct fr_bytes){at + LEN_BYTES, atomic_load_explicit((const _Atomic uint16_t *)at, memory_order_relaxed)};
 }
 
 uint32_t dict_find(const struct dict *dict, struct fr_bytes id, uint64_t hash)
@@ -152,7 +153,7 @@ uint32_t dict_find(const struct dict *dict, struct fr_bytes id, uint64_t hash)
         slot = atomic_load_explicit(&table->slots[at], memory_order_acquire);
         if (slot == SLOT_EMPTY)
             return DICT_NONE;
-        if (slot >> 32 == (uint32_t)hash && fr_bytes_equal(dict_id(dict, (uint32_t)slot), id))
+        if (slot >> 32 == (uint32_t)hash && slot != SLOT_GONE && fr_bytes_equal(dict_id(dict, (uint32_t)slot), id))
             return (uint32_t)slot;
     }
 }
@@ -167,11 +168,14 @@ static struct table *shard_grow(struct dict *dict, size_t shard)
     if ((dict->shard_len[shard] + 1) * 4ULL <= size * 3)
         return old;
     table = table_new(old ? size + size / 3 : TABLE_FIRST);
+    dict->shard_len[shard] = 0;
     for (uint64_t i = 0; i < size; i++) {
         uint64_t slot = atomic_load_explicit(&old->slots[i], memory_order_relaxed);
 
-        if (slot != SLOT_EMPTY)
-            table_put(table, slot);
+        if (slot == SLOT_EMPTY || slot == SLOT_GONE)
+            continue;
+        table_put(table, slot);
+        dict->shard_len[shard]++;
     }
     atomic_store_explicit(&dict->shards[shard], table, memory_order_seq_cst);
     dict->tables_bytes += table_bytes(table->size);
@@ -182,13 +186,12 @@ static struct table *shard_grow(struct dict *dict, size_t shard)
     return table;
 }
 
-uint32_t dict_add(struct dict *dict, struct fr_bytes id, uint64_t hash)
+/* The next handle, with this id; DICT_NONE if full. */
+static uint32_t put_id(struct dict *dict, struct fr_bytes id)
 {
     uint32_t handle = atomic_load_explicit(&dict->len, memory_order_relaxed);
     size_t units = (LEN_BYTES + id.len + UNIT - 1) / UNIT;
-    size_t shard = shard_of(hash);
     uint16_t len = (uint16_t)id.len;
-    struct table *table;
     char *at;
 
     assert(id.len <= FR_ID_BYTES_MAX);
@@ -201,16 +204,57 @@ uint32_t dict_add(struct dict *dict, struct fr_bytes id, uint64_t hash)
     memcpy(at + LEN_BYTES, id.at, id.len);
     *(uint32_t *)fr_array_at(&dict->offsets, handle) = (uint32_t)dict->units_len;
     dict->units_len += units;
-
-    table = shard_grow(dict, shard);
-    table_put(table, (hash & UINT32_MAX) << 32 | handle);
-    dict->shard_len[shard]++;
-    /* Of the arrays what is used: pages past it are reserved, but nobody has touched them. */
-    atomic_store_explicit(&dict->bytes,
-                          sizeof *dict + dict->tables_bytes + (handle + 1) * sizeof(uint32_t) + dict->units_len * UNIT,
-                          memory_order_relaxed);
-    atomic_store_explicit(&dict->len, handle + 1, memory_order_release);
     return handle;
+}
+
+static void tell_len(struct dict *dict, uint32_t len)
+{
+    /* Of the arrays what is used: pages past it are reserved, but nobody has touched them. */
+    atomic_store_explicit(&dict->bytes, sizeof *dict + dict->tables_bytes + len * sizeof(uint32_t) + dict->units_len * UNIT,
+                          memory_order_relaxed);
+    atomic_store_explicit(&dict->len, len, memory_order_release);
+}
+
+uint32_t dict_add(struct dict *dict, struct fr_bytes id, uint64_t hash)
+{
+    uint32_t handle = put_id(dict, id);
+    size_t shard = shard_of(hash);
+
+    if (handle == DICT_NONE)
+        return DICT_NONE;
+    table_put(shard_grow(dict, shard), (hash & UINT32_MAX) << 32 | handle);
+    dict->shard_len[shard]++;
+    tell_len(dict, handle + 1);
+    return handle;
+}
+
+uint32_t dict_add_gone(struct dict *dict)
+{
+    uint32_t handle = put_id(dict, (struct fr_bytes){"", 0});
+
+    if (handle != DICT_NONE)
+        tell_len(dict, handle + 1);
+    return handle;
+}
+
+static void wipe(void *context, void *block, size_t size)
+{
+    (void)context;
+    memset(block, 0, size);
+}
+
+void dict_remove(struct dict *dict, uint32_t handle)
+{
+    struct fr_bytes id = dict_id(dict, handle);
+    uint64_t hash = dict_hash(id);
+    struct table *table = atomic_load_explicit(&dict->shards[shard_of(hash)], memory_order_relaxed);
+    uint64_t wanted = (hash & UINT32_MAX) << 32 | handle, at = slot_first(table, (uint32_t)hash);
+
+    while (atomic_load_explicit(&table->slots[at], memory_order_relaxed) != wanted)
+        at = at + 1 == table->size ? 0 : at + 1;
+    atomic_store_explicit(&table->slots[at], SLOT_GONE, memory_order_seq_cst);
+    atomic_store_explicit((_Atomic uint16_t *)(uintptr_t)(id.at - LEN_BYTES), 0, memory_order_relaxed);
+    fr_epoch_retire(dict->epoch, wipe, NULL, (void *)(uintptr_t)id.at, id.len);
 }
 
 uint32_t dict_len(const struct dict *dict)

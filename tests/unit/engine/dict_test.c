@@ -217,6 +217,65 @@ static void readers_find_every_published_id_while_the_writer_adds(void **state)
     fr_epoch_free(race.epoch);
 }
 
+/* Every third id is removed as soon as it is there, by the writer; a reader who sees an id by its handle sees it whole, or none. */
+static void *removal_read(void *context)
+{
+    struct race *race = context;
+    struct fr_epoch_reader *reader = fr_epoch_join(race->epoch);
+    char room[32];
+
+    for (uint64_t asked = 0; !atomic_load(&race->over); asked++) {
+        fr_epoch_enter(reader);
+        uint32_t len = dict_len(race->dict);
+        uint32_t n = len ? (uint32_t)(mix(asked) % len) : 0;
+        struct fr_bytes seen = len ? dict_id(race->dict, n) : (struct fr_bytes){"", 0}, known = id_usual(n, room);
+        if (seen.len && !fr_bytes_equal(seen, known))
+            race->wrong++;
+        fr_epoch_leave(reader);
+    }
+    fr_epoch_part(reader);
+    return NULL;
+}
+
+static void an_id_removed_is_wiped_when_nobody_looks_and_comes_again_as_another(void **state)
+{
+    enum { IDS = 30000 };
+    struct race race = {.epoch = fr_epoch_new()};
+    pthread_t reader;
+    char room[32];
+
+    (void)state;
+    race.dict = dict_new(2 * IDS, race.epoch);
+    assert_int_equal(pthread_create(&reader, NULL, removal_read, &race), 0);
+    for (uint32_t n = 0; n < IDS; n++) {
+        struct fr_bytes id = id_usual(n, room);
+        assert_int_equal(dict_add(race.dict, id, dict_hash(id)), n);
+        if (n % 3 == 0)
+            dict_remove(race.dict, n);
+        if (n % 64 == 0)
+            fr_epoch_reclaim(race.epoch);
+    }
+    atomic_store(&race.over, true);
+    pthread_join(reader, NULL);
+    fr_epoch_reclaim(race.epoch);
+    assert_int_equal(race.wrong, 0);
+    for (uint32_t n = 0; n < IDS; n++) {
+        struct fr_bytes id = id_usual(n, room), there = dict_id(race.dict, n);
+        assert_int_equal(dict_find(race.dict, id, dict_hash(id)), n % 3 ? n : DICT_NONE);
+        for (size_t i = 0; i < id.len; i++)
+            assert_int_equal(there.at[i], n % 3 ? id.at[i] : 0); /* what has no length has no bytes either */
+    }
+    struct fr_bytes again = id_usual(3, room);
+    assert_int_equal(dict_add(race.dict, again, dict_hash(again)), IDS);
+    assert_int_equal(dict_find(race.dict, again, dict_hash(again)), IDS);
+    assert_int_equal(dict_add_gone(race.dict), IDS + 1);
+    assert_int_equal(dict_id(race.dict, IDS + 1).len, 0);
+    assert_int_equal(dict_find(race.dict, (struct fr_bytes){"", 0}, dict_hash((struct fr_bytes){"", 0})), DICT_NONE);
+    assert_int_equal(dict_len(race.dict), IDS + 2);
+    dict_free(race.dict);
+    fr_epoch_free(race.epoch);
+}
+
 /* ---- memory ---- */
 
 enum { IDS_MAX = 10000000 };
@@ -308,6 +367,7 @@ int main(void)
         cmocka_unit_test(the_shortest_and_the_longest_id_fit),
         cmocka_unit_test(a_full_dictionary_says_so_and_goes_on_answering),
         cmocka_unit_test(readers_find_every_published_id_while_the_writer_adds),
+        cmocka_unit_test(an_id_removed_is_wiped_when_nobody_looks_and_comes_again_as_another),
         cmocka_unit_test(an_id_costs_its_length_and_at_most_24_bytes),
         cmocka_unit_test(a_small_dictionary_stays_small),
         cmocka_unit_test(the_bytes_it_reports_are_those_it_took),
