@@ -18,7 +18,8 @@ enum {
     CLUSTER_AND_HOLES = 1, /* compatible bits: which keys there may be */
     COMPATIBLE = CLUSTER_AND_HOLES,
     PRINTED_POSITIONS = 1, /* incompatible bits: what a program must know to read this store */
-    INCOMPATIBLE = PRINTED_POSITIONS,
+    FORGOTTEN = 2,
+    INCOMPATIBLE = PRINTED_POSITIONS | FORGOTTEN,
     LETTER_HAS_KEY = 1,
     LETTER_HAS_VALUE = 2,
 };
@@ -347,6 +348,78 @@ bool format_holes_read(struct fr_bytes key, struct fr_bytes value, struct format
         listed += (uint64_t)(hole->to - hole->from);
     }
     return read_whole(&reader) && listed <= ret->skipped;
+}
+
+/* ---- cut-offs ---- */
+
+static void put_hash(struct fr_writer *out, const struct format_cutoff *cutoff)
+{
+    fr_put_u8(out, cutoff->kind);
+    fr_put_u64(out, cutoff->hash[0]);
+    fr_put_u64(out, cutoff->hash[1]);
+}
+
+static void get_hash(struct fr_reader *reader, struct format_cutoff *ret)
+{
+    ret->kind = fr_get_u8(reader);
+    ret->hash[0] = fr_get_u64(reader);
+    ret->hash[1] = fr_get_u64(reader);
+}
+
+static bool cutoff_is_good(const struct format_cutoff *cutoff)
+{
+    return (cutoff->kind == FORMAT_USER || cutoff->kind == FORMAT_ITEM) && cutoff->upto >= 0;
+}
+
+void format_cutoff_key(struct fr_writer *key, const struct format_cutoff *cutoff)
+{
+    fr_put_u8(key, FORMAT_CUTOFF_PREFIX[0]);
+    put_hash(key, cutoff);
+}
+
+void format_cutoff_value(struct fr_writer *out, const struct format_cutoff *cutoff)
+{
+    size_t start = begin(out);
+
+    assert(cutoff_is_good(cutoff));
+    fr_put_u64(out, (uint64_t)cutoff->upto);
+    seal(out, start);
+}
+
+bool format_cutoff_read(struct fr_bytes key, struct fr_bytes value, struct format_cutoff *ret)
+{
+    struct fr_reader name = fr_reader_of(key.at, key.len), fields = unseal(value);
+    bool letter = fr_get_u8(&name) == (uint8_t)FORMAT_CUTOFF_PREFIX[0];
+    struct format_cutoff cutoff = {0};
+
+    get_hash(&name, &cutoff);
+    cutoff.upto = (int64_t)fr_get_u64(&fields);
+    if (!letter || !read_whole(&name) || !read_whole(&fields) || !cutoff_is_good(&cutoff))
+        return false;
+    *ret = cutoff;
+    return true;
+}
+
+void format_cutoff_record(struct fr_writer *out, const struct format_cutoff *cutoff)
+{
+    size_t start = begin(out);
+
+    put_hash(out, cutoff);
+    fr_put_u64(out, (uint64_t)cutoff->upto);
+    seal(out, start);
+}
+
+bool format_cutoff_record_read(struct fr_bytes record, struct format_cutoff *ret)
+{
+    struct fr_reader reader = unseal(record);
+    struct format_cutoff cutoff = {0};
+
+    get_hash(&reader, &cutoff);
+    cutoff.upto = (int64_t)fr_get_u64(&reader);
+    if (!read_whole(&reader) || !cutoff_is_good(&cutoff))
+        return false;
+    *ret = cutoff;
+    return true;
 }
 
 /* ---- dead letters ---- */

@@ -161,7 +161,7 @@ static void save_slots(struct engine *engine, uint32_t user, uint32_t from)
         save_slot(engine, user, at);
 }
 
-static void save_head(struct engine *engine, uint32_t user)
+void apply_save_head(struct engine *engine, uint32_t user)
 {
     char room[HISTORY_HEAD_BYTES];
     size_t len;
@@ -173,11 +173,11 @@ static void save_head(struct engine *engine, uint32_t user)
 void apply_save_history(struct engine *engine, uint32_t user)
 {
     save_slots(engine, user, 0);
-    save_head(engine, user);
+    apply_save_head(engine, user);
 }
 
 /* The item in slot `at` leaves the user's history; everything counted for it is taken back. The head is to be saved. */
-static void leave(struct engine *engine, uint32_t user, uint32_t at)
+void apply_leave(struct engine *engine, uint32_t user, uint32_t at)
 {
     struct history before = histories_view(engine->histories, user);
     struct touch touch = {
@@ -237,10 +237,10 @@ static void learn(struct engine *engine, uint32_t user, uint32_t item, const str
     }
     see_item(engine, item, event->when);
     if (engine->options.history_max && histories_view(engine->histories, user).len > engine->options.history_max) {
-        leave(engine, user, histories_oldest(engine->histories, user));
+        apply_leave(engine, user, histories_oldest(engine->histories, user));
         fr_count(engine->evicted_series, 1);
     }
-    save_head(engine, user);
+    apply_save_head(engine, user);
     if (engine->extremes)
         extremes_update(engine->extremes, user);
 }
@@ -289,6 +289,8 @@ static void apply_event(struct engine *engine, const struct event *event, const 
         user = dict_find(engine->users, event->user, resolved->user_hash);
     if (item == DICT_NONE)
         item = dict_find(engine->items, event->item, resolved->item_hash);
+    if (forgotten(engine, event))
+        return;
     const char *bound = bound_against(engine, user, item);
     if (bound) {
         refuse(engine, event, bound);
@@ -318,7 +320,7 @@ static void apply_event(struct engine *engine, const struct event *event, const 
 static bool advance(struct engine *engine, const struct event *event)
 {
     struct partition *partition = partition_at(engine, event->partition);
-    bool record = event->kind == EVENT_APPLY || event->kind == EVENT_REJECT;
+    bool record = event->kind != EVENT_POSITION && event->kind != EVENT_HOLE;
     int64_t next = record ? event->offset + 1 : event->offset;
 
     if (partition->position >= next)
@@ -360,6 +362,21 @@ static void count_batch(struct engine *engine, const struct event_batch *batch)
                        wall > batch->events[i].logged ? (double)(wall - batch->events[i].logged) / 1000 : 0);
 }
 
+/* The first of `events`; what is resolved of those behind it may be wrong afterwards, and is then unresolved. */
+static void apply_record(struct engine *engine, const struct event *event, struct resolved *resolved, size_t len)
+{
+    if (event->kind == EVENT_APPLY)
+        apply_event(engine, event, resolved);
+    else if (event->kind == EVENT_REJECT)
+        outbox_add(engine, event);
+    else if (event->kind == EVENT_USER_GONE)
+        forget_user(engine, event);
+    else
+        forget_item(engine, event);
+    for (size_t i = 0; i < len && (event->kind == EVENT_USER_GONE || event->kind == EVENT_ITEM_GONE); i++)
+        resolved[i].user = resolved[i].item = DICT_NONE;
+}
+
 void apply_batch(struct engine *engine, struct event_batch *batch)
 {
     struct resolved resolved[CHUNK];
@@ -373,18 +390,18 @@ void apply_batch(struct engine *engine, struct event_batch *batch)
             fr_flight_of(events[i].partition, events[i].offset);
             if (!advance(engine, &events[i]))
                 continue;
-            if (events[i].kind == EVENT_APPLY)
-                apply_event(engine, &events[i], &resolved[i]);
-            else
-                outbox_add(engine, &events[i]);
+            apply_record(engine, &events[i], &resolved[i], len - i);
         }
     }
     fr_crash_point("batch.applied");
     fr_flight_over();
-    if (engine->options.publish_at_once)
+    if (engine->options.publish_at_once) {
+        while (forgetting_goes_on(engine))
+            forget_slice(engine);
         do
             models_publish(engine);
         while (models_unpublished(engine)); /* one that shows a part at a time */
+    }
     publish_positions(engine);
     fr_crash_point("batch.published");
     count_batch(engine, batch);
@@ -398,10 +415,10 @@ void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, whe
         return;
     models_learned(engine, 1);
     if (histories_untouch(engine->histories, user, at, when, weight))
-        leave(engine, user, at);
+        apply_leave(engine, user, at);
     else
         save_slot(engine, user, at);
-    save_head(engine, user);
+    apply_save_head(engine, user);
     if (engine->extremes)
         extremes_update(engine->extremes, user);
 }
@@ -409,10 +426,10 @@ void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, whe
 void apply_forget_user(struct engine *engine, uint32_t user)
 {
     for (uint32_t len = histories_view(engine->histories, user).len; len > 0; len--)
-        leave(engine, user, len - 1);
+        apply_leave(engine, user, len - 1);
     models_learned(engine, 1);
     histories_wipe(engine->histories, user);
-    save_head(engine, user);
+    apply_save_head(engine, user);
     if (engine->extremes)
         extremes_update(engine->extremes, user);
 }

@@ -248,6 +248,8 @@ static bool compose_and_write(struct checkpoint *checkpoint, const struct journa
             tell_relief(&checkpoint->writing);
             return true;
         }
+        if (!status && checkpoint->options.before)
+            status = checkpoint->options.before(checkpoint->options.context, number, &checkpoint->err);
         if (!status) {
             struct store_batch *batch = tail_room(checkpoint->tail);
             status = compose_next(checkpoint, journal, number);

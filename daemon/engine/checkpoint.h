@@ -25,6 +25,9 @@
 struct checkpoint;
 struct checkpoint_options {
     span_ms interval, wal_sync_interval;
+    /* Called on the checkpoint's thread before journal `number` is written, again after an error. Not FR_OK: it is not written, and tried again.
+     * NULL: nothing is to be done. */
+    int (*before)(void *context, uint64_t number, struct fr_err *err);
     /* Called on the checkpoint's thread after each write and after each sync with the number of the newest journal it covers. */
     void (*written)(void *context, uint64_t number);
     void (*synced)(void *context, uint64_t number);

@@ -68,7 +68,7 @@ static bool journal_full(const struct engine *engine)
 /* Is there nothing to do but to wait for a batch? */
 static bool at_rest(const struct engine *engine)
 {
-    return journal_empty(engine->journal) && !models_unpublished(engine);
+    return journal_empty(engine->journal) && !models_unpublished(engine) && !forgetting_goes_on(engine);
 }
 
 static void give_back(struct engine *engine, struct event_batch *batch)
@@ -99,6 +99,8 @@ static void run(void *arg)
             give_back(engine, batch);
         }
         models_publish_due(engine, fr_queue_len(engine->given) == 0);
+        if (!journal_full(engine))
+            forget_slice(engine);
         memory_look(engine);
         refresh_show(engine->refresh);
         publish_freeze(engine);
@@ -130,6 +132,8 @@ static void open_state(struct engine *engine)
         engine->postings = rows_new(options->items_max, engine->epoch);
     if (options->dedup_window > 0)
         engine->dedup = dedup_new(options->dedup_window, options->dedup_max);
+    engine->cutoffs = cutoffs_new();
+    engine->forgetting = forgetting_new(engine);
     if (options->normalize)
         engine->extremes = extremes_new(engine->histories, options->sar.half_life);
     engine->journal = journal_new();
@@ -230,6 +234,7 @@ int engine_start(struct engine *engine, struct fr_err *err)
     engine->checkpoint = checkpoint_start(engine->store, &(struct checkpoint_options){
                                                              .interval = engine->options.checkpoint_interval,
                                                              .wal_sync_interval = engine->options.wal_sync_interval,
+                                                             .before = forget_note,
                                                              .written = publish_written,
                                                              .synced = publish_synced,
                                                              .disk_reserve = engine->options.disk_reserve,
@@ -305,6 +310,8 @@ void engine_free(struct engine *engine)
         rows_free(engine->postings);
     if (engine->dedup)
         dedup_free(engine->dedup);
+    forgetting_free(engine->forgetting);
+    cutoffs_free(engine->cutoffs);
     histories_free(engine->histories);
     dict_free(engine->users);
     dict_free(engine->items);

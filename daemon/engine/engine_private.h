@@ -4,7 +4,7 @@
  *     hold.c memory.c    when ingest stands still, and who is let in
  *     engine.c    open, load, the thread's loop, stop           apply.c    one batch: repeats, ids, learning, history
  *     publish.c   positions, freezing, durable offsets, status   outbox.c   dead letters until Kafka has them
- *     gaps.c      what Kafka had deleted before it was read
+ *     gaps.c      what Kafka had deleted before it was read     forget.c cutoffs.c   who and what is forgotten
  *     recover.c   the state from the store at the start
  *     models.c blend.c    which models run, and when they show what they have learned
  *     refresh.c   the thread that solves EASE
@@ -27,6 +27,7 @@
 #include "freshet/rows.h"
 #include "freshet/topk.h"
 #include "checkpoint.h"
+#include "cutoffs.h"
 #include "dedup.h"
 #include "dict.h"
 #include "histories.h"
@@ -96,6 +97,8 @@ struct engine {
     struct histories *histories;
     struct rows *postings;          /* NULL: not kept */
     struct dedup *dedup;            /* NULL: off */
+    struct cutoffs *cutoffs;
+    struct forgetting *forgetting;
     struct extremes *extremes;      /* NULL: not normalizing */
     struct evaluator *evaluator;
     struct learner learners[ENGINE_MODELS_MAX]; /* SAR first */
@@ -176,6 +179,8 @@ struct engine {
 void apply_batch(struct engine *engine, struct event_batch *batch);
 void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, when_ms when, double weight);
 void apply_forget_user(struct engine *engine, uint32_t user);
+void apply_leave(struct engine *engine, uint32_t user, uint32_t at); /* the item in slot `at` leaves; the head is to be saved */
+void apply_save_head(struct engine *engine, uint32_t user);
 void apply_save_history(struct engine *engine, uint32_t user);
 void apply_item_held(struct engine *engine, uint32_t item, int by); /* n_i and what hangs on it */
 void apply_make_room(struct engine *engine, uint32_t users, uint32_t items);
@@ -213,6 +218,21 @@ void outbox_release(struct engine *engine);
 /* gaps.c */
 void gap_step(struct engine *engine, struct partition *partition, int64_t to); /* engine: [position, to) is a hole, journaled */
 int gaps_recover(struct engine *engine, struct fr_err *err);
+
+/* forget.c */
+struct forgetting *forgetting_new(struct engine *engine);
+void forgetting_free(struct forgetting *forgetting);
+int forget_recover(struct engine *engine, struct fr_err *err); /* once the tables are loaded */
+void forget_waits(struct engine *engine, uint32_t item);       /* at loading: an item that was being forgotten */
+void forget_user(struct engine *engine, const struct event *event);  /* engine: a tombstone */
+void forget_item(struct engine *engine, const struct event *event);
+bool forgotten(struct engine *engine, const struct event *event);    /* engine: is it of before a tombstone? Counted */
+/* Engine, between batches: takes forgotten items out of some more histories. */
+void forget_slice(struct engine *engine);
+bool forgetting_goes_on(const struct engine *engine); /* engine */
+void forgetting_mark(struct reader *reader);          /* any: what is being forgotten is in no answer */
+int forget_note(void *engine, uint64_t number, struct fr_err *err); /* checkpoint */
+void forget_figures(const struct engine *engine);     /* metrics collector */
 
 /* hold.c */
 void holds_init(struct engine *engine);

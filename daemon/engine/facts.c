@@ -27,16 +27,20 @@ int reader_user(struct reader *reader, struct fr_bytes id, struct user_facts *re
     histories_copy(engine->histories, user, &reader->history);
     const struct history *history = &reader->history.view;
     struct user_affinity *affinities = fr_arena_take(&reader->arena, (history->len + 1) * sizeof(*affinities));
+    size_t len = 0;
     for (uint32_t i = 0; i < history->len; i++) {
         when_ms last = stamp_last(history->stamp[i]);
-        affinities[i] = (struct user_affinity){
-            .item = dict_id(engine->items, history->item[i]),
+        struct fr_bytes item = dict_id(engine->items, history->item[i]);
+        if (!item.len) /* it is being forgotten */
+            continue;
+        affinities[len++] = (struct user_affinity){
+            .item = item,
             .affinity = history->affinity[i] * decay_factor(now - last, engine->options.sar.half_life),
             .last = last,
         };
     }
-    qsort(affinities, history->len, sizeof(*affinities), by_affinity);
-    *ret_facts = (struct user_facts){affinities, history->len, reader->history.last_event, reader->history.events};
+    qsort(affinities, len, sizeof(*affinities), by_affinity);
+    *ret_facts = (struct user_facts){affinities, len, reader->history.last_event, reader->history.events};
     return FR_OK;
 }
 

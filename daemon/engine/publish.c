@@ -507,6 +507,7 @@ void publish_figures(void *context)
 
     state_figures(engine);
     refresh_figures(engine->refresh);
+    forget_figures(engine);
     fr_gauge(FR_SERIES(FR_M_UNCOMMITTED), since ? (double)(fr_wall_ms() - since) / 1000 : 0);
     for (uint32_t i = 0; i < len; i++) {
         struct partition *partition = engine->partitions[i];

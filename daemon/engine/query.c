@@ -110,6 +110,7 @@ struct choice reader_filter(struct reader *reader, const struct ask *ask)
     struct choice choice = {.only_included = ask->include_len > 0};
     uint32_t *included = fr_arena_take(&reader->arena, (ask->include_len + 1) * sizeof(*included));
 
+    forgetting_mark(reader);
     for (size_t i = 0; i < ask->exclude_len; i++)
         reader_mark(reader, reader_item_of(reader, ask->exclude[i]), SCORES_EXCLUDED);
     for (size_t i = 0; i < ask->include_len; i++) {
@@ -275,10 +276,13 @@ static const struct why *explain(struct reader *reader, const struct learner *le
     *ret_len = 0;
     if (!learner->ops->explain)
         return NULL;
-    *ret_len = learner->ops->explain(learner->model, query, item, &reader->scratch, parts, REASONS_MAX);
-    reasons = fr_arena_take(&reader->arena, (*ret_len + 1) * sizeof(*reasons));
-    for (size_t i = 0; i < *ret_len; i++)
-        reasons[i] = (struct why){dict_id(reader->engine->items, parts[i].item), parts[i].contribution};
+    size_t len = learner->ops->explain(learner->model, query, item, &reader->scratch, parts, REASONS_MAX);
+    reasons = fr_arena_take(&reader->arena, (len + 1) * sizeof(*reasons));
+    for (size_t i = 0; i < len; i++) {
+        struct fr_bytes id = dict_id(reader->engine->items, parts[i].item);
+        if (id.len) /* one that is being forgotten has none */
+            reasons[(*ret_len)++] = (struct why){id, parts[i].contribution};
+    }
     return reasons;
 }
 

@@ -132,8 +132,11 @@ static int check_journals(struct engine *engine, struct fr_err *err)
 
 /* ---- tables ---- */
 
+/* Of one that was forgotten nothing is left but its place. */
 static bool load_id(struct dict *dict, uint32_t row, struct fr_bytes id)
 {
+    if (id.len == 0)
+        return row == dict_len(dict) && dict_add_gone(dict) == row;
     return row == dict_len(dict) && !fr_id_problem(id.at, id.len) && dict_add(dict, id, dict_hash(id)) == row;
 }
 
@@ -147,6 +150,17 @@ static bool load_user(void *context, uint32_t row, const uint32_t *columns, cons
     return true;
 }
 
+static bool load_first_seen(struct engine *engine, uint32_t item, struct fr_bytes cell)
+{
+    struct fr_reader in = fr_reader_of(cell.at, cell.len);
+    uint64_t first = fr_get_u64(&in);
+
+    if (in.failed || first > (uint64_t)EVENT_WHEN_MAX)
+        return false;
+    *(_Atomic int64_t *)fr_array_at(&engine->item_first_seen, item) = (int64_t)first + 1;
+    return true;
+}
+
 static bool load_item(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
 {
     struct engine *engine = context;
@@ -154,12 +168,11 @@ static bool load_item(void *context, uint32_t row, const uint32_t *columns, cons
     if (len < 1 || columns[0] != 0 || row >= engine->options.items_max || !load_id(engine->items, row, cells[0]))
         return false;
     apply_make_room(engine, 0, row + 1);
-    if (len > 1) {
-        struct fr_reader in = fr_reader_of(cells[1].at, cells[1].len);
-        uint64_t first = fr_get_u64(&in);
-        if (columns[1] != 1 || in.failed || first > (uint64_t)EVENT_WHEN_MAX)
+    for (size_t i = 1; i < len; i++) {
+        if (columns[i] > 2 || (columns[i] == 1 && !load_first_seen(engine, row, cells[i])))
             return false;
-        *(_Atomic int64_t *)fr_array_at(&engine->item_first_seen, row) = (int64_t)first + 1;
+        if (columns[i] == 2)
+            forget_waits(engine, row);
     }
     return true;
 }
@@ -383,6 +396,8 @@ int recover(struct engine *engine, struct fr_err *err)
     fr_crash_point("recover.tables");
     if (!status)
         status = load_clock(engine, err);
+    if (!status)
+        status = forget_recover(engine, err);
     if (!status)
         recall(engine);
     if (!status)

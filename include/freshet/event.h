@@ -22,6 +22,8 @@ enum event_kind {
     EVENT_APPLY,    /* learn it */
     EVENT_REJECT,   /* a poisoned record: goes to the dead-letter topic, the offset moves on */
     EVENT_POSITION, /* no record: offsets below `offset` hold nothing more (end of log, control records) */
+    EVENT_ITEM_GONE, /* nothing is said of `item` any more: it leaves the catalogue */
+    EVENT_USER_GONE, /* `user` is forgotten */
     EVENT_HOLE,     /* no record: Kafka has deleted all that was not yet applied below `offset`; recorded as a hole */
 };
 

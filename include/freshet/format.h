@@ -2,7 +2,7 @@
  * format.h -- the plain keys of the store and their values (storage/FORMAT.md), built and strictly checked.
  *
  *     m/format  m/shape  m/clock  m/journals  m/cluster  m/admission     'o' topic 0 partition -> position     'h' the same -> holes
- *     'j' journal -> link     'x' id -> dead letter
+ *     'j' journal -> link     'x' id -> dead letter     'c' kind hash -> cut-off
  *
  * Every value is sealed: a version byte first, a checksum last. A reader says false for anything this program did not
  * write: wrong length, wrong checksum, unknown version, key and value that cannot belong together. Writers append. What
@@ -30,6 +30,7 @@
 #define FORMAT_POSITION_PREFIX "o"
 #define FORMAT_HOLES_PREFIX "h"
 #define FORMAT_LETTER_PREFIX "x"
+#define FORMAT_CUTOFF_PREFIX "c"
 
 /* Is this a store we may use? An empty one is marked as ours, one of an older program as one that it can no longer read (and
  * synced). FR_CONFIG: made by a newer program, the text
@@ -105,6 +106,20 @@ struct format_holes {
 void format_holes_key(struct fr_writer *key, struct fr_bytes topic, int32_t partition);
 void format_holes_value(struct fr_writer *out, const struct format_holes *holes);
 bool format_holes_read(struct fr_bytes key, struct fr_bytes value, struct format_holes *ret);
+
+/* Up to when events of an id are ignored. Of the id only a hash is kept: it is there to know the id again, not to tell it. */
+enum format_forgotten { FORMAT_USER = 1, FORMAT_ITEM = 2 };
+struct format_cutoff {
+    uint8_t kind;     /* enum format_forgotten */
+    uint64_t hash[2]; /* XXH3-128 of the id, seeded with the kind: low, high */
+    int64_t upto;     /* Kafka time, >= 0 */
+};
+void format_cutoff_key(struct fr_writer *key, const struct format_cutoff *cutoff);
+void format_cutoff_value(struct fr_writer *out, const struct format_cutoff *cutoff);
+bool format_cutoff_read(struct fr_bytes key, struct fr_bytes value, struct format_cutoff *ret);
+/* The same in one: a record of the ledger beside the store. */
+void format_cutoff_record(struct fr_writer *out, const struct format_cutoff *cutoff);
+bool format_cutoff_record_read(struct fr_bytes record, struct format_cutoff *ret);
 
 struct format_letter {
     uint64_t id; /* from the key, on reading */

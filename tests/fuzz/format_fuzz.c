@@ -49,6 +49,24 @@ static void try_holes(struct fr_bytes key, struct fr_bytes value, struct fr_writ
     assert(fr_bytes_equal(fr_written(out), key));
 }
 
+static void try_cutoffs(struct fr_bytes key, struct fr_bytes value, struct fr_writer *out)
+{
+    struct format_cutoff cutoff;
+
+    if (format_cutoff_record_read(value, &cutoff)) {
+        format_cutoff_record(out, &cutoff);
+        assert(fr_bytes_equal(fr_written(out), value));
+        fr_writer_reset(out);
+    }
+    if (!format_cutoff_read(key, value, &cutoff))
+        return;
+    format_cutoff_value(out, &cutoff);
+    assert(fr_bytes_equal(fr_written(out), value));
+    fr_writer_reset(out);
+    format_cutoff_key(out, &cutoff);
+    assert(fr_bytes_equal(fr_written(out), key));
+}
+
 static void try_numbers(struct fr_bytes value, struct fr_writer *out)
 {
     struct format_version version;
@@ -127,7 +145,8 @@ static void try_keys(struct fr_bytes key, struct fr_writer *out)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct fr_bytes letter_key = {"x\0\0\0\0\0\0\0\1", 9}, position_key = {"ot\0\0\0\0\1", 7},
-                                 holes_key = {"ht\0\0\0\0\1", 7};
+                                 holes_key = {"ht\0\0\0\0\1", 7},
+                                 cutoff_key = {"c\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 18};
     struct fr_writer out;
 
     if (size < 1)
@@ -141,16 +160,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         copy[1 + len + i] = (char)(check >> (8 * i));
     struct fr_bytes value = {copy, len + 5};
     fr_writer_init(&out, 0);
-    if (data[0] % 0x80 % 6 == 0)
+    if (data[0] % 0x80 % 7 == 0)
         try_texts(value, &out);
-    else if (data[0] % 0x80 % 6 == 1)
+    else if (data[0] % 0x80 % 7 == 1)
         try_numbers(value, &out);
-    else if (data[0] % 0x80 % 6 == 2)
+    else if (data[0] % 0x80 % 7 == 2)
         try_position(position_key, value, &out);
-    else if (data[0] % 0x80 % 6 == 3)
+    else if (data[0] % 0x80 % 7 == 3)
         try_letter(letter_key, value, &out);
-    else if (data[0] % 0x80 % 6 == 4)
+    else if (data[0] % 0x80 % 7 == 4)
         try_holes(holes_key, value, &out);
+    else if (data[0] % 0x80 % 7 == 5)
+        try_cutoffs(cutoff_key, value, &out);
     else
         try_keys((struct fr_bytes){(const char *)data + 1, len}, &out);
     fr_writer_release(&out);

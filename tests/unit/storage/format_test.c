@@ -405,7 +405,7 @@ static void an_older_store_is_marked_as_one_that_older_programs_cannot_read(void
     assert_int_equal(left->ops->get(left, FR_BYTES("m/format"), &read, &len, &err), FR_OK);
     assert_true(format_version_read((struct fr_bytes){read, len}, &version));
     assert_int_equal(version.compatible, 7);
-    assert_int_equal(version.incompatible, 1);
+    assert_int_equal(version.incompatible, 3);
     free(read);
     fr_writer_release(&value);
     left->ops->close(left);
@@ -438,15 +438,55 @@ static void unknown_incompatible_bits_are_named_and_refused_but_compatible_ones_
     put(store, "m/format", fr_written(&value));
     assert_int_equal(format_admit(store, &err), FR_OK);
     fr_writer_reset(&value);
-    format_version_value(&value, &(struct format_version){.incompatible = 0x12});
+    format_version_value(&value, &(struct format_version){.incompatible = 0x14});
     put(store, "m/format", fr_written(&value));
     assert_int_equal(format_admit(store, &err), FR_CONFIG);
-    assert_non_null(strstr(err.text, "0x12"));
+    assert_non_null(strstr(err.text, "0x14"));
     assert_non_null(strstr(err.text, "newer freshet"));
     put(store, "m/format", FR_BYTES("what?"));
     assert_int_equal(format_admit(store, &err), FR_CORRUPT);
     fr_writer_release(&value);
     store->ops->close(store);
+}
+
+static void a_cutoff_is_laid_out_as_the_format_says(void **state)
+{
+    static const char key_bytes[] = "c\x02\x08\x07\x06\x05\x04\x03\x02\x01\x18\x17\x16\x15\x14\x13\x12\x11";
+    struct format_cutoff cutoff = {FORMAT_ITEM, {0x0102030405060708, 0x1112131415161718}, 0x55}, read;
+    struct fr_writer key, value, record;
+
+    (void)state;
+    fr_writer_init(&key, 0);
+    fr_writer_init(&value, 0);
+    fr_writer_init(&record, 0);
+    format_cutoff_key(&key, &cutoff);
+    assert_int_equal(key.len, sizeof(key_bytes) - 1);
+    assert_memory_equal(key.at, key_bytes, key.len);
+    format_cutoff_value(&value, &cutoff);
+    assert_int_equal(value.len, 1 + 8 + 4);
+    assert_true(format_cutoff_read(fr_written(&key), fr_written(&value), &read));
+    assert_memory_equal(&read, &cutoff, sizeof(read));
+    format_cutoff_record(&record, &cutoff);
+    assert_int_equal(record.len, 1 + 17 + 8 + 4);
+    assert_true(format_cutoff_record_read(fr_written(&record), &read));
+    assert_memory_equal(&read, &cutoff, sizeof(read));
+    for (size_t i = 0; i < record.len; i++) {
+        record.at[i] ^= 1;
+        assert_false(format_cutoff_record_read(fr_written(&record), &read));
+        record.at[i] ^= 1;
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        value.at[i] ^= 1;
+        assert_false(format_cutoff_read(fr_written(&key), fr_written(&value), &read));
+        value.at[i] ^= 1;
+    }
+    key.at[1] = 3; /* no such kind */
+    assert_false(format_cutoff_read(fr_written(&key), fr_written(&value), &read));
+    key.at[1] = 1;
+    assert_false(format_cutoff_read((struct fr_bytes){key.at, key.len - 1}, fr_written(&value), &read));
+    fr_writer_release(&key);
+    fr_writer_release(&value);
+    fr_writer_release(&record);
 }
 
 int main(void)
@@ -457,6 +497,7 @@ int main(void)
         cmocka_unit_test(holes_are_laid_out_as_the_format_says),
         cmocka_unit_test(holes_that_touch_or_exceed_their_total_are_refused),
         cmocka_unit_test(positions_of_a_topic_sort_by_partition),
+        cmocka_unit_test(a_cutoff_is_laid_out_as_the_format_says),
         cmocka_unit_test(a_dead_letter_comes_back_whole),
         cmocka_unit_test(an_empty_key_is_not_a_missing_one),
         cmocka_unit_test(every_flipped_bit_and_every_cut_is_noticed),

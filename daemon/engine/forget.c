@@ -1,0 +1,287 @@
+/*
+ * forget.c -- who and what is forgotten: users and items of whom a tombstone came.
+ *
+ *     tombstone of a user    cut-off | history taken back from every model, slot by slot | id wiped
+ *     tombstone of an item   cut-off | id wiped: nothing names the handle any more, and the same id would be another item
+ *                                |
+ *                            `items` --> in no answer from here on
+ *                                |
+ *                            a pass over all histories, a slice between batches: where one holds a forgotten item, the item
+ *                            leaves it, as by eviction, and every model takes back what it has counted
+ *
+ * One pass serves all items that were forgotten before it began; later ones wait for the next. Users made meanwhile cannot hold such an
+ * item, since no event can name it. What a slice takes back is journaled like anything else, and the item's mark in the store
+ * goes when its pass is over: a crash begins that pass anew, which finds less to do.
+ *
+ * Thread: engine, but where said.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_private.h"
+#include "freshet/log.h"
+
+enum { COLUMN_FIRST_SEEN = 1, COLUMN_GONE = 2, SLICE = 8192, LEAVING = 64 /* slots that one leaving is worth */ };
+
+/* What readers are shown; never changed, only replaced. */
+struct gone {
+    size_t len;
+    uint32_t items[];
+};
+
+struct forgetting {
+    uint32_t *items; /* the first `passing` of them are what the pass takes out */
+    size_t len, cap, passing;
+    uint64_t *wanted; /* a bit per item, of the pass; NULL: none runs */
+    uint32_t user, users, items_len; /* next; end of the pass; items the bits are for */
+    struct gone *_Atomic shown;      /* NULL: none */
+    _Atomic size_t shown_len;
+    struct fr_series *events[3], *forgotten[3]; /* by enum format_forgotten */
+};
+
+struct forgetting *forgetting_new(struct engine *engine)
+{
+    struct forgetting *forgetting = fr_zalloc(1, sizeof(*forgetting));
+    static const char *const kinds[] = {[FORMAT_USER] = "user", [FORMAT_ITEM] = "item"};
+
+    (void)engine;
+    for (int kind = FORMAT_USER; kind <= FORMAT_ITEM; kind++) {
+        forgetting->events[kind] = fr_series(FR_M_EVENTS_FORGOTTEN, kinds[kind], "", "");
+        forgetting->forgotten[kind] = fr_series(FR_M_FORGOTTEN, kinds[kind], "", "");
+    }
+    return forgetting;
+}
+
+void forgetting_free(struct forgetting *forgetting)
+{
+    if (!forgetting)
+        return;
+    free(atomic_load(&forgetting->shown));
+    free(forgetting->wanted);
+    free(forgetting->items);
+    free(forgetting);
+}
+
+/* ---- readers ---- */
+
+static void free_gone(void *context, void *block, size_t size)
+{
+    (void)context;
+    (void)size;
+    free(block);
+}
+
+static void show(struct engine *engine)
+{
+    struct forgetting *forgetting = engine->forgetting;
+    struct gone *old = atomic_load_explicit(&forgetting->shown, memory_order_relaxed), *new = NULL;
+
+    if (forgetting->len) {
+        new = fr_alloc(sizeof(*new) + forgetting->len * sizeof(*new->items));
+        new->len = forgetting->len;
+        memcpy(new->items, forgetting->items, forgetting->len * sizeof(*new->items));
+    }
+    atomic_store_explicit(&forgetting->shown, new, memory_order_seq_cst);
+    atomic_store_explicit(&forgetting->shown_len, forgetting->len, memory_order_relaxed);
+    if (old)
+        fr_epoch_retire(engine->epoch, free_gone, NULL, old, sizeof(*old) + old->len * sizeof(*old->items));
+}
+
+void forgetting_mark(struct reader *reader)
+{
+    const struct gone *gone = atomic_load_explicit(&reader->engine->forgetting->shown, memory_order_seq_cst);
+
+    for (size_t i = 0; gone && i < gone->len; i++)
+        reader_mark(reader, gone->items[i], SCORES_EXCLUDED);
+}
+
+/* ---- tombstones ---- */
+
+static bool is_before(const struct engine *engine, enum format_forgotten kind, struct fr_bytes id, when_ms logged)
+{
+    when_ms upto = cutoffs_upto(engine->cutoffs, kind, id);
+
+    return upto >= 0 && logged <= upto;
+}
+
+bool forgotten(struct engine *engine, const struct event *event)
+{
+    bool user = is_before(engine, FORMAT_USER, event->user, event->logged);
+
+    if (!user && !is_before(engine, FORMAT_ITEM, event->item, event->logged))
+        return false;
+    fr_count(engine->forgetting->events[user ? FORMAT_USER : FORMAT_ITEM], 1);
+    return true;
+}
+
+static void drop_user(struct engine *engine, uint32_t user)
+{
+    apply_forget_user(engine, user);
+    dict_remove(engine->users, user);
+    journal_clear(engine->journal, TABLE_HISTORY, user);
+    journal_put(engine->journal, TABLE_USERS, user, 0, "", 0);
+}
+
+static void drop_item(struct engine *engine, uint32_t item)
+{
+    dict_remove(engine->items, item);
+    journal_put(engine->journal, TABLE_ITEMS, item, 0, "", 0);
+    journal_delete(engine->journal, TABLE_ITEMS, item, COLUMN_FIRST_SEEN);
+    journal_put(engine->journal, TABLE_ITEMS, item, COLUMN_GONE, "", 0);
+    forget_waits(engine, item);
+    show(engine);
+}
+
+void forget_user(struct engine *engine, const struct event *event)
+{
+    uint32_t user = dict_find(engine->users, event->user, dict_hash(event->user));
+
+    cutoffs_put(engine->cutoffs, FORMAT_USER, event->user, event->logged < 0 ? 0 : event->logged, engine->journal,
+                engine->frozen + 1);
+    if (user != DICT_NONE)
+        drop_user(engine, user);
+    fr_count(engine->forgetting->forgotten[FORMAT_USER], 1);
+}
+
+void forget_item(struct engine *engine, const struct event *event)
+{
+    uint32_t item = dict_find(engine->items, event->item, dict_hash(event->item));
+
+    cutoffs_put(engine->cutoffs, FORMAT_ITEM, event->item, event->logged < 0 ? 0 : event->logged, engine->journal,
+                engine->frozen + 1);
+    if (item != DICT_NONE)
+        drop_item(engine, item);
+    fr_count(engine->forgetting->forgotten[FORMAT_ITEM], 1);
+}
+
+int forget_note(void *context, uint64_t number, struct fr_err *err)
+{
+    struct engine *engine = context;
+
+    return cutoffs_note(engine->cutoffs, engine->store, number, err);
+}
+
+/* ---- the pass ---- */
+
+void forget_waits(struct engine *engine, uint32_t item)
+{
+    struct forgetting *forgetting = engine->forgetting;
+
+    fr_reserve((void **)&forgetting->items, &forgetting->cap, forgetting->len + 1, sizeof(*forgetting->items));
+    forgetting->items[forgetting->len++] = item;
+}
+
+bool forgetting_goes_on(const struct engine *engine)
+{
+    return engine->forgetting->len > 0;
+}
+
+static void begin_pass(struct engine *engine)
+{
+    struct forgetting *forgetting = engine->forgetting;
+
+    forgetting->passing = forgetting->len;
+    forgetting->items_len = dict_len(engine->items);
+    forgetting->wanted = fr_zalloc(forgetting->items_len / 64 + 1, sizeof(*forgetting->wanted));
+    for (size_t i = 0; i < forgetting->passing; i++)
+        forgetting->wanted[forgetting->items[i] / 64] |= UINT64_C(1) << forgetting->items[i] % 64;
+    forgetting->user = 0;
+    forgetting->users = dict_len(engine->users);
+}
+
+static void end_pass(struct engine *engine)
+{
+    struct forgetting *forgetting = engine->forgetting;
+
+    for (size_t i = 0; i < forgetting->passing; i++)
+        journal_delete(engine->journal, TABLE_ITEMS, forgetting->items[i], COLUMN_GONE);
+    forgetting->len -= forgetting->passing;
+    memmove(forgetting->items, forgetting->items + forgetting->passing, forgetting->len * sizeof(*forgetting->items));
+    forgetting->passing = 0;
+    free(forgetting->wanted);
+    forgetting->wanted = NULL;
+    show(engine);
+}
+
+static bool is_wanted(const struct forgetting *forgetting, uint32_t item)
+{
+    return item < forgetting->items_len && forgetting->wanted[item / 64] >> item % 64 & 1;
+}
+
+/* Returns what it has cost, in slots. */
+static uint32_t take_out(struct engine *engine, uint32_t user)
+{
+    uint32_t len = histories_view(engine->histories, user).len, cost = len + 1;
+    bool changed = false;
+
+    for (uint32_t at = len; at-- > 0;) {
+        if (!is_wanted(engine->forgetting, histories_view(engine->histories, user).item[at]))
+            continue;
+        apply_leave(engine, user, at);
+        cost += LEAVING;
+        changed = true;
+    }
+    if (changed) {
+        apply_save_head(engine, user);
+        models_learned(engine, 1);
+        if (engine->extremes)
+            extremes_update(engine->extremes, user);
+    }
+    return cost;
+}
+
+void forget_slice(struct engine *engine)
+{
+    struct forgetting *forgetting = engine->forgetting;
+
+    if (!forgetting->len)
+        return;
+    if (!forgetting->wanted)
+        begin_pass(engine);
+    for (uint32_t cost = 0; cost < SLICE && forgetting->user < forgetting->users;)
+        cost += take_out(engine, forgetting->user++);
+    if (forgetting->user >= forgetting->users)
+        end_pass(engine);
+}
+
+/* ---- at the start ---- */
+
+/* A restored backup knows users and items that were forgotten since; nothing of theirs is younger than the backup. */
+static void forget_again(struct engine *engine)
+{
+    uint32_t users = dict_len(engine->users), items = dict_len(engine->items), forgotten_now = 0;
+
+    for (uint32_t user = 0; user < users; user++) {
+        struct fr_bytes id = dict_id(engine->users, user);
+        if (id.len && cutoffs_upto(engine->cutoffs, FORMAT_USER, id) >= 0) {
+            drop_user(engine, user);
+            forgotten_now++;
+        }
+    }
+    for (uint32_t item = 0; item < items; item++) {
+        struct fr_bytes id = dict_id(engine->items, item);
+        if (id.len && cutoffs_upto(engine->cutoffs, FORMAT_ITEM, id) >= 0) {
+            drop_item(engine, item);
+            forgotten_now++;
+        }
+    }
+    fr_log(FR_WARN, "engine", "forgotten.again", FR_FIELDS(FR_INT("ids", forgotten_now)),
+           "the state is older than what was forgotten since; it is forgotten again");
+}
+
+int forget_recover(struct engine *engine, struct fr_err *err)
+{
+    bool behind = false;
+    int status = cutoffs_load(engine->cutoffs, engine->store, engine->journal, &behind, err);
+
+    if (status == FR_OK && behind)
+        forget_again(engine);
+    show(engine);
+    return status;
+}
+
+void forget_figures(const struct engine *engine)
+{
+    fr_gauge(FR_SERIES(FR_M_FORGETTING), (double)atomic_load_explicit(&engine->forgetting->shown_len, memory_order_relaxed));
+    fr_gauge(fr_series(FR_M_STATE_BYTES, "cutoffs", "", ""), (double)cutoffs_bytes(engine->cutoffs));
+}
