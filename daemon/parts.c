@@ -173,6 +173,7 @@ static int open_engine(struct freshetd *d, struct fr_err *err)
     options.disk_free = engine_asks_disk;
     options.broken = store_is_broken;
     options.context = d;
+    vitals_limits(options.memory_soft, options.memory_hard, options.disk_reserve);
     return engine_open(&d->engine, &options, d->store, err);
 }
 

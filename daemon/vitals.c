@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "freshet/life.h"
 #include "freshet/metric.h"
 
 static const char *disk_path;
@@ -94,6 +95,7 @@ static void collect_process(void *context)
     struct statvfs disk;
 
     (void)context;
+    fr_gauge(FR_SERIES(FR_M_READY), fr_state_now() == FR_RUNNING);
     fr_gauge(FR_SERIES(FR_M_PROCESS_VIRTUAL), (double)virtual_bytes);
     fr_gauge(FR_SERIES(FR_M_PROCESS_RESIDENT), (double)resident_bytes);
     if (getrusage(RUSAGE_SELF, &usage) == 0)
@@ -105,6 +107,13 @@ static void collect_process(void *context)
         fr_gauge(FR_SERIES(FR_M_DISK_FREE), (double)disk.f_bavail * (double)disk.f_frsize);
 }
 
+void vitals_limits(uint64_t memory_soft, uint64_t memory_hard, uint64_t disk_reserve)
+{
+    fr_gauge(fr_series(FR_M_MEMORY_LIMIT, "soft", "", ""), (double)memory_soft);
+    fr_gauge(fr_series(FR_M_MEMORY_LIMIT, "hard", "", ""), (double)memory_hard);
+    fr_gauge(FR_SERIES(FR_M_DISK_RESERVE), (double)disk_reserve);
+}
+
 void vitals_start(const char *path, const char *version, const char *revision, const char *kafka, const char *rocksdb,
                   const char *grpc)
 {
@@ -113,6 +122,7 @@ void vitals_start(const char *path, const char *version, const char *revision, c
     disk_path = path;
     fr_gauge(fr_series_of(FR_M_BUILD_INFO, labels, sizeof labels / sizeof *labels), 1);
     fr_gauge(FR_SERIES(FR_M_PROCESS_START), start_time());
+    vitals_limits(0, 0, 0); /* there from the start */
     fr_metric_collector(collect_process, NULL);
 }
 
@@ -131,7 +141,8 @@ static void collect_store(void *context)
     } numbers[] = {
         {"memtable_bytes", FR_M_ROCKSDB_MEMTABLE},         {"sst_bytes", FR_M_ROCKSDB_SST},
         {"write_stopped", FR_M_ROCKSDB_WRITE_STOPPED},     {"background_errors", FR_M_ROCKSDB_BACKGROUND_ERRORS},
-        {"running_compactions", FR_M_ROCKSDB_COMPACTIONS},
+        {"running_compactions", FR_M_ROCKSDB_COMPACTIONS}, {"pending_compaction_bytes", FR_M_ROCKSDB_PENDING},
+        {"block_cache_bytes", FR_M_ROCKSDB_CACHE},
     };
     struct store *store = context;
 

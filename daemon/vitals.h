@@ -1,5 +1,5 @@
 /*
- * vitals.h -- what is measured of the process, its disk and its store, for /metrics.
+ * vitals.h -- what is measured of the process, its disk and its store, and the limits they are held against, for /metrics.
  */
 #ifndef VITALS_H
 #define VITALS_H
@@ -12,6 +12,8 @@
 void vitals_start(const char *path, const char *version, const char *revision, const char *kafka, const char *rocksdb,
                   const char *grpc);
 void vitals_stop(void);
+/* In bytes, once they are known; 0: off. */
+void vitals_limits(uint64_t memory_soft, uint64_t memory_hard, uint64_t disk_reserve);
 uint64_t vitals_resident(void *unused); /* resident memory in bytes; 0 when the system does not tell. Thread: any */
 /* The store's own numbers, until vitals_store_stop. */
 void vitals_store_start(struct store *store);

@@ -299,6 +299,8 @@ static bool rocks_number(struct store *store, const char *name, uint64_t *ret_va
         {"write_stopped", "rocksdb.is-write-stopped"},
         {"background_errors", "rocksdb.background-errors"},
         {"running_compactions", "rocksdb.num-running-compactions"},
+        {"pending_compaction_bytes", "rocksdb.estimate-pending-compaction-bytes"},
+        {"block_cache_bytes", "rocksdb.block-cache-usage"},
     };
     struct rocks *rocks = (struct rocks *)store;
     bool known = false;

@@ -9,10 +9,12 @@
 #include <string.h>
 
 #include "freshet/alloc.h"
+#include "freshet/clock.h"
 
 const struct metric_family metric_families[FR_METRICS] = {
 #define COUNTER METRIC_COUNTER
 #define GAUGE METRIC_GAUGE
+#define INFO METRIC_INFO
 #define HISTOGRAM METRIC_HISTOGRAM
 #define FRESHNESS METRIC_FRESHNESS
 #define FR_METRIC(id, type, name, labels, help) [FR_M_##id] = {type, name, labels, help},
@@ -20,6 +22,7 @@ const struct metric_family metric_families[FR_METRICS] = {
 #undef FR_METRIC
 #undef COUNTER
 #undef GAUGE
+#undef INFO
 #undef HISTOGRAM
 #undef FRESHNESS
 };
@@ -65,8 +68,11 @@ static struct fr_series *make(enum fr_metric family, const char *const *labels)
     series->family = family;
     for (int i = 0; i < METRIC_LABELS_MAX; i++)
         series->label[i] = fr_strdup(labels[i]);
-    if (is_histogram(family))
-        series->bucket = fr_zalloc(metric_buckets_of(metric_families[family].type)->len + 1, sizeof(*series->bucket));
+    if (is_histogram(family)) {
+        size_t buckets = metric_buckets_of(metric_families[family].type)->len + 1;
+        series->bucket = fr_zalloc(buckets, sizeof(*series->bucket));
+        series->exemplar = fr_zalloc(buckets, sizeof(*series->exemplar));
+    }
     /* Whoever walks the family without the lock finds the series complete. */
     if (registry.last[family])
         atomic_store_explicit(&registry.last[family]->next, series, memory_order_release);
@@ -173,19 +179,41 @@ void fr_gauge_add(struct fr_series *series, double by)
     add_real(series, by);
 }
 
-void fr_observe(struct fr_series *series, double seconds)
+/* Counts it; returns the bucket. */
+static size_t observe(struct fr_series *series, double seconds)
 {
     const struct metric_buckets *buckets = metric_buckets_of(metric_families[series->family].type);
     size_t at = 0;
 
     assert(series->bucket && seconds == seconds);
-    if (seconds < 0) /* two clocks that disagree; a sum must not fall */
-        seconds = 0;
     while (at < buckets->len && seconds > buckets->bound[at])
         at++;
     atomic_fetch_add_explicit(&series->bucket[at], 1, memory_order_relaxed);
     add_real(series, seconds);
     atomic_fetch_add_explicit(&series->whole, 1, memory_order_relaxed);
+    return at;
+}
+
+/* Two clocks may disagree; a sum must not fall. */
+static double not_negative(double seconds)
+{
+    return seconds < 0 ? 0 : seconds;
+}
+
+void fr_observe(struct fr_series *series, double seconds)
+{
+    observe(series, not_negative(seconds));
+}
+
+void fr_observe_with(struct fr_series *series, double seconds, const char *labels)
+{
+    struct exemplar exemplar = {.value = not_negative(seconds), .when_ms = fr_wall_ms()};
+    size_t at = observe(series, exemplar.value), len = strlen(labels);
+
+    if (len > sizeof(exemplar.labels))
+        return;
+    memcpy(exemplar.labels, labels, len);
+    exemplar_put(&series->exemplar[at], &exemplar);
 }
 
 double fr_series_value(const struct fr_series *series)

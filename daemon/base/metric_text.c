@@ -5,7 +5,10 @@
  *     # TYPE freshet_events_applied_total counter
  *     freshet_events_applied_total{type="click"} 41
  *
- * OpenMetrics names a counter's family without _total and ends with # EOF.
+ * OpenMetrics names a family without the _total of a counter and the _info of an info, tells the unit, shows exemplars and
+ * ends with # EOF:
+ *
+ *     freshet_rpc_handling_seconds_bucket{method="Recommend",le="0.001"} 7 # {trace_id="4bf9..."} 0.0008 1790000000.125
  */
 #include "metric_private.h"
 
@@ -15,7 +18,9 @@
 
 #include "base_private.h"
 
-static const char *const type_names[] = {"counter", "gauge", "histogram", "histogram"};
+static const char *const type_names[] = {"counter", "gauge", "gauge", "histogram", "histogram"};
+static const char *const open_type_names[] = {"counter", "gauge", "info", "histogram", "histogram"};
+static const char *const open_suffixes[] = {"_total", "", "_info", "", ""}; /* of a sample, not of its family */
 
 static void put_escaped(struct fr_writer *out, const char *text, bool quotes)
 {
@@ -69,6 +74,16 @@ static void put_bound(char *room, size_t size, double bound, bool openmetrics)
     snprintf(room, size, "%s%s", text, openmetrics && !strchr(text, '.') ? ".0" : "");
 }
 
+static void put_exemplar(struct fr_writer *out, struct exemplar_slot *slot)
+{
+    struct exemplar exemplar;
+    char value[REAL_TEXT_ROOM];
+
+    if (exemplar_get(slot, &exemplar))
+        fr_put_text(out, " # {%.*s} %s %" PRId64 ".%03d", FR_EXEMPLAR_MAX, exemplar.labels, base_real_text(exemplar.value, value),
+                    exemplar.when_ms / 1000, (int)(exemplar.when_ms % 1000));
+}
+
 static void put_histogram(struct fr_writer *out, const struct fr_series *series, bool openmetrics)
 {
     const struct metric_family *family = &metric_families[series->family];
@@ -82,7 +97,10 @@ static void put_histogram(struct fr_writer *out, const struct fr_series *series,
         so_far += atomic_load_explicit(&series->bucket[i], memory_order_relaxed);
         fr_put_text(out, "%s_bucket", family->name);
         put_labels(out, series, le);
-        fr_put_text(out, " %" PRIu64 "\n", so_far);
+        fr_put_text(out, " %" PRIu64, so_far);
+        if (openmetrics)
+            put_exemplar(out, &series->exemplar[i]);
+        fr_put_u8(out, '\n');
     }
     fr_put_text(out, "%s_sum", family->name);
     put_labels(out, series, NULL);
@@ -105,16 +123,31 @@ static void put_plain(struct fr_writer *out, const struct fr_series *series)
         put_number(out, real + (double)whole);
 }
 
+/* What the name ends in, if that is a unit. */
+static const char *unit_of(const char *name, int len)
+{
+    static const char *const units[] = {"seconds", "bytes"};
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+        int unit_len = (int)strlen(units[i]);
+        if (len > unit_len && name[len - unit_len - 1] == '_' && !memcmp(name + len - unit_len, units[i], (size_t)unit_len))
+            return units[i];
+    }
+    return NULL;
+}
+
 static void put_family(struct fr_writer *out, enum fr_metric f, bool openmetrics)
 {
     const struct metric_family *family = &metric_families[f];
     int len = (int)strlen(family->name);
 
-    if (openmetrics && family->type == METRIC_COUNTER)
-        len -= (int)strlen("_total");
+    if (openmetrics)
+        len -= (int)strlen(open_suffixes[family->type]);
     fr_put_text(out, "# HELP %.*s ", len, family->name);
     put_escaped(out, family->help, openmetrics);
-    fr_put_text(out, "\n# TYPE %.*s %s\n", len, family->name, type_names[family->type]);
+    fr_put_text(out, "\n# TYPE %.*s %s\n", len, family->name, (openmetrics ? open_type_names : type_names)[family->type]);
+    if (openmetrics && unit_of(family->name, len))
+        fr_put_text(out, "# UNIT %.*s %s\n", len, family->name, unit_of(family->name, len));
     for (const struct fr_series *series = metric_first(f); series; series = metric_next(series))
         if (family->type >= METRIC_HISTOGRAM)
             put_histogram(out, series, openmetrics);

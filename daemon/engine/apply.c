@@ -12,6 +12,8 @@
  * Thread: engine.
  */
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine_private.h"
@@ -339,6 +341,29 @@ static bool advance(struct engine *engine, const struct event *event)
     return true;
 }
 
+/* How long each record took to be in the answers. Of the one that took longest it is told which it was. */
+static void count_visible(struct engine *engine, const struct event_batch *batch, when_ms wall)
+{
+    const struct event *slowest = NULL;
+
+    for (uint32_t i = 0; i < batch->len; i++) {
+        const struct event *event = &batch->events[i];
+        if (event->kind != EVENT_APPLY || event->logged < 0)
+            continue;
+        if (slowest)
+            fr_observe(engine->visible_series, (double)(wall - (event->logged < slowest->logged ? slowest : event)->logged) / 1000);
+        if (!slowest || event->logged < slowest->logged)
+            slowest = event;
+    }
+    if (slowest) {
+        const struct partition *partition = engine->partitions[slowest->partition];
+        char record[FR_EXEMPLAR_MAX + TOPIC_BYTES_MAX];
+        snprintf(record, sizeof(record), "topic=\"%s\",partition=\"%" PRId32 "\",offset=\"%" PRId64 "\"", partition->topic,
+                 partition->number, slowest->offset);
+        fr_observe_with(engine->visible_series, (double)(wall - slowest->logged) / 1000, record);
+    }
+}
+
 static void count_batch(struct engine *engine, const struct event_batch *batch)
 {
     uint64_t applied = 0;
@@ -356,10 +381,7 @@ static void count_batch(struct engine *engine, const struct event_batch *batch)
         atomic_store_explicit(&engine->changed, wall, memory_order_relaxed);
     if (applied && !atomic_load_explicit(&engine->uncommitted_since, memory_order_relaxed))
         atomic_store_explicit(&engine->uncommitted_since, wall, memory_order_relaxed);
-    for (uint32_t i = 0; i < batch->len; i++)
-        if (batch->events[i].kind == EVENT_APPLY && batch->events[i].logged >= 0)
-            fr_observe(engine->visible_series,
-                       wall > batch->events[i].logged ? (double)(wall - batch->events[i].logged) / 1000 : 0);
+    count_visible(engine, batch, wall);
 }
 
 /* The first of `events`; what is resolved of those behind it may be wrong afterwards, and is then unresolved. */

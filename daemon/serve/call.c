@@ -143,25 +143,6 @@ void lane_free_calls(struct lane *lane)
     }
 }
 
-/* ---- figures ---- */
-
-static void count_arrival(const struct call *call)
-{
-    fr_gauge_add(call->lane->serve->inflight[call->rpc], 1);
-}
-
-static void count_end(struct call *call, enum rpc_code code)
-{
-    struct serve *serve = call->lane->serve;
-
-    if (call->counted)
-        return;
-    call->counted = true;
-    fr_gauge_add(serve->inflight[call->rpc], -1);
-    fr_observe(serve->seconds[call->rpc], (double)(fr_mono_ns() - call->since_ns) * 1e-9);
-    fr_count(serve->handled[call->rpc][code], 1);
-}
-
 /* ---- batches ---- */
 
 static void start(struct call *call, const grpc_op *ops, size_t len, struct tag *tag)
@@ -204,7 +185,7 @@ static void reply(struct call *call, const struct answer *answer)
 
     assert(!call->finished && !call->writing);
     list_remove(call);
-    count_end(call, answer->code);
+    call_count_end(call, answer->code);
     call->finished = true;
     if (!call->greeted)
         ops[len++] = op_greet(call);
@@ -513,7 +494,7 @@ static void turn_away(struct call *call)
     if (rpc_methods[call->rpc].kind != RPC_KIND_LATER ||
         !(rpc_methods[call->rpc].listeners & call->lane->listener->which))
         call->rpc = RPC_UNKNOWN;
-    count_arrival(call);
+    call_count_arrival(call);
     if (call->rpc == RPC_UNKNOWN)
         refuse(call, RPC_CODE_UNIMPLEMENTED, "there is no method %.*s on this listener",
                (int)(path.len < 200 ? path.len : 200), path.at);
@@ -529,7 +510,7 @@ static void arrive(struct call *call)
         turn_away(call);
         return;
     }
-    count_arrival(call);
+    call_count_arrival(call);
     call->deadline_ns = deadline_ns(call->deadline, call->since_ns);
     if (!enter(call) && rpc_methods[call->rpc].listeners != RPC_BOTH) /* not one of the standard services */
         reject(call, REJECTED_DRAINING, RPC_CODE_UNAVAILABLE, "draining");
@@ -551,7 +532,7 @@ static void close_call(struct call *call)
     if (call->finished)
         return;
     list_remove(call);
-    count_end(call, fr_mono_ns() >= call->deadline_ns ? RPC_CODE_DEADLINE_EXCEEDED : RPC_CODE_CANCELLED);
+    call_count_end(call, fr_mono_ns() >= call->deadline_ns ? RPC_CODE_DEADLINE_EXCEEDED : RPC_CODE_CANCELLED);
     call->finished = true;
 }
 

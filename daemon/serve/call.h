@@ -1,6 +1,6 @@
 /*
- * call.h -- what grpc.c (servers, queues, threads) and call.c (the life of one call) share. Included by nobody else:
- * these two files are the only ones that know gRPC-core.
+ * call.h -- what grpc.c (servers, queues, threads) and call.c (the life of one call) share, and figures.c, which counts
+ * calls. Included by nobody else: these files are the only ones that know gRPC-core.
  *
  *     struct serve
  *       listeners[2]   a grpc_server each: the Recommender's with `threads` lanes, the Admin's with one
@@ -103,6 +103,9 @@ struct serve {
 /* Asks for the next call of a method (RPC_UNKNOWN: of any other path). */
 void call_arm(struct lane *lane, enum rpc rpc);
 void call_happened(struct call *call, enum happening what, bool success);
+/* figures.c: begin and end of a call, once each. */
+void call_count_arrival(const struct call *call);
+void call_count_end(struct call *call, enum rpc_code code);
 /* The oldest question that was admitted has its turn. */
 void lane_answer_next(struct lane *lane);
 /* Answers what has waited long enough; pushes health that has changed; ends streams when the server stops. */

@@ -3,7 +3,8 @@
  *
  * A family is a row of metric.def; a series is a family with label values. Series are made once and kept;
  * adding to one is a relaxed atomic, no lock. Label values come from our own bounded sets, never from
- * user, item or event ids.
+ * user, item or event ids. An exemplar, one observation of a bucket that may be looked up elsewhere, may name anything:
+ * there is one for each bucket, and it is no series.
  *
  * Thread: any.
  */
@@ -35,6 +36,10 @@ void fr_count(struct fr_series *series, uint64_t by);      /* counters only grow
 void fr_gauge(struct fr_series *series, double value);
 void fr_gauge_add(struct fr_series *series, double by);
 void fr_observe(struct fr_series *series, double seconds); /* histograms */
+/* The same, and OpenMetrics shows it as its bucket's exemplar until the next one comes. `exemplar` is its labels as text,
+ * trace_id="...", copied; one longer than FR_EXEMPLAR_MAX bytes is counted and not shown (OpenMetrics' limit is 128). */
+enum { FR_EXEMPLAR_MAX = 128 };
+void fr_observe_with(struct fr_series *series, double seconds, const char *exemplar);
 /* Sets a counter that somebody else counts (process_cpu_seconds_total, RocksDB's own). */
 void fr_count_is(struct fr_series *series, double value);
 double fr_series_value(const struct fr_series *series);    /* histograms: the number of observations */
@@ -43,7 +48,7 @@ double fr_series_value(const struct fr_series *series);    /* histograms: the nu
 void fr_metric_collector(void (*collect)(void *context), void *context);
 void fr_metric_collector_remove(void (*collect)(void *context), void *context);
 
-/* All families, Prometheus text 0.0.4 or OpenMetrics 1.0 (with # EOF). */
+/* All families, Prometheus text 0.0.4 or OpenMetrics 1.0 (with units, exemplars and # EOF). */
 void fr_metric_write(struct fr_writer *out, bool openmetrics);
 
 #endif

@@ -60,7 +60,7 @@ struct store_ops {
     bool (*next)(struct store_iter *iter, struct fr_bytes *ret_key, struct fr_bytes *ret_value);
     int (*iter_close)(struct store_iter *iter, struct fr_err *err); /* says if it ended by an error */
     /* A named number about the store: "memtable_bytes", "sst_bytes", "write_stopped", "background_errors",
-     * "running_compactions". False if it has no such number. Thread: any. */
+     * "running_compactions", "pending_compaction_bytes", "block_cache_bytes". False if it has no such number. Thread: any. */
     bool (*number)(struct store *store, const char *name, uint64_t *ret_value);
     /* Makes the directory `path`, on the store's own disk, a copy of the store as it is now: takes as long as writing what is in
      * memory, for tables are shared. NULL: this store cannot. */

@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 #include "base_private.h"
+#include "freshet/clock.h"
 #include "freshet/metric.h"
 
 static struct fr_writer out;
@@ -215,6 +216,97 @@ static void openmetrics_writes_bounds_as_reals_and_ends_with_eof(void **state)
     assert_null(strstr(scrape(false), "# EOF"));
 }
 
+static void openmetrics_tells_units_and_what_is_an_info(void **state)
+{
+    (void)state;
+    static const char *const versions[] = {"0.1.0", "abc", "2.0.2", "7.8.3", "1.51.1"};
+
+    fr_gauge(fr_series_of(FR_M_BUILD_INFO, versions, 5), 1);
+    const char *text = scrape(true);
+    static const char *const lines[] = {
+        "\n# TYPE freshet_engine_pause_seconds histogram\n# UNIT freshet_engine_pause_seconds seconds\n",
+        "\n# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\nprocess_cpu_seconds_total ",
+        "\n# TYPE freshet_disk_free_bytes gauge\n# UNIT freshet_disk_free_bytes bytes\n",
+        "\n# TYPE freshet_checkpoint_keys gauge\nfreshet_checkpoint_keys 0\n", /* no unit */
+        "# TYPE freshet_build info\nfreshet_build_info{version=\"0.1.0\",",
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+        if (!strstr(text, lines[i]))
+            fail_msg("not there: %s", lines[i]);
+    text = scrape(false);
+    assert_null(strstr(text, "# UNIT"));
+    assert_non_null(strstr(text, "# TYPE freshet_build_info gauge\nfreshet_build_info{"));
+}
+
+static void the_newest_exemplar_of_a_bucket_is_shown(void **state)
+{
+    (void)state;
+    struct fr_series *series = fr_series(FR_M_RPC_SECONDS, "Popular", "", "");
+    char exemplar[FR_EXEMPLAR_MAX + 2], line[400], *end;
+
+    when_ms before = fr_wall_ms();
+    fr_observe_with(series, 0.003, "trace_id=\"aa\"");
+    fr_observe_with(series, 0.004, "trace_id=\"bb\"");
+    fr_observe_with(series, 400, "trace_id=\"cc\"");
+    fr_observe_with(series, -1, "trace_id=\"dd\"");
+    fr_observe(series, 0.0049);
+    memset(exemplar, 'x', sizeof(exemplar));
+    exemplar[FR_EXEMPLAR_MAX + 1] = 0; /* one byte too long */
+    fr_observe_with(series, 0.07, exemplar);
+    const char *text = scrape_family("freshet_rpc_handling_seconds", true);
+    const char *at = strstr(text, "\nfreshet_rpc_handling_seconds_bucket{method=\"Popular\",le=\"0.005\"} 4 # {trace_id=\"bb\"} 0.004 ");
+    assert_non_null(at);
+    snprintf(line, sizeof(line), "%s", strstr(at, "0.004 ") + 6);
+    double when = strtod(line, &end);
+    assert_int_equal(*end, '\n');
+    assert_true(when >= (double)before / 1000 && when <= (double)fr_wall_ms() / 1000);
+    assert_non_null(strstr(text, "{method=\"Popular\",le=\"0.0001\"} 1 # {trace_id=\"dd\"} 0 "));
+    assert_non_null(strstr(text, "{method=\"Popular\",le=\"+Inf\"} 6 # {trace_id=\"cc\"} 400 "));
+    assert_non_null(strstr(text, "{method=\"Popular\",le=\"0.0025\"} 1\n"));
+    assert_non_null(strstr(text, "{method=\"Popular\",le=\"0.1\"} 5\n"));
+    assert_null(strstr(scrape(false), "trace_id"));
+    exemplar[FR_EXEMPLAR_MAX] = 0; /* the longest there may be */
+    fr_observe_with(series, 0.07, exemplar);
+    snprintf(line, sizeof(line), "le=\"0.1\"} 6 # {%s} 0.07 ", exemplar);
+    assert_non_null(strstr(scrape(true), line));
+}
+
+static void *observe_all_alike(void *arg)
+{
+    char exemplar[FR_EXEMPLAR_MAX];
+
+    for (int i = 0; i < 20000; i++) {
+        snprintf(exemplar, sizeof(exemplar), "a=\"%s%d\",b=\"%s%d\"", (const char *)arg, i, (const char *)arg, i);
+        fr_observe_with(FR_SERIES(FR_M_ENGINE_PAUSE), 0.5, exemplar);
+    }
+    return NULL;
+}
+
+/* Both halves are of one observation, whoever writes while it is read. */
+static void an_exemplar_is_never_torn(void **state)
+{
+    (void)state;
+    static char *const names[] = {"x", "yyyyyyyyyyyy", "zzzz"};
+    pthread_t threads[3];
+    char a[60], b[60];
+    int shown = 0;
+
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, observe_all_alike, names[i]), 0);
+    for (int i = 0; i < 200; i++) {
+        const char *at = strstr(scrape_family("freshet_engine_pause_seconds", true), "# {a=");
+        if (!at)
+            continue;
+        assert_int_equal(sscanf(at, "# {a=\"%59[^\"]\",b=\"%59[^\"]\"} 0.5 ", a, b), 2);
+        assert_string_equal(a, b);
+        shown++;
+    }
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    assert_true(shown > 0);
+    assert_non_null(strstr(scrape(false), "\nfreshet_engine_pause_seconds_count 60000\n"));
+}
+
 static void numbers_are_short_and_exact(void **state)
 {
     (void)state;
@@ -317,6 +409,9 @@ int main(void)
         cmocka_unit_test(a_histogram_has_cumulative_buckets_and_bounds_belong_to_them),
         cmocka_unit_test(a_histogram_with_labels_puts_its_bound_last),
         cmocka_unit_test(openmetrics_writes_bounds_as_reals_and_ends_with_eof),
+        cmocka_unit_test(openmetrics_tells_units_and_what_is_an_info),
+        cmocka_unit_test(the_newest_exemplar_of_a_bucket_is_shown),
+        cmocka_unit_test(an_exemplar_is_never_torn),
         cmocka_unit_test(numbers_are_short_and_exact),
         cmocka_unit_test(collectors_run_before_each_scrape_until_removed),
         cmocka_unit_test(nothing_is_lost_between_threads_and_scrapes),
