@@ -271,42 +271,6 @@ static void the_newest_exemplar_of_a_bucket_is_shown(void **state)
     assert_non_null(strstr(scrape(true), line));
 }
 
-static void *observe_all_alike(void *arg)
-{
-    char exemplar[FR_EXEMPLAR_MAX];
-
-    for (int i = 0; i < 20000; i++) {
-        snprintf(exemplar, sizeof(exemplar), "a=\"%s%d\",b=\"%s%d\"", (const char *)arg, i, (const char *)arg, i);
-        fr_observe_with(FR_SERIES(FR_M_ENGINE_PAUSE), 0.5, exemplar);
-    }
-    return NULL;
-}
-
-/* Both halves are of one observation, whoever writes while it is read. */
-static void an_exemplar_is_never_torn(void **state)
-{
-    (void)state;
-    static char *const names[] = {"x", "yyyyyyyyyyyy", "zzzz"};
-    pthread_t threads[3];
-    char a[60], b[60];
-    int shown = 0;
-
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, observe_all_alike, names[i]), 0);
-    for (int i = 0; i < 200; i++) {
-        const char *at = strstr(scrape_family("freshet_engine_pause_seconds", true), "# {a=");
-        if (!at)
-            continue;
-        assert_int_equal(sscanf(at, "# {a=\"%59[^\"]\",b=\"%59[^\"]\"} 0.5 ", a, b), 2);
-        assert_string_equal(a, b);
-        shown++;
-    }
-    for (int i = 0; i < 3; i++)
-        pthread_join(threads[i], NULL);
-    assert_true(shown > 0);
-    assert_non_null(strstr(scrape(false), "\nfreshet_engine_pause_seconds_count 60000\n"));
-}
-
 static void numbers_are_short_and_exact(void **state)
 {
     (void)state;
@@ -411,7 +375,6 @@ int main(void)
         cmocka_unit_test(openmetrics_writes_bounds_as_reals_and_ends_with_eof),
         cmocka_unit_test(openmetrics_tells_units_and_what_is_an_info),
         cmocka_unit_test(the_newest_exemplar_of_a_bucket_is_shown),
-        cmocka_unit_test(an_exemplar_is_never_torn),
         cmocka_unit_test(numbers_are_short_and_exact),
         cmocka_unit_test(collectors_run_before_each_scrape_until_removed),
         cmocka_unit_test(nothing_is_lost_between_threads_and_scrapes),
