@@ -282,7 +282,7 @@ class Online(World):
         self.assertEqual(refused.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
         self.assertIn("No space left on device", refused.exception.details())
         self.assertEqual([(c.id, c.good) for c in self.verify().checks], [(1, True)])
-        self.assertEqual(self.daemon.metrics().value("freshet_backup_errors_total", job="make"), 1)
+        self.assertEqual(self.daemon.metrics().value("freshet_backup_errors_total", task="make"), 1)
         self.publish(100)
         self.assert_counts()
         os.unlink(f"{inside}/ballast")

@@ -14,7 +14,7 @@
 #include "freshet/clock.h"
 #include "metric_private.h"
 
-enum { WRITERS = 2, READS = 100000, PATIENCE_S = 60 };
+enum { WRITERS = 2, READS = 400000, PATIENCE_S = 60 };
 
 static struct exemplar_slot slot;
 static _Atomic bool over;
