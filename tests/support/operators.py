@@ -68,7 +68,8 @@ class Prometheus:
             self.process = subprocess.Popen(
                 ["prometheus", f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/data",
                  f"--web.listen-address=127.0.0.1:{self.port}", "--enable-feature=exemplar-storage"], stdout=log, stderr=log)
-        testbed.until(lambda: self.get("targets")["activeTargets"][0]["health"] == "up", "Prometheus says the target is up", pause_s=0.1)
+        testbed.until(lambda: any(target["health"] == "up" for target in self.get("targets")["activeTargets"]),
+                      "Prometheus says the target is up", pause_s=0.1)
         return self
 
     def __exit__(self, *_):
@@ -77,12 +78,14 @@ class Prometheus:
             self.process.wait(30)
 
     def get(self, what, **values):
-        """The `data` of an answer; an error is an assertion that tells what Prometheus says."""
+        """The `data` of an answer; a bad question is an assertion that tells what Prometheus says of it."""
         url = f"http://127.0.0.1:{self.port}/api/v1/{what}?{urllib.parse.urlencode(values)}"
         try:
             with urllib.request.urlopen(url, timeout=testbed.PATIENCE_S) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as err:
+            if err.code == 503:  # it starts
+                raise
             raise AssertionError(f"{values}: {err.read().decode(errors='replace')}") from None
 
     def query(self, expression):

@@ -1,0 +1,121 @@
+"""Every command in the docs runs: blocks fenced as sh, and lines that begin with "$ ", of the README and of ops/docs.
+
+Each block is a script of its own, in a folder that has ops/ and proto/ as a checkout has, with a daemon that has learned the shipped data.
+What the docs call by its usual name (/etc/freshet/freshet.conf, port 9464 ...) is this daemon's. Marks for a block:
+
+    <!-- daemon: stopped -->      on the line before it: the daemon is stopped for it and started again
+    # not run: why                as its first line: it cannot run here
+"""
+import itertools
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import textwrap
+import unittest
+
+import testbed
+
+PAGES = [testbed.SOURCE / "README.md", *sorted((testbed.SOURCE / "ops" / "docs").glob("*.md"))]
+FENCE = re.compile(r"^(?P<mark><!-- daemon: (?P<daemon>\w+) -->\n)?(?P<indent> *)```sh\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S)
+DOLLAR = re.compile(r"^ {4}\$ (?P<text>.+)$", re.M)
+EVENTS = 60000
+
+
+def blocks(page):
+    """(line, whether the daemon is stopped, text), in order."""
+    text = page.read_text()
+    found = [(match.start(), match["daemon"], textwrap.dedent(match["text"])) for match in FENCE.finditer(text)]
+    found += [(match.start(), None, match["text"]) for match in DOLLAR.finditer(text)]
+    for at, daemon, block in sorted(found):
+        assert daemon in (None, "stopped"), f"{page.name}: no such mark: {daemon}"
+        yield text.count("\n", 0, at) + 1, daemon == "stopped", block
+
+
+class Commands(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = testbed.scratch("docs")
+        shutil.copytree(testbed.SOURCE / "ops", cls.folder / "ops")
+        shutil.copytree(testbed.SOURCE / "proto", cls.folder / "proto")
+        data = cls.folder / "ops" / "data" / "online-retail" / "purchases.tsv"
+        with lzma.open(f"{data}.xz", "rt") as packed:
+            data.write_text("".join(itertools.islice(packed, EVENTS)))
+        cls.kafka = testbed.MockKafka("events", "freshet.dead-letters", 16)
+        cls.config = cls.folder / "freshet.conf"
+        cls.store = cls.folder / "state"
+        cls.config.write_text(f"[kafka]\nbootstrap.servers = {cls.kafka.address}\n[store]\npath = {cls.store}\n")
+        cls.daemon = testbed.Daemon(cls.kafka, {"store.path": cls.store})
+        cls.daemon.start("--config", cls.config)
+        published = cls.run_block(f"freshet publish {data} --format online-retail --wait")
+        assert published.returncode == 0, published.stdout
+        cls.run_block("freshet backup")
+        cls.kafka.publish("events", [("nobody", b"junk")])  # so that there is a dead letter
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+
+    @classmethod
+    def run_block(cls, text):
+        """As a user's shell would, but that any failing command ends it."""
+        addresses = cls.daemon.addresses
+        for usual, here in {"/etc/freshet/freshet.conf": cls.config, "/var/lib/freshet": cls.store, "127.0.0.1:9464": addresses["http"],
+                            "127.0.0.1:50051": addresses["grpc"], "127.0.0.1:50052": addresses["admin_grpc"],
+                            "127.0.0.1:9092": cls.kafka.address}.items():
+            text = text.replace(usual, str(here))
+        assert not re.search(r"(^|\s)/(etc|var|usr)/", text), f"it would touch this machine: {text}"
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text], cwd=cls.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, timeout=testbed.PATIENCE_S,
+            env={**os.environ, "PATH": f"{testbed.BIN}:{os.environ['PATH']}", "FRESHET_SERVER": addresses["grpc"],
+                 "FRESHET_ADMIN": addresses["admin_grpc"], "FRESHET_BROKERS": cls.kafka.address})
+
+    def test_commands(self):
+        """all commands of the README and of ops/docs run and exit with 0"""
+        ran = skipped = 0
+        for page in PAGES:
+            for line, stopped, text in blocks(page):
+                with self.subTest(page=page.name, line=line):
+                    why = re.match(r"# not run: (\S.*)", text)
+                    if why:
+                        skipped += 1
+                        continue
+                    self.check(text, stopped)
+                    ran += 1
+        self.assertGreater(ran, 20)
+        print(f"     {ran} blocks run, {skipped} marked as not to be run", flush=True)
+
+    def check(self, text, stopped):
+        if stopped:
+            self.daemon.stop()
+        try:
+            done = self.run_block(text)
+            self.assertEqual(done.returncode, 0, f"{text}\n{done.stdout[-3000:]}")
+        finally:
+            if stopped:
+                self.daemon.start("--config", self.config).wait_applied("events")
+
+
+class Links(unittest.TestCase):
+    def test_links(self):
+        """every link within the docs leads to a file, and to a heading where it names one"""
+        for page in PAGES:
+            for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+                if re.match(r"https?://", target):
+                    continue
+                path, _, anchor = target.partition("#")
+                file = (page.parent / path).resolve() if path else page
+                self.assertTrue(file.exists(), f"{page.name}: {target}")
+                if anchor:
+                    self.assertIn(anchor, self.anchors(file), f"{page.name}: {target}")
+
+    @staticmethod
+    def anchors(page):
+        """As GitHub makes them of headings."""
+        return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", page.read_text(), re.M)}
+
+
+if __name__ == "__main__":
+    testbed.main()
