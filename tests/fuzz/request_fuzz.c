@@ -13,6 +13,7 @@
 #include <freshet/v1/recommender.pb-c.h>
 
 #include "answer.h"
+#include "trace.h"
 #include "freshet/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -89,6 +90,15 @@ static void check_answer(enum rpc rpc, const struct answer *answer)
         check_list(answer->bytes);
 }
 
+/* The same bytes as a traceparent, the other thing a caller may send. */
+static void check_trace(struct fr_bytes bytes)
+{
+    char id[TRACE_ID_ROOM];
+    bool recorded, good = trace_read(bytes, id, &recorded);
+
+    assert(strlen(id) == (good ? TRACE_ID_ROOM - 1 : 0) && (good || !recorded));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const enum rpc methods[] = {RPC_RECOMMEND, RPC_RECOMMEND, RPC_SIMILAR,    RPC_POPULAR,
@@ -112,6 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         question_answer(answerer, &question, &answer);
         check_answer(rpc, &answer);
     }
+    check_trace((struct fr_bytes){message, size - 1});
     free(message);
     return 0;
 }
