@@ -66,10 +66,11 @@ class Commands(unittest.TestCase):
                             "127.0.0.1:9092": cls.kafka.address}.items():
             text = text.replace(usual, str(here))
         assert not re.search(r"(^|\s)/(etc|var|usr)/", text), f"it would touch this machine: {text}"
+        programs = [testbed.BIN, os.path.dirname(os.environ["FRESHET_GRPCURL"]), os.environ["PATH"]]
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", text], cwd=cls.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, timeout=testbed.PATIENCE_S,
-            env={**os.environ, "PATH": f"{testbed.BIN}:{os.environ['PATH']}", "FRESHET_SERVER": addresses["grpc"],
+            env={**os.environ, "PATH": ":".join(map(str, programs)), "FRESHET_SERVER": addresses["grpc"],
                  "FRESHET_ADMIN": addresses["admin_grpc"], "FRESHET_BROKERS": cls.kafka.address})
 
     def test_commands(self):
