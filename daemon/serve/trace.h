@@ -16,8 +16,8 @@
 
 enum { TRACE_ID_ROOM = 33 };
 
-/* The trace id, 32 hexadecimal digits and a 0. False, and "": the text is no traceparent, of whatever later version. *ret_recorded: somebody
- * keeps this trace. */
+/* The trace id, 32 hexadecimal digits and a 0. False, and "": the text is no traceparent, of whatever version.
+ * *ret_recorded: somebody keeps this trace. */
 bool trace_read(struct fr_bytes traceparent, char id[TRACE_ID_ROOM], bool *ret_recorded);
 
 #endif

@@ -167,6 +167,14 @@ class Kafka:
         return confluent_kafka.Consumer({"bootstrap.servers": self.address, "group.id": "tests", "enable.auto.commit": False,
                                          "auto.offset.reset": "error", "log_level": 2})
 
+    def read_one(self, topic, partition, offset):
+        consumer = self._consumer()
+        with contextlib.closing(consumer):
+            consumer.assign([confluent_kafka.TopicPartition(topic, partition, offset)])
+            message = consumer.poll(PATIENCE_S)
+            assert message is not None and not message.error() and message.offset() == offset, f"{topic}/{partition}/{offset}"
+            return message
+
     def read(self, topic):
         """All messages of a topic up to its present end."""
         ends = {p.partition: p.offset for p in self.positions(topic) if p.offset > 0}

@@ -342,6 +342,44 @@ static void restarts_anywhere(const struct engine_options *options, uint64_t see
     free(events);
 }
 
+/* Of each batch the record that took longest is shown with how long it took. */
+static void the_slowest_record_of_a_batch_is_an_exemplar(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct fr_series *visible = FR_SERIES(FR_M_EVENT_TO_VISIBLE);
+    struct fr_writer text;
+    uint64_t deadline = fr_mono_ns() + 20000000000ULL;
+    double before = fr_series_value(visible);
+    when_ms now = fr_wall_ms();
+    struct event events[] = {event(0, "ann", "apple", NOON), event(1, "ann", "bread", NOON), event(2, "bob", "apple", NOON),
+                             event(3, "bob", "bread", NOON)};
+    static const when_ms ago[] = {2000, 40000, 8000};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        events[i].logged = now - ago[i];
+    events[3].logged = -1; /* a record without a time */
+    begin(&world, &options);
+    give(&world, events, 4);
+    while (fr_series_value(visible) != before + 3) {
+        assert_true(fr_mono_ns() < deadline);
+        sched_yield();
+    }
+    fr_writer_init(&text, 0);
+    fr_metric_write(&text, true);
+    fr_put_u8(&text, 0);
+    char *bucket = strstr(text.at, "\nfreshet_event_to_visible_seconds_bucket{le=\"60.0\"} ");
+    assert_non_null(bucket);
+    *strchr(bucket + 1, '\n') = 0; /* what is slower is other tests' */
+    assert_non_null(strstr(bucket, " # {topic=\"events\",partition=\"0\",offset=\"1\"} 4"));
+    assert_null(strstr(text.at, "offset=\"0\"}"));
+    assert_null(strstr(text.at, "offset=\"2\"}"));
+    fr_writer_release(&text);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 static void restarts_change_nothing(void **state)
 {
     struct engine_options exact = parity(), fast = product(), normal = parity();
@@ -371,6 +409,7 @@ int main(void)
         cmocka_unit_test(a_dead_letter_leaves_once_it_is_synced_and_not_before_it_is_acknowledged),
         cmocka_unit_test(an_item_too_many_becomes_a_dead_letter),
         cmocka_unit_test(forgetting_is_as_if_it_had_never_been),
+        cmocka_unit_test(the_slowest_record_of_a_batch_is_an_exemplar),
         cmocka_unit_test(restarts_change_nothing),
     };
 
