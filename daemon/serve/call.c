@@ -185,7 +185,7 @@ static void reply(struct call *call, const struct answer *answer)
 
     assert(!call->finished && !call->writing);
     list_remove(call);
-    call_count_end(call, answer->code);
+    call_counted(call, answer->code);
     call->finished = true;
     if (!call->greeted)
         ops[len++] = op_greet(call);
@@ -532,7 +532,7 @@ static void close_call(struct call *call)
     if (call->finished)
         return;
     list_remove(call);
-    call_count_end(call, fr_mono_ns() >= call->deadline_ns ? RPC_CODE_DEADLINE_EXCEEDED : RPC_CODE_CANCELLED);
+    call_counted(call, fr_mono_ns() >= call->deadline_ns ? RPC_CODE_DEADLINE_EXCEEDED : RPC_CODE_CANCELLED);
     call->finished = true;
 }
 

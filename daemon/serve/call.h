@@ -103,9 +103,9 @@ struct serve {
 /* Asks for the next call of a method (RPC_UNKNOWN: of any other path). */
 void call_arm(struct lane *lane, enum rpc rpc);
 void call_happened(struct call *call, enum happening what, bool success);
-/* figures.c: begin and end of a call, once each. */
+/* figures.c */
 void call_count_arrival(const struct call *call);
-void call_count_end(struct call *call, enum rpc_code code);
+void call_counted(struct call *call, enum rpc_code code); /* it ends like this, if it is not counted yet */
 /* The oldest question that was admitted has its turn. */
 void lane_answer_next(struct lane *lane);
 /* Answers what has waited long enough; pushes health that has changed; ends streams when the server stops. */

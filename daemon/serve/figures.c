@@ -29,7 +29,7 @@ static bool recorded_trace(const struct call *call, char id[TRACE_ID_ROOM])
     return recorded;
 }
 
-void call_count_end(struct call *call, enum rpc_code code)
+void call_counted(struct call *call, enum rpc_code code)
 {
     struct serve *serve = call->lane->serve;
     char id[TRACE_ID_ROOM], exemplar[FR_EXEMPLAR_MAX];
