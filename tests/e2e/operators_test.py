@@ -222,6 +222,15 @@ class Dashboards(unittest.TestCase):
                     self.assertIn('instance=~"$instance"', target["expr"], where)
 
 
+    def test_provisioning(self):
+        """what Grafana reads at its start: one provider of dashboards, one data source whose address comes from the environment"""
+        folder = operators.DASHBOARDS[0].parent / "provisioning"
+        providers = yaml.safe_load((folder / "dashboards" / "freshet.yml").read_text())
+        sources = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())
+        self.assertEqual((providers["apiVersion"], [p["type"] for p in providers["providers"]]), (1, ["file"]))
+        self.assertEqual((sources["apiVersion"], [(s["type"], s["url"]) for s in sources["datasources"]]), (1, [("prometheus", "$PROMETHEUS_URL")]))
+
+
 class Live(unittest.TestCase):
     """One daemon with every model, under load, and a Prometheus that scrapes it."""
 
