@@ -1,0 +1,202 @@
+/*
+ * security.c -- certificates and tokens: read, watched, read again.
+ *
+ * Files are watched by looking at them: what a second-hand name leads to (Kubernetes swaps a symbolic link two folders up), a
+ * notification would not tell. A change counts once it has stood for one look, so that a certificate and its key, which are
+ * replaced one after the other, are read together.
+ */
+#include "security.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "freshet/certificate.h"
+#include "freshet/clock.h"
+#include "freshet/tokens.h"
+
+static const when_ms day_ms = 86400000;
+enum { SOON_DAYS = 7 };
+
+/* ---- what the files look like ---- */
+
+static uint64_t mix(uint64_t sum, uint64_t value)
+{
+    sum = (sum ^ value) * 0x9E3779B97F4A7C15U;
+    return sum ^ sum >> 29;
+}
+
+static uint64_t look_of(const struct security *security)
+{
+    uint64_t sum = 1;
+
+    for (size_t i = 0; i < security->watched_len; i++) {
+        struct stat stat_now = {0};
+        stat(security->watched[i], &stat_now); /* one that is gone looks like nothing */
+        sum = mix(sum, (uint64_t)stat_now.st_ino);
+        sum = mix(sum, (uint64_t)stat_now.st_size);
+        sum = mix(sum, (uint64_t)stat_now.st_mtim.tv_sec);
+        sum = mix(sum, (uint64_t)stat_now.st_mtim.tv_nsec);
+        sum = mix(sum, (uint64_t)stat_now.st_ctim.tv_sec); /* what was allowed to be read by whom may have changed */
+        sum = mix(sum, (uint64_t)stat_now.st_ctim.tv_nsec);
+    }
+    return sum;
+}
+
+static void watch(struct security *security, const char *path)
+{
+    if (*path)
+        security->watched[security->watched_len++] = path;
+}
+
+/* ---- reading ---- */
+
+static void say_expiry(const struct certificate *certificate, const char *listener)
+{
+    when_ms ends = certificate_expires(certificate), left = ends - fr_wall_ms();
+    char when[32];
+
+    if (left < SOON_DAYS * day_ms)
+        fr_log(FR_WARN, "security", left < 0 ? "certificate.expired" : "certificate.expires",
+               FR_FIELDS(FR_TEXT("listener", listener), FR_TEXT("when", fr_time_text(ends, when))),
+               "the certificate of %s %s", listener, left < 0 ? "has expired: no client will take it" : "expires soon");
+}
+
+static void read_certificate(struct certificate *certificate, const char *listener)
+{
+    struct fr_err err = {0};
+    char when[32];
+
+    if (!certificate)
+        return;
+    if (certificate_read(certificate, &err) != FR_OK) {
+        fr_log(FR_ERROR, "security", "certificate.refused", FR_FIELDS(FR_TEXT("listener", listener)),
+               "%s; the old certificate stays", err.text);
+        return;
+    }
+    fr_log(FR_INFO, "security", "certificate.read",
+           FR_FIELDS(FR_TEXT("listener", listener), FR_TEXT("until", fr_time_text(certificate_expires(certificate), when))),
+           "certificate read; new connections get it");
+    say_expiry(certificate, listener);
+}
+
+static void read_tokens(struct tokens *tokens)
+{
+    struct fr_err err = {0};
+
+    if (!tokens)
+        return;
+    if (tokens_read(tokens, &err) != FR_OK)
+        fr_log(FR_ERROR, "security", "tokens.refused", FR_NO_FIELDS, "serve.tokens_file: %s; the old tokens stay", err.text);
+    else
+        fr_log(FR_INFO, "security", "tokens.read", FR_FIELDS(FR_INT("tokens", tokens_len(tokens))), "tokens read");
+}
+
+void security_read(struct security *security)
+{
+    security->seen = security->read = look_of(security); /* before: what changes meanwhile is a change */
+    read_certificate(security->serve, "serve.listen");
+    if (security->admin != security->serve)
+        read_certificate(security->admin, "admin.grpc_listen");
+    read_tokens(security->tokens);
+}
+
+int security_look_ms(const struct security *security)
+{
+    return security->watched_len ? SECURITY_LOOK_MS : -1;
+}
+
+void security_look(struct security *security)
+{
+    uint64_t now_ns = fr_mono_ns(), look;
+
+    if (!security->watched_len || now_ns - security->looked_ns < SECURITY_LOOK_MS * UINT64_C(900000))
+        return;
+    security->looked_ns = now_ns;
+    look = look_of(security);
+    if (look == security->seen && look != security->read)
+        security_read(security);
+    security->seen = look;
+}
+
+/* ---- the start and the end ---- */
+
+static struct certificate *open_certificate(struct config *cfg, const struct certificate_files *files)
+{
+    struct certificate *certificate = NULL;
+    struct fr_err err = {0};
+
+    if (certificate_open(&certificate, files, &err) != FR_OK)
+        config_problem(cfg, "%s", err.text);
+    return certificate;
+}
+
+static bool same_files(const struct certificate_files *a, const struct certificate_files *b)
+{
+    return a->cert.path == b->cert.path && a->key.path == b->key.path && a->client_ca.path == b->client_ca.path;
+}
+
+void security_open(struct security *security, struct config *cfg)
+{
+    struct certificate_files serve, admin;
+    struct fr_err err = {0};
+
+    if (config_certificate(cfg, false, &serve))
+        security->serve = open_certificate(cfg, &serve);
+    if (config_certificate(cfg, true, &admin))
+        security->admin = same_files(&serve, &admin) ? security->serve : open_certificate(cfg, &admin);
+    if (*cfg->serve.tokens_file && tokens_open(&security->tokens, cfg->serve.tokens_file, &err) != FR_OK)
+        config_problem(cfg, "serve.tokens_file: %s", err.text);
+    const char *paths[] = {cfg->serve.tls_cert, cfg->serve.tls_key,       cfg->serve.tls_client_ca, cfg->admin.tls_cert,
+                           cfg->admin.tls_key,  cfg->admin.tls_client_ca, cfg->serve.tokens_file};
+    for (size_t i = 0; i < SECURITY_FILES; i++)
+        watch(security, paths[i]);
+    security->seen = security->read = look_of(security);
+}
+
+void security_close(struct security *security)
+{
+    if (security->admin != security->serve)
+        certificate_free(security->admin);
+    certificate_free(security->serve);
+    tokens_free(security->tokens);
+    *security = (struct security){0};
+}
+
+/* ---- what is open to whom ---- */
+
+/* Does only this machine reach it? */
+static bool is_loopback(const char *listen)
+{
+    return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "localhost:", 10) == 0 || strncmp(listen, "[::1]:", 6) == 0;
+}
+
+static void warn(const char *key, const char *listen, const char *what)
+{
+    fr_log(FR_WARN, "security", "listener.open", FR_FIELDS(FR_TEXT("key", key), FR_TEXT("listen", listen)), "%s = %s %s", key,
+           listen, what);
+}
+
+static void warn_grpc(const char *key, const char *listen, const struct certificate *certificate, bool tokens)
+{
+    if (is_loopback(listen))
+        return;
+    if (!certificate)
+        warn(key, listen, tokens ? "is open to the network without TLS: tokens can be read on their way"
+                                 : "is open to the network without TLS: what is said can be read and changed on its way");
+    if (!tokens && !(certificate && certificate_asks_callers(certificate)))
+        warn(key, listen, "is open to the network without tokens or mTLS: whoever reaches it may ask");
+}
+
+void security_warn(const struct security *security, const struct config *cfg)
+{
+    warn_grpc("serve.listen", cfg->serve.listen, security->serve, security->tokens);
+    warn_grpc("admin.grpc_listen", cfg->admin.grpc_listen, security->admin, security->tokens);
+    if (!is_loopback(cfg->admin.listen))
+        warn("admin.listen", cfg->admin.listen,
+             cfg->admin.http_auth ? "is open to the network, and HTTP has no TLS: tokens can be read on their way"
+                                  : "is open to the network without admin.http_auth: whoever reaches it may look");
+    if (security->serve)
+        say_expiry(security->serve, "serve.listen");
+    if (security->admin && security->admin != security->serve)
+        say_expiry(security->admin, "admin.grpc_listen");
+}
