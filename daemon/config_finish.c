@@ -159,22 +159,23 @@ static void check_sixteens(struct config *cfg)
 }
 
 /* What one key of a listener's is worth nothing without. */
-static void check_needs(struct config *cfg, const char *key, const char *value, const char *needs_key, const char *needs)
+static void check_needs(struct config *cfg, enum config_id id, const char *value, const char *needs_key, const char *needs)
 {
     if (*value && !*needs)
-        config_problem(cfg, "%s = %s needs %s too", key, value, needs_key);
+        config_problem(cfg, "%s: %s.%s = %s needs %s too", cfg->origin[id], config_keys[id].section, config_keys[id].name, value,
+                       needs_key);
 }
 
 static void check_security(struct config *cfg)
 {
-    check_needs(cfg, "serve.tls_cert", cfg->serve.tls_cert, "serve.tls_key", cfg->serve.tls_key);
-    check_needs(cfg, "serve.tls_key", cfg->serve.tls_key, "serve.tls_cert", cfg->serve.tls_cert);
-    check_needs(cfg, "serve.tls_client_ca", cfg->serve.tls_client_ca, "serve.tls_cert", cfg->serve.tls_cert);
-    check_needs(cfg, "admin.tls_cert", cfg->admin.tls_cert, "admin.tls_key", cfg->admin.tls_key);
-    check_needs(cfg, "admin.tls_key", cfg->admin.tls_key, "admin.tls_cert", cfg->admin.tls_cert);
-    check_needs(cfg, "admin.tls_client_ca", cfg->admin.tls_client_ca, "admin.tls_cert or serve.tls_cert",
+    check_needs(cfg, CONFIG_serve_tls_cert, cfg->serve.tls_cert, "serve.tls_key", cfg->serve.tls_key);
+    check_needs(cfg, CONFIG_serve_tls_key, cfg->serve.tls_key, "serve.tls_cert", cfg->serve.tls_cert);
+    check_needs(cfg, CONFIG_serve_tls_client_ca, cfg->serve.tls_client_ca, "serve.tls_cert", cfg->serve.tls_cert);
+    check_needs(cfg, CONFIG_admin_tls_cert, cfg->admin.tls_cert, "admin.tls_key", cfg->admin.tls_key);
+    check_needs(cfg, CONFIG_admin_tls_key, cfg->admin.tls_key, "admin.tls_cert", cfg->admin.tls_cert);
+    check_needs(cfg, CONFIG_admin_tls_client_ca, cfg->admin.tls_client_ca, "admin.tls_cert or serve.tls_cert",
                 *cfg->admin.tls_cert ? cfg->admin.tls_cert : cfg->serve.tls_cert);
-    check_needs(cfg, "admin.http_auth", cfg->admin.http_auth ? "yes" : "", "serve.tokens_file", cfg->serve.tokens_file);
+    check_needs(cfg, CONFIG_admin_http_auth, cfg->admin.http_auth ? "yes" : "", "serve.tokens_file", cfg->serve.tokens_file);
 }
 
 static void check_together(struct config *cfg)

@@ -12,6 +12,7 @@
 
 #include "freshet/certificate.h"
 #include "freshet/clock.h"
+#include "freshet/metric.h"
 #include "freshet/tokens.h"
 
 static const when_ms day_ms = 86400000;
@@ -42,13 +43,18 @@ static uint64_t look_of(const struct security *security)
     return sum;
 }
 
-static void watch(struct security *security, const char *path)
-{
-    if (*path)
-        security->watched[security->watched_len++] = path;
-}
-
 /* ---- reading ---- */
+
+/* Of both listeners, 0 where there is none. */
+static void show_expiry(const struct security *security)
+{
+    const struct certificate *const both[] = {security->serve, security->admin};
+    const char *const names[] = {"serve", "admin"};
+
+    for (int i = 0; i < 2; i++)
+        fr_gauge(fr_series(FR_M_CERTIFICATE_EXPIRATION, names[i], "", ""),
+                 both[i] ? (double)certificate_expires(both[i]) * 1e-3 : 0);
+}
 
 static void say_expiry(const struct certificate *certificate, const char *listener)
 {
@@ -98,6 +104,7 @@ void security_read(struct security *security)
     if (security->admin != security->serve)
         read_certificate(security->admin, "admin.grpc_listen");
     read_tokens(security->tokens);
+    show_expiry(security);
 }
 
 int security_look_ms(const struct security *security)
@@ -135,22 +142,29 @@ static bool same_files(const struct certificate_files *a, const struct certifica
     return a->cert.path == b->cert.path && a->key.path == b->key.path && a->client_ca.path == b->client_ca.path;
 }
 
+static void watch_files(struct security *security, const struct config *cfg)
+{
+    const char *paths[] = {cfg->serve.tls_cert, cfg->serve.tls_key,       cfg->serve.tls_client_ca, cfg->admin.tls_cert,
+                           cfg->admin.tls_key,  cfg->admin.tls_client_ca, cfg->serve.tokens_file};
+    for (size_t i = 0; i < SECURITY_FILES; i++)
+        if (*paths[i])
+            security->watched[security->watched_len++] = paths[i];
+    security->seen = security->read = look_of(security);
+}
+
 void security_open(struct security *security, struct config *cfg)
 {
     struct certificate_files serve, admin;
     struct fr_err err = {0};
 
+    watch_files(security, cfg); /* before they are read: what changes meanwhile is a change */
     if (config_certificate(cfg, false, &serve))
         security->serve = open_certificate(cfg, &serve);
     if (config_certificate(cfg, true, &admin))
         security->admin = same_files(&serve, &admin) ? security->serve : open_certificate(cfg, &admin);
     if (*cfg->serve.tokens_file && tokens_open(&security->tokens, cfg->serve.tokens_file, &err) != FR_OK)
         config_problem(cfg, "serve.tokens_file: %s", err.text);
-    const char *paths[] = {cfg->serve.tls_cert, cfg->serve.tls_key,       cfg->serve.tls_client_ca, cfg->admin.tls_cert,
-                           cfg->admin.tls_key,  cfg->admin.tls_client_ca, cfg->serve.tokens_file};
-    for (size_t i = 0; i < SECURITY_FILES; i++)
-        watch(security, paths[i]);
-    security->seen = security->read = look_of(security);
+    show_expiry(security);
 }
 
 void security_close(struct security *security)
@@ -167,7 +181,10 @@ void security_close(struct security *security)
 /* Does only this machine reach it? */
 static bool is_loopback(const char *listen)
 {
-    return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "localhost:", 10) == 0 || strncmp(listen, "[::1]:", 6) == 0;
+    bool number = listen[strspn(listen, "0123456789.")] == ':'; /* 127.example.com is a name */
+
+    return (number && strncmp(listen, "127.", 4) == 0) || strncmp(listen, "localhost:", 10) == 0 ||
+           strncmp(listen, "[::1]:", 6) == 0;
 }
 
 static void warn(const char *key, const char *listen, const char *what)

@@ -10,7 +10,7 @@
 
 struct tls {
     struct certificate *certificate;
-    uint64_t seen; /* gRPC asks under a lock of the listener's */
+    uint64_t seen; /* of the certificate's readings; under its lock */
 };
 
 struct tls *tls_new(struct certificate *certificate)
