@@ -131,8 +131,19 @@ static const char *take_line(struct fr_bytes line, struct token *token)
     return NULL;
 }
 
-static const char *add_line(struct token_table *table, struct fr_bytes line)
+/* Room for one more: 8, 16, 32 ... */
+static struct token_table *with_room(struct token_table *table)
 {
+    size_t len = table->len;
+
+    if (len >= 8 && (len & (len - 1)) == 0)
+        table = fr_realloc(table, sizeof(*table) + 2 * len * sizeof(struct token));
+    return table;
+}
+
+static const char *add_line(struct token_table **in_table, struct fr_bytes line)
+{
+    struct token_table *table = *in_table = with_room(*in_table);
     struct token *token = &table->token[table->len];
     const char *wrong;
 
@@ -151,7 +162,7 @@ static const char *add_line(struct token_table *table, struct fr_bytes line)
 
 int token_table_parse(struct token_table **ret_table, const char *name, struct fr_bytes text, struct fr_err *err)
 {
-    struct token_table *table = fr_zalloc(1, sizeof(*table) + TOKENS_MAX * sizeof(struct token));
+    struct token_table *table = fr_zalloc(1, sizeof(*table) + 8 * sizeof(struct token));
     const char *end = text.len ? text.at + text.len : text.at, *wrong = NULL;
     int line = 0;
 
@@ -164,10 +175,9 @@ int token_table_parse(struct token_table **ret_table, const char *name, struct f
         line++;
         word = next_word(&word);
         if (word.len && *word.at != '#')
-            wrong = add_line(table, rest);
+            wrong = add_line(&table, rest);
     }
     if (!wrong && table->len) {
-        table = fr_realloc(table, sizeof(*table) + table->len * sizeof(struct token));
         *ret_table = table;
         return FR_OK;
     }
