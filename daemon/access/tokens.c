@@ -4,7 +4,6 @@
 #include "freshet/tokens.h"
 
 #include <assert.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -298,6 +297,18 @@ static void bring_up_to_date(struct tokens_view *view)
     pthread_mutex_unlock(&tokens->lock);
 }
 
+/* 0: none. Looks at all of both, whatever is in them; by words, since libcrypto's by bytes takes 100 us for a thousand tokens. */
+static uint64_t difference(const unsigned char a[HASH_BYTES], const unsigned char b[HASH_BYTES])
+{
+    uint64_t x[HASH_BYTES / 8], y[HASH_BYTES / 8], sum = 0;
+
+    memcpy(x, a, HASH_BYTES);
+    memcpy(y, b, HASH_BYTES);
+    for (int i = 0; i < HASH_BYTES / 8; i++)
+        sum |= x[i] ^ y[i];
+    return sum;
+}
+
 enum role tokens_find(struct tokens_view *view, struct fr_bytes token, const char **ret_name)
 {
     unsigned char hash[HASH_BYTES];
@@ -308,7 +319,7 @@ enum role tokens_find(struct tokens_view *view, struct fr_bytes token, const cha
         EVP_DigestUpdate(view->hashing, token.at, token.len) != 1 || EVP_DigestFinal_ex(view->hashing, hash, NULL) != 1)
         return ROLE_NONE;
     for (size_t i = 0; i < view->table->len; i++) /* all of them, found or not */
-        if (CRYPTO_memcmp(view->table->token[i].hash, hash, HASH_BYTES) == 0)
+        if (!difference(view->table->token[i].hash, hash))
             found = &view->table->token[i];
     if (!found)
         return ROLE_NONE;

@@ -73,6 +73,29 @@ static void a_token_is_found_by_its_hash(void **state)
     tokens_free(tokens);
 }
 
+static void each_digit_of_a_hash_counts(void **state)
+{
+    char line[] = "web read " ALPHA "\n", *hash = line + 9;
+    struct tokens *tokens;
+    struct tokens_view *view;
+    struct fr_err err;
+
+    (void)state;
+    write_file(line);
+    assert_int_equal(tokens_open(&tokens, path, &err), FR_OK);
+    view = tokens_view_new(tokens);
+    for (int i = 0; i < 64; i++) {
+        char was = hash[i];
+        hash[i] = was == '0' ? '1' : '0';
+        write_file(line);
+        assert_int_equal(tokens_read(tokens, &err), FR_OK);
+        assert_int_equal(find(view, "alpha", ""), ROLE_NONE);
+        hash[i] = was;
+    }
+    tokens_view_free(view);
+    tokens_free(tokens);
+}
+
 static void a_name_may_have_two_tokens_while_one_takes_the_others_place(void **state)
 {
     struct token_table *table;
@@ -236,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_is_found_by_its_hash),
+        cmocka_unit_test(each_digit_of_a_hash_counts),
         cmocka_unit_test(a_name_may_have_two_tokens_while_one_takes_the_others_place),
         cmocka_unit_test(what_is_wrong_is_named_with_its_line_and_without_its_words),
         cmocka_unit_test(there_are_a_thousand_tokens_at_most),
