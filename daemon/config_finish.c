@@ -536,7 +536,7 @@ bool config_certificate(const struct config *cfg, bool admin, struct certificate
         files.key = (struct certificate_file){"admin.tls_key", cfg->admin.tls_key};
     }
     if (admin && *cfg->admin.tls_client_ca)
-        files.client_ca = (struct certificate_file){"admin.tls_client_ca", cfg->admin.tls_client_ca};
+        files.ca = (struct certificate_file){"admin.tls_client_ca", cfg->admin.tls_client_ca};
     *ret_files = files;
     return *files.cert.path;
 }

@@ -139,7 +139,7 @@ static struct certificate *open_certificate(struct config *cfg, const struct cer
 
 static bool same_files(const struct certificate_files *a, const struct certificate_files *b)
 {
-    return a->cert.path == b->cert.path && a->key.path == b->key.path && a->client_ca.path == b->client_ca.path;
+    return a->cert.path == b->cert.path && a->key.path == b->key.path && a->ca.path == b->ca.path;
 }
 
 static void watch_files(struct security *security, const struct config *cfg)

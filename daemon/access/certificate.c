@@ -116,30 +116,33 @@ static int no_certificate(const struct certificate_file *file, struct fr_err *er
 static int check_texts(const struct certificate_files *files, const struct certificate_texts *texts, when_ms *ret_expires,
                        struct fr_err *err)
 {
-    X509 *cert = first_of(texts->cert), *client_ca = texts->client_ca ? first_of(texts->client_ca) : NULL;
+    X509 *cert = texts->cert ? first_of(texts->cert) : NULL, *ca = texts->ca ? first_of(texts->ca) : NULL;
     int status = FR_OK;
 
-    if (!cert)
+    if (texts->cert && !cert)
         status = no_certificate(&files->cert, err);
-    else if (texts->client_ca && !client_ca)
-        status = no_certificate(&files->client_ca, err);
-    else
+    else if (texts->ca && !ca)
+        status = no_certificate(&files->ca, err);
+    else if (cert)
         status = check_key(files, cert, texts->key, err);
     if (status == FR_OK)
-        *ret_expires = end_of(cert);
+        *ret_expires = cert ? end_of(cert) : 0;
     X509_free(cert);
-    X509_free(client_ca);
+    X509_free(ca);
     return status;
 }
 
 static int read_texts(const struct certificate_files *files, struct certificate_texts *texts, struct fr_err *err)
 {
-    int status = read_text(&files->cert, &texts->cert, err);
+    int status = FR_OK;
 
-    if (status == FR_OK)
-        status = read_text(&files->key, &texts->key, err);
-    if (status == FR_OK && *files->client_ca.path)
-        status = read_text(&files->client_ca, &texts->client_ca, err);
+    if (*files->cert.path) {
+        status = read_text(&files->cert, &texts->cert, err);
+        if (status == FR_OK)
+            status = read_text(&files->key, &texts->key, err);
+    }
+    if (status == FR_OK && *files->ca.path)
+        status = read_text(&files->ca, &texts->ca, err);
     return status;
 }
 
@@ -181,7 +184,7 @@ int certificate_open(struct certificate **ret_certificate, const struct certific
     struct certificate *certificate = fr_zalloc(1, sizeof *certificate);
     int status;
 
-    certificate->files = (struct certificate_files){copy_of(files->cert), copy_of(files->key), copy_of(files->client_ca)};
+    certificate->files = (struct certificate_files){copy_of(files->cert), copy_of(files->key), copy_of(files->ca)};
     pthread_mutex_init(&certificate->lock, NULL);
     status = certificate_read(certificate, err);
     if (status == FR_OK)
@@ -199,7 +202,7 @@ void certificate_free(struct certificate *certificate)
     pthread_mutex_destroy(&certificate->lock);
     release(certificate->files.cert);
     release(certificate->files.key);
-    release(certificate->files.client_ca);
+    release(certificate->files.ca);
     free(certificate);
 }
 
@@ -212,7 +215,12 @@ when_ms certificate_expires(const struct certificate *certificate)
 
 bool certificate_asks_callers(const struct certificate *certificate)
 {
-    return *certificate->files.client_ca.path != 0;
+    return *certificate->files.ca.path != 0;
+}
+
+static char *copy_of_text(const char *text)
+{
+    return text ? fr_strdup(text) : NULL;
 }
 
 bool certificate_newer(struct certificate *certificate, uint64_t *seen, struct certificate_texts *ret_texts)
@@ -224,8 +232,7 @@ bool certificate_newer(struct certificate *certificate, uint64_t *seen, struct c
     if (newer) {
         const struct certificate_texts *texts = &certificate->texts;
         *seen = certificate->number;
-        *ret_texts = (struct certificate_texts){fr_strdup(texts->cert), fr_strdup(texts->key),
-                                                texts->client_ca ? fr_strdup(texts->client_ca) : NULL};
+        *ret_texts = (struct certificate_texts){copy_of_text(texts->cert), copy_of_text(texts->key), copy_of_text(texts->ca)};
     }
     pthread_mutex_unlock(&certificate->lock);
     return newer;
@@ -237,6 +244,6 @@ void certificate_texts_release(struct certificate_texts *texts)
         explicit_bzero(texts->key, strlen(texts->key));
     free(texts->cert);
     free(texts->key);
-    free(texts->client_ca);
+    free(texts->ca);
     *texts = (struct certificate_texts){0};
 }

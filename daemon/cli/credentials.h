@@ -8,7 +8,7 @@
 
 #include "freshet/err.h"
 
-/* Plain without tls_ca. FR_INVALID: files that do not go together; FR_IO: one cannot be read. */
+/* Plain without tls_ca. FR_INVALID: files that do not go together; FR_CONFIG: one is no such thing. */
 int credentials_channel(grpc_channel_credentials **ret_credentials, struct fr_err *err);
 /* "Bearer TOKEN", malloc'ed; NULL: no token is shown. FR_IO, FR_INVALID: there is no token in the file. */
 int credentials_authorization(char **ret_authorization, struct fr_err *err);

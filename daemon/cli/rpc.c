@@ -9,6 +9,7 @@
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
+#include <grpc/support/log.h>
 #include <grpc/support/time.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,12 @@ static int unpack(const char *server, struct answer *answer, const ProtobufCMess
     return *ret ? FR_OK : fr_fail(err, FR_CORRUPT, "%s: the answer cannot be read", server);
 }
 
+/* What it has to say is in the status of the call; who wants more of it sets GRPC_VERBOSITY. */
+static void say_nothing(gpr_log_func_args *args)
+{
+    (void)args;
+}
+
 int rpc_open(struct rpc **ret, const char *server, struct fr_err *err)
 {
     grpc_arg limit = {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = 64 << 20};
@@ -109,6 +116,8 @@ int rpc_open(struct rpc **ret, const char *server, struct fr_err *err)
     struct rpc *rpc = fr_zalloc(1, sizeof(*rpc));
     int status;
 
+    if (!getenv("GRPC_VERBOSITY"))
+        gpr_set_log_function(say_nothing);
     grpc_init();
     rpc->server = server;
     status = credentials_authorization(&rpc->authorization, err);

@@ -34,7 +34,9 @@ static grpc_ssl_certificate_config_reload_status fetch(void *tls_pointer, grpc_s
     if (!certificate_newer(tls->certificate, &tls->seen, &texts))
         return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     const grpc_ssl_pem_key_cert_pair pair = {.private_key = texts.key, .cert_chain = texts.cert};
-    *ret_config = grpc_ssl_server_certificate_config_create(texts.client_ca, &pair, 1); /* copies */
+    /* gRPC-core 1.51 aborts when a fetched certificate comes without roots, also where nobody is asked for his (ssl_security_connector.cc,
+     * try_replace_server_handshaker_factory). Then the listener's own stand in, which are never looked at. It copies all. */
+    *ret_config = grpc_ssl_server_certificate_config_create(texts.ca ? texts.ca : texts.cert, &pair, 1);
     certificate_texts_release(&texts);
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }

@@ -1,9 +1,12 @@
 /*
- * certificate.h -- what a listener shows for itself over TLS, and whom it lets in: PEM files that may be read again at
- * any time, checked as a whole before they are used.
+ * certificate.h -- what one side of TLS shows for itself, and whom it believes: PEM files that may be read again at any
+ * time, checked as a whole before they are used.
  *
- *     cert         the listener's, its chain after it        key    its private key, without a passphrase
- *     client_ca    who must have signed a caller's certificate; none: callers need none
+ *               a listener                                       a client
+ *     cert      its certificate, the chain after it              the same, or none
+ *     key       the private key of that, without a passphrase    the same, or none
+ *     ca        who must have signed a caller's certificate;     who must have signed the listener's
+ *               none: callers need none
  */
 #ifndef FR_CERTIFICATE_H
 #define FR_CERTIFICATE_H
@@ -20,7 +23,7 @@ struct certificate_file {
     const char *path; /* "": none */
 };
 struct certificate_files {
-    struct certificate_file cert, key, client_ca; /* client_ca may be none */
+    struct certificate_file cert, key, ca;
 };
 
 struct certificate;
@@ -29,12 +32,12 @@ struct certificate;
 int certificate_open(struct certificate **ret_certificate, const struct certificate_files *files, struct fr_err *err);
 /* Reads the files again. A failure leaves what was. Thread: main. */
 int certificate_read(struct certificate *certificate, struct fr_err *err);
-when_ms certificate_expires(const struct certificate *certificate); /* the cert of the last reading. Thread: main */
+when_ms certificate_expires(const struct certificate *certificate); /* the cert of the last reading; 0: none. Thread: main */
 bool certificate_asks_callers(const struct certificate *certificate); /* for theirs. Thread: any */
 void certificate_free(struct certificate *certificate); /* NULL is nothing */
 
 struct certificate_texts {
-    char *cert, *key, *client_ca; /* PEM; client_ca NULL: none */
+    char *cert, *key, *ca; /* PEM; NULL: none */
 };
 /* If there has been a reading since *seen (0: never): true, copies of what it found, and its number in *seen. Thread: any. */
 bool certificate_newer(struct certificate *certificate, uint64_t *seen, struct certificate_texts *ret_texts);

@@ -216,10 +216,13 @@ class Security(unittest.TestCase):
                                   ({"FRESHET_TLS_CERT": "", "FRESHET_TLS_KEY": ""}, "UNAVAILABLE"),
                                   ({"FRESHET_TLS_KEY": ""}, "--tls-cert and --tls-key go together"),
                                   ({"FRESHET_TLS_CA": "none.pem"}, "--tls-ca: cannot read 'none.pem': No such file or directory"),
+                                  ({"FRESHET_TLS_KEY": "ca.key"}, "--tls-key: 'ca.key' is not the key of the certificate in 'web.pem' (--tls-cert)"),
+                                  ({"FRESHET_TLS_CA": str(self.files.strangers / "ca.pem")}, "certificate verify failed"),
                                   ({"FRESHET_TOKEN_FILE": "ca.pem"}, "--token-file: 'ca.pem' holds no token")):
             ran = shell("freshet checkpoint --timeout 5000", self.files.folder, **{**everything, **environment})
             self.assertEqual(ran.returncode, 1, says)
             self.assertIn(says, ran.stderr)
+            self.assertEqual(ran.stderr.count("\n"), 1, ran.stderr)
         example = re.search(r"```python\n(.*?)```", PAGE, re.S).group(1).replace("127.0.0.1:50051", daemon.addresses["grpc"])
         example = example.replace('open("ca.pem", "rb").read())', 'open("ca.pem", "rb").read(), open("web.key", "rb").read(), '
                                   'open("web.pem", "rb").read())')  # this daemon wants mTLS, too
@@ -298,13 +301,16 @@ class Security(unittest.TestCase):
             self.assertEqual(code_of(lambda: recommend(channel, ops)), (CODES.OK, ""))
             for call in waiting:
                 call.cancel()
-            daemon.settings.pop("serve.tokens_file")
             channel.close()
-            daemon.restart(serve__listen="127.0.0.1:0")
+            # Over TLS alone, and without tokens: then a client is an address.
+            daemon.settings.pop("serve.tokens_file")
+            daemon.credentials = files.channel_credentials()
+            daemon.restart(serve__listen="127.0.0.1:0", serve__tls_cert=files.path("server.pem"), serve__tls_key=files.path("server.key"))
             codes = [code_of(lambda: recommend(daemon.channel)) for _ in range(20)]
             self.assertEqual(codes[:10], [(CODES.OK, "")] * 10)
             self.assertEqual(codes[-1], (CODES.RESOURCE_EXHAUSTED, "ipv4:127.0.0.1 asks more than limits.client_rate = 0.5 a second"))
-            self.assertEqual(code_of(lambda: admin(daemon.admin_channel, "GetStatus")), (CODES.OK, ""))
+            ran = shell("freshet status --tls-ca ca.pem", files.folder, FRESHET_ADMIN=daemon.addresses["admin_grpc"])
+            self.assertIn("freshetd", ran.stdout, ran.stderr)  # the Admin's listener has no such limits
 
     def test_wrong_files_are_named_at_the_start(self):
         """exit 78, with the key and the file"""

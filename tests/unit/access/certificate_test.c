@@ -63,7 +63,7 @@ static void what_is_in_order_is_taken(void **state)
     assert_true(certificate_newer(certificate, &seen, &texts));
     assert_non_null(strstr(texts.cert, "BEGIN CERTIFICATE"));
     assert_non_null(strstr(texts.key, "PRIVATE KEY"));
-    assert_non_null(texts.client_ca);
+    assert_non_null(texts.ca);
     certificate_texts_release(&texts);
     assert_false(certificate_newer(certificate, &seen, &texts));
     certificate_free(certificate);
@@ -110,7 +110,7 @@ static void a_new_file_is_read_and_a_bad_one_leaves_the_old(void **state)
     assert_int_equal(certificate_open(&certificate, &now, &err), FR_OK);
     assert_false(certificate_asks_callers(certificate));
     assert_true(certificate_newer(certificate, &seen, &first));
-    assert_null(first.client_ca);
+    assert_null(first.ca);
     run("cp b.pem now.pem"); /* and its key not yet */
     assert_int_equal(certificate_read(certificate, &err), FR_CONFIG);
     assert_false(certificate_newer(certificate, &seen, &second));

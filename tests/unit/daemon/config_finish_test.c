@@ -61,13 +61,13 @@ static void the_admin_takes_what_it_has_not_from_the_other_listener(void **state
     assert_true(config_certificate(cfg, true, &files));
     assert_file(files.cert, "serve.tls_cert", "a");
     assert_file(files.key, "serve.tls_key", "b");
-    assert_file(files.client_ca, "serve.tls_client_ca", "c"); /* never less than the other asks for */
+    assert_file(files.ca, "serve.tls_client_ca", "c"); /* never less than the other asks for */
     config_put(cfg, "admin", "tls_cert", "d", "test");
     config_put(cfg, "admin", "tls_key", "e", "test");
     assert_true(config_certificate(cfg, true, &files));
     assert_file(files.cert, "admin.tls_cert", "d");
     assert_file(files.key, "admin.tls_key", "e");
-    assert_file(files.client_ca, "serve.tls_client_ca", "c");
+    assert_file(files.ca, "serve.tls_client_ca", "c");
     assert_true(config_certificate(cfg, false, &files));
     assert_file(files.cert, "serve.tls_cert", "a");
     config_put(cfg, "serve", "tls_cert", "", "test");
