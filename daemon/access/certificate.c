@@ -1,11 +1,12 @@
 /*
- * certificate.c -- PEM files, checked with libcrypto before anybody is shown them. What TLS does with them is gRPC's.
+ * certificate.c -- PEM files, checked with OpenSSL before anybody is shown them. What TLS does with them is gRPC's.
  */
 #include "freshet/certificate.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -81,6 +82,27 @@ static EVP_PKEY *key_of(const char *text, bool *ret_encrypted)
     return key;
 }
 
+/* What TLS has against certificates that are whole: a key that is too short by the system's rules, a hash too weak. NULL: nothing. */
+static const char *tls_refuses(const char *text)
+{
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    SSL_CTX *tls = SSL_CTX_new(TLS_method());
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    bool good = SSL_CTX_use_certificate(tls, cert) == 1;
+    const char *reason;
+
+    X509_free(cert);
+    while (good && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        good = SSL_CTX_add1_chain_cert(tls, cert) == 1;
+        X509_free(cert);
+    }
+    reason = good ? NULL : ERR_reason_error_string(ERR_peek_last_error());
+    ERR_clear_error();
+    SSL_CTX_free(tls);
+    BIO_free(bio);
+    return good || reason ? reason : "for no reason given";
+}
+
 /* ---- all of them ---- */
 
 static when_ms end_of(const X509 *cert)
@@ -113,6 +135,13 @@ static int no_certificate(const struct certificate_file *file, struct fr_err *er
     return fr_fail(err, FR_CONFIG, "%s: '%s' holds no certificate in PEM, or one that is not whole", file->key, file->path);
 }
 
+static int check_rules(const struct certificate_files *files, const char *text, struct fr_err *err)
+{
+    const char *reason = tls_refuses(text);
+
+    return reason ? fr_fail(err, FR_CONFIG, "%s: TLS does not take '%s': %s", files->cert.key, files->cert.path, reason) : FR_OK;
+}
+
 static int check_texts(const struct certificate_files *files, const struct certificate_texts *texts, when_ms *ret_expires,
                        struct fr_err *err)
 {
@@ -125,6 +154,8 @@ static int check_texts(const struct certificate_files *files, const struct certi
         status = no_certificate(&files->ca, err);
     else if (cert)
         status = check_key(files, cert, texts->key, err);
+    if (status == FR_OK && cert)
+        status = check_rules(files, texts->cert, err);
     if (status == FR_OK)
         *ret_expires = cert ? end_of(cert) : 0;
     X509_free(cert);

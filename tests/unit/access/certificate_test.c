@@ -29,8 +29,8 @@ static int set_up(void **state)
 #define MAKE "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 10 -subj /CN=localhost "
     run(MAKE "-keyout a.key -out a.pem 2>/dev/null");
     run(MAKE "-keyout b.key -out b.pem 2>/dev/null");
-    run("openssl rsa -in a.key -aes128 -passout pass:secret -out locked.key 2>/dev/null || "
-        "openssl ec -in a.key -aes128 -passout pass:secret -out locked.key 2>/dev/null");
+    run("openssl req -x509 -newkey rsa:1024 -nodes -subj /CN=short -keyout short.key -out short.pem 2>/dev/null");
+    run("cat a.pem short.pem >short_chain.pem; openssl ec -in a.key -aes128 -passout pass:secret -out locked.key 2>/dev/null");
     run("cat a.pem b.pem >chain.pem; cat a.pem >half.pem; head -c 200 b.pem >>half.pem; echo nonsense >text");
     return 0;
 }
@@ -83,6 +83,8 @@ static void what_is_wrong_is_named_by_key_and_file(void **state)
         {"a.pem", "text", "", "serve.tls_key: 'text' holds no private key in PEM"},
         {"a.pem", "b.key", "", "serve.tls_key: 'b.key' is not the key of the certificate in 'a.pem' (serve.tls_cert)"},
         {"a.pem", "locked.key", "", "serve.tls_key: 'locked.key' needs a passphrase; a key without one is wanted"},
+        {"short.pem", "short.key", "", "serve.tls_cert: TLS does not take 'short.pem': ee key too small"},
+        {"short_chain.pem", "a.key", "", "serve.tls_cert: TLS does not take 'short_chain.pem': ca key too small"},
         {"a.pem", "a.key", "none.pem", "serve.tls_client_ca: cannot read 'none.pem': No such file or directory"},
         {"a.pem", "a.key", "b.key", "serve.tls_client_ca: 'b.key' holds no certificate in PEM, or one that is not whole"},
     };
