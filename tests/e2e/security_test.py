@@ -4,20 +4,18 @@ Certificates and tokens are made by the commands of ops/docs/security.md, as the
 """
 import json
 import os
-import pathlib
 import re
-import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import threading
-import time
 import unittest
 
 import grpc
 
 import testbed
-from testbed import BIN, SOURCE, Daemon, MockKafka, admin_pb2, pb, until
+from testbed import BIN, SOURCE, Daemon, MockKafka, pb, until
 
 CODES = grpc.StatusCode
 PAGE = (SOURCE / "ops" / "docs" / "security.md").read_text()
@@ -85,16 +83,16 @@ class Files:
         pair = [(own / name).read_bytes() for name in ("web.key", "web.pem")] if own else [None, None]
         return grpc.ssl_channel_credentials(self.path("ca.pem").read_bytes(), *pair)
 
-    def renew(self, name="server.pem"):
+    def renew(self):
         """The same key, a new certificate with a new serial number."""
         made = shell("openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 90 -extfile names -out new.pem",
                      self.folder)
         assert made.returncode == 0, made.stderr
-        self.path("new.pem").replace(self.path(name))
-        return self.serial(name)
+        self.path("new.pem").replace(self.path("server.pem"))
+        return self.serial()
 
-    def serial(self, name="server.pem"):
-        return int(shell(f"openssl x509 -in {name} -noout -serial", self.folder).stdout.strip().split("=")[1], 16)
+    def serial(self):
+        return int(shell("openssl x509 -in server.pem -noout -serial", self.folder).stdout.strip().split("=")[1], 16)
 
     def shown(self, address):
         """The serial number of the certificate that a new connection is greeted with."""
@@ -144,8 +142,8 @@ class Security(unittest.TestCase):
     def secured(self, **more):
         path = self.files.path
         return Daemon(self.kafka, {
-            "feed.topic": "events", "feed.dead_letter_topic": "dead", "serve.tls_cert": path("server.pem"), "serve.tls_key": path("server.key"),
-            "serve.tls_client_ca": path("ca.pem"), "serve.tokens_file": path("tokens"), "admin.http_auth": "yes",
+            "feed.topic": "events", "feed.dead_letter_topic": "dead",
+            "serve.tls_cert": path("server.pem"), "serve.tls_key": path("server.key"), "serve.tls_client_ca": path("ca.pem"), "serve.tokens_file": path("tokens"), "admin.http_auth": "yes",
             **{name.replace("__", "."): value for name, value in more.items()},
         }, credentials=self.files.channel_credentials(self.files.folder))
 
@@ -236,6 +234,14 @@ class Security(unittest.TestCase):
         with spoken["channel"] as channel:
             self.assertEqual(code_of(lambda: recommend(channel)), (CODES.OK, ""))
 
+    def test_prometheus_takes_what_the_page_says(self):
+        """the page's scrape configuration"""
+        snippet = re.search(r"```yaml\n(.*?)```", PAGE, re.S).group(1)
+        self.assertEqual(snippet.count("/etc/prometheus/freshet.token"), 1)
+        self.files.path("prometheus.yml").write_text(snippet.replace("/etc/prometheus/freshet.token", "web.token"))
+        ran = shell("promtool check config prometheus.yml", self.files.folder)
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+
     def test_what_is_new_counts_and_no_call_fails(self):
         """new certificates and tokens by SIGHUP and by themselves, bad ones refused, while calls are in flight"""
         files, word = self.files, self.files.word
@@ -244,18 +250,21 @@ class Security(unittest.TestCase):
             listeners = [daemon.addresses[name] for name in ("grpc", "admin_grpc")]
             self.assertEqual([files.shown(address) for address in listeners], [files.serial()] * 2)
             serial = files.renew()
-            daemon.process.send_signal(testbed.signal.SIGHUP)
+            daemon.process.send_signal(signal.SIGHUP)
             for address in listeners:
                 until(lambda: files.shown(address) == serial, "SIGHUP: the new certificate is shown")
             serial = files.renew()
             until(lambda: files.shown(listeners[0]) == serial, "the new certificate is shown without a signal")
             good = files.path("server.pem").read_text()
             files.path("server.pem").write_text("nonsense")
-            self.says(daemon, "certificate.refused", f"serve.tls_cert: '{files.path('server.pem')}' holds no certificate", "the old certificate stays")
+            daemon.process.send_signal(signal.SIGHUP)
+            self.says(daemon, "certificate.refused", f"serve.tls_cert: '{files.path('server.pem')}' holds no certificate",
+                      "the old certificate stays")
             self.assertEqual(files.shown(listeners[0]), serial)
             files.path("server.pem").write_text(good)
 
             files.path("tokens").write_text(tokens + "web admin\n")
+            daemon.process.send_signal(signal.SIGHUP)
             self.says(daemon, "tokens.refused", f"serve.tokens_file: '{files.path('tokens')}' line 3: after the role", "the old tokens stay")
             new = "0123456789abcdef" * 4
             line = shell(f"echo web read $(printf %s {new} | sha256sum | cut -c1-64)", files.folder).stdout
@@ -266,7 +275,7 @@ class Security(unittest.TestCase):
             self.assertEqual(callers.failed, [])
             self.assertGreater(callers.answered, 50)
             files.path("tokens").write_text(line)
-            daemon.process.send_signal(testbed.signal.SIGHUP)
+            daemon.process.send_signal(signal.SIGHUP)
             until(lambda: code_of(lambda: recommend(daemon.channel, word("web.token")))[0] == CODES.UNAUTHENTICATED,
                   "SIGHUP: the old token no longer counts")
             self.assertEqual(code_of(lambda: recommend(daemon.channel, new)), (CODES.OK, ""))
