@@ -2,7 +2,7 @@
  * reload.c -- the configuration from its sources, at the start and again on SIGHUP or Admin.ReloadConfig.
  *
  * log.level is all that changes in a running daemon, and what is in the files of certificates and tokens (security.h); the rest
- * is compared and reported. A configuration with problems changes nothing; those files are read all the same.
+ * is compared and reported. A configuration with problems, in itself or in one of those files, changes nothing.
  */
 #include <pthread.h>
 #include <unistd.h>
@@ -62,11 +62,14 @@ static int compare_and_take(struct freshetd *d, struct config *fresh, struct tel
 {
     struct fr_writer level;
 
-    security_read(&d->security);
     if (fresh->problems_len) {
         fr_log(FR_ERROR, "main", "reload.refused", FR_FIELDS(FR_TEXT("problems", config_problems(fresh))),
                "the configuration has problems; the old one stays");
         return fr_fail(err, FR_CONFIG, "%s", config_problems(fresh));
+    }
+    if (security_read(&d->security, err) != FR_OK) { /* it has logged what is wrong */
+        fr_log(FR_ERROR, "main", "reload.refused", FR_NO_FIELDS, "a file the configuration names has problems; the old one stays");
+        return FR_CONFIG;
     }
     use_own_broker(d, fresh);
     config_compare(d->cfg, fresh, say_change, telling);

@@ -67,44 +67,62 @@ static void say_expiry(const struct certificate *certificate, const char *listen
                "the certificate of %s %s", listener, left < 0 ? "has expired: no client will take it" : "expires soon");
 }
 
-static void read_certificate(struct certificate *certificate, const char *listener)
+static int read_certificate(struct certificate *certificate, const char *listener, struct fr_err *err)
 {
-    struct fr_err err = {0};
     char when[32];
 
     if (!certificate)
-        return;
-    if (certificate_read(certificate, &err) != FR_OK) {
+        return FR_OK;
+    if (certificate_read(certificate, err) != FR_OK) {
         fr_log(FR_ERROR, "security", "certificate.refused", FR_FIELDS(FR_TEXT("listener", listener)),
-               "%s; the old certificate stays", err.text);
-        return;
+               "%s; the old certificate stays", err->text);
+        return FR_CONFIG;
     }
     fr_log(FR_INFO, "security", "certificate.read",
            FR_FIELDS(FR_TEXT("listener", listener), FR_TEXT("until", fr_time_text(certificate_expires(certificate), when))),
            "certificate read; new connections get it");
     say_expiry(certificate, listener);
+    return FR_OK;
 }
 
-static void read_tokens(struct tokens *tokens)
+static int read_tokens(struct tokens *tokens, struct fr_err *err)
 {
-    struct fr_err err = {0};
-
     if (!tokens)
-        return;
-    if (tokens_read(tokens, &err) != FR_OK)
-        fr_log(FR_ERROR, "security", "tokens.refused", FR_NO_FIELDS, "serve.tokens_file: %s; the old tokens stay", err.text);
-    else
-        fr_log(FR_INFO, "security", "tokens.read", FR_FIELDS(FR_INT("tokens", tokens_len(tokens))), "tokens read");
+        return FR_OK;
+    if (tokens_read(tokens, err) != FR_OK) {
+        fr_while(err, "serve.tokens_file: ");
+        fr_log(FR_ERROR, "security", "tokens.refused", FR_NO_FIELDS, "%s; the old tokens stay", err->text);
+        return FR_CONFIG;
+    }
+    fr_log(FR_INFO, "security", "tokens.read", FR_FIELDS(FR_INT("tokens", tokens_len(tokens))), "tokens read");
+    return FR_OK;
 }
 
-void security_read(struct security *security)
+/* All of them, whatever is wrong with one. Under the lock. */
+static int read_files(struct security *security, struct fr_err *err)
 {
+    struct fr_err wrong = {0};
+    int status = FR_OK;
+
     security->seen = security->read = look_of(security); /* before: what changes meanwhile is a change */
-    read_certificate(security->serve, "serve.listen");
-    if (security->admin != security->serve)
-        read_certificate(security->admin, "admin.grpc_listen");
-    read_tokens(security->tokens);
+    if (read_certificate(security->serve, "serve.listen", &wrong) != FR_OK)
+        status = fr_fail(err, FR_CONFIG, "%s", wrong.text);
+    if (security->admin != security->serve && read_certificate(security->admin, "admin.grpc_listen", &wrong) != FR_OK)
+        status = fr_fail(err, FR_CONFIG, "%s", wrong.text);
+    if (read_tokens(security->tokens, &wrong) != FR_OK)
+        status = fr_fail(err, FR_CONFIG, "%s", wrong.text);
     show_expiry(security);
+    return status;
+}
+
+int security_read(struct security *security, struct fr_err *err)
+{
+    int status;
+
+    pthread_mutex_lock(&security->lock);
+    status = read_files(security, err);
+    pthread_mutex_unlock(&security->lock);
+    return status;
 }
 
 int security_look_ms(const struct security *security)
@@ -119,10 +137,12 @@ void security_look(struct security *security)
     if (!security->watched_len || now_ns - security->looked_ns < SECURITY_LOOK_MS * UINT64_C(900000))
         return;
     security->looked_ns = now_ns;
+    pthread_mutex_lock(&security->lock);
     look = look_of(security);
     if (look == security->seen && look != security->read)
-        security_read(security);
+        read_files(security, NULL); /* it logs what is wrong */
     security->seen = look;
+    pthread_mutex_unlock(&security->lock);
 }
 
 /* ---- the start and the end ---- */
@@ -157,6 +177,7 @@ void security_open(struct security *security, struct config *cfg)
     struct certificate_files serve, admin;
     struct fr_err err = {0};
 
+    pthread_mutex_init(&security->lock, NULL);
     watch_files(security, cfg); /* before they are read: what changes meanwhile is a change */
     if (config_certificate(cfg, false, &serve))
         security->serve = open_certificate(cfg, &serve);
@@ -173,6 +194,7 @@ void security_close(struct security *security)
         certificate_free(security->admin);
     certificate_free(security->serve);
     tokens_free(security->tokens);
+    pthread_mutex_destroy(&security->lock);
     *security = (struct security){0};
 }
 

@@ -3,13 +3,14 @@
  *
  *     security_open ──> certificate[2], tokens ── borrowed ──> serve, admin
  *     security_look     each second: a file is not what it was, and has not been touched for a second: all are read again
- *     security_read     SIGHUP: now
+ *     security_read     SIGHUP or Admin.ReloadConfig: now
  *
- * A file that cannot be used leaves in force what was, and is named in the log. Thread: main.
+ * A file that cannot be used leaves in force what was, and is named in the log. Thread: main, but where it says otherwise.
  */
 #ifndef SECURITY_H
 #define SECURITY_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "config.h"
@@ -21,6 +22,7 @@ struct security {
     struct tokens *tokens;             /* NULL: none are wanted */
     const char *watched[SECURITY_FILES]; /* borrowed from the configuration */
     size_t watched_len;
+    pthread_mutex_t lock; /* what follows, and reading the files; held while they are read */
     uint64_t seen, read; /* what the files looked like at the last look, and when they were last read */
     uint64_t looked_ns;
 };
@@ -33,6 +35,7 @@ void security_warn(const struct security *security, const struct config *cfg);
 
 int security_look_ms(const struct security *security); /* how often it wants to look; -1: never */
 void security_look(struct security *security);
-void security_read(struct security *security);
+/* FR_CONFIG: one of them cannot be used, which err (NULL is fine) names. Thread: any. */
+int security_read(struct security *security, struct fr_err *err);
 
 #endif

@@ -30,7 +30,7 @@ struct certificate;
 /* Copies. FR_CONFIG: a file cannot be read, is no such thing, or the key is another certificate's; the text names key and
  * file. Thread: main. */
 int certificate_open(struct certificate **ret_certificate, const struct certificate_files *files, struct fr_err *err);
-/* Reads the files again. A failure leaves what was. Thread: main. */
+/* Reads the files again. A failure leaves what was. Thread: one at a time. */
 int certificate_read(struct certificate *certificate, struct fr_err *err);
 when_ms certificate_expires(const struct certificate *certificate); /* the cert of the last reading; 0: none. Thread: main */
 bool certificate_asks_callers(const struct certificate *certificate); /* for theirs. Thread: any */

@@ -28,7 +28,7 @@ enum { TOKENS_MAX = 1000, TOKEN_NAME_MAX = 64, TOKENS_FILE_MAX = 256 * 1024 };
 struct tokens;
 /* `path` is copied. FR_CONFIG: the file cannot be read, or is malformed; the text names it, and the line. Thread: main. */
 int tokens_open(struct tokens **ret_tokens, const char *path, struct fr_err *err);
-/* Reads the file again. A failure leaves what was. Thread: main. */
+/* Reads the file again. A failure leaves what was. Thread: one at a time. */
 int tokens_read(struct tokens *tokens, struct fr_err *err);
 size_t tokens_len(const struct tokens *tokens); /* of the table in force. Thread: main */
 void tokens_free(struct tokens *tokens);        /* after its views; NULL is nothing */
