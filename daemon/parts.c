@@ -48,7 +48,7 @@ int start_admin(struct freshetd *d, struct fr_err *err)
 
     vitals_start(d->cfg->store.path, FRESHET_VERSION, FRESHET_REVISION, feed_library_version(), store_rocks_version(),
                  serve_library_version());
-    status = admin_start(&d->admin, d->cfg->admin.listen, err);
+    status = admin_start(&d->admin, d->cfg->admin.listen, d->cfg->admin.http_auth ? d->security.tokens : NULL, err);
     if (status != FR_OK)
         vitals_stop();
     return status;
@@ -259,6 +259,9 @@ int start_serve(struct freshetd *d, struct fr_err *err)
     options.brokers = config_brokers(d->cfg);
     options.backups = d->backups;
     options.control = (struct serve_control){d, ask_drain, ask_reload};
+    options.certificate = d->security.serve;
+    options.admin_certificate = d->security.admin;
+    options.tokens = d->security.tokens;
     return serve_start(&d->serve, &options, d->engine, err);
 }
 

@@ -1,5 +1,5 @@
 /*
- * http.c -- HTTP for operators. The only file that knows libmicrohttpd.
+ * http.c -- HTTP for operators. Only this file and guard.c know libmicrohttpd.
  *
  *     GET /metrics    every series: Prometheus text 0.0.4, or OpenMetrics 1.0 for who prefers it
  *     GET /livez      200 while every loop of the daemon moves, else 503 and the name of one that does not
@@ -28,12 +28,14 @@
 #include "freshet/life.h"
 #include "freshet/log.h"
 #include "freshet/metric.h"
+#include "guard.h"
 
 enum { CONNECTIONS_MAX = 64, CONNECTIONS_FROM_ONE_MAX = 32, IDLE_SECONDS_MAX = 15, CONNECTION_BYTES_MAX = 32 * 1024 };
 
 struct admin {
     struct MHD_Daemon *daemon;
     int port;
+    struct tokens_view *tokens; /* the library's thread's; NULL: anybody may look */
 };
 
 /* ---- answers --------------------------------------------------------------------------------------------------- */
@@ -121,11 +123,12 @@ static void answer_started(struct MHD_Connection *connection, struct answer *ans
 static const struct {
     const char *path;
     void (*answer)(struct MHD_Connection *connection, struct answer *answer);
+    bool open; /* to who has no token, too: probes have none */
 } pages[] = {
-    {"/metrics", answer_metrics},
-    {"/livez", answer_live},
-    {"/readyz", answer_ready},
-    {"/startupz", answer_started},
+    {"/metrics", answer_metrics, false},
+    {"/livez", answer_live, true},
+    {"/readyz", answer_ready, true},
+    {"/startupz", answer_started, true},
 };
 enum { PAGES = sizeof pages / sizeof *pages };
 
@@ -145,6 +148,10 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct ans
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (answer->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    if (answer->status == MHD_HTTP_UNAUTHORIZED) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"freshet\"");
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"freshet, token as password\"");
+    }
     result = MHD_queue_response(connection, answer->status, response);
     MHD_destroy_response(response);
     return result;
@@ -154,10 +161,11 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
                               const char *version, const char *body, size_t *body_len, void **seen)
 {
     static char marker;
+    struct admin *admin = context;
     struct answer answer = {MHD_HTTP_OK, plain_text, {0}};
     size_t page = 0;
 
-    (void)context, (void)version, (void)body;
+    (void)version, (void)body;
     if (!*seen || *body_len) { /* the header alone, or a part of a body that nobody wants */
         *seen = &marker;
         *body_len = 0;
@@ -166,7 +174,10 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     fr_writer_init(&answer.body, 0);
     while (page < PAGES && strcmp(pages[page].path, path) != 0)
         page++;
-    if (page == PAGES) {
+    if (!(page < PAGES && pages[page].open) && !guard_lets(admin->tokens, connection)) {
+        answer.status = MHD_HTTP_UNAUTHORIZED;
+        fr_put_text(&answer.body, "a token is wanted: Authorization: Bearer ..., or as the password of Basic\n");
+    } else if (page == PAGES) {
         answer.status = MHD_HTTP_NOT_FOUND;
         fr_put_text(&answer.body, "not found; there are");
         for (size_t i = 0; i < PAGES; i++)
@@ -266,27 +277,26 @@ static int bound_port(int fd)
     return atoi(port);
 }
 
-int admin_start(struct admin **ret_admin, const char *listen, struct fr_err *err)
+int admin_start(struct admin **ret_admin, const char *listen, struct tokens *tokens, struct fr_err *err)
 {
     struct admin *admin;
-    struct MHD_Daemon *daemon;
-    int fd, port, status = listen_on(listen, &fd, err);
+    int fd, status = listen_on(listen, &fd, err);
 
     if (status != FR_OK)
         return status;
-    port = bound_port(fd);
-    daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle,
-                              NULL, MHD_OPTION_EXTERNAL_LOGGER, complain, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-                              MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-                              MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_FROM_ONE_MAX,
-                              MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                              (size_t)CONNECTION_BYTES_MAX, MHD_OPTION_END);
-    if (!daemon) {
+    admin = fr_alloc(sizeof *admin);
+    *admin = (struct admin){.port = bound_port(fd), .tokens = tokens_view_new(tokens)};
+    admin->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, admin,
+        MHD_OPTION_EXTERNAL_LOGGER, complain, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_FROM_ONE_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_BYTES_MAX, MHD_OPTION_END);
+    if (!admin->daemon) {
         close(fd);
+        admin_stop(admin);
         return fr_fail(err, FR_IO, "cannot serve HTTP on '%s': libmicrohttpd refused to start", listen);
     }
-    admin = fr_alloc(sizeof *admin);
-    *admin = (struct admin){daemon, port};
     *ret_admin = admin;
     return FR_OK;
 }
@@ -295,7 +305,9 @@ void admin_stop(struct admin *admin)
 {
     if (!admin)
         return;
-    MHD_stop_daemon(admin->daemon); /* closes the listener and every connection, ends the thread */
+    if (admin->daemon)
+        MHD_stop_daemon(admin->daemon); /* closes the listener and every connection, ends the thread */
+    tokens_view_free(admin->tokens);
     free(admin);
 }
 

@@ -5,9 +5,12 @@
 #define FR_ADMIN_H
 
 #include "freshet/err.h"
+#include "freshet/tokens.h"
 
 struct admin;
-int admin_start(struct admin **ret_admin, const char *listen, struct fr_err *err); /* "127.0.0.1:9464"; port 0 picks one */
+/* listen: "127.0.0.1:9464"; port 0 picks one. tokens: borrowed until admin_stop; who has none of them sees the probes only; NULL:
+ * anybody sees all. */
+int admin_start(struct admin **ret_admin, const char *listen, struct tokens *tokens, struct fr_err *err);
 void admin_stop(struct admin *admin);
 int admin_port(const struct admin *admin);
 

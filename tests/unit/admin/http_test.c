@@ -98,7 +98,7 @@ static int start(void **state)
 
     stuck_loop = NULL;
     fr_state_set(FR_STARTING);
-    if (admin_start(&admin, "127.0.0.1:0", &err) != FR_OK)
+    if (admin_start(&admin, "127.0.0.1:0", NULL, &err) != FR_OK)
         return -1;
     *state = admin;
     return 0;
@@ -280,7 +280,7 @@ static void an_address_in_use_is_named(void **state)
     char address[64], expected[200];
 
     snprintf(address, sizeof address, "127.0.0.1:%d", admin_port(*state));
-    assert_int_equal(admin_start(&second, address, &err), FR_IO);
+    assert_int_equal(admin_start(&second, address, NULL, &err), FR_IO);
     snprintf(expected, sizeof expected, "cannot listen on '%s': Address already in use", address);
     assert_string_equal(err.text, expected);
     assert_null(second);
@@ -294,10 +294,10 @@ static void an_address_that_is_none_is_named(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(admin_start(&admin, bad[i], &err), FR_INVALID);
+        assert_int_equal(admin_start(&admin, bad[i], NULL, &err), FR_INVALID);
         assert_non_null(strstr(err.text, "is not host:port"));
     }
-    assert_int_equal(admin_start(&admin, "no.such.host.invalid:0", &err), FR_IO);
+    assert_int_equal(admin_start(&admin, "no.such.host.invalid:0", NULL, &err), FR_IO);
     assert_non_null(strstr(err.text, "cannot listen on 'no.such.host.invalid:0': "));
     assert_null(admin);
 }
@@ -322,10 +322,46 @@ static void an_ipv6_address_stands_in_brackets(void **state)
     (void)state;
     if (!has_ipv6())
         skip();
-    assert_int_equal(admin_start(&admin, "[::1]:0", &err), FR_OK);
+    assert_int_equal(admin_start(&admin, "[::1]:0", NULL, &err), FR_OK);
     exchange(connect_to(AF_INET6, admin_port(admin)), request, sizeof request - 1);
     assert_string_equal(body(), "live\n");
     admin_stop(admin);
+}
+
+/* ---- with tokens ------------------------------------------------------------------------------------------------ */
+
+/* "look read SHA-256 of alpha" */
+#define TOKENS "look read 8ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223f8\n"
+
+static void with_tokens_all_but_the_probes_wants_one(void **state)
+{
+    char path[] = "/tmp/freshet-http-XXXXXX";
+    int fd = mkstemp(path);
+    struct tokens *tokens;
+    struct admin *admin;
+    struct fr_err err;
+
+    (void)state;
+    stuck_loop = NULL;
+    fr_state_set(FR_RUNNING);
+    assert_int_equal(write(fd, TOKENS, strlen(TOKENS)), strlen(TOKENS));
+    close(fd);
+    assert_int_equal(tokens_open(&tokens, path, &err), FR_OK);
+    unlink(path);
+    assert_int_equal(admin_start(&admin, "127.0.0.1:0", tokens, &err), FR_OK);
+    assert_int_equal(ask(admin, "GET /metrics", ""), 401);
+    assert_non_null(strstr(answer, "WWW-Authenticate: Bearer realm=\"freshet\"\r\n"));
+    assert_non_null(strstr(answer, "WWW-Authenticate: Basic realm="));
+    assert_int_equal(ask(admin, "GET /metrics", "Authorization: Bearer beta\r\n"), 401);
+    assert_int_equal(ask(admin, "GET /metrics", "Authorization: Bearer alpha\r\n"), 200);
+    assert_int_equal(ask(admin, "GET /metrics", "Authorization: Basic YW55Ym9keTphbHBoYQ==\r\n"), 200); /* anybody:alpha */
+    assert_int_equal(ask(admin, "GET /metrics", "Authorization: Basic YWxwaGE6YmV0YQ==\r\n"), 401);     /* alpha:beta */
+    assert_int_equal(ask(admin, "GET /metrics", "Authorization: Basic ====\r\n"), 401);
+    assert_int_equal(ask(admin, "GET /nowhere", ""), 401); /* what there is, strangers are not told */
+    assert_int_equal(ask(admin, "GET /livez", ""), 200);
+    assert_int_equal(ask(admin, "GET /startupz", ""), 200);
+    admin_stop(admin);
+    tokens_free(tokens);
 }
 
 int main(void)
@@ -344,6 +380,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_connection_can_ask_again, start, stop),
         cmocka_unit_test_setup_teardown(an_address_in_use_is_named, start, stop),
         cmocka_unit_test(an_address_that_is_none_is_named),
+        cmocka_unit_test(with_tokens_all_but_the_probes_wants_one),
         cmocka_unit_test(an_ipv6_address_stands_in_brackets),
     };
 
