@@ -8,7 +8,7 @@
  *     recover.c   the state from the store at the start
  *     models.c blend.c    which models run, and when they show what they have learned
  *     refresh.c   the thread that solves EASE
- *     query.c similar.c popular.c facts.c ranks.c     questions, on readers
+ *     query.c score.c similar.c popular.c facts.c ranks.c     questions, on readers
  *     extremes.c  smallest and largest affinity, for normalize   evaluate.c quality.c adwin.c  prequential quality
  */
 #ifndef FR_ENGINE_PRIVATE_H
@@ -323,6 +323,16 @@ void reader_offer(struct reader *reader, const struct scores *scores, const stru
 /* The model's scores are exact SAR's: an item without evidence is a candidate too, at score 0. */
 bool reader_in_parity(const struct engine *engine, const struct learner *learner);
 bool item_before(void *reader, uint32_t a, uint32_t b); /* by id, bytewise */
+/* What normalize makes of this model's scores: (score - shift) * scale + base. */
+struct affine {
+    double shift, scale, base;
+};
+struct affine reader_normal_map(struct reader *reader, const struct learner *learner, const struct query *query);
+/* ranks.c: could it be listed? */
+bool ranks_candidate(const struct reader *reader, const struct choice *choice, uint32_t item);
+/* Adds up the ranks of those that are listed: what reader->scores holds, under the marks. */
+void ranks_count(struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,
+                 struct rank *ranks);
 /* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
 size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room);
 
