@@ -7,7 +7,7 @@
  *     gaps.c      what Kafka had deleted before it was read     forget.c cutoffs.c   who and what is forgotten
  *     recover.c   the state from the store at the start
  *     models.c blend.c    which models run, and when they show what they have learned
- *     refresh.c   the thread that solves EASE
+ *     refresh.c   the thread that solves EASE               watch.c    whose events somebody wants to hear of
  *     query.c score.c similar.c popular.c facts.c ranks.c     questions, on readers
  *     extremes.c  smallest and largest affinity, for normalize   evaluate.c quality.c adwin.c  prequential quality
  */
@@ -101,6 +101,7 @@ struct engine {
     struct forgetting *forgetting;
     struct extremes *extremes;      /* NULL: not normalizing */
     struct evaluator *evaluator;
+    struct board *board; /* who is watched */
     struct learner learners[ENGINE_MODELS_MAX]; /* SAR first */
     size_t learners_len;
     struct blend *blend;             /* NULL: off */
@@ -278,6 +279,14 @@ void evaluate(struct evaluator *evaluator, const struct touch *touch); /* before
 void evaluator_save(struct evaluator *evaluator);                      /* before the journal is handed over */
 bool evaluator_load(void *evaluator, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len);
 void evaluator_loaded(struct evaluator *evaluator);
+
+/* watch.c; thread: engine. After the positions are shown: those of these events who are watched are told of it. */
+struct board *board_new(void);
+void board_free(struct board *board);
+void watch_tell_batch(struct engine *engine, const struct event_batch *batch);
+void watch_tell_user(struct engine *engine, uint32_t user);
+void watch_tell_shown(struct engine *engine);  /* the models have shown all they have learned */
+void watch_expect_more(struct engine *engine); /* there is a model that does so later than it learns */
 
 /* One asking thread's room. */
 struct reader {

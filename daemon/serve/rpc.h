@@ -20,12 +20,12 @@ enum rpc_listener { RPC_PUBLIC = 1, RPC_ADMIN = 2, RPC_BOTH = 3 };
 #define RPC_TABLE(RPC)                                                                                                 \
     RPC(RECOMMEND, "freshet.v1.Recommender", "Recommend", "Recommend", ONE, PUBLIC, 128)                               \
     RPC(SIMILAR, "freshet.v1.Recommender", "Similar", "Similar", ONE, PUBLIC, 32)                                      \
-    RPC(SCORE, "freshet.v1.Recommender", "Score", "Score", LATER, PUBLIC, 0)                                           \
+    RPC(SCORE, "freshet.v1.Recommender", "Score", "Score", ONE, PUBLIC, 32)                                            \
     RPC(POPULAR, "freshet.v1.Recommender", "Popular", "Popular", ONE, PUBLIC, 32)                                      \
-    RPC(EXPLAIN, "freshet.v1.Recommender", "Explain", "Explain", LATER, PUBLIC, 0)                                     \
+    RPC(EXPLAIN, "freshet.v1.Recommender", "Explain", "Explain", ONE, PUBLIC, 16)                                      \
     RPC(GET_USER, "freshet.v1.Recommender", "GetUser", "GetUser", ONE, PUBLIC, 16)                                     \
     RPC(GET_ITEM, "freshet.v1.Recommender", "GetItem", "GetItem", ONE, PUBLIC, 16)                                     \
-    RPC(WATCH, "freshet.v1.Recommender", "Watch", "Watch", LATER, PUBLIC, 0)                                           \
+    RPC(WATCH, "freshet.v1.Recommender", "Watch", "Watch", WATCH, PUBLIC, 16)                                          \
     RPC(GET_STATUS, "freshet.v1.Admin", "GetStatus", "GetStatus", ONE, ADMIN, 4)                                       \
     RPC(CHECKPOINT, "freshet.v1.Admin", "Checkpoint", "Checkpoint", ONE, ADMIN, 4)                                     \
     RPC(BACKUP, "freshet.v1.Admin", "Backup", "Backup", ONE, ADMIN, 2)                                                 \

@@ -221,6 +221,23 @@ const struct as_of *reader_as_of(const struct reader *reader); /* as of reader_b
 /* Has everything before these positions been applied? An unknown partition has not. Needs no reader. */
 bool engine_reached(struct engine *engine, struct fr_bytes topic, int32_t partition, int64_t next);
 
+/*
+ * A user whose events somebody wants to hear of, whether or not the user is known yet. What is asked after engine_watch has an event, or
+ * engine_moved will be true; then ask again. Now and then it is true although nothing has changed. The struct is the watcher's own.
+ * Thread: any.
+ */
+struct watched {
+    uint64_t hash;
+    uint32_t moves;
+};
+struct watched engine_watch(struct engine *engine, struct fr_bytes user);
+void engine_unwatch(struct engine *engine, const struct watched *watched);
+/* Since engine_watch or since it was last true, may the user's events have changed an answer? */
+bool engine_moved(const struct engine *engine, struct watched *watched);
+/* Waits until somebody who is watched has moved, or for engine_watch_wake (any thread). Thread: one. */
+void engine_watch_wait(struct engine *engine);
+void engine_watch_wake(struct engine *engine);
+
 struct ask_seed {
     struct fr_bytes item;
     double weight; /* finite; 0 = 1 */
