@@ -17,6 +17,7 @@
  */
 #include <grpc/support/time.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "call.h"
 
@@ -33,7 +34,9 @@ static bool remember(struct call *call, struct fr_bytes request)
         atomic_fetch_sub(&serve->watch_bytes, request.len);
         return false;
     }
-    call->request = (struct fr_bytes){fr_strndup(request.at, request.len), request.len};
+    char *kept = fr_alloc(request.len ? request.len : 1);
+    memcpy(kept, request.at, request.len);
+    call->request = (struct fr_bytes){kept, request.len};
     return true;
 }
 

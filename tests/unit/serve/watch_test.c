@@ -205,14 +205,14 @@ static void its_deadline_ends_it(void **state)
     stream_begin_within(&call, &client, WATCH, 300);
     stream_send(&call, ANN, true);
     int first = next_more(&call);
-    assert_true(first == 0 || first == -1); /* a busy machine may need longer for the first */
+    assert_true(first == 0 || first == -1); /* a busy machine may need longer for the first, or for the call to arrive */
     while (first == 0 && next_more(&call) >= 0)
         ;
     stream_end(&call);
     assert_int_equal(call.code, GRPC_STATUS_DEADLINE_EXCEEDED);
     client_release(&call);
     assert_all_gone();
-    while (series(FR_M_RPC_HANDLED, METHOD, "DEADLINE_EXCEEDED") + series(FR_M_RPC_HANDLED, METHOD, "CANCELLED") == before)
+    while (first == 0 && series(FR_M_RPC_HANDLED, METHOD, "DEADLINE_EXCEEDED") + series(FR_M_RPC_HANDLED, METHOD, "CANCELLED") == before)
         sched_yield();
 }
 
