@@ -516,6 +516,7 @@ void config_serve_options(const struct config *cfg, struct serve_options *ret_op
         .max_inflight = (uint32_t)cfg->limits.max_inflight,
         .max_queue = cfg->limits.max_queue_ms,
         .max_waiting = (uint32_t)cfg->limits.max_waiting,
+        .max_watches = (uint32_t)cfg->limits.max_watches,
         .memory = (uint64_t)cfg->limits.rpc_memory,
         .max_concurrent_streams = (uint32_t)cfg->limits.max_concurrent_streams,
         .drain_grace = cfg->serve.drain_grace_ms,

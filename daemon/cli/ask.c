@@ -1,19 +1,16 @@
 /*
- * ask.c -- the verbs that ask: recommend, similar, popular, user, item. Each fills a request, calls, and shows the answer as a table or as JSON.
+ * ask.c -- the verbs that ask: recommend, similar, popular; and what they share with why.c and watch.c. Each fills a request, calls, and shows the answer as a table or as JSON.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "ask.h"
 #include "freshet/alloc.h"
 #include "freshet/clock.h"
 #include "freshet/codec.h"
-#include "freshet/v1/recommender.pb-c.h"
 
-#define SERVICE "/freshet.v1.Recommender/"
-
-static int call(const struct common *common, const char *method, const void *request,
+int ask_call(const struct common *common, const char *method, const void *request,
                 const ProtobufCMessageDescriptor *type, void *ret)
 {
     struct fr_err err;
@@ -23,7 +20,7 @@ static int call(const struct common *common, const char *method, const void *req
     return CLI_DONE;
 }
 
-static void free_message(void *message)
+void ask_free(void *message)
 {
     protobuf_c_message_free_unpacked(message, NULL);
 }
@@ -33,7 +30,7 @@ static char *text_of(ProtobufCBinaryData id)
     return fr_strndup((const char *)id.data, id.len);
 }
 
-static ProtobufCBinaryData *ids_of(const struct texts *texts)
+ProtobufCBinaryData *ask_ids(const struct texts *texts)
 {
     ProtobufCBinaryData *ids = cli_take(texts->len, sizeof(*ids));
 
@@ -59,7 +56,7 @@ static void put_reasons(struct fr_writer *out, const struct titles *titles, cons
     fr_put_u8(out, 0);
 }
 
-static void show_items(Freshet__V1__Recommendation *const *items, size_t len, const struct titles *titles, bool reasons)
+void ask_show_items(Freshet__V1__Recommendation *const *items, size_t len, const struct titles *titles, bool reasons)
 {
     static const char *const names[] = {"rank", "item", "score", "source", "title", "because of"};
     static const int align[] = {TABLE_RIGHT, TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT, TABLE_LEFT, TABLE_LEFT};
@@ -86,16 +83,16 @@ static void show_items(Freshet__V1__Recommendation *const *items, size_t len, co
     table_free(table);
 }
 
-static int add_seeds(Freshet__V1__RecommendRequest *request, const struct texts *texts)
+int ask_seeds(const struct texts *texts, size_t *ret_len, Freshet__V1__Seed ***ret_seeds)
 {
-    request->n_seeds = texts->len;
-    request->seeds = cli_take(texts->len, sizeof(*request->seeds));
+    Freshet__V1__Seed **seeds = cli_take(texts->len, sizeof(*seeds));
+
     for (size_t i = 0; i < texts->len; i++) {
         const char *equals = strrchr(texts->at[i], '=');
         Freshet__V1__Seed *seed = cli_take(1, sizeof(*seed));
         char *end = NULL;
         freshet__v1__seed__init(seed);
-        request->seeds[i] = seed;
+        seeds[i] = seed;
         seed->item_id = data_of(texts->at[i]);
         if (!equals)
             continue;
@@ -106,38 +103,42 @@ static int add_seeds(Freshet__V1__RecommendRequest *request, const struct texts 
             return CLI_USAGE;
         }
     }
+    *ret_len = texts->len;
+    *ret_seeds = seeds;
     return CLI_DONE;
 }
 
-static int add_context(Freshet__V1__RecommendRequest *request, const struct texts *texts)
+int ask_context(const struct texts *texts, const ProtobufCMessageDescriptor *type, size_t *ret_len, void *ret_entries)
 {
-    request->n_context = texts->len;
-    request->context = cli_take(texts->len, sizeof(*request->context));
+    ProtobufCMessage **entries = cli_take(texts->len, sizeof(*entries));
+
     for (size_t i = 0; i < texts->len; i++) {
         const char *equals = strchr(texts->at[i], '=');
-        Freshet__V1__RecommendRequest__ContextEntry *entry = cli_take(1, sizeof(*entry));
         if (!equals || equals == texts->at[i]) {
             cli_fail("--context is '%s'; it may be NAME=VALUE", texts->at[i]);
             return CLI_USAGE;
         }
-        freshet__v1__recommend_request__context_entry__init(entry);
-        entry->key = fr_strndup(texts->at[i], (size_t)(equals - texts->at[i]));
-        entry->value = (char *)(uintptr_t)(equals + 1);
-        request->context[i] = entry;
+        const char *name = fr_strndup(texts->at[i], (size_t)(equals - texts->at[i])), *value = equals + 1;
+        entries[i] = cli_take(1, type->sizeof_message);
+        type->message_init(entries[i]);
+        memcpy((char *)entries[i] + type->fields[0].offset, &name, sizeof(name));
+        memcpy((char *)entries[i] + type->fields[1].offset, &value, sizeof(value));
     }
+    *ret_len = texts->len;
+    memcpy(ret_entries, &entries, sizeof(entries));
     return CLI_DONE;
 }
 
-static void add_filter(Freshet__V1__RecommendRequest *request, const struct texts *exclude, const struct texts *include)
+Freshet__V1__Filter *ask_filter(const struct texts *exclude, const struct texts *include)
 {
     Freshet__V1__Filter *filter = cli_take(1, sizeof(*filter));
 
     freshet__v1__filter__init(filter);
     filter->n_exclude_items = exclude->len;
-    filter->exclude_items = ids_of(exclude);
+    filter->exclude_items = ask_ids(exclude);
     filter->n_include_items = include->len;
-    filter->include_items = ids_of(include);
-    request->filter = filter;
+    filter->include_items = ask_ids(include);
+    return filter;
 }
 
 static int recommend_table(const struct common *common, Freshet__V1__RecommendRequest *request, const struct texts *users,
@@ -146,14 +147,14 @@ static int recommend_table(const struct common *common, Freshet__V1__RecommendRe
     for (size_t i = 0; i < users->len; i++) {
         Freshet__V1__RecommendResponse *answer;
         request->user_id = data_of(users->at[i]);
-        if (call(common, SERVICE "Recommend", request, &freshet__v1__recommend_response__descriptor, &answer))
+        if (ask_call(common, ASK_SERVICE "Recommend", request, &freshet__v1__recommend_response__descriptor, &answer))
             return CLI_FAILED;
         if (i)
             putchar('\n');
         if (*users->at[i])
             printf("%s%s\n", users->at[i], answer->fallback ? "  (too little known: popular items fill in)" : "");
-        show_items(answer->items, answer->n_items, titles, request->explain);
-        free_message(answer);
+        ask_show_items(answer->items, answer->n_items, titles, request->explain);
+        ask_free(answer);
     }
     return CLI_DONE;
 }
@@ -166,7 +167,7 @@ static int recommend_json(const struct common *common, Freshet__V1__RecommendReq
 
     for (size_t i = 0; i < users->len && !status; i++) {
         request->user_id = data_of(users->at[i]);
-        status = call(common, SERVICE "Recommend", request, &freshet__v1__recommend_response__descriptor, &answers[i]);
+        status = ask_call(common, ASK_SERVICE "Recommend", request, &freshet__v1__recommend_response__descriptor, &answers[i]);
     }
     if (!status) {
         char *text = users->len == 1 ? json_text(answers[0]) : json_text_all(answers, users->len);
@@ -174,7 +175,7 @@ static int recommend_json(const struct common *common, Freshet__V1__RecommendReq
         free(text);
     }
     for (size_t i = 0; i < users->len; i++)
-        free_message((void *)(uintptr_t)answers[i]);
+        ask_free((void *)(uintptr_t)answers[i]);
     free(answers);
     return status;
 }
@@ -210,7 +211,8 @@ int verb_recommend(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    if (!common_check(&common) || add_seeds(&request, &seeds) || add_context(&request, &context))
+    if (!common_check(&common) || ask_seeds(&seeds, &request.n_seeds, &request.seeds) ||
+        ask_context(&context, &freshet__v1__recommend_request__context_entry__descriptor, &request.n_context, &request.context))
         return CLI_USAGE;
     if (all ? users.len || common.titles : !users.len && !seeds.len) {
         cli_fail(all ? "--all goes with --users alone, not with a USER or --titles" : "recommend needs a USER, a --seed or --all");
@@ -222,7 +224,7 @@ int verb_recommend(int argc, char **argv)
     request.model = (char *)(uintptr_t)model;
     request.explain = explain;
     request.include_seen = include_seen;
-    add_filter(&request, &exclude, &include);
+    request.filter = ask_filter(&exclude, &include);
     const struct texts asked = users.len ? users : (struct texts){.at = (const char *[]){""}, .len = 1};
     status = all                    ? recommend_all(&common, &request, list)
              : common_json(&common) ? recommend_json(&common, &request, &asked)
@@ -252,13 +254,13 @@ int verb_popular(int argc, char **argv)
     request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;
-    status = call(&common, SERVICE "Popular", &request, &freshet__v1__popular_response__descriptor, &answer);
+    status = ask_call(&common, ASK_SERVICE "Popular", &request, &freshet__v1__popular_response__descriptor, &answer);
     if (!status) {
         if (common_json(&common))
             json_print(&answer->base);
         else
-            show_items(answer->items, answer->n_items, titles, false);
-        free_message(answer);
+            ask_show_items(answer->items, answer->n_items, titles, false);
+        ask_free(answer);
     }
     titles_close(titles);
     return status;
@@ -301,7 +303,7 @@ int verb_similar(int argc, char **argv)
     request.model = (char *)(uintptr_t)model;
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;
-    status = call(&common, SERVICE "Similar", &request, &freshet__v1__similar_response__descriptor, &answer);
+    status = ask_call(&common, ASK_SERVICE "Similar", &request, &freshet__v1__similar_response__descriptor, &answer);
     if (!status && common_json(&common)) {
         json_print(&answer->base);
     } else if (!status) {
@@ -318,7 +320,7 @@ int verb_similar(int argc, char **argv)
         table_free(table);
     }
     if (!status)
-        free_message(answer);
+        ask_free(answer);
     titles_close(titles);
     return status;
 }

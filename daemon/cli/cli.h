@@ -2,11 +2,12 @@
  * cli.h -- what the verbs of `freshet` share.
  *
  *     main.c      the table of verbs                 options.c  one table of options per verb, --help made from it
- *     ask.c       recommend similar popular user item  operate.c  status checkpoint pause ...   backups.c  backup verify restore
+ *     ask.c       recommend similar popular            operate.c  status checkpoint pause ...   backups.c  backup verify restore
+ *     why.c       score explain                        watch.c    watch               facts.c    user item
  *     dump.c      recommend --all
  *     publish.c   file -> Kafka                      lines.c formats.c  lines, and those of the known formats -> events
  *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
- *     rpc.c credentials.c  one unary call, over TLS with a token                     table.c json.c titles.c progress.c   what people and programs see
+ *     rpc.c credentials.c  one call, over TLS with a token                           table.c json.c titles.c progress.c   what people and programs see
  */
 #ifndef FR_CLI_H
 #define FR_CLI_H
@@ -98,6 +99,10 @@ struct rpc;
 int rpc_open(struct rpc **ret, const char *server, struct fr_err *err); /* borrowed; nothing is connected yet */
 int rpc_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
             ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err);
+/* A call with answers one after another: `take` is given each, and says whether it wants more. FR_OK: it does not, or the server has ended
+ * it well, or timeout_ms (0: none) are over. */
+int rpc_stream(struct rpc *rpc, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+               bool (*take)(void *context, ProtobufCMessage *message), void *context, uint64_t timeout_ms, struct fr_err *err);
 void rpc_close(struct rpc *rpc);
 
 /* ---- what people and programs see ---- */
@@ -181,6 +186,9 @@ int verb_publish(int argc, char **argv);
 int verb_recommend(int argc, char **argv);
 int verb_similar(int argc, char **argv);
 int verb_popular(int argc, char **argv);
+int verb_score(int argc, char **argv);
+int verb_explain(int argc, char **argv);
+int verb_watch(int argc, char **argv);
 int verb_user(int argc, char **argv);
 int verb_item(int argc, char **argv);
 int verb_status(int argc, char **argv);

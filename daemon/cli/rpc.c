@@ -1,5 +1,5 @@
 /*
- * rpc.c -- one unary call with gRPC-core, and wait for it.
+ * rpc.c -- one call with gRPC-core, and wait for it; or for its answers one after another.
  *
  * channel, call, one batch of six operations, one event. A client that asks one thing at a time needs no more.
  */
@@ -53,19 +53,26 @@ static grpc_byte_buffer *pack(const ProtobufCMessage *request)
     return buffer;
 }
 
+/* Initial metadata with who asks; `shown` must live until the batch has begun. */
+static void put_metadata(const struct rpc *rpc, grpc_op *op, grpc_metadata *shown)
+{
+    op->op = GRPC_OP_SEND_INITIAL_METADATA;
+    if (!rpc->authorization)
+        return;
+    *shown = (grpc_metadata){.key = grpc_slice_from_static_string("authorization"),
+                             .value = grpc_slice_from_static_string(rpc->authorization)};
+    op->data.send_initial_metadata.metadata = shown;
+    op->data.send_initial_metadata.count = 1;
+}
+
 static void call_and_wait(struct rpc *rpc, grpc_completion_queue *queue, grpc_call *call, grpc_byte_buffer *request,
                           struct answer *answer)
 {
-    grpc_metadata shown = {.key = grpc_slice_from_static_string("authorization")};
+    grpc_metadata shown;
     grpc_op ops[6];
 
     memset(ops, 0, sizeof(ops));
-    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-    if (rpc->authorization) {
-        shown.value = grpc_slice_from_static_string(rpc->authorization);
-        ops[0].data.send_initial_metadata.metadata = &shown;
-        ops[0].data.send_initial_metadata.count = 1;
-    }
+    put_metadata(rpc, &ops[0], &shown);
     ops[1].op = GRPC_OP_SEND_MESSAGE;
     ops[1].data.send_message.send_message = request;
     ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
@@ -82,17 +89,11 @@ static void call_and_wait(struct rpc *rpc, grpc_completion_queue *queue, grpc_ca
         grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
 }
 
-static int unpack(const char *server, struct answer *answer, const ProtobufCMessageDescriptor *response,
-                  ProtobufCMessage **ret, struct fr_err *err)
+static int unpack_payload(const char *server, struct answer *answer, const ProtobufCMessageDescriptor *response,
+                          ProtobufCMessage **ret, struct fr_err *err)
 {
     grpc_byte_buffer_reader reader;
 
-    if (answer->status != GRPC_STATUS_OK) {
-        char *details = grpc_slice_to_c_string(answer->details);
-        fr_fail(err, FR_IO, "%s: %s: %s", server, status_name(answer->status), details);
-        gpr_free(details);
-        return FR_IO;
-    }
     if (!answer->payload || !grpc_byte_buffer_reader_init(&reader, answer->payload))
         return fr_fail(err, FR_IO, "%s: the answer is empty", server);
     grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
@@ -106,6 +107,16 @@ static int unpack(const char *server, struct answer *answer, const ProtobufCMess
 static void say_nothing(gpr_log_func_args *args)
 {
     (void)args;
+}
+
+static int check_status(const char *server, const struct answer *answer, struct fr_err *err)
+{
+    if (answer->status == GRPC_STATUS_OK)
+        return FR_OK;
+    char *details = grpc_slice_to_c_string(answer->details);
+    fr_fail(err, FR_IO, "%s: %s: %s", server, status_name(answer->status), details);
+    gpr_free(details);
+    return FR_IO;
 }
 
 int rpc_open(struct rpc **ret, const char *server, struct fr_err *err)
@@ -142,6 +153,19 @@ void rpc_close(struct rpc *rpc)
     free(rpc);
 }
 
+static void release(grpc_completion_queue *queue, grpc_call *call, struct answer *answer)
+{
+    grpc_byte_buffer_destroy(answer->payload);
+    grpc_metadata_array_destroy(&answer->initial);
+    grpc_metadata_array_destroy(&answer->trailing);
+    grpc_slice_unref(answer->details);
+    grpc_call_unref(call);
+    grpc_completion_queue_shutdown(queue);
+    while (grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type != GRPC_QUEUE_SHUTDOWN)
+        ;
+    grpc_completion_queue_destroy(queue);
+}
+
 int rpc_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
             ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err)
 {
@@ -155,18 +179,11 @@ int rpc_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request
     grpc_metadata_array_init(&answer.initial);
     grpc_metadata_array_init(&answer.trailing);
     call_and_wait(rpc, queue, call, bytes, &answer);
-    int status = unpack(rpc->server, &answer, response, ret, err);
+    int status = check_status(rpc->server, &answer, err);
+    if (!status)
+        status = unpack_payload(rpc->server, &answer, response, ret, err);
     grpc_byte_buffer_destroy(bytes);
-    if (answer.payload)
-        grpc_byte_buffer_destroy(answer.payload);
-    grpc_metadata_array_destroy(&answer.initial);
-    grpc_metadata_array_destroy(&answer.trailing);
-    grpc_slice_unref(answer.details);
-    grpc_call_unref(call);
-    grpc_completion_queue_shutdown(queue);
-    while (grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type != GRPC_QUEUE_SHUTDOWN)
-        ;
-    grpc_completion_queue_destroy(queue);
+    release(queue, call, &answer);
     return status;
 }
 
@@ -180,5 +197,89 @@ int rpc_call(const char *server, const char *method, const ProtobufCMessage *req
         return status;
     status = rpc_ask(rpc, method, request, response, ret, timeout_ms, err);
     rpc_close(rpc);
+    return status;
+}
+
+/* ---- answers one after another ---- */
+
+enum { TAG_SENT, TAG_NEXT, TAG_ENDED };
+
+static void start(grpc_call *call, const grpc_op *ops, size_t len, intptr_t tag)
+{
+    grpc_call_start_batch(call, ops, len, (void *)tag, NULL); /* refused: a broken program */
+}
+
+static void begin(const struct rpc *rpc, grpc_call *call, grpc_byte_buffer *request, struct answer *answer)
+{
+    grpc_op ops[3] = {{.flags = 0}, {.op = GRPC_OP_SEND_MESSAGE}, {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}};
+    grpc_op end = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
+    grpc_metadata shown;
+
+    put_metadata(rpc, &ops[0], &shown);
+    ops[1].data.send_message.send_message = request;
+    end.data.recv_status_on_client.trailing_metadata = &answer->trailing;
+    end.data.recv_status_on_client.status = &answer->status;
+    end.data.recv_status_on_client.status_details = &answer->details;
+    start(call, ops, 3, TAG_SENT);
+    start(call, &end, 1, TAG_ENDED);
+}
+
+/* The next message into answer->payload; NULL: there are no more. */
+static void read_next(grpc_call *call, struct answer *answer, bool first)
+{
+    grpc_op ops[2] = {{.op = GRPC_OP_RECV_MESSAGE}, {.op = GRPC_OP_RECV_INITIAL_METADATA}};
+
+    ops[0].data.recv_message.recv_message = &answer->payload;
+    ops[1].data.recv_initial_metadata.recv_initial_metadata = &answer->initial;
+    start(call, ops, first ? 2 : 1, TAG_NEXT);
+}
+
+/* True: go on. */
+static bool hand_over(struct rpc *rpc, struct answer *answer, const ProtobufCMessageDescriptor *response,
+                      bool (*take)(void *context, ProtobufCMessage *message), void *context, int *status, struct fr_err *err)
+{
+    ProtobufCMessage *message;
+
+    *status = unpack_payload(rpc->server, answer, response, &message, err);
+    grpc_byte_buffer_destroy(answer->payload);
+    answer->payload = NULL;
+    if (*status)
+        return false;
+    bool more = take(context, message);
+    protobuf_c_message_free_unpacked(message, NULL);
+    return more;
+}
+
+int rpc_stream(struct rpc *rpc, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+               bool (*take)(void *context, ProtobufCMessage *message), void *context, uint64_t timeout_ms, struct fr_err *err)
+{
+    struct answer answer = {.details = grpc_empty_slice()};
+    grpc_completion_queue *queue = grpc_completion_queue_create_for_next(NULL);
+    gpr_timespec end = gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_millis((int64_t)timeout_ms, GPR_TIMESPAN));
+    grpc_call *call = grpc_channel_create_call(rpc->channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue, grpc_slice_from_static_string(method),
+                                               NULL, timeout_ms ? end : gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_byte_buffer *bytes = pack(request);
+    bool stopped = false;
+    int status = FR_OK;
+
+    grpc_metadata_array_init(&answer.initial);
+    grpc_metadata_array_init(&answer.trailing);
+    begin(rpc, call, bytes, &answer);
+    read_next(call, &answer, true);
+    for (int left = 3; left;) {
+        grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        left--;
+        if (event.tag != (void *)TAG_NEXT || !answer.payload || stopped)
+            continue;
+        stopped = !hand_over(rpc, &answer, response, take, context, &status, err);
+        if (stopped)
+            grpc_call_cancel(call, NULL);
+        else
+            read_next(call, &answer, false), left++;
+    }
+    if (!stopped && !(timeout_ms && answer.status == GRPC_STATUS_DEADLINE_EXCEEDED))
+        status = check_status(rpc->server, &answer, err);
+    grpc_byte_buffer_destroy(bytes);
+    release(queue, call, &answer);
     return status;
 }

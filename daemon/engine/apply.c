@@ -426,6 +426,7 @@ void apply_batch(struct engine *engine, struct event_batch *batch)
     }
     publish_positions(engine);
     fr_crash_point("batch.published");
+    watch_tell_batch(engine, batch);
     count_batch(engine, batch);
 }
 
@@ -443,6 +444,7 @@ void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, whe
     apply_save_head(engine, user);
     if (engine->extremes)
         extremes_update(engine->extremes, user);
+    watch_tell_user(engine, user);
 }
 
 void apply_forget_user(struct engine *engine, uint32_t user)
@@ -454,4 +456,5 @@ void apply_forget_user(struct engine *engine, uint32_t user)
     apply_save_head(engine, user);
     if (engine->extremes)
         extremes_update(engine->extremes, user);
+    watch_tell_user(engine, user);
 }

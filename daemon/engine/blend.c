@@ -119,6 +119,7 @@ static size_t all_quotas(const struct blend *blend, const struct choice *choice,
  */
 static void column(const struct reader *reader, size_t m, struct ballot *ballot, double *z)
 {
+    struct yardstick *by = &ballot->by[m];
     const struct scores *scores = &reader->heard[m];
     double least = INFINITY, mean = 0, variance = 0;
 
@@ -127,17 +128,26 @@ static void column(const struct reader *reader, size_t m, struct ballot *ballot,
         z[i] = scores_untouched(value) ? NAN : value;
         least = z[i] < least ? z[i] : least;
     }
+    by->nothing = scores->dense && !isinf(least) ? least : 0;
     for (size_t i = 0; i < ballot->len; i++) {
         if (isnan(z[i]))
-            z[i] = scores->dense && !isinf(least) ? least : 0;
+            z[i] = by->nothing;
         mean += z[i];
     }
     mean /= (double)ballot->len;
     for (size_t i = 0; i < ballot->len; i++)
         variance += (z[i] - mean) * (z[i] - mean);
-    double scale = variance > 0 ? 1 / sqrt(variance / (double)ballot->len) : 0;
+    by->mean = mean;
+    by->factor = variance > 0 ? 1 / sqrt(variance / (double)ballot->len) : 0;
     for (size_t i = 0; i < ballot->len; i++)
-        z[i] = (z[i] - mean) * scale;
+        z[i] = (z[i] - mean) * by->factor;
+}
+
+double blend_share(const struct ballot *ballot, size_t m, double value)
+{
+    const struct yardstick *by = &ballot->by[m];
+
+    return by->weight * (((scores_untouched(value) ? by->nothing : value) - by->mean) * by->factor);
 }
 
 struct ballot blend_count(struct reader *reader, const struct choice *choice, size_t k)
@@ -150,10 +160,12 @@ struct ballot blend_count(struct reader *reader, const struct choice *choice, si
         nominate(reader, choice, m, k, items, &ballot.len);
     ballot.z = fr_arena_take(&reader->arena, (ballot.models * ballot.len + 1) * sizeof(*ballot.z));
     ballot.score = fr_arena_take(&reader->arena, (ballot.len + 1) * sizeof(*ballot.score));
+    ballot.by = fr_arena_take(&reader->arena, ballot.models * sizeof(*ballot.by));
+    memset(ballot.by, 0, ballot.models * sizeof(*ballot.by));
     for (size_t i = 0; i < ballot.len; i++)
         ballot.score[i] = 0;
     for (size_t m = 0; m < ballot.models && ballot.len; m++) {
-        double weight = blend_weight(blend, m), *z = ballot.z + m * ballot.len;
+        double weight = ballot.by[m].weight = blend_weight(blend, m), *z = ballot.z + m * ballot.len;
         column(reader, m, &ballot, z);
         for (size_t i = 0; i < ballot.len; i++)
             ballot.score[i] += weight * z[i];

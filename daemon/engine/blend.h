@@ -34,13 +34,23 @@ struct ballot {
     size_t len, models;
     double *z;     /* [models][len] */
     double *score; /* [len] */
+    struct yardstick { /* how a model's word counts: weight * (value - mean) * factor; of no value, `nothing` */
+        double weight, nothing, mean, factor;
+    } *by; /* [models]; all 0 if there are no candidates */
 };
 /* reader->heard holds every model's answer to the question, marks and history are set; k are asked for (0: who learns asks for none).
  * Thread: each reader its own. */
 struct ballot blend_count(struct reader *reader, const struct choice *choice, size_t k);
+/* What model `m` adds to the score of an item of which it says `value` (-0.0: nothing): of a candidate the very number counted, of
+ * others what it would be. */
+double blend_share(const struct ballot *ballot, size_t m, double value);
 /* Asks all models, counts, and picks the k best; sources[i] goes with room[i]. Returns how many. */
 size_t blend_pick(struct reader *reader, const struct query *query, const struct choice *choice, size_t k, struct fr_ranked *room,
                   const struct learner **sources);
+
+/* ranks.c: scores of all there is evidence for into reader->scores; of the blend's candidates if it is asked, and then their ballot. */
+struct ballot ranks_hear(struct reader *reader, const struct learner *learner, const struct query *query, const struct choice *choice,
+                         size_t k);
 
 /* The item was chosen. Thread: engine. */
 void blend_learn(struct blend *blend, const struct ballot *ballot, uint32_t item);

@@ -150,6 +150,7 @@ static void open_threads_room(struct engine *engine)
     pthread_cond_init(&engine->outbox_changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     holds_init(engine);
+    engine->board = board_new();
     engine->freezes_tail = &engine->freezes;
     engine->given = fr_queue_new(BATCHES + 1);
     engine->spare = fr_queue_new(BATCHES);
@@ -340,6 +341,7 @@ void engine_free(struct engine *engine)
     free(engine->type_counts);
     free(engine->type_series);
     holds_release(engine);
+    board_free(engine->board);
     pthread_cond_destroy(&engine->outbox_changed);
     pthread_mutex_destroy(&engine->outbox_lock);
     pthread_mutex_destroy(&engine->lock);

@@ -7,8 +7,8 @@
  *     gaps.c      what Kafka had deleted before it was read     forget.c cutoffs.c   who and what is forgotten
  *     recover.c   the state from the store at the start
  *     models.c blend.c    which models run, and when they show what they have learned
- *     refresh.c   the thread that solves EASE
- *     query.c similar.c popular.c facts.c ranks.c     questions, on readers
+ *     refresh.c   the thread that solves EASE               watch.c    whose events somebody wants to hear of
+ *     query.c score.c similar.c popular.c facts.c ranks.c     questions, on readers
  *     extremes.c  smallest and largest affinity, for normalize   evaluate.c quality.c adwin.c  prequential quality
  */
 #ifndef FR_ENGINE_PRIVATE_H
@@ -101,6 +101,7 @@ struct engine {
     struct forgetting *forgetting;
     struct extremes *extremes;      /* NULL: not normalizing */
     struct evaluator *evaluator;
+    struct board *board; /* who is watched */
     struct learner learners[ENGINE_MODELS_MAX]; /* SAR first */
     size_t learners_len;
     struct blend *blend;             /* NULL: off */
@@ -279,6 +280,14 @@ void evaluator_save(struct evaluator *evaluator);                      /* before
 bool evaluator_load(void *evaluator, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len);
 void evaluator_loaded(struct evaluator *evaluator);
 
+/* watch.c; thread: engine. After the positions are shown: those of these events who are watched are told of it. */
+struct board *board_new(void);
+void board_free(struct board *board);
+void watch_tell_batch(struct engine *engine, const struct event_batch *batch);
+void watch_tell_user(struct engine *engine, uint32_t user);
+void watch_tell_shown(struct engine *engine);  /* the models have shown all they have learned */
+void watch_expect_more(struct engine *engine); /* there is a model that does so later than it learns */
+
 /* One asking thread's room. */
 struct reader {
     struct engine *engine;
@@ -323,6 +332,16 @@ void reader_offer(struct reader *reader, const struct scores *scores, const stru
 /* The model's scores are exact SAR's: an item without evidence is a candidate too, at score 0. */
 bool reader_in_parity(const struct engine *engine, const struct learner *learner);
 bool item_before(void *reader, uint32_t a, uint32_t b); /* by id, bytewise */
+/* What normalize makes of this model's scores: (score - shift) * scale + base. */
+struct affine {
+    double shift, scale, base;
+};
+struct affine reader_normal_map(struct reader *reader, const struct learner *learner, const struct query *query);
+/* ranks.c: could it be listed? */
+bool ranks_candidate(const struct reader *reader, const struct choice *choice, uint32_t item);
+/* Adds up the ranks of those that are listed: what reader->scores holds, under the marks. */
+void ranks_count(struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,
+                 struct rank *ranks);
 /* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
 size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room);
 

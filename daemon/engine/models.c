@@ -30,6 +30,8 @@ static void open_one(struct engine *engine, const struct model_ops *ops, const v
     };
 
     engine->learners[engine->learners_len++] = (struct learner){ops, ops->open(options, &host)};
+    if (ops->publish)
+        watch_expect_more(engine);
 }
 
 int models_open(struct engine *engine, struct fr_err *err)
@@ -113,6 +115,8 @@ void models_publish(struct engine *engine)
     uint64_t end = fr_mono_ns();
     engine->unpublished.since_ns = end;
     atomic_store_explicit(&engine->unpublished.events, behind, memory_order_release);
+    if (!behind)
+        watch_tell_shown(engine);
     engine->unpublished.rest_ns = end + (end - begin) * REST;
 }
 

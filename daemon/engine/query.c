@@ -213,10 +213,6 @@ static void offer_untouched(struct reader *reader, const struct choice *choice, 
  * the unit affinities over all items, rmin, rmax the smallest and largest affinity there is (sar_reference.md section 6).
  * An increasing map, so the ranking stays. Where it would divide by zero, scores stay as they are.
  */
-struct affine {
-    double shift, scale, base;
-};
-
 static struct affine normal_map(struct reader *reader, const struct query *query)
 {
     struct engine *engine = reader->engine;
@@ -241,6 +237,14 @@ static struct affine normal_map(struct reader *reader, const struct query *query
     }
     double span = cmax * rmax - cmin * rmin;
     return span == 0 ? same : (struct affine){cmin * rmin, (rmax - rmin) / span, rmin};
+}
+
+struct affine reader_normal_map(struct reader *reader, const struct learner *learner, const struct query *query)
+{
+    const struct engine *engine = reader->engine;
+    bool wanted = engine->options.normalize && reader_in_parity(engine, learner) && query->history.len;
+
+    return wanted ? normal_map(reader, query) : (struct affine){0, 1, 0};
 }
 
 static double normal(const struct affine *map, double score)
@@ -281,7 +285,7 @@ static const struct why *explain(struct reader *reader, const struct learner *le
     for (size_t i = 0; i < len; i++) {
         struct fr_bytes id = dict_id(reader->engine->items, parts[i].item);
         if (id.len) /* one that is being forgotten has none */
-            reasons[(*ret_len)++] = (struct why){id, parts[i].contribution};
+            reasons[(*ret_len)++] = (struct why){.item = id, .contribution = parts[i].contribution};
     }
     return reasons;
 }
@@ -328,7 +332,6 @@ static size_t pick(struct reader *reader, const struct learner *learner, struct 
                    struct fr_ranked *room, size_t k)
 {
     struct engine *engine = reader->engine;
-    struct affine map = {0, 1, 0};
     struct fr_topk top;
 
     if (!choice->only_included && !reader_in_parity(engine, learner) && k <= BEST_MOST)
@@ -338,8 +341,7 @@ static size_t pick(struct reader *reader, const struct learner *learner, struct 
         score_included(reader, learner, query, choice);
     else
         learner->ops->retrieve(learner->model, query, &reader->scores);
-    if (engine->options.normalize && reader_in_parity(engine, learner) && query->history.len)
-        map = normal_map(reader, query);
+    struct affine map = reader_normal_map(reader, learner, query);
     reader_offer(reader, &reader->scores, choice, &top);
     if (reader_in_parity(engine, learner))
         offer_untouched(reader, choice, &top, 0);

@@ -4,8 +4,8 @@
  *     [ a .92 | b .71 | c .71 | d .40 | ... ][ x 31 users | y 17 users | ... ]        the rank of c: 1 before, 1 beside
  *       by score                               no evidence: behind them, by popularity
  *
- * In parity an item without evidence stands at score 0 among the others. The same order as reader_recommend's, but for equal ones,
- * which that sorts by id and this counts.
+ * In parity an item without evidence stands at score 0 among the others. The same order as reader_recommend's, which sorts
+ * equal ones by id: of those this counts how many there are, and how many of them come first.
  * Thread: each reader its own.
  */
 #include "blend.h"
@@ -31,14 +31,13 @@ static struct place place_of(const struct reader *reader, bool parity, uint32_t 
     return parity ? (struct place){true, 0} : (struct place){false, users_of(reader->engine, item)};
 }
 
-/* Could it be listed? */
-static bool candidate(const struct reader *reader, const struct choice *choice, uint32_t item)
+bool ranks_candidate(const struct reader *reader, const struct choice *choice, uint32_t item)
 {
-    return reader_allows(reader, choice, item) && users_of(reader->engine, item);
+    return item != DICT_NONE && reader_allows(reader, choice, item) && users_of(reader->engine, item);
 }
 
-static void count(struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,
-                  struct rank *ranks)
+void ranks_count(struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,
+                 struct rank *ranks)
 {
     struct place *places = fr_arena_take(&reader->arena, (len + 1) * sizeof(*places));
 
@@ -46,7 +45,7 @@ static void count(struct reader *reader, const struct choice *choice, bool parit
         if (ranks[i].listed)
             places[i] = place_of(reader, parity, handles[i]);
     for (uint32_t item = 0; item < reader->items; item++) {
-        if (!candidate(reader, choice, item))
+        if (!ranks_candidate(reader, choice, item))
             continue;
         struct place place = place_of(reader, parity, item);
         for (size_t i = 0; i < len; i++) {
@@ -55,24 +54,25 @@ static void count(struct reader *reader, const struct choice *choice, bool parit
             int order = compare(place, places[i]);
             ranks[i].before += order > 0;
             ranks[i].beside += order == 0 && item != handles[i];
+            ranks[i].ahead += order == 0 && item != handles[i] && item_before(reader, item, handles[i]);
             ranks[i].candidates++;
             ranks[i].above += users_of(reader->engine, item) > ranks[i].users;
         }
     }
 }
 
-/* Scores of all there is evidence for into reader->scores; of the blend's candidates if it is asked. */
-static void hear(struct reader *reader, const struct learner *learner, const struct query *query, const struct choice *choice,
-                 size_t k)
+struct ballot ranks_hear(struct reader *reader, const struct learner *learner, const struct query *query,
+                         const struct choice *choice, size_t k)
 {
     if (learner != &reader->engine->blended) {
         learner->ops->retrieve(learner->model, query, &reader->scores);
-        return;
+        return (struct ballot){0};
     }
     reader_hear_all(reader, query);
     struct ballot ballot = blend_count(reader, choice, k);
     for (size_t i = 0; i < ballot.len; i++)
         scores_add(&reader->scores, ballot.items[i], ballot.score[i]);
+    return ballot;
 }
 
 void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_bytes *items, size_t len, struct rank *ret_ranks)
@@ -86,17 +86,17 @@ void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_
 
     reader_mark_seen(reader, ask, &query);
     if (known)
-        hear(reader, learner, &query, &choice, ask->k < reader->items ? ask->k : reader->items);
+        ranks_hear(reader, learner, &query, &choice, ask->k < reader->items ? ask->k : reader->items);
     for (size_t i = 0; i < len; i++) {
         handles[i] = reader_item_of(reader, items[i]);
         ret_ranks[i] = (struct rank){0};
-        if (handles[i] == DICT_NONE || !candidate(reader, &choice, handles[i]))
+        if (!ranks_candidate(reader, &choice, handles[i]))
             continue;
         ret_ranks[i].listed = true;
         ret_ranks[i].users = users_of(engine, handles[i]);
         ret_ranks[i].scored = scores_touched(&reader->scores, handles[i]);
         ret_ranks[i].score = ret_ranks[i].scored ? reader->scores.value[handles[i]] : 0;
     }
-    count(reader, &choice, known && reader_in_parity(engine, learner), handles, len, ret_ranks);
+    ranks_count(reader, &choice, known && reader_in_parity(engine, learner), handles, len, ret_ranks);
     reader_unmark_all(reader);
 }

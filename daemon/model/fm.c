@@ -295,5 +295,6 @@ const struct model_ops fm_ops = {
     .score = fm_score,
     .explain = fm_explain,
     .neighbours = fm_neighbours,
+    .rest = "the item itself, and the context",
     .stats = fm_stats,
 };

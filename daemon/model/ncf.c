@@ -287,5 +287,6 @@ const struct model_ops ncf_ops = {
     .score = ncf_score,
     .explain = ncf_explain,
     .neighbours = ncf_neighbours,
+    .rest = "what these items make of it together",
     .stats = ncf_stats,
 };

@@ -69,5 +69,6 @@ const struct model_ops popular_ops = {
     .forget = popular_learn,
     .retrieve = popular_retrieve,
     .score = popular_score,
+    .rest = "many hold it",
     .stats = popular_stats,
 };

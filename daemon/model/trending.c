@@ -280,5 +280,6 @@ const struct model_ops trending_ops = {
     .recall = trending_recall,
     .retrieve = trending_retrieve,
     .score = trending_score,
+    .rest = "many have met it lately",
     .stats = trending_stats,
 };

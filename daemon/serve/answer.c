@@ -7,6 +7,9 @@
  *
  * Ids in an answer point into the reader's state, which stays valid until reader_end; so the answer is packed before.
  */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "answer.h"
 
 #include <assert.h>
@@ -16,6 +19,8 @@
 
 #include "answer_backups.h"
 #include "answer_operate.h"
+#include "answer_parts.h"
+#include "answer_why.h"
 #include "check.h"
 #include "freshet/life.h"
 #include "wire.h"
@@ -53,69 +58,6 @@ void question_release(struct question *question)
     fr_arena_release(&question->arena);
 }
 
-static void say(struct question *question, const ProtobufCMessage *message, struct answer *answer)
-{
-    answer->code = RPC_CODE_OK;
-    answer->message[0] = '\0';
-    answer->bytes = wire_pack(&question->arena, message);
-}
-
-/* ---- parts that several answers share ---- */
-
-static Freshet__V1__Position **positions_of(struct fr_arena *arena, const struct position *positions, size_t len)
-{
-    Freshet__V1__Position **pointers, *room = wire_rooms(arena, len, sizeof(*room), &pointers);
-
-    for (size_t i = 0; i < len; i++) {
-        freshet__v1__position__init(&room[i]);
-        room[i].topic = wire_text(positions[i].topic);
-        room[i].partition = positions[i].partition;
-        room[i].offset = positions[i].next;
-    }
-    return pointers;
-}
-
-static Freshet__V1__AsOf *as_of(struct fr_arena *arena, const struct reader *reader)
-{
-    const struct as_of *seen = reader_as_of(reader);
-    Freshet__V1__AsOf *message = fr_arena_take(arena, sizeof(*message));
-
-    freshet__v1__as_of__init(message);
-    message->n_positions = seen->positions_len;
-    message->positions = positions_of(arena, seen->positions, seen->positions_len);
-    message->event_time_ms = seen->event_time;
-    message->staleness_seconds = seen->staleness_seconds;
-    return message;
-}
-
-static Freshet__V1__Reason **reasons_of(struct fr_arena *arena, const struct why *reasons, size_t len)
-{
-    Freshet__V1__Reason **pointers, *room = wire_rooms(arena, len, sizeof(*room), &pointers);
-
-    for (size_t i = 0; i < len; i++) {
-        freshet__v1__reason__init(&room[i]);
-        room[i].item_id = wire_data(reasons[i].item);
-        room[i].contribution = reasons[i].contribution;
-    }
-    return pointers;
-}
-
-static Freshet__V1__Recommendation **recommendations_of(struct fr_arena *arena, const struct recommendation_list *list)
-{
-    Freshet__V1__Recommendation **pointers, *room = wire_rooms(arena, list->len, sizeof(*room), &pointers);
-
-    for (size_t i = 0; i < list->len; i++) {
-        const struct recommended *item = &list->items[i];
-        freshet__v1__recommendation__init(&room[i]);
-        room[i].item_id = wire_data(item->item);
-        room[i].score = item->score;
-        room[i].source = wire_text(item->source);
-        room[i].n_reasons = item->reasons_len;
-        room[i].reasons = reasons_of(arena, item->reasons, item->reasons_len);
-    }
-    return pointers;
-}
-
 /* ---- Recommend ---- */
 
 static bool read_recommend(struct check *check, const void *message)
@@ -129,9 +71,19 @@ static bool read_recommend(struct check *check, const void *message)
     return check_k(check, request->k) && check_model(check, request->model, false) &&
            check_user_or_seeds(check, wire_bytes(request->user_id), request->seeds, request->n_seeds) &&
            check_positions(check, request->not_before, request->n_not_before) && check_filter(check, request->filter) &&
-           check_context(check, request->context, request->n_context) &&
+           check_context(check, (ProtobufCMessage *const *)request->context, request->n_context) &&
            check_later_share(check, "diversity", request->diversity) &&
            check_later_share(check, "exploration", request->exploration);
+}
+
+static bool read_watch(struct check *check, const void *message)
+{
+    const Freshet__V1__RecommendRequest *request = message;
+
+    if (!request->user_id.len)
+        return answer_refuse(check->answer, RPC_CODE_INVALID_ARGUMENT,
+                             "user_id is empty; Watch follows the events of a user");
+    return read_recommend(check, message);
 }
 
 static void answer_recommend(struct answerer *answerer, struct question *question, struct answer *answer)
@@ -147,11 +99,27 @@ static void answer_recommend(struct answerer *answerer, struct question *questio
     }
     reader_recommend(answerer->reader, &question->ask, &list);
     response.n_items = list.len;
-    response.items = recommendations_of(&question->arena, &list);
+    response.items = part_recommendations(&question->arena, &list);
     response.model = wire_text(list.model);
     response.fallback = list.fallback;
-    response.as_of = as_of(&question->arena, answerer->reader);
-    say(question, &response.base, answer);
+    response.as_of = part_as_of(&question->arena, answerer->reader);
+    part_say(question, &response.base, answer);
+    if (question->rpc != RPC_WATCH)
+        return;
+    response.as_of = NULL; /* the last field: what is before it says what is to be shown */
+    answer->digest = XXH3_64bits(answer->bytes.at, protobuf_c_message_get_packed_size(&response.base));
+}
+
+/* ---- Score, Explain ---- */
+
+static void ask_score(struct answerer *answerer, struct question *question, struct answer *answer)
+{
+    answer_score(answerer->reader, question, answer);
+}
+
+static void ask_explain(struct answerer *answerer, struct question *question, struct answer *answer)
+{
+    answer_explain(answerer->reader, question, answer);
 }
 
 /* ---- Similar ---- */
@@ -212,8 +180,8 @@ static void answer_similar(struct answerer *answerer, struct question *question,
         room[i].similarity = list.neighbours[i].similarity;
     }
     response.n_neighbours = list.len;
-    response.as_of = as_of(&question->arena, answerer->reader);
-    say(question, &response.base, answer);
+    response.as_of = part_as_of(&question->arena, answerer->reader);
+    part_say(question, &response.base, answer);
 }
 
 /* ---- Popular ---- */
@@ -232,9 +200,9 @@ static void answer_popular(struct answerer *answerer, struct question *question,
 
     reader_popular(answerer->reader, &question->ask, &list);
     response.n_items = list.len;
-    response.items = recommendations_of(&question->arena, &list);
-    response.as_of = as_of(&question->arena, answerer->reader);
-    say(question, &response.base, answer);
+    response.items = part_recommendations(&question->arena, &list);
+    response.as_of = part_as_of(&question->arena, answerer->reader);
+    part_say(question, &response.base, answer);
 }
 
 /* ---- GetUser, GetItem ---- */
@@ -272,8 +240,8 @@ static void answer_get_user(struct answerer *answerer, struct question *question
     response.n_affinities = facts.affinities_len;
     response.last_event_ms = facts.last_event;
     response.events = facts.events;
-    response.as_of = as_of(&question->arena, answerer->reader);
-    say(question, &response.base, answer);
+    response.as_of = part_as_of(&question->arena, answerer->reader);
+    part_say(question, &response.base, answer);
 }
 
 static bool read_get_item(struct check *check, const void *message)
@@ -300,8 +268,8 @@ static void answer_get_item(struct answerer *answerer, struct question *question
     response.item = &item;
     response.users = facts.users;
     response.first_seen_ms = facts.first_seen;
-    response.as_of = as_of(&question->arena, answerer->reader);
-    say(question, &response.base, answer);
+    response.as_of = part_as_of(&question->arena, answerer->reader);
+    part_say(question, &response.base, answer);
 }
 
 /* ---- Admin ---- */
@@ -364,7 +332,7 @@ static void answer_get_status(struct answerer *answerer, struct question *questi
     response.n_models = status->models_len;
     response.models = models_of(&question->arena, status);
     response.n_held = held_of(&question->arena, answerer->engine, &response.held);
-    say(question, &response.base, answer);
+    part_say(question, &response.base, answer);
 }
 
 static void answer_checkpoint(struct answerer *answerer, struct question *question, struct answer *answer)
@@ -379,10 +347,10 @@ static void answer_checkpoint(struct answerer *answerer, struct question *questi
         return;
     }
     response.n_durable = checkpoint->durable_len;
-    response.durable = positions_of(&question->arena, checkpoint->durable, checkpoint->durable_len);
+    response.durable = part_positions(&question->arena, checkpoint->durable, checkpoint->durable_len);
     response.keys = checkpoint->keys;
     response.seconds = checkpoint->seconds;
-    say(question, &response.base, answer);
+    part_say(question, &response.base, answer);
 }
 
 static void answer_backups(struct answerer *answerer, struct question *question, struct answer *answer)
@@ -404,8 +372,11 @@ static const struct kind {
     bool asks_reader;
 } kinds[RPCS] = {
     [RPC_RECOMMEND] = {&freshet__v1__recommend_request__descriptor, read_recommend, answer_recommend, true},
+    [RPC_WATCH] = {&freshet__v1__recommend_request__descriptor, read_watch, answer_recommend, true},
     [RPC_SIMILAR] = {&freshet__v1__similar_request__descriptor, read_similar, answer_similar, true},
     [RPC_POPULAR] = {&freshet__v1__popular_request__descriptor, read_popular, answer_popular, true},
+    [RPC_SCORE] = {&freshet__v1__score_request__descriptor, read_score, ask_score, true},
+    [RPC_EXPLAIN] = {&freshet__v1__explain_request__descriptor, read_explain, ask_explain, true},
     [RPC_GET_USER] = {&freshet__v1__get_user_request__descriptor, read_get_user, answer_get_user, true},
     [RPC_GET_ITEM] = {&freshet__v1__get_item_request__descriptor, read_get_item, answer_get_item, true},
     [RPC_GET_STATUS] = {&freshet__v1__get_status_request__descriptor, read_nothing, answer_get_status, false},

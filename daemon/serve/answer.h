@@ -20,6 +20,7 @@ struct answer {
     enum rpc_code code;
     char message[512];     /* what is wrong; empty when OK */
     struct fr_bytes bytes; /* OK: the packed message, in the question's arena */
+    uint64_t digest;       /* OK, Watch: of all but as_of */
 };
 
 struct question { /* a zeroed one is empty and may be read into again and again */
@@ -27,6 +28,8 @@ struct question { /* a zeroed one is empty and may be read into again and again 
     struct fr_arena arena;
     struct ask ask;
     struct fr_bytes item;
+    const struct fr_bytes *items; /* to be scored */
+    size_t items_len;
     const struct position_asked {
         struct fr_bytes topic;
         int32_t partition;

@@ -5,6 +5,7 @@
  *               |  \         \---> waits, looked at each ms ---> reply           (another is armed at once on arrival,
  *               |   \               \--CLOSED: the caller is gone                  so that none is ever missing)
  *               |    \---> turned away (caller.c, shed.h) ------> reply
+ *               |  \------> Watch: a list now and whenever it changes (watch.c)
  *               |------> Health.Watch: write whenever health changes, until CLOSED or the server stops
  *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions
  *
@@ -48,6 +49,16 @@ static void list_remove(struct call *call)
     *(call->before ? &call->before->after : &list->first) = call->after;
     *(call->after ? &call->after->before : &list->last) = call->before;
     call->list = NULL;
+}
+
+void call_move(struct call *call, struct call_list *list)
+{
+    struct call_list *from = call->list;
+
+    assert(from && from->count == list->count);
+    atomic_fetch_add(list->count, 1);
+    list_remove(call);
+    list_add(list, call);
 }
 
 /* Into a list that may hold `max` calls over all lanes. False: it is full. */
@@ -130,6 +141,7 @@ static void call_release(struct call *call)
         leave(call);
     }
     question_release(&call->question);
+    watch_forget(call);
     call->after = lane->spare;
     lane->spare = call;
 }
@@ -176,8 +188,7 @@ static grpc_op op_watch(struct call *call)
     return (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &call->cancelled};
 }
 
-/* The last words: one batch for the whole answer of a call that nothing has been said in yet. */
-static void reply(struct call *call, const struct answer *answer)
+void call_reply(struct call *call, const struct answer *answer)
 {
     grpc_slice details = grpc_slice_from_copied_string(answer->message);
     grpc_op ops[4] = {0};
@@ -200,7 +211,7 @@ static void reply(struct call *call, const struct answer *answer)
     grpc_slice_unref(details);
 }
 
-__attribute__((format(printf, 3, 4))) static void refuse(struct call *call, enum rpc_code code, const char *format, ...)
+void call_refuse(struct call *call, enum rpc_code code, const char *format, ...)
 {
     struct answer answer = {.code = code};
     va_list list;
@@ -208,13 +219,13 @@ __attribute__((format(printf, 3, 4))) static void refuse(struct call *call, enum
     va_start(list, format);
     vsnprintf(answer.message, sizeof(answer.message), format, list);
     va_end(list);
-    reply(call, &answer);
+    call_reply(call, &answer);
 }
 
-static void reject(struct call *call, enum rejection reason, enum rpc_code code, const char *text)
+void call_reject(struct call *call, enum rejection reason, enum rpc_code code, const char *text)
 {
     fr_count(call->lane->serve->rejected[reason], 1);
-    refuse(call, code, "%s", text);
+    call_refuse(call, code, "%s", text);
 }
 
 static void watch(struct call *call)
@@ -224,8 +235,7 @@ static void watch(struct call *call)
     start(call, &op, 1, &call->closed);
 }
 
-/* A message of a stream. */
-static void write_message(struct call *call, struct fr_bytes bytes)
+void call_write(struct call *call, struct fr_bytes bytes)
 {
     grpc_op ops[2] = {0};
     size_t len = 0;
@@ -264,8 +274,7 @@ static struct fr_bytes bytes_of(const grpc_slice *slice)
     return (struct fr_bytes){(const char *)GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)};
 }
 
-/* Keeps the call in a list until its end, of which we want to hear. False: the list is full. */
-static bool keep(struct call *call, struct call_list *list, uint32_t max)
+bool call_keep(struct call *call, struct call_list *list, uint32_t max)
 {
     if (!list_admit(list, call, max))
         return false;
@@ -276,12 +285,12 @@ static bool keep(struct call *call, struct call_list *list, uint32_t max)
 
 /* ---- one question, one answer ---- */
 
-static void wait_for_it(struct call *call)
+void call_wait(struct call *call)
 {
     struct lane *lane = call->lane;
 
-    if (!keep(call, &lane->waiting, lane->serve->options.max_waiting)) {
-        reject(call, REJECTED_WAITING, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_waiting calls are waiting already");
+    if (!call_keep(call, &lane->waiting, lane->serve->options.max_waiting)) {
+        call_reject(call, REJECTED_WAITING, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_waiting calls are waiting already");
         return;
     }
     call->question = lane->question; /* it owns what it points to */
@@ -295,12 +304,12 @@ static void answer_question(struct call *call, struct fr_bytes request)
 
     if (question_read(lane->answerer, &lane->question, call->rpc, request, &answer)) {
         if (!question_ready(lane->answerer, &lane->question)) {
-            wait_for_it(call);
+            call_wait(call);
             return;
         }
         question_answer(lane->answerer, &lane->question, &answer);
     }
-    reply(call, &answer);
+    call_reply(call, &answer);
 }
 
 static void answer_health(struct call *call, struct fr_bytes request)
@@ -312,7 +321,7 @@ static void answer_health(struct call *call, struct fr_bytes request)
     fr_arena_reset(scratch);
     if (health_read(scratch, call->lane->listener->which, request, &service, &answer))
         health_check(scratch, service, &answer);
-    reply(call, &answer);
+    call_reply(call, &answer);
 }
 
 static void answer_one(struct call *call)
@@ -321,12 +330,14 @@ static void answer_one(struct call *call)
     struct fr_bytes request;
 
     if (!take_received(call, &slice)) {
-        refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
+        call_refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
         return;
     }
     request = bytes_of(&slice);
     if (call->rpc == RPC_HEALTH_CHECK)
         answer_health(call, request);
+    else if (call->rpc == RPC_WATCH)
+        watch_begin(call, request);
     else
         answer_question(call, request);
     grpc_slice_unref(slice);
@@ -340,13 +351,13 @@ static void admit(struct call *call)
     enum rejection expected = shed_expect(&lane->shed, call->deadline_ns, call->since_ns);
 
     if (expected != NOT_REJECTED) {
-        reject(call, expected, RPC_CODE_RESOURCE_EXHAUSTED,
+        call_reject(call, expected, RPC_CODE_RESOURCE_EXHAUSTED,
                expected == REJECTED_QUEUE ? "those before it take longer than limits.max_queue_ms"
                                           : "those before it take longer than the deadline leaves");
         return;
     }
     if (!list_admit(&lane->ready, call, lane->serve->options.max_inflight)) {
-        reject(call, REJECTED_INFLIGHT, RPC_CODE_RESOURCE_EXHAUSTED,
+        call_reject(call, REJECTED_INFLIGHT, RPC_CODE_RESOURCE_EXHAUSTED,
                "limits.max_inflight calls are being answered already");
         return;
     }
@@ -363,18 +374,18 @@ void lane_answer_next(struct lane *lane)
     list_remove(call);
     switch (shed_judge(&lane->shed, call->rpc, call->since_ns, call->deadline_ns, begin_ns)) {
     case REJECTED_EXPIRED:
-        reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
+        call_reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
         break;
     case REJECTED_QUEUE:
-        reject(call, REJECTED_QUEUE, RPC_CODE_RESOURCE_EXHAUSTED,
+        call_reject(call, REJECTED_QUEUE, RPC_CODE_RESOURCE_EXHAUSTED,
                "the call has waited longer than limits.max_queue_ms");
         break;
     case REJECTED_DEADLINE:
-        reject(call, REJECTED_DEADLINE, RPC_CODE_RESOURCE_EXHAUSTED, "an answer takes longer than the deadline leaves");
+        call_reject(call, REJECTED_DEADLINE, RPC_CODE_RESOURCE_EXHAUSTED, "an answer takes longer than the deadline leaves");
         break;
     default:
         answer_one(call);
-        if (call->finished) /* else it waits */
+        if (call->finished || call->watching) /* else it waits */
             shed_learn(&lane->shed, call->rpc, fr_mono_ns() - begin_ns);
     }
 }
@@ -386,13 +397,17 @@ void lane_look_at_waiting(struct lane *lane)
 
     for (struct call *call = lane->waiting.first, *next; call && answered < ANSWERS_A_LOOK; call = next) {
         struct answer answer;
-        next = call->after; /* reply takes it off the list */
-        if (question_ready(lane->answerer, &call->question)) {
+        next = call->after; /* an answer takes it off the list */
+        if (question_ready(lane->answerer, &call->question) && call->rpc == RPC_WATCH) {
+            list_remove(call);
+            watch_open(call);
+            answered++;
+        } else if (question_ready(lane->answerer, &call->question)) {
             question_answer(lane->answerer, &call->question, &answer);
-            reply(call, &answer);
+            call_reply(call, &answer);
             answered++;
         } else if (now >= call->deadline_ns) {
-            refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline", question_unready(&call->question));
+            call_refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline", question_unready(&call->question));
         }
     }
 }
@@ -407,7 +422,7 @@ static void push_health(struct call *call)
         return;
     call->said = health;
     fr_arena_reset(&call->lane->scratch);
-    write_message(call, health_message(&call->lane->scratch, health));
+    call_write(call, health_message(&call->lane->scratch, health));
 }
 
 static void watch_health(struct call *call)
@@ -417,24 +432,24 @@ static void watch_health(struct call *call)
     bool good;
 
     if (!take_received(call, &slice)) {
-        refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
+        call_refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
         return;
     }
     fr_arena_reset(&call->lane->scratch);
     good = health_read(&call->lane->scratch, call->lane->listener->which, bytes_of(&slice), &call->service, &answer);
     grpc_slice_unref(slice);
     if (!good)
-        reply(call, &answer);
-    else if (!keep(call, &call->lane->streams, STREAMS_MAX))
-        reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
+        call_reply(call, &answer);
+    else if (!call_keep(call, &call->lane->streams, STREAMS_MAX))
+        call_reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
     else
         push_health(call);
 }
 
 static void talk(struct call *call)
 {
-    if (!keep(call, &call->lane->streams, STREAMS_MAX))
-        reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
+    if (!call_keep(call, &call->lane->streams, STREAMS_MAX))
+        call_reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
     else
         read_message(call);
 }
@@ -446,16 +461,16 @@ static void talk_on(struct call *call)
     grpc_slice slice;
 
     if (!take_received(call, &slice)) { /* no more questions */
-        reply(call, &answer);
+        call_reply(call, &answer);
         return;
     }
     fr_arena_reset(scratch);
     reflection_answer(call->lane->serve->reflection, scratch, call->lane->listener->which, bytes_of(&slice), &answer);
     grpc_slice_unref(slice);
     if (answer.code == RPC_CODE_OK)
-        write_message(call, answer.bytes);
+        call_write(call, answer.bytes);
     else
-        reply(call, &answer);
+        call_reply(call, &answer);
 }
 
 void lane_look_at_streams(struct lane *lane)
@@ -467,7 +482,7 @@ void lane_look_at_streams(struct lane *lane)
         if (rpc_methods[call->rpc].kind == RPC_KIND_WATCH)
             push_health(call); /* a stopping server's last word is that it does not serve */
         if (stopping && !call->writing)
-            refuse(call, RPC_CODE_UNAVAILABLE, "draining");
+            call_refuse(call, RPC_CODE_UNAVAILABLE, "draining");
     }
 }
 
@@ -496,10 +511,10 @@ static void turn_away(struct call *call)
         call->rpc = RPC_UNKNOWN;
     call_count_arrival(call);
     if (call->rpc == RPC_UNKNOWN)
-        refuse(call, RPC_CODE_UNIMPLEMENTED, "there is no method %.*s on this listener",
+        call_refuse(call, RPC_CODE_UNIMPLEMENTED, "there is no method %.*s on this listener",
                (int)(path.len < 200 ? path.len : 200), path.at);
     else
-        refuse(call, RPC_CODE_UNIMPLEMENTED, "%s is not served by this version", rpc_methods[call->rpc].label);
+        call_refuse(call, RPC_CODE_UNIMPLEMENTED, "%s is not served by this version", rpc_methods[call->rpc].label);
 }
 
 static void arrive(struct call *call)
@@ -515,11 +530,11 @@ static void arrive(struct call *call)
     call_count_arrival(call);
     call->deadline_ns = deadline_ns(call->deadline, call->since_ns);
     if (!enter(call) && rpc_methods[call->rpc].listeners != RPC_BOTH) /* not one of the standard services */
-        reject(call, REJECTED_DRAINING, RPC_CODE_UNAVAILABLE, "draining");
+        call_reject(call, REJECTED_DRAINING, RPC_CODE_UNAVAILABLE, "draining");
     else if (call->since_ns >= call->deadline_ns)
-        reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
+        call_reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
     else if (!caller_may(call, &answer))
-        reply(call, &answer);
+        call_reply(call, &answer);
     else if (rpc_methods[call->rpc].listeners == RPC_PUBLIC)
         admit(call);
     else if (rpc_methods[call->rpc].kind == RPC_KIND_ONE)
@@ -557,6 +572,8 @@ void call_happened(struct call *call, enum happening what, bool success)
         call->writing = false;
         if (wrote_message && !call->finished && success && rpc_methods[call->rpc].kind == RPC_KIND_TALK)
             read_message(call);
+        else if (wrote_message && !call->finished && success && call->rpc == RPC_WATCH)
+            watch_wrote(call);
     } else if (what == CALL_READ && !call->finished) {
         talk_on(call);
     }

@@ -1,6 +1,6 @@
 /*
- * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), caller.c (who makes it) and figures.c (what is counted
- * of it) share. Included by nobody else: these, and tls.c, are the only files that know gRPC-core.
+ * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), watch.c (of one that goes on), caller.c (who makes it) and
+ * figures.c (what is counted of it) share. Included by nobody else: these, and tls.c, are the only files that know gRPC-core.
  *
  *     struct serve
  *       listeners[2]   a grpc_server each: the Recommender's with `threads` lanes, the Admin's with one
@@ -25,8 +25,8 @@ enum { LISTENERS = 2, LANES_MAX = 64, STREAMS_MAX = 1024 };
 
 /* What a completion queue hands back: which thing has happened to whom. */
 struct tag {
-    enum happening { CALL_ARRIVED, CALL_READ, CALL_WROTE, CALL_CLOSED, SERVER_DOWN } what;
-    void *whom; /* a struct call, or for SERVER_DOWN a struct listener */
+    enum happening { CALL_ARRIVED, CALL_READ, CALL_WROTE, CALL_CLOSED, SERVER_DOWN, LANE_RUNG } what;
+    void *whom; /* a struct call, or for SERVER_DOWN a struct listener, for LANE_RUNG a lane */
 };
 
 struct call {
@@ -53,6 +53,11 @@ struct call {
     struct question question;       /* while it waits */
     enum health_service service;    /* Health.Watch */
     enum health said;
+    struct fr_bytes request; /* Watch: kept, to be asked again */
+    struct watched of;       /* whose list it is, */
+    bool watching;           /* once this is true */
+    bool listed;             /* a list was sent, */
+    uint64_t digest;         /* and what was in it */
     struct call_list *list; /* the lane's list it is in, or NULL */
     struct call *before, *after;
 };
@@ -75,6 +80,10 @@ struct lane {
     struct call_list ready;   /* questions admitted, not yet read; first in, first out */
     struct call_list waiting; /* for a position or a checkpoint: looked at each millisecond */
     struct call_list streams; /* Health.Watch and reflection */
+    struct call_list watched, due; /* Watch: those whose lists stand, or are on their way; those to be asked anew */
+    _Atomic bool rung;        /* LANE_RUNG is on its way */
+    struct tag rung_tag;
+    uint64_t draining_ns;     /* since when watches are being ended; 0: they are not */
     struct call *spare;       /* calls to use again; by `after` */
     bool streams_ended;
 };
@@ -98,7 +107,12 @@ struct serve {
     struct clients *clients; /* NULL: none is limited */
     struct listener listeners[LISTENERS];
     _Atomic bool stopping;
-    _Atomic uint32_t ready, waiting, streams; /* over all lanes */
+    _Atomic uint32_t ready, waiting, streams, watches; /* over all lanes */
+    _Atomic uint64_t watch_bytes; /* requests kept */
+    struct engine *engine;
+    struct fr_thread *watcher;
+    grpc_channel *bell; /* to ring lanes with */
+    _Atomic bool watcher_ends;
     _Atomic uint32_t calls; /* in flight, from arrival to release; the last one of a stopping server says so */
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -118,6 +132,29 @@ void lane_look_at_waiting(struct lane *lane);
 void lane_look_at_streams(struct lane *lane);
 void lane_free_calls(struct lane *lane);
 
+/* ---- what a call can have done to it ---- */
+
+/* The last words: one batch for the whole answer of a call that nothing has been said in yet, or for the end of a stream. */
+void call_reply(struct call *call, const struct answer *answer);
+__attribute__((format(printf, 3, 4))) void call_refuse(struct call *call, enum rpc_code code, const char *format, ...);
+void call_reject(struct call *call, enum rejection reason, enum rpc_code code, const char *text); /* and counted */
+void call_write(struct call *call, struct fr_bytes bytes); /* a message of a stream; none is on its way */
+/* Keeps the call in a list until its end, of which we want to hear. False: the list is full. */
+bool call_keep(struct call *call, struct call_list *list, uint32_t max);
+void call_move(struct call *call, struct call_list *list); /* from another list with the same count, to the end of this one */
+void call_wait(struct call *call); /* with the lane's question, until that is ready */
+
+/* ---- watch.c ---- */
+
+void watch_begin(struct call *call, struct fr_bytes request); /* its turn has come */
+void watch_open(struct call *call);                           /* it need not wait any more, and is in no list */
+void watch_wrote(struct call *call);                          /* its last list has left */
+void watch_forget(struct call *call);                         /* before a call of any kind is used again */
+void lane_rung(struct lane *lane);       /* somebody has moved */
+void lane_push_next(struct lane *lane);  /* the first of those that are due */
+void lane_end_watches(struct lane *lane); /* the server stops */
+void watch_start(struct serve *serve);
+void watch_stop(struct serve *serve); /* when no call is left */
 /* ---- caller.c ---- */
 
 /* May he, and is it not too much? False: *ret_answer says why not, and it has been counted. True: caller_leave when the call has been

@@ -133,8 +133,8 @@ bool check_user_or_seeds(struct check *check, struct fr_bytes user, Freshet__V1_
 
 /* ---- filter ---- */
 
-static bool check_items(struct check *check, const char *field, const ProtobufCBinaryData *items, size_t len,
-                        const struct fr_bytes **ret_items, size_t *ret_len)
+bool check_items(struct check *check, const char *field, const ProtobufCBinaryData *items, size_t len,
+                 const struct fr_bytes **ret_items, size_t *ret_len)
 {
     struct fr_bytes *room;
 
@@ -174,7 +174,16 @@ bool check_filter(struct check *check, const Freshet__V1__Filter *filter)
 
 /* ---- context ---- */
 
-bool check_context(struct check *check, Freshet__V1__RecommendRequest__ContextEntry *const *context, size_t len)
+/* Entries of maps are messages of as many types as there are maps, all alike: a key, and a value. */
+static struct fr_bytes entry_text(const ProtobufCMessage *entry, unsigned field)
+{
+    const char *text;
+
+    memcpy(&text, (const char *)entry + entry->descriptor->fields[field].offset, sizeof(text));
+    return fr_bytes_of(text);
+}
+
+bool check_context(struct check *check, ProtobufCMessage *const *context, size_t len)
 {
     uint64_t *keys;
     size_t keys_len = 0;
@@ -183,7 +192,7 @@ bool check_context(struct check *check, Freshet__V1__RecommendRequest__ContextEn
         return WRONG(check, "context has %zu entries; at most %d are taken", len, FEATURES_MAX);
     keys = fr_arena_take(&check->question->arena, FEATURES_MAX * sizeof(*keys));
     for (size_t i = 0; i < len; i++)
-        if (!fr_feature_add(keys, &keys_len, fr_bytes_of(context[i]->key), fr_bytes_of(context[i]->value)))
+        if (!fr_feature_add(keys, &keys_len, entry_text(context[i], 0), entry_text(context[i], 1)))
             return WRONG(check, "context[%zu] has a name or a value of more than %d bytes", i, FEATURE_BYTES_MAX);
     check->question->ask.context = keys;
     check->question->ask.context_len = keys_len;

@@ -22,7 +22,11 @@ bool check_k(struct check *check, uint32_t k);
 bool check_model(struct check *check, const char *model, bool neighbours);
 bool check_user_or_seeds(struct check *check, struct fr_bytes user, Freshet__V1__Seed *const *seeds, size_t seeds_len);
 bool check_filter(struct check *check, const Freshet__V1__Filter *filter); /* NULL is fine */
-bool check_context(struct check *check, Freshet__V1__RecommendRequest__ContextEntry *const *context, size_t len);
+/* A list of items; limits.max_filter_items of them at most. */
+bool check_items(struct check *check, const char *field, const ProtobufCBinaryData *items, size_t len,
+                 const struct fr_bytes **ret_items, size_t *ret_len);
+/* Entries of a map of text to text. */
+bool check_context(struct check *check, ProtobufCMessage *const *context, size_t len);
 bool check_positions(struct check *check, Freshet__V1__Position *const *positions, size_t len);
 /* Numbers of 0..1 that only a later version acts on. */
 bool check_later_share(struct check *check, const char *field, double value);

@@ -8,6 +8,7 @@
  *     connections end            which is UNAVAILABLE, too, to whoever has just asked (connections.h)
  *     shutdown_and_notify        armed calls come back unused; then cancel_all_calls, for what outlasted the grace
  *     SERVER_DOWN comes          no call is left: the server can be destroyed
+ *     `watch` ends               nobody rings a lane any more
  *     queues shut down           each lane drains its own and its thread ends
  *
  * No call is armed after its server is down: a call arms its successor before it is answered, and an unanswered call
@@ -65,6 +66,8 @@ static void handle(const struct tag *tag, bool success)
 {
     if (tag->what == SERVER_DOWN)
         server_down(tag->whom);
+    else if (tag->what == LANE_RUNG)
+        lane_rung(tag->whom);
     else
         call_happened(tag->whom, tag->what, success);
 }
@@ -72,9 +75,11 @@ static void handle(const struct tag *tag, bool success)
 /* With questions to answer the queue is only looked into. */
 static gpr_timespec next_look(const struct lane *lane)
 {
-    if (lane->ready.first)
+    bool streams = lane->streams.first || (lane->watched.first && atomic_load(&lane->serve->stopping));
+
+    if (lane->ready.first || lane->due.first)
         return gpr_inf_past(GPR_CLOCK_MONOTONIC);
-    return in_ms(lane->waiting.first ? LOOK_MS : lane->streams.first ? STREAMS_MS : IDLE_MS);
+    return in_ms(lane->waiting.first ? LOOK_MS : streams ? STREAMS_MS : IDLE_MS);
 }
 
 /* What has arrived is looked at before the next question is answered: so excess is turned away at once, by us, instead
@@ -98,6 +103,10 @@ static void lane_run(void *lane_pointer)
             lane_look_at_streams(lane);
             streams_ns = now + STREAMS_MS * 1000000U;
         }
+        if (atomic_load(&lane->serve->stopping))
+            lane_end_watches(lane);
+        if (lane->due.first)
+            lane_push_next(lane);
         event = grpc_completion_queue_next(lane->queue, next_look(lane), NULL);
         happened++;
         if (event.type == GRPC_OP_COMPLETE)
@@ -186,6 +195,8 @@ static void listener_init(struct listener *listener, struct serve *serve, enum r
         lane->ready.count = &serve->ready;
         lane->waiting.count = &serve->waiting;
         lane->streams.count = &serve->streams;
+        lane->watched.count = lane->due.count = &serve->watches;
+        lane->rung_tag = (struct tag){LANE_RUNG, lane};
         grpc_server_register_completion_queue(listener->server, lane->queue, NULL);
     }
     for (int rpc = 0; rpc < RPC_UNKNOWN; rpc++) {
@@ -294,6 +305,8 @@ int serve_start(struct serve **ret_serve, const struct serve_options *options, s
         status = listener_bind(&serve->listeners[1], options->admin_listen, options->admin_certificate, err);
     if (status != FR_OK)
         serve->options.drain_grace = 0;
+    serve->engine = engine;
+    watch_start(serve);
     /* A server that could not bind is started all the same: what has begun is ended in one way only. */
     listener_start(&serve->listeners[0]);
     listener_start(&serve->listeners[1]);
@@ -350,7 +363,8 @@ static void listener_release(struct listener *listener)
         grpc_completion_queue_shutdown(lane->queue);
         fr_thread_join(lane->thread);
         grpc_completion_queue_destroy(lane->queue);
-        assert(!lane->ready.first && !lane->waiting.first && !lane->streams.first);
+        assert(!lane->ready.first && !lane->waiting.first && !lane->streams.first && !lane->watched.first &&
+               !lane->due.first);
         lane_free_calls(lane);
         question_release(&lane->question);
         fr_arena_release(&lane->scratch);
@@ -365,6 +379,7 @@ void serve_stop(struct serve *serve)
     if (!serve)
         return;
     atomic_store(&serve->stopping, true);
+    engine_watch_wake(serve->engine);
     wait_for_calls(serve);
     for (int i = 0; i < LISTENERS; i++) {
         struct listener *listener = &serve->listeners[i];
@@ -374,6 +389,7 @@ void serve_stop(struct serve *serve)
     for (int i = 0; i < LISTENERS; i++)
         grpc_server_cancel_all_calls(serve->listeners[i].server);
     wait_down(serve);
+    watch_stop(serve);
     for (int i = 0; i < LISTENERS; i++)
         grpc_server_destroy(serve->listeners[i].server); /* all of them first: they share a queue */
     for (int i = 0; i < LISTENERS; i++)

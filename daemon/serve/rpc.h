@@ -22,12 +22,12 @@ enum rpc_listener { RPC_PUBLIC = 1, RPC_ADMIN = 2, RPC_BOTH = 3 };
 #define RPC_TABLE(RPC)                                                                                                 \
     RPC(RECOMMEND, "freshet.v1.Recommender", "Recommend", "Recommend", ONE, PUBLIC, READ, 128)                         \
     RPC(SIMILAR, "freshet.v1.Recommender", "Similar", "Similar", ONE, PUBLIC, READ, 32)                                \
-    RPC(SCORE, "freshet.v1.Recommender", "Score", "Score", LATER, PUBLIC, READ, 0)                                     \
+    RPC(SCORE, "freshet.v1.Recommender", "Score", "Score", ONE, PUBLIC, READ, 32)                                      \
     RPC(POPULAR, "freshet.v1.Recommender", "Popular", "Popular", ONE, PUBLIC, READ, 32)                                \
-    RPC(EXPLAIN, "freshet.v1.Recommender", "Explain", "Explain", LATER, PUBLIC, READ, 0)                               \
+    RPC(EXPLAIN, "freshet.v1.Recommender", "Explain", "Explain", ONE, PUBLIC, READ, 16)                                \
     RPC(GET_USER, "freshet.v1.Recommender", "GetUser", "GetUser", ONE, PUBLIC, READ, 16)                               \
     RPC(GET_ITEM, "freshet.v1.Recommender", "GetItem", "GetItem", ONE, PUBLIC, READ, 16)                               \
-    RPC(WATCH, "freshet.v1.Recommender", "Watch", "Watch", LATER, PUBLIC, READ, 0)                                     \
+    RPC(WATCH, "freshet.v1.Recommender", "Watch", "Watch", WATCH, PUBLIC, READ, 16)                                    \
     RPC(GET_STATUS, "freshet.v1.Admin", "GetStatus", "GetStatus", ONE, ADMIN, READ, 4)                                 \
     RPC(CHECKPOINT, "freshet.v1.Admin", "Checkpoint", "Checkpoint", ONE, ADMIN, ADMIN, 4)                              \
     RPC(BACKUP, "freshet.v1.Admin", "Backup", "Backup", ONE, ADMIN, ADMIN, 2)                                          \

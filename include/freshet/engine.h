@@ -221,6 +221,23 @@ const struct as_of *reader_as_of(const struct reader *reader); /* as of reader_b
 /* Has everything before these positions been applied? An unknown partition has not. Needs no reader. */
 bool engine_reached(struct engine *engine, struct fr_bytes topic, int32_t partition, int64_t next);
 
+/*
+ * A user whose events somebody wants to hear of, whether or not the user is known yet. What is asked after engine_watch has an event, or
+ * engine_moved will be true; then ask again. Now and then it is true although nothing has changed. The struct is the watcher's own.
+ * Thread: any.
+ */
+struct watched {
+    uint64_t hash;
+    uint32_t moves;
+};
+struct watched engine_watch(struct engine *engine, struct fr_bytes user);
+void engine_unwatch(struct engine *engine, const struct watched *watched);
+/* Since engine_watch or since it was last true, may the user's events have changed an answer? */
+bool engine_moved(const struct engine *engine, struct watched *watched);
+/* Waits until somebody who is watched has moved, or for engine_watch_wake (any thread). Thread: one. */
+void engine_watch_wait(struct engine *engine);
+void engine_watch_wake(struct engine *engine);
+
 struct ask_seed {
     struct fr_bytes item;
     double weight; /* finite; 0 = 1 */
@@ -239,8 +256,9 @@ struct ask {
     bool explain, include_seen;
 };
 struct why {
-    struct fr_bytes item;
+    struct fr_bytes item; /* of the history, or a seed; empty: the text says what it is */
     double contribution;
+    const char *text;     /* NULL: because of the item */
 };
 struct recommended {
     struct fr_bytes item;
@@ -260,7 +278,8 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
 /* Where an item stands among all that reader_recommend could list, were k that many. */
 struct rank {
     bool listed;             /* false: unknown, or the question leaves it out; the rest is 0 */
-    uint32_t before, beside; /* others with a higher score; with the same */
+    uint32_t before, beside; /* others with a higher score; with the same, */
+    uint32_t ahead;          /* of which so many have an id that comes first: the place in the list is before + ahead + 1 */
     uint32_t candidates;     /* with itself */
     uint32_t users, above;   /* that hold it; candidates more users hold */
     bool scored;             /* the model has something to say of it, */
@@ -268,6 +287,25 @@ struct rank {
 };
 /* One rank per item. Costs a look at every item there is. */
 void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_bytes *items, size_t len, struct rank *ret_ranks);
+
+/*
+ * What the model says of each item, in this order, whether or not it could be listed: the score it has in reader_recommend's list of up to
+ * 50 without a filter. Unknown items, and those of which there is nothing to say, score 0, with the source "". Of the question k, the filter
+ * and explain are not looked at; reasons are not given.
+ */
+void reader_score(struct reader *reader, const struct ask *ask, const struct fr_bytes *items, size_t len,
+                  struct recommendation_list *ret_list);
+
+struct explanation {
+    double score;  /* as of reader_score */
+    uint32_t rank; /* its place, from 1, in a list that goes on for ever; 0: the list leaves it out */
+    const struct why *reasons; /* they add up to the score; the largest magnitude first */
+    size_t reasons_len;
+    const char *const *excluded_by; /* "unknown item", "no evidence", "seen", "seed", "filter" */
+    size_t excluded_by_len;
+};
+/* Why an item is recommended, and why not. Of the question k and explain are not looked at. Costs a look at every item there is. */
+void reader_explain(struct reader *reader, const struct ask *ask, struct fr_bytes item, struct explanation *ret_explanation);
 
 struct neighbour {
     struct fr_bytes id;

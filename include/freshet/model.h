@@ -246,6 +246,7 @@ struct model_ops {
     void (*score)(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values);
     size_t (*explain)(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
                       struct reason_part *parts, size_t parts_max); /* largest magnitude first. NULL: no reasons */
+    const char *rest; /* for people: what a score is made of beside what explain tells. NULL: of nothing */
     void (*neighbours)(const struct model *model, uint32_t item, struct scores *scores); /* NULL: it knows none */
     void (*stats)(const struct model *model, struct model_stats *ret_stats);
 };

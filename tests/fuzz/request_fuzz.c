@@ -5,6 +5,7 @@
  *     input   selector | message          selector: the method
  */
 #include <assert.h>
+#include <math.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -81,13 +82,43 @@ static void check_list(struct fr_bytes bytes)
     freshet__v1__recommend_response__free_unpacked(list, NULL);
 }
 
+static void check_scores(struct fr_bytes bytes)
+{
+    Freshet__V1__ScoreResponse *list = freshet__v1__score_response__unpack(NULL, bytes.len, (const uint8_t *)bytes.at);
+
+    assert(list && list->n_items <= limits.max_filter_items && list->as_of);
+    for (size_t i = 0; i < list->n_items; i++)
+        assert(isfinite(list->items[i]->score) && (list->items[i]->score == 0 || *list->items[i]->source));
+    freshet__v1__score_response__free_unpacked(list, NULL);
+}
+
+/* They are the score, and of whatever is left out it is said why. */
+static void check_reasons(struct fr_bytes bytes)
+{
+    Freshet__V1__ExplainResponse *why = freshet__v1__explain_response__unpack(NULL, bytes.len, (const uint8_t *)bytes.at);
+    double sum = 0, size = 1;
+
+    assert(why && why->as_of && why->rank <= 3 && (why->rank || why->n_excluded_by));
+    for (size_t i = 0; i < why->n_reasons; i++) {
+        sum += why->reasons[i]->contribution;
+        size += fabs(why->reasons[i]->contribution);
+        assert(*why->reasons[i]->text && fr_utf8_valid(why->reasons[i]->text, strlen(why->reasons[i]->text)));
+    }
+    assert(fabs(sum - why->score) <= 1e-9 * size);
+    freshet__v1__explain_response__free_unpacked(why, NULL);
+}
+
 static void check_answer(enum rpc rpc, const struct answer *answer)
 {
     assert(answer->code < RPC_CODES && rpc_code_name(answer->code));
     if (answer->code != RPC_CODE_OK)
         assert(answer->message[0] && fr_utf8_valid(answer->message, strlen(answer->message)));
-    else if (rpc == RPC_RECOMMEND)
+    else if (rpc == RPC_RECOMMEND || rpc == RPC_WATCH)
         check_list(answer->bytes);
+    else if (rpc == RPC_SCORE)
+        check_scores(answer->bytes);
+    else if (rpc == RPC_EXPLAIN)
+        check_reasons(answer->bytes);
 }
 
 /* The same bytes as a traceparent, the other thing a caller may send. */
@@ -102,7 +133,8 @@ static void check_trace(struct fr_bytes bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const enum rpc methods[] = {RPC_RECOMMEND, RPC_RECOMMEND, RPC_SIMILAR,    RPC_POPULAR,
-                                       RPC_GET_USER,  RPC_GET_ITEM,  RPC_GET_STATUS, RPC_CHECKPOINT};
+                                       RPC_GET_USER,  RPC_GET_ITEM,  RPC_GET_STATUS, RPC_CHECKPOINT,
+                                       RPC_SCORE,     RPC_EXPLAIN,   RPC_WATCH};
     static struct answerer *answerer;
     static struct question question;
     struct answer answer = {.code = RPC_CODES};

@@ -4,7 +4,9 @@
 #include "fake_reader.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,11 +14,12 @@
 
 struct reader {
     struct engine *engine;
+    struct recommended list[2];
     struct position position;
     struct as_of as_of;
 };
 
-static const struct why because[] = {{{"apple", 5}, 1}, {{"pear", 4}, 0.5}};
+static const struct why because[] = {{{"apple", 5}, 1, NULL}, {{"pear", 4}, 0.5, NULL}};
 static const struct recommended for_ann[] = {{{"plum", 4}, 1.5, "sar", NULL, 0}, {{"pear", 4}, 0, "popular", NULL, 0}};
 static const struct recommended for_ann_why[] = {{{"plum", 4}, 1.5, "sar", because, 2},
                                                  {{"pear", 4}, 0, "popular", NULL, 0}};
@@ -151,10 +154,92 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     bool known = fr_bytes_equal(ask->user, FR_BYTES("ann"));
 
     pass_the_gate(reader->engine);
+    reader->engine->came_for_one += ask->k == 1;
     note(reader->engine, ask);
     *ret_list = (struct recommendation_list){.model = "sar", .fallback = true};
     ret_list->items = !known ? popular : ask->explain ? for_ann_why : for_ann;
     ret_list->len = least(ask->k, known ? 2 : 3);
+    if (known) {
+        memcpy(reader->list, ret_list->items, sizeof(reader->list));
+        reader->list[0].score += reader->engine->more / 4.0;
+        ret_list->items = reader->list;
+    }
+}
+
+void reader_score(struct reader *reader, const struct ask *ask, const struct fr_bytes *ids, size_t len,
+                  struct recommendation_list *ret_list)
+{
+    static struct recommended scored[16];
+
+    note(reader->engine, ask);
+    assert(len <= 16);
+    for (size_t i = 0; i < len; i++) {
+        bool says = fr_bytes_equal(ask->user, FR_BYTES("ann")) && fr_bytes_equal(ids[i], FR_BYTES("plum"));
+        scored[i] = (struct recommended){.item = ids[i], .score = says ? 1.5 : 0, .source = says ? "sar" : ""};
+    }
+    *ret_list = (struct recommendation_list){scored, len, "sar", false};
+}
+
+void reader_explain(struct reader *reader, const struct ask *ask, struct fr_bytes item, struct explanation *ret_explanation)
+{
+    static const struct why why[] = {{{"apple", 5}, 1, NULL}, {{"", 0}, 1, "many hold it"}, {{"pear", 4}, -0.5, NULL}};
+    static const char *const seen[] = {"seen"}, *const unknown[] = {"unknown item"};
+    bool known = fr_bytes_equal(item, FR_BYTES("plum"));
+
+    note(reader->engine, ask);
+    *ret_explanation = known ? (struct explanation){1.5, 2, why, 3, seen, 1} : (struct explanation){.excluded_by = unknown, .excluded_by_len = 1};
+}
+
+/* ---- watching ---- */
+
+static sem_t tidings;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void make_tidings(void)
+{
+    sem_init(&tidings, 0, 0);
+}
+
+struct watched engine_watch(struct engine *engine, struct fr_bytes user)
+{
+    engine->watched++;
+    return (struct watched){fr_bytes_equal(user, FR_BYTES("ann")), engine->moves};
+}
+
+void engine_unwatch(struct engine *engine, const struct watched *watched)
+{
+    (void)watched;
+    engine->unwatched++;
+}
+
+bool engine_moved(const struct engine *engine, struct watched *watched)
+{
+    uint32_t before = watched->moves;
+
+    watched->moves = watched->hash ? engine->moves : before;
+    return watched->moves != before;
+}
+
+void engine_watch_wait(struct engine *engine)
+{
+    (void)engine;
+    pthread_once(&once, make_tidings);
+    while (sem_wait(&tidings))
+        ;
+}
+
+void engine_watch_wake(struct engine *engine)
+{
+    (void)engine;
+    pthread_once(&once, make_tidings);
+    sem_post(&tidings);
+}
+
+void fake_move(struct engine *engine, int more)
+{
+    engine->more = more;
+    engine->moves++;
+    engine_watch_wake(engine);
 }
 
 int reader_similar_items(struct reader *reader, struct fr_bytes item, const struct ask *filter,

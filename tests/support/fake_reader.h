@@ -7,6 +7,8 @@
  *     ann     is recommended plum 1.5 by "sar" because of apple (1) and pear (.5), then pear 0 by "popular"
  *     others  are not known and get apple, pear and plum by "popular"
  *     apple   is like pear (.75) and plum (.5)      ann is like bob (6)
+ *     ann     has plum scored 1.5; explained it is 1.5 because of apple (1), many who hold it (1) and pear (-.5), 2nd, seen
+ *     other   items score 0, and nothing is known of them
  *     models  sar (4096 bytes), fm (512 bytes; knows no similar items)
  */
 #ifndef FR_FAKE_READER_H
@@ -32,9 +34,16 @@ struct engine {
     char user[300], exclude[300], include[300], model[80];
     uint64_t context[4];
     _Atomic int open; /* readers between begin and end */
+    _Atomic uint32_t moves;  /* of ann, who is watched; fake_move */
+    _Atomic int more;        /* quarters that ann's plum scores more */
+    _Atomic uint32_t watched, unwatched;
+    _Atomic int came_for_one; /* questions with k = 1 */
     /* a gate before reader_recommend: while it is shut, only who finds a pass goes through */
     _Atomic bool shut;
     _Atomic int passes, came; /* came: how many have come to the gate so far */
 };
+
+/* Events of ann's are applied: her plum scores `more` quarters more. */
+void fake_move(struct engine *engine, int more);
 
 #endif

@@ -16,8 +16,10 @@ void client_open(struct client *client, int port)
     grpc_arg args[] = {
         {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1},
         {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
+        /* Windows stay at 64 KiB, so that who does not read is soon full. */
+        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_HTTP2_BDP_PROBE, .value.integer = 0},
     };
-    grpc_channel_args all = {2, args};
+    grpc_channel_args all = {3, args};
     grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
     char target[40];
 
@@ -167,9 +169,14 @@ grpc_status_code client_ask(struct client *client, const char *path, struct fr_b
 
 void stream_begin(struct client_call *call, struct client *client, const char *path)
 {
+    stream_begin_within(call, client, path, CLIENT_PATIENCE_MS);
+}
+
+void stream_begin_within(struct client_call *call, struct client *client, const char *path, int timeout_ms)
+{
     grpc_op greet = {.op = GRPC_OP_SEND_INITIAL_METADATA}, status;
 
-    create(call, client, path, CLIENT_PATIENCE_MS);
+    create(call, client, path, timeout_ms);
     status = op_status(call);
     start(call, &status, 1, &call->ends);
     start(call, &greet, 1, &call->sends);

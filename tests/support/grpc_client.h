@@ -42,6 +42,7 @@ grpc_status_code client_ask(struct client *client, const char *path, struct fr_b
 
 /* A stream. */
 void stream_begin(struct client_call *call, struct client *client, const char *path);
+void stream_begin_within(struct client_call *call, struct client *client, const char *path, int timeout_ms);
 void stream_send(struct client_call *call, struct fr_bytes request, bool last);
 bool stream_next(struct client_call *call, struct fr_bytes *ret_body); /* false: the stream has ended */
 void stream_end(struct client_call *call);                             /* waits for its status */

@@ -33,6 +33,9 @@ static void a_failure_is_status_1_and_told_on_stderr_alone(void **state)
         "recommend ann --titles /nowhere --server 127.0.0.1:1",
         "recommend ann --titles / --server 127.0.0.1:1",
         "publish /nowhere --brokers 127.0.0.1:1",
+        "score ann apple --server 127.0.0.1:1",
+        "explain ann apple --output json --server 127.0.0.1:1",
+        "watch ann --server 127.0.0.1:1",
         "recommend --all --users /nowhere --server 127.0.0.1:1",
         "recommend --all --users / --output json --server 127.0.0.1:1",
     };
@@ -54,6 +57,7 @@ static void wrong_use_is_status_2(void **state)
     static const char *const calls[] = {
         "", "fly", "recommend", "recommend --no", "recommend --all ann", "status --output xml", "publish x --output xml", "publish", "user", "item a b",
         "recommend ann --context phone", "recommend ann --context =phone", "similar --model fm",
+        "score", "score ann", "score ann apple --seed pear=x", "explain ann", "explain ann apple pear", "watch", "watch ann bob",
     };
     char call[256], said[4096];
 

@@ -428,7 +428,7 @@ static void weights_follow_outcomes(void **state)
     struct world world = {.store = store_memory_new(NULL)};
     static const uint32_t items[] = {5, 6, 7, 8};
     double z[] = {1, -1, 1, -1, -1, -1, 1, 1}, score[4];
-    struct ballot ballot = {items, 4, 2, z, score};
+    struct ballot ballot = {.items = items, .len = 4, .models = 2, .z = z, .score = score};
 
     (void)state;
     options.models = two;

@@ -102,6 +102,7 @@ static void as_in_the_list(struct engine_options options, const char *model)
             assert_int_equal(rank.candidates, list.len);
             assert_true(rank.score == list.items[i].score || (rank.scored && list.items[i].score == 0));
             assert_in_range(i, rank.before, rank.before + rank.beside);
+            assert_int_equal(i, rank.before + rank.ahead);
             seen_evidence += list.items[i].score != 0;
             for (size_t j = 0; j < list.len && list.items[i].score != 0; j++)
                 assert_int_equal(j < rank.before, list.items[j].score > list.items[i].score);

@@ -60,7 +60,7 @@ static void explain_fills_the_reasons(void **state)
     assert_true(response->items[0]->reasons[0]->contribution == 1);
     assert_id(response->items[0]->reasons[1]->item_id, "pear");
     assert_true(response->items[0]->reasons[1]->contribution == 0.5);
-    assert_string_equal(response->items[0]->reasons[0]->text, "");
+    assert_string_equal(response->items[0]->reasons[0]->text, "because of apple");
     assert_true(engine.ask.include_seen);
     FREE(response);
 }
@@ -143,6 +143,123 @@ static void popular_items_carry_their_number_of_users(void **state)
     assert_true(response->items[0]->score == 3);
     assert_as_of(response->as_of);
     FREE(response);
+}
+
+static void a_list_is_scored_in_its_order(void **state)
+{
+    Freshet__V1__ScoreRequest request = FRESHET__V1__SCORE_REQUEST__INIT;
+    Freshet__V1__ScoreRequest__ContextEntry device = FRESHET__V1__SCORE_REQUEST__CONTEXT_ENTRY__INIT, *context[] = {&device};
+    Freshet__V1__Seed seed = FRESHET__V1__SEED__INIT, *seeds[] = {&seed};
+    ProtobufCBinaryData items[] = {id("fig"), id("plum"), id("fig")};
+    Freshet__V1__ScoreResponse *response;
+
+    (void)state;
+    request.user_id = id("ann");
+    request.item_ids = items;
+    request.n_item_ids = 3;
+    request.model = wire_text("fm");
+    device.key = wire_text("device");
+    device.value = wire_text("phone");
+    request.context = context;
+    request.n_context = 1;
+    seed.item_id = id("pear");
+    request.seeds = seeds;
+    request.n_seeds = 1;
+    response = ASK(RPC_SCORE, request, freshet__v1__score_response);
+    assert_int_equal(response->n_items, 3);
+    assert_id(response->items[0]->item_id, "fig");
+    assert_true(response->items[0]->score == 0);
+    assert_string_equal(response->items[0]->source, "");
+    assert_id(response->items[1]->item_id, "plum");
+    assert_true(response->items[1]->score == 1.5);
+    assert_string_equal(response->items[1]->source, "sar");
+    assert_id(response->items[2]->item_id, "fig");
+    assert_as_of(response->as_of);
+    assert_string_equal(engine.model, "fm");
+    assert_int_equal(engine.ask.seeds_len, 1);
+    assert_true(engine.context[0] == fr_feature_key(FR_BYTES("device"), FR_BYTES("phone")));
+    FREE(response);
+    request.n_item_ids = 0;
+    response = ASK(RPC_SCORE, request, freshet__v1__score_response);
+    assert_int_equal(response->n_items, 0);
+    FREE(response);
+}
+
+static void what_cannot_be_scored_is_named(void **state)
+{
+    Freshet__V1__ScoreRequest request = FRESHET__V1__SCORE_REQUEST__INIT;
+    ProtobufCBinaryData items[] = {id("fig"), id(""), id("fig"), id("fig")};
+
+    (void)state;
+    request.item_ids = items;
+    request.n_item_ids = 2;
+    assert_refused(RPC_SCORE, &request.base, RPC_CODE_INVALID_ARGUMENT, "user_id is empty and there are no seeds; one of them is needed");
+    request.user_id = id("ann");
+    assert_refused(RPC_SCORE, &request.base, RPC_CODE_INVALID_ARGUMENT,
+                   "item_ids[1] is empty; an id is 1 to 256 bytes of UTF-8 without NUL");
+    request.n_item_ids = 4;
+    assert_refused(RPC_SCORE, &request.base, RPC_CODE_INVALID_ARGUMENT, "item_ids has 4 items; limits.max_filter_items is 3");
+    request.model = wire_text("lda");
+    assert_refused(RPC_SCORE, &request.base, RPC_CODE_INVALID_ARGUMENT, "model \"lda\" is not known; the models are: sar, fm");
+}
+
+static void an_explanation_has_sentences_for_people(void **state)
+{
+    Freshet__V1__ExplainRequest request = FRESHET__V1__EXPLAIN_REQUEST__INIT;
+    Freshet__V1__Filter filter = FRESHET__V1__FILTER__INIT;
+    ProtobufCBinaryData out[] = {id("pear")};
+    Freshet__V1__ExplainResponse *response;
+
+    (void)state;
+    request.user_id = id("ann");
+    request.item_id = id("plum");
+    filter.exclude_items = out;
+    filter.n_exclude_items = 1;
+    request.filter = &filter;
+    response = ASK(RPC_EXPLAIN, request, freshet__v1__explain_response);
+    assert_true(response->score == 1.5);
+    assert_int_equal(response->rank, 2);
+    assert_int_equal(response->n_reasons, 3);
+    assert_id(response->reasons[0]->item_id, "apple");
+    assert_string_equal(response->reasons[0]->text, "because of apple");
+    assert_id(response->reasons[1]->item_id, "");
+    assert_string_equal(response->reasons[1]->text, "many hold it");
+    assert_true(response->reasons[2]->contribution == -0.5);
+    assert_string_equal(response->reasons[2]->text, "in spite of pear");
+    assert_int_equal(response->n_excluded_by, 1);
+    assert_string_equal(response->excluded_by[0], "seen");
+    assert_as_of(response->as_of);
+    assert_string_equal(engine.exclude, "pear ");
+    FREE(response);
+    request.item_id = id("fig");
+    response = ASK(RPC_EXPLAIN, request, freshet__v1__explain_response);
+    assert_string_equal(response->excluded_by[0], "unknown item"); /* an answer, not an error */
+    assert_int_equal(response->rank, 0);
+    FREE(response);
+    request.item_id = id("");
+    assert_refused(RPC_EXPLAIN, &request.base, RPC_CODE_INVALID_ARGUMENT,
+                   "item_id is empty; an id is 1 to 256 bytes of UTF-8 without NUL");
+}
+
+/* What a digest is of: all that is shown, and nothing of when. */
+static void a_watched_list_is_another_if_what_it_shows_is(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    uint64_t first;
+
+    (void)state;
+    request.user_id = id("ann");
+    FREE((Freshet__V1__RecommendResponse *)ASK(RPC_WATCH, request, freshet__v1__recommend_response));
+    first = answer.digest;
+    engine.next = 41;
+    engine.staleness_ms = 7;
+    FREE((Freshet__V1__RecommendResponse *)ASK(RPC_WATCH, request, freshet__v1__recommend_response));
+    assert_true(answer.digest == first);
+    engine.more = 1;
+    FREE((Freshet__V1__RecommendResponse *)ASK(RPC_WATCH, request, freshet__v1__recommend_response));
+    assert_true(answer.digest != first);
+    request.user_id = id("");
+    assert_refused(RPC_WATCH, &request.base, RPC_CODE_INVALID_ARGUMENT, "user_id is empty; Watch follows the events of a user");
 }
 
 static void a_user_is_told_by_affinities_and_an_unknown_one_is_empty(void **state)
@@ -408,6 +525,10 @@ int main(void)
         TEST(a_session_without_a_user_brings_its_seeds_and_filter_to_the_reader),
         TEST(similar_items_and_similar_users_are_neighbours_with_ids),
         TEST(popular_items_carry_their_number_of_users),
+        TEST(a_list_is_scored_in_its_order),
+        TEST(what_cannot_be_scored_is_named),
+        TEST(an_explanation_has_sentences_for_people),
+        TEST(a_watched_list_is_another_if_what_it_shows_is),
         TEST(a_user_is_told_by_affinities_and_an_unknown_one_is_empty),
         TEST(an_item_has_exactly_these_bytes_on_the_wire),
         TEST(fields_of_a_newer_client_are_ignored),

@@ -41,8 +41,6 @@ static void an_unknown_method_is_unimplemented_at_once(void **state)
                    "there is no method /freshet.v1.Recommender/Guess on this listener");
     assert_ask(&client, "/freshet.v1.Admin/GetStatus", FR_BYTES(""), GRPC_STATUS_UNIMPLEMENTED,
                "there is no method /freshet.v1.Admin/GetStatus on this listener");
-    assert_ask(&client, RECOMMENDER "Score", ANN, GRPC_STATUS_UNIMPLEMENTED, "Score is not served by this version");
-    assert_ask(&client, RECOMMENDER "Watch", ANN, GRPC_STATUS_UNIMPLEMENTED, "Watch is not served by this version");
 }
 
 static void a_call_without_a_message_is_invalid(void **state)

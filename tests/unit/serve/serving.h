@@ -53,6 +53,7 @@ static inline int set_up(void **state)
         .max_inflight = 1000,
         .max_queue = 20000,
         .max_waiting = 2,
+        .max_watches = 40,
         .memory = 256 << 20,
         .max_concurrent_streams = 1000,
         .drain_grace = 20000,

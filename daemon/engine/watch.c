@@ -1,0 +1,193 @@
+/*
+ * watch.c -- whose events somebody wants to hear of.
+ *
+ *     hash of the user's id --its lowest bits--> bucket     whose   0: nobody's | a hash | SEVERAL: of more than one
+ *                                                           moves   goes up when an answer for whose it is may have changed
+ *
+ *     engine:   events applied, positions shown ── turn ── for each event: whose is it? moves + 1; a semaphore, once
+ *     watcher:  whose = hash ── turn ── asks ... moves is another? asks again
+ *
+ * Both add to `turn`. Whoever does so second sees what the first has done before: so an event that is being applied while somebody begins
+ * to watch is in his first answer, or is told to him. While nobody watches that is all a batch pays.
+ *
+ * Two users of one hash, or any of those in a bucket of SEVERAL, are told of one another's events: that costs an answer that turns out to
+ * be the same as before. A bucket of SEVERAL is so until the last watcher has left it.
+ *
+ * Models that show later what they have learned (publish) change answers once more when they do: whoever was told since the last time
+ * is then told again.
+ *
+ * Threads: telling is the engine's; watching anybody's, waiting one thread's.
+ */
+#include <semaphore.h>
+#include <stdlib.h>
+
+#include "engine_private.h"
+
+enum { BUCKETS = 1 << 16, AGAIN_MAX = 1024 };
+#define SEVERAL UINT64_MAX
+
+struct board {
+    _Atomic uint64_t turn;
+    _Atomic uint32_t watchers;
+    struct bucket {
+        _Atomic uint64_t whose;
+        _Atomic uint32_t moves;
+        uint32_t watchers; /* under lock */
+    } *buckets;
+    pthread_mutex_t lock; /* among watchers that come and go */
+    sem_t tidings;
+    _Atomic bool told; /* tidings are up, or about to be */
+    /* engine's thread */
+    bool shows_later;
+    uint32_t again[AGAIN_MAX]; /* buckets told since the models have last shown all; if there were more, all of them */
+    size_t again_len;
+};
+
+struct board *board_new(void)
+{
+    struct board *board = fr_zalloc(1, sizeof(*board));
+
+    board->buckets = fr_zalloc(BUCKETS, sizeof(*board->buckets));
+    pthread_mutex_init(&board->lock, NULL);
+    sem_init(&board->tidings, 0, 0);
+    return board;
+}
+
+void board_free(struct board *board)
+{
+    sem_destroy(&board->tidings);
+    pthread_mutex_destroy(&board->lock);
+    free(board->buckets);
+    free(board);
+}
+
+/* 0 and SEVERAL mean something else. */
+static uint64_t hash_of(struct fr_bytes user)
+{
+    uint64_t hash = dict_hash(user);
+
+    return hash == 0 || hash == SEVERAL ? 1 : hash;
+}
+
+static struct bucket *bucket_of(const struct board *board, uint64_t hash)
+{
+    return &board->buckets[hash % BUCKETS];
+}
+
+/* ---- telling; thread: engine ---- */
+
+static void ring(struct board *board)
+{
+    if (!atomic_exchange(&board->told, true))
+        sem_post(&board->tidings);
+}
+
+static bool tell(struct board *board, uint64_t hash)
+{
+    struct bucket *bucket = bucket_of(board, hash);
+    uint64_t whose = atomic_load_explicit(&bucket->whose, memory_order_relaxed);
+
+    if (whose != hash && whose != SEVERAL)
+        return false;
+    atomic_fetch_add_explicit(&bucket->moves, 1, memory_order_release);
+    if (board->shows_later && board->again_len < AGAIN_MAX)
+        board->again[board->again_len++] = (uint32_t)(bucket - board->buckets);
+    return true;
+}
+
+static bool anybody(struct board *board)
+{
+    atomic_fetch_add_explicit(&board->turn, 1, memory_order_acq_rel);
+    return atomic_load_explicit(&board->watchers, memory_order_relaxed) > 0;
+}
+
+void watch_tell_batch(struct engine *engine, const struct event_batch *batch)
+{
+    bool told = false;
+
+    if (!batch->len || !anybody(engine->board))
+        return;
+    for (uint32_t i = 0; i < batch->len; i++)
+        if (batch->events[i].kind == EVENT_APPLY && tell(engine->board, hash_of(batch->events[i].user)))
+            told = true;
+    if (told)
+        ring(engine->board);
+}
+
+void watch_tell_user(struct engine *engine, uint32_t user)
+{
+    if (anybody(engine->board) && tell(engine->board, hash_of(dict_id(engine->users, user))))
+        ring(engine->board);
+}
+
+void watch_tell_shown(struct engine *engine)
+{
+    struct board *board = engine->board;
+    bool all = board->again_len == AGAIN_MAX;
+    size_t len = all ? BUCKETS : board->again_len;
+
+    for (size_t i = 0; i < len; i++)
+        atomic_fetch_add_explicit(&board->buckets[all ? i : board->again[i]].moves, 1, memory_order_release);
+    board->again_len = 0;
+    if (len)
+        ring(board);
+}
+
+void watch_expect_more(struct engine *engine)
+{
+    engine->board->shows_later = true;
+}
+
+/* ---- watching; thread: any ---- */
+
+struct watched engine_watch(struct engine *engine, struct fr_bytes user)
+{
+    struct board *board = engine->board;
+    struct watched watched = {.hash = hash_of(user)};
+    struct bucket *bucket = bucket_of(board, watched.hash);
+
+    pthread_mutex_lock(&board->lock);
+    uint64_t whose = atomic_load_explicit(&bucket->whose, memory_order_relaxed);
+    atomic_store_explicit(&bucket->whose, !bucket->watchers || whose == watched.hash ? watched.hash : SEVERAL, memory_order_relaxed);
+    bucket->watchers++;
+    atomic_fetch_add_explicit(&board->watchers, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&board->lock);
+    watched.moves = atomic_load_explicit(&bucket->moves, memory_order_acquire);
+    atomic_fetch_add_explicit(&board->turn, 1, memory_order_acq_rel);
+    return watched;
+}
+
+void engine_unwatch(struct engine *engine, const struct watched *watched)
+{
+    struct board *board = engine->board;
+    struct bucket *bucket = bucket_of(board, watched->hash);
+
+    pthread_mutex_lock(&board->lock);
+    if (--bucket->watchers == 0)
+        atomic_store_explicit(&bucket->whose, 0, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&board->watchers, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&board->lock);
+}
+
+bool engine_moved(const struct engine *engine, struct watched *watched)
+{
+    uint32_t moves = atomic_load_explicit(&bucket_of(engine->board, watched->hash)->moves, memory_order_acquire);
+    bool moved = moves != watched->moves;
+
+    watched->moves = moves;
+    return moved;
+}
+
+void engine_watch_wait(struct engine *engine)
+{
+    struct board *board = engine->board;
+
+    while (sem_wait(&board->tidings))
+        ; /* a signal */
+    atomic_exchange(&board->told, false); /* sees what was told until here: who is told later finds it down, and posts */
+}
+
+void engine_watch_wake(struct engine *engine)
+{
+    ring(engine->board);
+}

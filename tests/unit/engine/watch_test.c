@@ -1,0 +1,200 @@
+/*
+ * watch_test.c -- who is watched is told of: each event of the user's, known or not, and of what models show later; nobody else is.
+ */
+#include "engine_world.h"
+#include "freshet/fm.h"
+
+enum { BUCKETS = 1 << 16 };
+
+static void set_up_world(struct world *world, const struct engine_options *options)
+{
+    *world = (struct world){.store = store_memory_new(NULL)};
+    begin(world, options);
+    town(world);
+}
+
+static void tear_down_world(struct world *world)
+{
+    end(world);
+    world->store->ops->close(world->store);
+}
+
+/* Applied, and told. */
+static void happens(struct world *world, int64_t offset, const char *user, const char *item)
+{
+    const struct event one[] = {event(offset, user, item, NOON)};
+
+    give(world, one, 1);
+    checkpoint(world); /* the engine is done with what was given */
+}
+
+static void the_users_events_alone_are_told(void **state)
+{
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    set_up_world(&world, &options);
+    struct watched ann = engine_watch(world.engine, FR_BYTES("ann")), again = engine_watch(world.engine, FR_BYTES("ann"));
+    assert_false(engine_moved(world.engine, &ann)); /* what was before is in the first answer */
+    happens(&world, 6, "bob", "dill");
+    assert_false(engine_moved(world.engine, &ann));
+    happens(&world, 7, "ann", "dill");
+    engine_watch_wait(world.engine);
+    assert_true(engine_moved(world.engine, &ann));
+    assert_false(engine_moved(world.engine, &ann)); /* told once */
+    assert_true(engine_moved(world.engine, &again));
+    engine_unwatch(world.engine, &again);
+    happens(&world, 8, "ann", "egg");
+    engine_watch_wait(world.engine);
+    assert_true(engine_moved(world.engine, &ann)); /* one leaves, the other stays */
+    engine_unwatch(world.engine, &ann);
+    happens(&world, 9, "ann", "fig");
+    engine_watch_wake(world.engine); /* else there would be nothing to wait for */
+    engine_watch_wait(world.engine);
+    assert_false(engine_moved(world.engine, &ann));
+    tear_down_world(&world);
+}
+
+static void a_user_who_is_not_known_yet_is_watched_too(void **state)
+{
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    set_up_world(&world, &options);
+    struct watched eve = engine_watch(world.engine, FR_BYTES("eve"));
+    happens(&world, 6, "eve", "apple");
+    engine_watch_wait(world.engine);
+    assert_true(engine_moved(world.engine, &eve));
+    engine_unwatch(world.engine, &eve);
+    tear_down_world(&world);
+}
+
+/* Two users of one bucket: both are told of both, until both have left. */
+static void users_of_one_bucket_are_told_of_one_another(void **state)
+{
+    static char names[2][16], others[BUCKETS][8];
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    for (int i = 0; !names[1][0]; i++) { /* birthdays: after a few hundred */
+        char name[16];
+        snprintf(name, sizeof(name), "u%d", i);
+        char *other = others[dict_hash(fr_bytes_of(name)) % BUCKETS];
+        if (*other) {
+            strcpy(names[0], other);
+            strcpy(names[1], name);
+        }
+        snprintf(other, 8, "%.7s", name);
+    }
+    set_up_world(&world, &options);
+    struct watched one = engine_watch(world.engine, fr_bytes_of(names[0]));
+    happens(&world, 6, names[1], "apple");
+    assert_false(engine_moved(world.engine, &one)); /* alone in its bucket, it is not mistaken */
+    struct watched two = engine_watch(world.engine, fr_bytes_of(names[1]));
+    happens(&world, 7, names[1], "bread");
+    assert_true(engine_moved(world.engine, &one));
+    assert_true(engine_moved(world.engine, &two));
+    engine_unwatch(world.engine, &one);
+    happens(&world, 8, names[1], "cheese");
+    assert_true(engine_moved(world.engine, &two));
+    engine_unwatch(world.engine, &two);
+    one = engine_watch(world.engine, fr_bytes_of(names[0]));
+    happens(&world, 9, names[1], "dill");
+    assert_false(engine_moved(world.engine, &one));
+    engine_unwatch(world.engine, &one);
+    tear_down_world(&world);
+}
+
+static void what_models_show_later_is_told_again(void **state)
+{
+    static const struct engine_model fm[] = {{"fm", &fm_defaults}};
+    struct engine_options options = product();
+    struct world world;
+    uint64_t deadline = fr_mono_ns() + 20000000000ULL;
+
+    (void)state;
+    options.models = fm;
+    options.models_len = 1;
+    set_up_world(&world, &options);
+    struct watched ann = engine_watch(world.engine, FR_BYTES("ann"));
+    uint32_t before = ann.moves;
+    happens(&world, 6, "ann", "dill");
+    while (engine_moved(world.engine, &ann), ann.moves - before < 2)
+        assert_true(fr_mono_ns() < deadline);
+    checkpoint(&world);
+    engine_moved(world.engine, &ann);
+    assert_int_equal(ann.moves - before, 2); /* and that was all */
+    engine_unwatch(world.engine, &ann);
+    tear_down_world(&world);
+}
+
+/* ---- whoever begins to watch while an event comes has it in the first answer, or is told ---- */
+
+enum { ROUNDS = 300 };
+static pthread_barrier_t step;
+static _Atomic int missed, in_the_first, after_it;
+
+static uint64_t events_of_ann(struct reader *reader)
+{
+    struct user_facts facts;
+
+    reader_begin(reader);
+    assert_int_equal(reader_user(reader, FR_BYTES("ann"), &facts, NULL), FR_OK);
+    reader_end(reader);
+    return facts.events;
+}
+
+static void watch_and_ask(void *arg)
+{
+    struct world *world = arg;
+    struct reader *reader = reader_new(world->engine);
+
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(&step);
+        struct watched ann = engine_watch(world->engine, FR_BYTES("ann"));
+        uint64_t seen = events_of_ann(reader);
+        pthread_barrier_wait(&step);
+        bool moved = engine_moved(world->engine, &ann);
+        atomic_fetch_add(&missed, !moved && seen != round + 3);
+        atomic_fetch_add(seen == round + 3 ? &in_the_first : &after_it, 1);
+        engine_unwatch(world->engine, &ann);
+    }
+    reader_free(reader);
+}
+
+static void who_begins_to_watch_misses_nothing(void **state)
+{
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    set_up_world(&world, &options); /* two of its events are ann's */
+    pthread_barrier_init(&step, NULL, 2);
+    struct fr_thread *watcher = fr_thread_start("watcher", watch_and_ask, &world);
+    for (int64_t round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(&step);
+        happens(&world, 6 + round, "ann", round % 2 ? "apple" : "bread");
+        pthread_barrier_wait(&step);
+    }
+    fr_thread_join(watcher);
+    pthread_barrier_destroy(&step);
+    assert_int_equal(atomic_load(&missed), 0);
+    assert_int_equal(atomic_load(&in_the_first) + atomic_load(&after_it), ROUNDS);
+    tear_down_world(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_users_events_alone_are_told),
+        cmocka_unit_test(a_user_who_is_not_known_yet_is_watched_too),
+        cmocka_unit_test(users_of_one_bucket_are_told_of_one_another),
+        cmocka_unit_test(what_models_show_later_is_told_again),
+        cmocka_unit_test(who_begins_to_watch_misses_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
