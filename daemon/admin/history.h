@@ -9,7 +9,7 @@
  *
  * A sample has a number for each column: a gauge as it stood, a counter as a rate over the step, a histogram as the median
  * and the 99th percentile of what it observed in the step. A column appears when there is something to tell of it, and
- * what it has no number for is NaN. Nothing grows but to HISTORY_COLUMNS_MAX columns: all is about half a megabyte.
+ * what it has no number for is NaN. Nothing grows but to HISTORY_COLUMNS_MAX columns: all is about a third of a megabyte.
  *
  * Thread: the owner's; page.c holds a lock around it.
  */

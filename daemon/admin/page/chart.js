@@ -51,15 +51,16 @@ function caption(title, series, at, format, when) {
       h("b", {}, format(at === null ? newest(s.values) : s.values[at])))));
 }
 
-// Draws into `place`: series [{ name, color: 0..7, values: [number or null, ...] }], one value for each of `times`.
-export function chart(place, { title, times, series, format, empty, unit }) {
+// Draws into `place`: series [{ name, color: 0..7, values: [number or null, ...] }], one value for each of `times`. The scale
+// reaches to `least` at the least, so that a few of something do not look like many.
+export function chart(place, { title, times, series, format, empty, unit, least = 0 }) {
   const shown = series.filter(({ values }) => values.some((value) => value !== null));
   if (times.length < 2 || !shown.length) {
     place.replaceChildren(h("figure", { class: "chart" }, h("figcaption", {}, h("span", { class: "title" }, title)),
       h("div", { class: "empty" }, times.length < 2 ? "The first samples are being taken." : empty)));
     return;
   }
-  const width = Math.max(220, place.clientWidth), top = ceiling(Math.max(...shown.flatMap(({ values }) => values.filter((v) => v !== null))));
+  const width = Math.max(220, place.clientWidth), top = ceiling(Math.max(least * 0.999, ...shown.flatMap(({ values }) => values.filter((v) => v !== null))));
   const first = times[0], length = Math.max(1, times.at(-1) - first);
   const x = (i) => LEFT + ((times[i] - first) / length) * (width - LEFT - 4);
   const y = (value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);

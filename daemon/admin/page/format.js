@@ -10,8 +10,8 @@ export const count = (n) => (isNumber(n) ? whole.format(n) : NONE);
 export function real(n) {
   if (!isNumber(n)) return NONE;
   const size = Math.abs(n);
-  if (size >= 100 || n === 0) return whole.format(n);
-  return size >= 0.001 ? String(Number(n.toPrecision(3))) : n.toExponential(1);
+  if (size >= 99.95 || n === 0) return whole.format(n);
+  return size >= 0.01 ? String(Number(n.toPrecision(3))) : size >= 0.00001 ? n.toFixed(5) : n.toExponential(1);
 }
 
 export function rate(n) {
@@ -38,7 +38,8 @@ export function spanParts(seconds) {
   if (s < 0.001) return [real(seconds * 1e6), "µs"];
   if (s < 0.9995) return [real(seconds * 1e3), "ms"];
   if (s < 120) return [s < 10 ? real(seconds) : whole.format(seconds), "s"];
-  if (s < 7200) return [whole.format(seconds / 60), "min"];
+  if (s < 3600) return [whole.format(seconds / 60), "min"];
+  if (s < 86400) return [real(Number((seconds / 3600).toFixed(1))), "h"];
   if (s < 172800) return [whole.format(seconds / 3600), "h"];
   return [whole.format(seconds / 86400), "days"];
 }

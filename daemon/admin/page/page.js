@@ -66,7 +66,12 @@ const tiles = [
         : [...format.spanParts(p99), `p50 ${format.span(s.now.columns["fresh/p50"])}`];
     } },
   { name: "lag", label: "Behind", values: () => column("lag"),
-    show: (s) => s.lag ? [format.short(s.lag.messages), s.lag.messages === 1 ? "record" : "records", s.lag.messages ? `the oldest waits ${format.span(s.lag.seconds)}` : "caught up"] : ["–", "", ""],
+    show: (s) => {
+      const partitions = s.partitions ?? [], away = partitions.filter((p) => p.state !== "running").length;
+      if (!partitions.length || away === partitions.length) return ["–", "", "not known: nothing is being read"];
+      return [format.short(s.lag.messages), s.lag.messages === 1 ? "record" : "records",
+        away ? `without ${away} that ${away === 1 ? "is" : "are"} not read` : s.lag.messages ? `the oldest waits ${format.span(s.lag.seconds)}` : "caught up"];
+    },
     level: (s) => (s.lag?.seconds >= 60 ? "warn" : "") },
   { name: "unsaved", label: "Not yet saved", values: () => column("uncommitted"),
     show: (s) => [...format.spanParts(Math.max(0, Math.round(s.checkpoint.unsaved_seconds * 10) / 10)), s.checkpoint.count ? `a checkpoint takes ${format.span(s.checkpoint.mean)}` : "no checkpoint yet"],
@@ -125,6 +130,7 @@ function showMethods(status) {
   fillRows(byId("methods"), names.map((name) => [{ text: name, head: true }, { text: format.rate(now[`asked/${name}`]), class: "num" },
     { text: format.span(now[`p50/${name}`]), class: "num" }, { text: format.span(now[`p99/${name}`]), class: "num" },
     { text: format.count(status.methods[name].handled), class: "num" }, { text: format.count(status.methods[name].failed), class: "num" }]));
+  byId("methods").closest(".scroll").hidden = !names.length;
   byId("methods-note").hidden = names.length > 0;
   setText(byId("methods-note"), "Nobody has asked yet.");
 }
@@ -162,7 +168,7 @@ function showState(status) {
 
 function showWarnings(status) {
   const lines = status.warnings;
-  setText(byId("warnings-note"), lines.length ? `The last ${lines.length === 1 ? "one" : lines.length} since the start, newest first.` : "None since the start.");
+  setText(byId("warnings-note"), !lines.length ? "None since the start." : lines.length === 1 ? "One since the start." : `The last ${lines.length} since the start, newest first.`);
   byId("warnings").replaceChildren(...lines.map((line) => h("li", {},
     h("p", { class: "meta" }, h("span", { class: `badge ${line.level === "error" ? "bad" : "warn"}` }, line.level === "error" ? "error" : "warning"),
       h("time", { datetime: new Date(line.last_ms).toISOString(), title: new Date(line.last_ms).toISOString() }, format.ago(line.last_ms, status.time_ms)),
@@ -184,7 +190,7 @@ let itemLink = (item) => document.createTextNode(item);
 
 function showCharts() {
   const { times } = samples;
-  const quality = (metric) => Object.keys(samples.columns).filter((name) => name.startsWith("quality/") && name.endsWith(`/${metric}`)).sort()
+  const quality = (metric) => Object.keys(samples.columns).filter((name) => name.startsWith("quality/") && name.endsWith(`/${metric}`))
     .map((name) => ({ name: name.split("/")[1], values: samples.columns[name] }));
   const models = [...new Set(Object.keys(samples.columns).filter((n) => n.startsWith("quality/")).map((n) => n.split("/")[1]))];
   const coloured = (series) => series.map((s) => ({ ...s, color: models.indexOf(s.name) % 8 }));
@@ -192,10 +198,10 @@ function showCharts() {
     .map((name, i) => ({ name: name.slice(prefix.length), values: samples.columns[name], color: i % 8 }));
   const draw = (id, what) => chart(byId(id), { times, ...what });
 
-  draw("chart-rates", { title: "Events per second", format: format.rate, empty: "No events.", series: [{ name: "applied", values: column("applied"), color: 0 },
+  draw("chart-rates", { title: "Events per second", format: format.rate, unit: format.real, least: 10, empty: "No events.", series: [{ name: "applied", values: column("applied"), color: 0 },
     { name: "rejected", values: column("rejected"), color: 1 }, { name: "repeats", values: column("duplicate"), color: 2 }] });
-  draw("chart-lag", { title: "Records behind", format: format.short, empty: "Nothing is behind.", series: [{ name: "all partitions", values: column("lag"), color: 5 }] });
-  draw("chart-asked", { title: "Questions per second", format: format.rate, empty: "Nobody has asked.", series: perMethod("asked/") });
+  draw("chart-lag", { title: "Records behind", format: format.short, least: 10, empty: "Nothing is behind.", series: [{ name: "all partitions", values: column("lag"), color: 5 }] });
+  draw("chart-asked", { title: "Questions per second", format: format.rate, unit: format.real, least: 10, empty: "Nobody has asked.", series: perMethod("asked/") });
   draw("chart-latency", { title: "Answer time, p99", format: format.span, empty: "Nobody has asked.", series: perMethod("p99/") });
   draw("chart-hit", { title: "Hit rate @ 10", format: format.share, unit: format.real, empty: "Nothing ranked yet.", series: coloured(quality("hit_rate_10")) });
   draw("chart-ndcg", { title: "NDCG @ 10", format: format.share, unit: format.real, empty: "Nothing ranked yet.", series: coloured(quality("ndcg_10")) });
@@ -214,7 +220,9 @@ async function fetchSamples(anew) {
   for (const [name, values] of Object.entries(fresh.columns)) columns[name] = [...before(samples.columns[name]), ...values].slice(-most);
   Object.assign(samples, { step: fresh.step_ms, times: [...(kept ? samples.times : []), ...fresh.times].slice(-most), columns });
   samples.dueAt = Date.now() + Math.min(fresh.step_ms, 60000);
-  setText(byId(`span-${span}`), format.span((fresh.step_ms * most) / 1000));
+  const step = span === "day" ? fresh.step_ms / 30 : fresh.step_ms;
+  setText(byId("span-hour"), format.span((step * 360) / 1000));
+  setText(byId("span-day"), format.span((step * 30 * 288) / 1000));
   showCharts();
 }
 

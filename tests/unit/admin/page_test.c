@@ -11,6 +11,9 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 
 #include "fake_reader.h"
 #include "freshet/life.h"
@@ -265,6 +268,34 @@ static void history_has_a_number_or_null_for_each_time(void **state)
     assert_int_equal(number("step_ms"), 300000);
 }
 
+static void *come_and_go(void *stop_asked)
+{
+    while (!atomic_load((_Atomic bool *)stop_asked)) {
+        page_detach(page);
+        memset(&engine, 0, sizeof(engine)); /* nobody may be in it */
+        page_attach(page, &engine, &about);
+    }
+    return NULL;
+}
+
+static void an_engine_that_leaves_is_not_asked_any_more(void **state)
+{
+    const struct page_question question = {.user = FR_BYTES("ann")};
+    _Atomic bool enough = false;
+    int answered = 0;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, come_and_go, &enough), 0);
+    while (answered < 100) {
+        answered += page_explore(page, &question, &out) == PAGE_ANSWERED;
+        fr_writer_reset(&out);
+        status();
+    }
+    atomic_store(&enough, true);
+    pthread_join(thread, NULL);
+}
+
 static void what_is_no_json_is_made_some(void **state)
 {
     (void)state;
@@ -290,6 +321,7 @@ int main(void)
         EACH(the_status_has_the_figures_of_the_metrics),
         EACH(of_very_many_partitions_those_with_trouble_are_shown),
         EACH(history_has_a_number_or_null_for_each_time),
+        EACH(an_engine_that_leaves_is_not_asked_any_more),
         EACH(what_is_no_json_is_made_some),
     };
 
