@@ -190,9 +190,14 @@ static const struct {
     void (*answer)(struct admin *admin, struct MHD_Connection *connection, struct answer *answer);
     bool guarded; /* not for pages of others */
 } pages[] = {
-    {"/metrics", answer_metrics, false},      {"/livez", answer_live, false},          {"/readyz", answer_ready, false},
-    {"/startupz", answer_started, false},     {"/api/status", answer_status, true},    {"/api/history", answer_history, true},
-    {"/api/top", answer_top, true},           {"/api/explore", answer_explore, true},
+    {"/metrics", answer_metrics, false},
+    {"/livez", answer_live, false},
+    {"/readyz", answer_ready, false},
+    {"/startupz", answer_started, false},
+    {"/api/status.json", answer_status, true},
+    {"/api/history.json", answer_history, true},
+    {"/api/top.json", answer_top, true},
+    {"/api/explore", answer_explore, true},
 };
 enum { PAGES = sizeof pages / sizeof *pages };
 

@@ -15,21 +15,14 @@
 #include "json.h"
 #include "page_private.h"
 
-enum { BEAT_MS = 5000 };
-
-/* Waits for a step, beating meanwhile. False: it is to end. */
+/* False: it is to end. */
 static bool rest(struct page *page, uint64_t until_ns)
 {
-    uint64_t now;
+    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000), .tv_nsec = (long)(until_ns % 1000000000)};
 
     pthread_mutex_lock(&page->lock);
-    while (!page->stopping && (now = fr_mono_ns()) < until_ns) {
-        uint64_t wake = until_ns - now < BEAT_MS * 1000000ULL ? until_ns : now + BEAT_MS * 1000000ULL;
-        struct timespec at = {.tv_sec = (time_t)(wake / 1000000000), .tv_nsec = (long)(wake % 1000000000)};
-
-        fr_pulse_beat(page->pulse);
-        pthread_cond_timedwait(&page->changed, &page->lock, &at);
-    }
+    while (!page->stopping && fr_mono_ns() < until_ns)
+        pthread_cond_timedwait(&page->changed, &page->lock, &until);
     bool goes_on = !page->stopping;
     pthread_mutex_unlock(&page->lock);
     return goes_on;
@@ -49,7 +42,6 @@ static void sample(void *arg)
         if (next < fr_mono_ns()) /* it was suspended: no sample twice */
             next = fr_mono_ns() + (uint64_t)page->step * 1000000;
     }
-    fr_pulse_stop(page->pulse);
 }
 
 struct page *page_new(span_ms history_step)
@@ -67,7 +59,6 @@ struct page *page_new(span_ms history_step)
     page->status = fr_zalloc(1, sizeof(*page->status));
     page->step = history_step;
     page->history = history_new(history_step);
-    page->pulse = fr_pulse_start("history");
     page->sampler = fr_thread_start("history", sample, page);
     return page;
 }

@@ -1,10 +1,10 @@
 /*
  * page.h -- what the status page is told: the state of everything, what it was, and what is known of a user or an item. All as JSON.
  *
- *     /api/status     how all is: one sentence, then the figures and what lies behind each
- *     /api/history    the samples of an hour or a day (history.h)
- *     /api/top        the items most users hold
- *     /api/explore    a user with recommendations and reasons, or an item with its neighbours
+ *     /api/status.json    how all is: one sentence, then the figures and what lies behind each
+ *     /api/history.json   the samples of an hour or a day (history.h)
+ *     /api/top.json       the items most users hold
+ *     /api/explore        a user with recommendations and reasons, or an item with its neighbours
  *
  * No HTTP here. While no engine is attached (state is loading, or the daemon stops) all but the last two answer as well.
  * Every answer is bounded by constants, whatever the state holds.

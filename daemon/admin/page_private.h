@@ -21,7 +21,6 @@ struct page {
     struct history *history;
     bool stopping;
     span_ms step;
-    struct fr_pulse *pulse;
     struct fr_thread *sampler;
 };
 

@@ -8,7 +8,10 @@
 import { h, svg } from "./dom.js";
 import { clock } from "./format.js";
 
-const HEIGHT = 132, LEFT = 44, BOTTOM = 18, TOP = 8;
+const HEIGHT = 132,
+  LEFT = 44,
+  BOTTOM = 18,
+  TOP = 8;
 
 // The least round number that is not below the largest value.
 function ceiling(largest) {
@@ -19,7 +22,8 @@ function ceiling(largest) {
 
 // "M x y L x y": a gap where there is no number.
 function path(values, x, y) {
-  let text = "", drawing = false;
+  let text = "",
+    drawing = false;
   values.forEach((value, i) => {
     if (value === null) {
       drawing = false;
@@ -46,9 +50,20 @@ function inWords(title, times, series, format) {
 }
 
 function caption(title, series, at, format, when) {
-  return h("figcaption", {}, h("span", { class: "title" }, when ? `${title}, ${when}` : title),
-    ...series.map((s) => h("span", { class: "key" }, h("span", { class: `swatch f${s.color}` }), `${s.name} `,
-      h("b", {}, format(at === null ? newest(s.values) : s.values[at])))));
+  return h(
+    "figcaption",
+    {},
+    h("span", { class: "title" }, when ? `${title}, ${when}` : title),
+    ...series.map((s) =>
+      h(
+        "span",
+        { class: "key" },
+        h("span", { class: `swatch f${s.color}` }),
+        `${s.name} `,
+        h("b", {}, format(at === null ? newest(s.values) : s.values[at])),
+      ),
+    ),
+  );
 }
 
 // Draws into `place`: series [{ name, color: 0..7, values: [number or null, ...] }], one value for each of `times`. The scale
@@ -56,21 +71,33 @@ function caption(title, series, at, format, when) {
 export function chart(place, { title, times, series, format, empty, unit, least = 0 }) {
   const shown = series.filter(({ values }) => values.some((value) => value !== null));
   if (times.length < 2 || !shown.length) {
-    place.replaceChildren(h("figure", { class: "chart" }, h("figcaption", {}, h("span", { class: "title" }, title)),
-      h("div", { class: "empty" }, times.length < 2 ? "The first samples are being taken." : empty)));
+    place.replaceChildren(
+      h(
+        "figure",
+        { class: "chart" },
+        h("figcaption", {}, h("span", { class: "title" }, title)),
+        h("div", { class: "empty" }, times.length < 2 ? "The first samples are being taken." : empty),
+      ),
+    );
     return;
   }
-  const width = Math.max(220, place.clientWidth), top = ceiling(Math.max(least * 0.999, ...shown.flatMap(({ values }) => values.filter((v) => v !== null))));
-  const first = times[0], length = Math.max(1, times.at(-1) - first);
+  const width = Math.max(220, place.clientWidth),
+    top = ceiling(Math.max(least * 0.999, ...shown.flatMap(({ values }) => values.filter((v) => v !== null))));
+  const first = times[0],
+    length = Math.max(1, times.at(-1) - first);
   const x = (i) => LEFT + ((times[i] - first) / length) * (width - LEFT - 4);
   const y = (value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
   const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": inWords(title, times, shown, format) });
   for (const level of [0, top / 2, top]) {
-    picture.append(svg("line", { class: "grid", x1: LEFT, x2: width - 4, y1: y(level), y2: y(level) }),
-      svg("text", { x: LEFT - 7, y: y(level) + 4, "text-anchor": "end" }, (unit ?? format)(level)));
+    picture.append(
+      svg("line", { class: "grid", x1: LEFT, x2: width - 4, y1: y(level), y2: y(level) }),
+      svg("text", { x: LEFT - 7, y: y(level) + 4, "text-anchor": "end" }, (unit ?? format)(level)),
+    );
   }
-  picture.append(svg("text", { x: LEFT, y: HEIGHT - 2 }, clock(first)),
-    svg("text", { x: width - 4, y: HEIGHT - 2, "text-anchor": "end" }, clock(times.at(-1))));
+  picture.append(
+    svg("text", { x: LEFT, y: HEIGHT - 2 }, clock(first)),
+    svg("text", { x: width - 4, y: HEIGHT - 2, "text-anchor": "end" }, clock(times.at(-1))),
+  );
   for (const s of shown) picture.append(svg("path", { class: `line s${s.color}`, d: path(s.values, x, y) }));
 
   const cursor = svg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
@@ -79,7 +106,9 @@ export function chart(place, { title, times, series, format, empty, unit, least 
   const point = (event) => {
     const at = (event.offsetX / picture.clientWidth) * width;
     let nearest = 0;
-    times.forEach((_, i) => { if (Math.abs(x(i) - at) < Math.abs(x(nearest) - at)) nearest = i; });
+    times.forEach((_, i) => {
+      if (Math.abs(x(i) - at) < Math.abs(x(nearest) - at)) nearest = i;
+    });
     cursor.setAttribute("x1", x(nearest));
     cursor.setAttribute("x2", x(nearest));
     cursor.setAttribute("visibility", "visible");
@@ -95,12 +124,18 @@ export function chart(place, { title, times, series, format, empty, unit, least 
 
 // A line without words, under a number that has them.
 export function sparkline(picture, values) {
-  const known = values.filter((value) => value !== null), top = Math.max(...known, 0) || 1;
-  const x = (i) => (i / Math.max(1, values.length - 1)) * 100, y = (value) => 31 - (value / top) * 27;
+  const known = values.filter((value) => value !== null),
+    top = Math.max(...known, 0) || 1;
+  const x = (i) => (i / Math.max(1, values.length - 1)) * 100,
+    y = (value) => 31 - (value / top) * 27;
   if (known.length < 2) {
     picture.replaceChildren();
     return;
   }
-  const line = path(values, x, y), filled = values.map((value) => value ?? 0);
-  picture.replaceChildren(svg("path", { class: "area f0", d: `${path(filled, x, y)}L100 34L0 34Z` }), svg("path", { class: "line s0", d: line }));
+  const line = path(values, x, y),
+    filled = values.map((value) => value ?? 0);
+  picture.replaceChildren(
+    svg("path", { class: "area f0", d: `${path(filled, x, y)}L100 34L0 34Z` }),
+    svg("path", { class: "line s0", d: line }),
+  );
 }

@@ -50,6 +50,10 @@ export function fillRows(body, rows) {
 // A bar whose length is `share` of its track, for a table that says the number too.
 export function bar(share) {
   const width = `${Math.max(share > 0 ? 1 : 0, Math.min(100, share * 100))}%`;
-  return svg("svg", { "aria-hidden": "true", focusable: "false" }, svg("rect", { class: "bar-track", width: "100%", height: "8", rx: "4" }),
-    svg("rect", { class: "bar", width, height: "8", rx: "4" }));
+  return svg(
+    "svg",
+    { "aria-hidden": "true", focusable: "false" },
+    svg("rect", { class: "bar-track", width: "100%", height: "8", rx: "4" }),
+    svg("rect", { class: "bar", width, height: "8", rx: "4" }),
+  );
 }

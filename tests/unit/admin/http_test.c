@@ -197,7 +197,7 @@ static void an_unknown_path_is_not_found(void **state)
     assert_int_equal(ask(*state, "GET /api/", ""), 404);
     assert_int_equal(ask(*state, "POST /nowhere", "Content-Length: 0\r\n"), 404);
     assert_non_null(strstr(body(), "/livez"));
-    assert_non_null(strstr(body(), "/api/status"));
+    assert_non_null(strstr(body(), "/api/status.json"));
 }
 
 static void a_query_does_not_hide_the_page(void **state)
@@ -217,7 +217,7 @@ static void only_get_and_head_are_answered(void **state)
         assert_non_null(strstr(answer, "\r\nAllow: GET, HEAD\r\n"));
     }
     assert_int_equal(ask(*state, "POST /", "Content-Length: 0\r\n"), 405);
-    assert_int_equal(ask(*state, "PUT /api/status", "Content-Length: 0\r\n"), 405);
+    assert_int_equal(ask(*state, "PUT /api/status.json", "Content-Length: 0\r\n"), 405);
     assert_int_equal(ask(*state, "HEAD /", ""), 200);
     assert_string_equal(body(), "");
     assert_int_equal(ask(*state, "HEAD /livez", ""), 200);
@@ -242,7 +242,7 @@ static void the_page_and_its_files_come_as_what_they_are_and_may_load_nothing_fr
         {"GET /page/page.js", "Content-Type: text/javascript; charset=utf-8", "//"},
         {"GET /page/page.css", "Content-Type: text/css; charset=utf-8", "/*"},
         {"GET /page/icon.svg", "Content-Type: image/svg+xml", "<svg"},
-        {"GET /api/status", "Content-Type: application/json", "{"},
+        {"GET /api/status.json", "Content-Type: application/json", "{"},
     };
 
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -267,7 +267,7 @@ static int ask_as(const struct admin *admin, const char *line, const char *host)
 
 static void on_loopback_no_other_name_gets_at_the_page_or_its_data(void **state)
 {
-    static const char *const guarded[] = {"GET /", "GET /page/page.js", "GET /api/status", "GET /api/history", "GET /api/top",
+    static const char *const guarded[] = {"GET /", "GET /page/page.js", "GET /api/status.json", "GET /api/history.json", "GET /api/top.json",
                                           "GET /api/explore?user=ann"};
 
     for (size_t i = 0; i < sizeof guarded / sizeof *guarded; i++) {
@@ -286,7 +286,7 @@ static void listening_wider_any_name_will_do(void **state)
 
     (void)state;
     assert_int_equal(start_on(&wide, "0.0.0.0:0", &err), FR_OK);
-    assert_int_equal(ask_as(wide, "GET /api/status", "recommender.example"), 200);
+    assert_int_equal(ask_as(wide, "GET /api/status.json", "recommender.example"), 200);
     admin_stop(wide);
 }
 
@@ -297,8 +297,8 @@ static void bad_questions_are_told_so(void **state)
         int status;
         const char *text;
     } cases[] = {
-        {"GET /api/history?span=year", 400, "{\"error\":\"span is neither hour nor day\"}"},
-        {"GET /api/history?span=day&since=99999999999999999999", 200, "{\"step_ms\":300000,"},
+        {"GET /api/history.json?span=year", 400, "{\"error\":\"span is neither hour nor day\"}"},
+        {"GET /api/history.json?span=day&since=99999999999999999999", 200, "{\"step_ms\":300000,"},
         {"GET /api/explore", 400, "{\"error\":\"exactly one of user and item is needed\"}"},
         {"GET /api/explore?user=a&item=b", 400, "{\"error\":\"exactly one of user and item is needed\"}"},
         {"GET /api/explore?user=", 400, "{\"error\":\"user is empty;"},
@@ -310,7 +310,7 @@ static void bad_questions_are_told_so(void **state)
         {"GET /api/explore?user=a&k=4294967297", 400, "{\"error\":\"k is not"},
         {"GET /api/explore?user=a&k=-1", 400, "{\"error\":\"k is not"},
         {"GET /api/explore?user=a", 503, "{\"error\":\"the state is being loaded\"}"},
-        {"GET /api/top", 503, "{\"error\":\"the state is being loaded\"}"},
+        {"GET /api/top.json", 503, "{\"error\":\"the state is being loaded\"}"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
