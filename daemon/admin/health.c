@@ -77,6 +77,9 @@ static void look_at_holds(const struct health *health, struct findings *findings
     if (health->held[HOLD_MEMORY])
         find(findings, HEALTH_BAD, "limits.memory_hard is reached. Ingest waits, questions are answered, and Kafka keeps what comes.",
              "Held: memory at its limit");
+    if (health->held[HOLD_ASKED])
+        find(findings, HEALTH_WARN, "Ingest waits until freshet resume lets it go on. Questions are answered, and Kafka keeps what comes.",
+             "Paused: as an operator has asked");
     if (health->admission_closed)
         find(findings, HEALTH_WARN, "limits.memory_soft was reached. Known users and items go on learning; events of others go to the dead-letter topic.",
              "Closed to new users and items");

@@ -199,10 +199,12 @@ static json_t *warnings(void)
 
 static void see_hold(void *context, const struct fr_reading *reading)
 {
+    static const char *const names[HOLDS] = {[HOLD_DISK] = "disk", [HOLD_MEMORY] = "memory", [HOLD_ASKED] = "asked"};
     struct health *health = context;
 
-    if (reading->value > 0)
-        health->held[strcmp(reading->labels[0], "memory") == 0 ? HOLD_MEMORY : HOLD_DISK] = true;
+    for (int why = 0; why < HOLDS; why++)
+        if (reading->value > 0 && strcmp(reading->labels[0], names[why]) == 0)
+            health->held[why] = true;
 }
 
 static void see_client(void *context, const struct fr_reading *reading)

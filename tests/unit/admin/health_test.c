@@ -79,6 +79,9 @@ static void holds_name_their_reason(void **state)
     health.held[HOLD_MEMORY] = true;
     is(HEALTH_BAD, "Held: memory at its limit");
     health.held[HOLD_MEMORY] = false;
+    health.held[HOLD_ASKED] = true;
+    is(HEALTH_WARN, "Paused: as an operator has asked");
+    health.held[HOLD_ASKED] = false;
     health.admission_closed = true;
     is(HEALTH_WARN, "Closed to new users and items");
 }
@@ -134,17 +137,17 @@ static void of_many_the_worst_comes_first_and_none_is_lost(void **state)
     (void)state;
     health.state = FR_DRAINING;
     health.stuck = "feed";
-    health.held[HOLD_DISK] = health.held[HOLD_MEMORY] = health.admission_closed = health.unreachable = true;
+    health.held[HOLD_DISK] = health.held[HOLD_MEMORY] = health.held[HOLD_ASKED] = health.admission_closed = health.unreachable = true;
     health.uncommitted = 100;
     engine.partitions[0].state = PARTITION_HALTED_GAP;
     engine.partitions[1].lag = 1000000;
     size_t len = health_look(&health, room);
-    assert_int_equal(len, 9);
+    assert_int_equal(len, 10);
     for (size_t i = 1; i < len; i++)
         assert_true(room[i - 1].level >= room[i].level);
     assert_string_equal(room[0].text, "Stuck: feed has not moved for 30 seconds");
     assert_string_equal(room[1].text, "Held: disk full");
-    assert_string_equal(room[8].text, "Catching up: 1,000,000 behind");
+    assert_string_equal(room[9].text, "Catching up: 1,000,000 behind");
 }
 
 static void names_from_outside_do_not_overflow(void **state)

@@ -239,6 +239,28 @@ static void the_status_has_the_figures_of_the_metrics(void **state)
     assert_string_equal(text("partitions.0.state"), "running");
 }
 
+static void what_is_amiss_is_found_in_the_metrics(void **state)
+{
+    static const struct {
+        enum fr_metric family;
+        const char *label, *text;
+    } cases[] = {{FR_M_INGEST_HELD, "disk", "Held: disk full"},
+                 {FR_M_INGEST_HELD, "memory", "Held: memory at its limit"},
+                 {FR_M_INGEST_HELD, "asked", "Paused: as an operator has asked"},
+                 {FR_M_KAFKA_UNREACHABLE, "consumer", "Cut off: no Kafka broker answers"},
+                 {FR_M_KAFKA_UNREACHABLE, "dead letters", "Up to date"}, /* nobody has sent any since */
+                 {FR_M_ADMISSION_CLOSED, "", "Closed to new users and items"},
+                 {FR_M_UNCOMMITTED, "", "Unsaved for 60 s"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        fr_gauge(fr_series(cases[i].family, cases[i].label, "", ""), 60);
+        status();
+        assert_string_equal(text("findings.0.text"), cases[i].text);
+        fr_gauge(fr_series(cases[i].family, cases[i].label, "", ""), 0);
+    }
+}
+
 static void of_very_many_partitions_those_with_trouble_are_shown(void **state)
 {
     (void)state;
@@ -319,6 +341,7 @@ int main(void)
         EACH(without_an_engine_only_what_needs_none_is_told),
         EACH(the_most_popular_come_first),
         EACH(the_status_has_the_figures_of_the_metrics),
+        EACH(what_is_amiss_is_found_in_the_metrics),
         EACH(of_very_many_partitions_those_with_trouble_are_shown),
         EACH(history_has_a_number_or_null_for_each_time),
         EACH(an_engine_that_leaves_is_not_asked_any_more),
