@@ -42,6 +42,7 @@ export function showCharts() {
     least: 10,
     empty: "No events.",
     series: [
+      { name: "read", values: column("consumed"), color: 5 },
       { name: "applied", values: column("applied"), color: 0 },
       { name: "rejected", values: column("rejected"), color: 1 },
       { name: "repeats", values: column("duplicate"), color: 2 },
