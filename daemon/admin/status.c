@@ -170,17 +170,6 @@ static json_t *partitions(const struct engine_status *engine)
     return list;
 }
 
-static json_t *lag(const struct engine_status *engine)
-{
-    double messages = 0, seconds = 0;
-
-    for (size_t i = 0; i < engine->partitions_len; i++) {
-        messages += engine->partitions[i].lag > 0 ? (double)engine->partitions[i].lag : 0;
-        seconds = fmax(seconds, engine->partitions[i].lag_seconds);
-    }
-    return json_pack("{s:o, s:o}", "messages", json_number(messages), "seconds", json_number(seconds));
-}
-
 /* ---- in words ---- */
 
 static json_t *warnings(void)
@@ -213,7 +202,7 @@ static void see_client(void *context, const struct fr_reading *reading)
         ((struct health *)context)->unreachable = true;
 }
 
-static json_t *findings(const struct page *page, const struct engine_status *engine)
+static struct health health_of(const struct page *page, const struct engine_status *engine)
 {
     struct health health = {
         .state = fr_state_now(),
@@ -224,19 +213,40 @@ static json_t *findings(const struct page *page, const struct engine_status *eng
         .disk_free = total(FR_M_DISK_FREE),
         .uncommitted = total(FR_M_UNCOMMITTED),
     };
-    struct finding room[FINDINGS_MAX];
-    json_t *list = json_array();
-    size_t len;
 
     if (fr_pulse_all(&health.stuck))
         health.stuck = NULL;
     fr_metric_each(FR_M_INGEST_HELD, see_hold, &health);
     fr_metric_each(FR_M_KAFKA_UNREACHABLE, see_client, &health);
-    len = health_look(&health, room);
+    return health;
+}
+
+static json_t *findings(const struct health *health)
+{
+    struct finding room[FINDINGS_MAX];
+    size_t len = health_look(health, room);
+    json_t *list = json_array();
+
     for (size_t i = 0; i < len; i++)
         json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "level", health_level_name(room[i].level), "text",
                                               json_text(fr_bytes_of(room[i].text)), "detail", json_text(fr_bytes_of(room[i].detail))));
     return list;
+}
+
+/* `current`: false while nobody looks where the log ends, so that what is told is how it was before. */
+static json_t *lag(const struct health *health)
+{
+    const struct engine_status *engine = health->engine;
+    double messages = 0, seconds = 0;
+    bool current = !health->unreachable;
+
+    for (size_t i = 0; i < engine->partitions_len; i++) {
+        messages += engine->partitions[i].lag > 0 ? (double)engine->partitions[i].lag : 0;
+        seconds = fmax(seconds, engine->partitions[i].lag_seconds);
+    }
+    for (int why = 0; why < HOLDS; why++)
+        current = current && !health->held[why];
+    return json_pack("{s:o, s:o, s:b}", "messages", json_number(messages), "seconds", json_number(seconds), "current", (int)current);
 }
 
 /* ---- all of it ---- */
@@ -261,22 +271,25 @@ static json_t *now(struct page *page)
 static void put_engine(struct page *page, json_t *answer)
 {
     const struct engine_status *engine = page->engine ? page->status : NULL;
+    struct health health;
     const char *name;
     json_t *models = json_array();
 
-    if (engine) {
+    if (engine)
         engine_status(page->engine, page->status);
+    health = health_of(page, engine);
+    if (engine) {
         for (size_t i = 0; (name = engine_model(page->engine, i)); i++)
             json_array_append_new(models, json_string(name));
         json_object_set_new(answer, "version", json_text(fr_bytes_of(page->about.version)));
         json_object_set_new(answer, "brokers", json_text(fr_bytes_of(page->about.brokers)));
         json_object_set_new(answer, "topic", json_text(fr_bytes_of(page->about.topic)));
-        json_object_set_new(answer, "lag", lag(engine));
+        json_object_set_new(answer, "lag", lag(&health));
         json_object_set_new(answer, "partitions", partitions(engine));
         json_object_set_new(answer, "partitions_total", json_integer((json_int_t)engine->partitions_len));
     }
     json_object_set_new(answer, "models", models);
-    json_object_set_new(answer, "findings", findings(page, engine));
+    json_object_set_new(answer, "findings", findings(&health));
 }
 
 void page_status(struct page *page, struct fr_writer *out)

@@ -64,11 +64,13 @@ const tiles = [
       return [
         format.short(s.lag.messages),
         s.lag.messages === 1 ? "record" : "records",
-        away
-          ? `without ${away} that ${away === 1 ? "is" : "are"} not read`
-          : s.lag.messages
-            ? `the oldest waits ${format.span(s.lag.seconds)}`
-            : "caught up",
+        !s.lag.current
+          ? "as last known: nothing is being read"
+          : away
+            ? `without ${away} that ${away === 1 ? "is" : "are"} not read`
+            : s.lag.messages
+              ? `the oldest waits ${format.span(s.lag.seconds)}`
+              : "caught up",
       ];
     },
     level: (s) => (s.lag?.seconds >= 60 ? "warn" : ""),
