@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "freshet/certificate.h"
 #include "freshet/codec.h"
 #include "freshet/ease.h"
 #include "freshet/engine.h"
@@ -120,6 +121,7 @@ struct config_host {
     bool own_broker;    /* --dev: bootstrap.servers must not be set; otherwise it must be */
 };
 void config_finish(struct config *cfg, const struct config_host *host);
+void config_finish_with_models(struct config *cfg, const struct config_host *host); /* with all that this program has */
 /* All problems so far, one per line; "" if there are none. */
 const char *config_problems(struct config *cfg);
 __attribute__((format(printf, 2, 3))) void config_problem(struct config *cfg, const char *format, ...);
@@ -129,6 +131,9 @@ __attribute__((format(printf, 2, 3))) void config_problem(struct config *cfg, co
 void config_engine_options(const struct config *cfg, struct engine_options *ret_options);
 void config_feed_options(const struct config *cfg, struct feed_options *ret_options);
 void config_serve_options(const struct config *cfg, struct serve_options *ret_options);
+/* What a gRPC listener shows for itself: the Recommender's, or the Admin's, which takes from the other what it has not itself.
+ * False: nothing, it is plain. */
+bool config_certificate(const struct config *cfg, bool admin, struct certificate_files *ret_files);
 const char *config_brokers(const struct config *cfg); /* bootstrap.servers */
 /* store.backup_path, or what stands for it when it is empty: made in `room`. */
 const char *config_backup_path(const struct config *cfg, char *room, size_t room_len);

@@ -158,6 +158,26 @@ static void check_sixteens(struct config *cfg)
                            (long long)keys[k].value);
 }
 
+/* What one key of a listener's is worth nothing without. */
+static void check_needs(struct config *cfg, enum config_id id, const char *value, const char *needs_key, const char *needs)
+{
+    if (*value && !*needs)
+        config_problem(cfg, "%s: %s.%s = %s needs %s too", cfg->origin[id], config_keys[id].section, config_keys[id].name, value,
+                       needs_key);
+}
+
+static void check_security(struct config *cfg)
+{
+    check_needs(cfg, CONFIG_serve_tls_cert, cfg->serve.tls_cert, "serve.tls_key", cfg->serve.tls_key);
+    check_needs(cfg, CONFIG_serve_tls_key, cfg->serve.tls_key, "serve.tls_cert", cfg->serve.tls_cert);
+    check_needs(cfg, CONFIG_serve_tls_client_ca, cfg->serve.tls_client_ca, "serve.tls_cert", cfg->serve.tls_cert);
+    check_needs(cfg, CONFIG_admin_tls_cert, cfg->admin.tls_cert, "admin.tls_key", cfg->admin.tls_key);
+    check_needs(cfg, CONFIG_admin_tls_key, cfg->admin.tls_key, "admin.tls_cert", cfg->admin.tls_cert);
+    check_needs(cfg, CONFIG_admin_tls_client_ca, cfg->admin.tls_client_ca, "admin.tls_cert or serve.tls_cert",
+                *cfg->admin.tls_cert ? cfg->admin.tls_cert : cfg->serve.tls_cert);
+    check_needs(cfg, CONFIG_admin_http_auth, cfg->admin.http_auth ? "yes" : "", "serve.tokens_file", cfg->serve.tokens_file);
+}
+
 static void check_together(struct config *cfg)
 {
     enum { SAR_PRODUCT };
@@ -168,6 +188,7 @@ static void check_together(struct config *cfg)
         config_problem(cfg, "%s: sar.half_life_days is less than a millisecond; 0 means no decay",
                        cfg->origin[CONFIG_sar_half_life_days]);
     check_sixteens(cfg);
+    check_security(cfg);
     if (cfg->recommend.k > cfg->limits.max_k)
         config_problem(cfg, "recommend.k = %lld is more than limits.max_k = %lld", (long long)cfg->recommend.k,
                        (long long)cfg->limits.max_k);
@@ -498,7 +519,26 @@ void config_serve_options(const struct config *cfg, struct serve_options *ret_op
         .memory = (uint64_t)cfg->limits.rpc_memory,
         .max_concurrent_streams = (uint32_t)cfg->limits.max_concurrent_streams,
         .drain_grace = cfg->serve.drain_grace_ms,
+        .client_rate = cfg->limits.client_rate,
+        .client_burst = (uint32_t)cfg->limits.client_burst,
+        .client_inflight = (uint32_t)cfg->limits.client_inflight,
     };
+}
+
+bool config_certificate(const struct config *cfg, bool admin, struct certificate_files *ret_files)
+{
+    struct certificate_files files = {{"serve.tls_cert", cfg->serve.tls_cert},
+                                      {"serve.tls_key", cfg->serve.tls_key},
+                                      {"serve.tls_client_ca", cfg->serve.tls_client_ca}};
+
+    if (admin && *cfg->admin.tls_cert) {
+        files.cert = (struct certificate_file){"admin.tls_cert", cfg->admin.tls_cert};
+        files.key = (struct certificate_file){"admin.tls_key", cfg->admin.tls_key};
+    }
+    if (admin && *cfg->admin.tls_client_ca)
+        files.ca = (struct certificate_file){"admin.tls_client_ca", cfg->admin.tls_client_ca};
+    *ret_files = files;
+    return *files.cert.path;
 }
 
 const char *config_brokers(const struct config *cfg)

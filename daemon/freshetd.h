@@ -8,6 +8,7 @@
 #include "disk.h"
 #include "notify.h"
 #include "options.h"
+#include "security.h"
 
 #include "freshet/admin.h"
 #include "freshet/backup.h"
@@ -25,6 +26,7 @@ struct freshetd {
     struct options options;
     struct config *cfg;
     struct notify notify;
+    struct security security;
     int lock;
     struct admin *admin;
     struct feed_broker *broker;

@@ -101,8 +101,10 @@ static void live(struct freshetd *d)
     announce(d);
     notify_say(&d->notify, "READY=1");
     for (;;) {
-        int number = signals_next(d->notify.beat_ms);
+        int look_ms = security_look_ms(&d->security), beat_ms = d->notify.beat_ms;
+        int number = signals_next(look_ms >= 0 && (beat_ms < 0 || look_ms < beat_ms) ? look_ms : beat_ms);
 
+        security_look(&d->security);
         if (number == 0) {
             beat(d, "answering");
         } else if (number == SIGHUP) {
@@ -130,6 +132,7 @@ static int run(struct freshetd *d)
     notify_say(&d->notify, "STATUS=loading the state");
     fr_log(FR_INFO, "main", "start",
            FR_FIELDS(FR_TEXT("version", FRESHET_VERSION), FR_TEXT("data", d->cfg->store.path)), "starting");
+    security_warn(&d->security, d->cfg);
     while (started < STEPS && (status = steps[started].start(d, &err)) == FR_OK)
         started++;
     if (status == FR_OK) {
@@ -199,6 +202,8 @@ static int with_config(struct freshetd *d)
     d->cfg = read_config(d);
     if (d->options.task == TASK_PRINT_CONFIG)
         print_config(d->cfg);
+    if (!d->cfg->problems_len && (d->options.task == TASK_RUN || d->options.task == TASK_CHECK_CONFIG))
+        security_open(&d->security, d->cfg);
     fputs(config_problems(d->cfg), stderr);
     if (d->cfg->problems_len)
         goto done;
@@ -216,6 +221,7 @@ static int with_config(struct freshetd *d)
     use_all_files();
     code = run(d);
 done:
+    security_close(&d->security);
     config_free(d->cfg);
     return code;
 }

@@ -44,7 +44,8 @@ void stop_box(struct freshetd *d)
 
 int start_admin(struct freshetd *d, struct fr_err *err)
 {
-    struct admin_options options = {.listen = d->cfg->admin.listen, .history_step = d->cfg->admin.history_step_ms};
+    struct admin_options options = {.listen = d->cfg->admin.listen, .history_step = d->cfg->admin.history_step_ms,
+                                    .tokens = d->cfg->admin.http_auth ? d->security.tokens : NULL};
     int status;
 
     vitals_start(d->cfg->store.path, FRESHET_VERSION, FRESHET_REVISION, feed_library_version(), store_rocks_version(),
@@ -275,6 +276,9 @@ int start_serve(struct freshetd *d, struct fr_err *err)
     options.brokers = config_brokers(d->cfg);
     options.backups = d->backups;
     options.control = (struct serve_control){d, ask_drain, ask_reload};
+    options.certificate = d->security.serve;
+    options.admin_certificate = d->security.admin;
+    options.tokens = d->security.tokens;
     return serve_start(&d->serve, &options, d->engine, err);
 }
 

@@ -1,8 +1,8 @@
 /*
  * reload.c -- the configuration from its sources, at the start and again on SIGHUP or Admin.ReloadConfig.
  *
- * log.level is all that changes in a running daemon; the rest is compared and reported. A configuration with problems
- * changes nothing.
+ * log.level is all that changes in a running daemon, and what is in the files of certificates and tokens (security.h); the rest
+ * is compared and reported. A configuration with problems, in itself or in one of those files, changes nothing.
  */
 #include <pthread.h>
 #include <unistd.h>
@@ -10,7 +10,6 @@
 #include "freshetd.h"
 
 #include "freshet/log.h"
-#include "freshet/model.h"
 
 extern char **environ;
 
@@ -20,14 +19,7 @@ struct config *read_config(const struct freshetd *d)
     struct config_host host = {.kafka_problem = feed_kafka_key_problem, .own_broker = d->options.dev,
                                .offline = d->options.task == TASK_RESTORE || d->options.task == TASK_VERIFY};
     const char *file = d->options.config;
-    struct fr_writer models;
 
-    fr_writer_init(&models, 0);
-    for (size_t i = 0; registry_at(i); i++)
-        fr_put_text(&models, "%s%s", i ? " " : "", registry_at(i)->name);
-    fr_put_text(&models, " " ENGINE_BLEND);
-    fr_put_u8(&models, 0);
-    host.models = models.at;
     if (d->options.dev)
         config_put(cfg, "store", "path", "./freshet-data", "--dev");
     else if (!file && access(OPTIONS_DEFAULT_FILE, F_OK) == 0)
@@ -37,8 +29,7 @@ struct config *read_config(const struct freshetd *d)
     config_read_environment(cfg, environ);
     for (size_t i = 0; i < d->options.settings_len; i++)
         config_read_setting(cfg, d->options.settings[i]);
-    config_finish(cfg, &host);
-    fr_writer_release(&models);
+    config_finish_with_models(cfg, &host);
     return cfg;
 }
 
@@ -75,6 +66,10 @@ static int compare_and_take(struct freshetd *d, struct config *fresh, struct tel
         fr_log(FR_ERROR, "main", "reload.refused", FR_FIELDS(FR_TEXT("problems", config_problems(fresh))),
                "the configuration has problems; the old one stays");
         return fr_fail(err, FR_CONFIG, "%s", config_problems(fresh));
+    }
+    if (security_read(&d->security, err) != FR_OK) { /* it has logged what is wrong */
+        fr_log(FR_ERROR, "main", "reload.refused", FR_NO_FIELDS, "a file the configuration names has problems; the old one stays");
+        return FR_CONFIG;
     }
     use_own_broker(d, fresh);
     config_compare(d->cfg, fresh, say_change, telling);

@@ -14,21 +14,6 @@ struct settings {
     struct config *cfg;
 };
 
-static void finish(struct config *cfg)
-{
-    struct config_host host = {.offline = true};
-    struct fr_writer models;
-
-    fr_writer_init(&models, 0);
-    for (size_t i = 0; registry_at(i); i++)
-        fr_put_text(&models, "%s%s", i ? " " : "", registry_at(i)->name);
-    fr_put_text(&models, " " ENGINE_BLEND);
-    fr_put_u8(&models, 0);
-    host.models = models.at;
-    config_finish(cfg, &host);
-    fr_writer_release(&models);
-}
-
 static bool has_blend(const char *models)
 {
     for (size_t len;; models += len) {
@@ -63,7 +48,7 @@ struct settings *settings_new(const char *file, const char *const *sets, size_t 
         config_read_setting(settings->cfg, sets[i]);
     if (models)
         run_models(settings->cfg, models);
-    finish(settings->cfg);
+    config_finish_with_models(settings->cfg, &(struct config_host){.offline = true});
     *ret_problems = NULL;
     if (settings->cfg->problems_len == 0)
         return settings;

@@ -1,5 +1,5 @@
 /*
- * http.c -- HTTP for operators. The only file that knows libmicrohttpd.
+ * http.c -- HTTP for operators. Only this file and guard.c know libmicrohttpd.
  *
  *     GET /metrics    every series: Prometheus text 0.0.4, or OpenMetrics 1.0 for who prefers it
  *     GET /livez      200 while every loop of the daemon moves, else 503 and the name of one that does not
@@ -31,6 +31,7 @@
 #include "freshet/life.h"
 #include "freshet/log.h"
 #include "freshet/metric.h"
+#include "guard.h"
 #include "listener.h"
 #include "page.h"
 
@@ -40,6 +41,7 @@ struct admin {
     struct MHD_Daemon *daemon;
     int port;
     bool local; /* listens on loopback */
+    struct tokens_view *tokens; /* the library's thread's; NULL: anybody may look */
     struct page *page;
 };
 
@@ -188,16 +190,17 @@ static void answer_explore(struct admin *admin, struct MHD_Connection *connectio
 static const struct {
     const char *path;
     void (*answer)(struct admin *admin, struct MHD_Connection *connection, struct answer *answer);
-    bool guarded; /* not for pages of others */
+    bool open; /* to who has no token, too: probes have none */
+    bool ours; /* not for pages of others */
 } pages[] = {
-    {"/metrics", answer_metrics, false},
-    {"/livez", answer_live, false},
-    {"/readyz", answer_ready, false},
-    {"/startupz", answer_started, false},
-    {"/api/status.json", answer_status, true},
-    {"/api/history.json", answer_history, true},
-    {"/api/top.json", answer_top, true},
-    {"/api/explore", answer_explore, true},
+    {"/metrics", answer_metrics, false, false},
+    {"/livez", answer_live, true, false},
+    {"/readyz", answer_ready, true, false},
+    {"/startupz", answer_started, true, false},
+    {"/api/status.json", answer_status, false, true},
+    {"/api/history.json", answer_history, false, true},
+    {"/api/top.json", answer_top, false, true},
+    {"/api/explore", answer_explore, false, true},
 };
 enum { PAGES = sizeof pages / sizeof *pages };
 
@@ -239,6 +242,10 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct ans
         MHD_add_response_header(response, headers[i].name, headers[i].value);
     if (answer->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    if (answer->status == MHD_HTTP_UNAUTHORIZED) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"freshet\"");
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"freshet, token as password\"");
+    }
     result = MHD_queue_response(connection, answer->status, response);
     MHD_destroy_response(response);
     return result;
@@ -260,7 +267,11 @@ static void answer_request(struct admin *admin, struct MHD_Connection *connectio
     while (page < PAGES && strcmp(pages[page].path, path) != 0)
         page++;
     answer->asset = page == PAGES ? find_asset(path) : NULL;
-    if (page == PAGES && !answer->asset) {
+    if (!(page < PAGES && pages[page].open) && !guard_lets(admin->tokens, connection)) {
+        answer->asset = NULL;
+        answer->status = MHD_HTTP_UNAUTHORIZED;
+        fr_put_text(&answer->body, "a token is wanted: Authorization: Bearer ..., or as the password of Basic\n");
+    } else if (page == PAGES && !answer->asset) {
         answer->status = MHD_HTTP_NOT_FOUND;
         fr_put_text(&answer->body, "not found; there are /");
         for (size_t i = 0; i < PAGES; i++)
@@ -270,7 +281,7 @@ static void answer_request(struct admin *admin, struct MHD_Connection *connectio
         answer->asset = NULL;
         answer->status = MHD_HTTP_METHOD_NOT_ALLOWED;
         fr_put_text(&answer->body, "only GET and HEAD\n");
-    } else if ((answer->asset || pages[page].guarded) && !may_ask(admin, connection)) {
+    } else if ((answer->asset || pages[page].ours) && !may_ask(admin, connection)) {
         answer->asset = NULL;
         answer->status = MHD_HTTP_MISDIRECTED_REQUEST;
         fr_put_text(&answer->body, "this listens on loopback and answers only to localhost, 127.0.0.1 and [::1]\n");
@@ -321,6 +332,7 @@ int admin_start(struct admin **ret_admin, const struct admin_options *options, s
     admin = fr_zalloc(1, sizeof *admin);
     admin->port = listener_port(fd);
     admin->local = listener_is_local(fd);
+    admin->tokens = tokens_view_new(options->tokens);
     admin->page = page_new(options->history_step);
     admin->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle,
                                      admin, MHD_OPTION_EXTERNAL_LOGGER, complain, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
@@ -330,8 +342,7 @@ int admin_start(struct admin **ret_admin, const struct admin_options *options, s
                                      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES_MAX, MHD_OPTION_END);
     if (!admin->daemon) {
         close(fd);
-        page_free(admin->page);
-        free(admin);
+        admin_stop(admin);
         return fr_fail(err, FR_IO, "cannot serve HTTP on '%s': libmicrohttpd refused to start", options->listen);
     }
     *ret_admin = admin;
@@ -342,8 +353,10 @@ void admin_stop(struct admin *admin)
 {
     if (!admin)
         return;
-    MHD_stop_daemon(admin->daemon); /* closes the listener and every connection, ends the thread */
+    if (admin->daemon)
+        MHD_stop_daemon(admin->daemon); /* closes the listener and every connection, ends the thread */
     page_free(admin->page);
+    tokens_view_free(admin->tokens);
     free(admin);
 }
 

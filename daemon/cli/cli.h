@@ -6,7 +6,7 @@
  *     dump.c      recommend --all
  *     publish.c   file -> Kafka                      lines.c formats.c  lines, and those of the known formats -> events
  *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
- *     rpc.c       one unary call                     table.c json.c titles.c progress.c   what people and programs see
+ *     rpc.c credentials.c  one unary call, over TLS with a token                     table.c json.c titles.c progress.c   what people and programs see
  */
 #ifndef FR_CLI_H
 #define FR_CLI_H
@@ -55,10 +55,24 @@ struct common {
 };
 struct common common_defaults(void);
 #define SERVER_ROW(common)                                                                                             \
-    {"server", 0, OPTION_TEXT, &(common).server, "HOST:PORT", "the daemon (default $FRESHET_SERVER or 127.0.0.1:50051)"}
+    {"server", 0, OPTION_TEXT, &(common).server, "HOST:PORT", "the daemon (default $FRESHET_SERVER or 127.0.0.1:50051)"}, ACCESS_ROWS
 #define ADMIN_ROW(common)                                                                                              \
     {"admin", 0, OPTION_TEXT, &(common).admin, "HOST:PORT",                                                            \
-     "its Admin service (default $FRESHET_ADMIN or 127.0.0.1:50052)"}
+     "its Admin service (default $FRESHET_ADMIN or 127.0.0.1:50052)"}, ACCESS_ROWS
+/* How this run shows itself to whatever daemon it asks: paths of files, never a token, which others could see in the list of
+ * processes. NULL: not given. */
+struct access_files {
+    const char *tls_ca, *tls_cert, *tls_key, *token;
+};
+extern struct access_files access_files;
+#define ACCESS_ROWS                                                                                                    \
+    {"tls-ca", 0, OPTION_TEXT, &access_files.tls_ca, "FILE",                                                           \
+     "speak TLS; PEM of who signed the daemon's certificate (default $FRESHET_TLS_CA)"},                               \
+        {"tls-cert", 0, OPTION_TEXT, &access_files.tls_cert, "FILE", "PEM, own certificate for mTLS (default $FRESHET_TLS_CERT)"}, \
+        {"tls-key", 0, OPTION_TEXT, &access_files.tls_key, "FILE", "PEM, its private key (default $FRESHET_TLS_KEY)"}, \
+    {                                                                                                                  \
+        "token-file", 0, OPTION_TEXT, &access_files.token, "FILE", "holds the token to show (default $FRESHET_TOKEN_FILE)" \
+    }
 #define OUTPUT_ROWS(common)                                                                                            \
     {"output", 'o', OPTION_TEXT, &(common).output, "table|json", "for people or for programs (default table)"},        \
     {                                                                                                                  \
@@ -75,13 +89,13 @@ bool common_check(const struct common *common); /* says what is wrong with --out
 
 /* ---- rpc.c ---- */
 
-/* One unary call over plain HTTP/2. *ret is unpacked, the caller frees it with protobuf_c_message_free_unpacked. On failure the text
+/* One unary call, as access_files say. *ret is unpacked, the caller frees it with protobuf_c_message_free_unpacked. On failure the text
  * names the server and the status. Thread: one at a time. */
 int rpc_call(const char *server, const char *method, const ProtobufCMessage *request,
              const ProtobufCMessageDescriptor *response, ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err);
 /* The same for many calls on one connection. */
 struct rpc;
-struct rpc *rpc_open(const char *server); /* borrowed; nothing is connected yet */
+int rpc_open(struct rpc **ret, const char *server, struct fr_err *err); /* borrowed; nothing is connected yet */
 int rpc_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
             ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err);
 void rpc_close(struct rpc *rpc);

@@ -63,8 +63,8 @@ static void put_json(struct fr_bytes user, const Freshet__V1__RecommendResponse 
 
 static int ask_all(const struct common *common, Freshet__V1__RecommendRequest *request, FILE *file)
 {
-    struct progress *progress = progress_new("asking", 0);
-    struct rpc *rpc = rpc_open(common->server);
+    struct progress *progress;
+    struct rpc *rpc;
     Freshet__V1__RecommendResponse *answer;
     struct fr_err err;
     char *line = NULL;
@@ -73,6 +73,9 @@ static int ask_all(const struct common *common, Freshet__V1__RecommendRequest *r
     uint64_t asked = 0;
     int status = CLI_DONE;
 
+    if (rpc_open(&rpc, common->server, &err))
+        return cli_fail("%s", err.text);
+    progress = progress_new("asking", 0);
     if (!common_json(common))
         fputs(DUMP_HEADER, stdout);
     while (!status && (len = getline(&line, &room, file)) >= 0) {

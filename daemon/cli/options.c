@@ -12,13 +12,28 @@
 #include "cli.h"
 #include "freshet/alloc.h"
 
+struct access_files access_files;
+
+static const char *from_environment(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
 struct common common_defaults(void)
 {
-    const char *server = getenv("FRESHET_SERVER"), *admin = getenv("FRESHET_ADMIN");
+    const char *server = from_environment("FRESHET_SERVER"), *admin = from_environment("FRESHET_ADMIN");
 
+    access_files = (struct access_files){
+        .tls_ca = from_environment("FRESHET_TLS_CA"),
+        .tls_cert = from_environment("FRESHET_TLS_CERT"),
+        .tls_key = from_environment("FRESHET_TLS_KEY"),
+        .token = from_environment("FRESHET_TOKEN_FILE"),
+    };
     return (struct common){
-        .server = server && *server ? server : "127.0.0.1:50051",
-        .admin = admin && *admin ? admin : "127.0.0.1:50052",
+        .server = server ? server : "127.0.0.1:50051",
+        .admin = admin ? admin : "127.0.0.1:50052",
         .output = "table",
         .timeout_ms = 10000,
     };

@@ -9,12 +9,20 @@
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
+#include <grpc/support/log.h>
 #include <grpc/support/time.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+#include "credentials.h"
 #include "freshet/alloc.h"
+
+struct rpc {
+    const char *server;
+    char *authorization; /* "Bearer TOKEN"; NULL: none is shown */
+    grpc_channel *channel;
+};
 
 struct answer {
     grpc_metadata_array initial, trailing;
@@ -45,12 +53,19 @@ static grpc_byte_buffer *pack(const ProtobufCMessage *request)
     return buffer;
 }
 
-static void call_and_wait(grpc_completion_queue *queue, grpc_call *call, grpc_byte_buffer *request, struct answer *answer)
+static void call_and_wait(struct rpc *rpc, grpc_completion_queue *queue, grpc_call *call, grpc_byte_buffer *request,
+                          struct answer *answer)
 {
+    grpc_metadata shown = {.key = grpc_slice_from_static_string("authorization")};
     grpc_op ops[6];
 
     memset(ops, 0, sizeof(ops));
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    if (rpc->authorization) {
+        shown.value = grpc_slice_from_static_string(rpc->authorization);
+        ops[0].data.send_initial_metadata.metadata = &shown;
+        ops[0].data.send_initial_metadata.count = 1;
+    }
     ops[1].op = GRPC_OP_SEND_MESSAGE;
     ops[1].data.send_message.send_message = request;
     ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
@@ -87,29 +102,43 @@ static int unpack(const char *server, struct answer *answer, const ProtobufCMess
     return *ret ? FR_OK : fr_fail(err, FR_CORRUPT, "%s: the answer cannot be read", server);
 }
 
-struct rpc {
-    const char *server;
-    grpc_channel *channel;
-};
+/* What it has to say is in the status of the call; who wants more of it sets GRPC_VERBOSITY. */
+static void say_nothing(gpr_log_func_args *args)
+{
+    (void)args;
+}
 
-struct rpc *rpc_open(const char *server)
+int rpc_open(struct rpc **ret, const char *server, struct fr_err *err)
 {
     grpc_arg limit = {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = 64 << 20};
     grpc_channel_args args = {1, &limit};
+    grpc_channel_credentials *credentials;
     struct rpc *rpc = fr_zalloc(1, sizeof(*rpc));
+    int status;
 
+    if (!getenv("GRPC_VERBOSITY"))
+        gpr_set_log_function(say_nothing);
     grpc_init();
-    grpc_channel_credentials *plain = grpc_insecure_credentials_create();
     rpc->server = server;
-    rpc->channel = grpc_channel_create(server, plain, &args);
-    grpc_channel_credentials_release(plain);
-    return rpc;
+    status = credentials_authorization(&rpc->authorization, err);
+    if (status == FR_OK)
+        status = credentials_channel(&credentials, err);
+    if (status != FR_OK) {
+        rpc_close(rpc);
+        return status;
+    }
+    rpc->channel = grpc_channel_create(server, credentials, &args);
+    grpc_channel_credentials_release(credentials);
+    *ret = rpc;
+    return FR_OK;
 }
 
 void rpc_close(struct rpc *rpc)
 {
-    grpc_channel_destroy(rpc->channel);
+    if (rpc->channel)
+        grpc_channel_destroy(rpc->channel);
     grpc_shutdown();
+    free(rpc->authorization);
     free(rpc);
 }
 
@@ -125,7 +154,7 @@ int rpc_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request
 
     grpc_metadata_array_init(&answer.initial);
     grpc_metadata_array_init(&answer.trailing);
-    call_and_wait(queue, call, bytes, &answer);
+    call_and_wait(rpc, queue, call, bytes, &answer);
     int status = unpack(rpc->server, &answer, response, ret, err);
     grpc_byte_buffer_destroy(bytes);
     if (answer.payload)
@@ -144,9 +173,12 @@ int rpc_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request
 int rpc_call(const char *server, const char *method, const ProtobufCMessage *request,
              const ProtobufCMessageDescriptor *response, ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err)
 {
-    struct rpc *rpc = rpc_open(server);
-    int status = rpc_ask(rpc, method, request, response, ret, timeout_ms, err);
+    struct rpc *rpc;
+    int status = rpc_open(&rpc, server, err);
 
+    if (status != FR_OK)
+        return status;
+    status = rpc_ask(rpc, method, request, response, ret, timeout_ms, err);
     rpc_close(rpc);
     return status;
 }

@@ -4,7 +4,7 @@
  *     armed --ARRIVED--> ready --its turn--> one answer -------> reply --WROTE--> released
  *               |  \         \---> waits, looked at each ms ---> reply           (another is armed at once on arrival,
  *               |   \               \--CLOSED: the caller is gone                  so that none is ever missing)
- *               |    \---> turned away (shed.h) ----------------> reply
+ *               |    \---> turned away (caller.c, shed.h) ------> reply
  *               |------> Health.Watch: write whenever health changes, until CLOSED or the server stops
  *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions
  *
@@ -504,6 +504,8 @@ static void turn_away(struct call *call)
 
 static void arrive(struct call *call)
 {
+    struct answer answer;
+
     call_arm(call->lane, call->rpc);
     call->since_ns = fr_mono_ns();
     if (call->rpc == RPC_UNKNOWN) {
@@ -516,6 +518,8 @@ static void arrive(struct call *call)
         reject(call, REJECTED_DRAINING, RPC_CODE_UNAVAILABLE, "draining");
     else if (call->since_ns >= call->deadline_ns)
         reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
+    else if (!caller_may(call, &answer))
+        reply(call, &answer);
     else if (rpc_methods[call->rpc].listeners == RPC_PUBLIC)
         admit(call);
     else if (rpc_methods[call->rpc].kind == RPC_KIND_ONE)

@@ -1,6 +1,6 @@
 /*
- * call.h -- what grpc.c (servers, queues, threads) and call.c (the life of one call) share, and figures.c, which counts
- * calls. Included by nobody else: these files are the only ones that know gRPC-core.
+ * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), caller.c (who makes it) and figures.c (what is counted
+ * of it) share. Included by nobody else: these, and tls.c, are the only files that know gRPC-core.
  *
  *     struct serve
  *       listeners[2]   a grpc_server each: the Recommender's with `threads` lanes, the Admin's with one
@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "answer.h"
+#include "clients.h"
 #include "freshet/life.h"
 #include "freshet/metric.h"
 #include "health.h"
@@ -47,6 +48,7 @@ struct call {
     bool finished;    /* its status is sent, or it is gone */
     bool counted;
     bool in_flight;                 /* counted in serve's calls */
+    struct client *client;          /* counted among its calls; NULL: nobody counts */
     uint64_t since_ns, deadline_ns; /* UINT64_MAX: none */
     struct question question;       /* while it waits */
     enum health_service service;    /* Health.Watch */
@@ -66,6 +68,7 @@ struct lane {
     grpc_completion_queue *queue;
     struct fr_thread *thread;
     struct answerer *answerer;
+    struct tokens_view *tokens; /* NULL: anybody may ask anything */
     struct question question; /* the one being answered */
     struct fr_arena scratch;  /* health and reflection */
     struct shed shed;
@@ -82,6 +85,7 @@ struct listener {
     grpc_server *server;
     void *registered[RPCS]; /* NULL: not on this listener */
     int port;
+    struct tls *tls; /* NULL: plain */
     struct lane lanes[LANES_MAX];
     size_t lanes_len;
     struct tag down_tag;
@@ -91,6 +95,7 @@ struct listener {
 struct serve {
     struct serve_options options;
     struct reflection *reflection;
+    struct clients *clients; /* NULL: none is limited */
     struct listener listeners[LISTENERS];
     _Atomic bool stopping;
     _Atomic uint32_t ready, waiting, streams; /* over all lanes */
@@ -112,5 +117,12 @@ void lane_answer_next(struct lane *lane);
 void lane_look_at_waiting(struct lane *lane);
 void lane_look_at_streams(struct lane *lane);
 void lane_free_calls(struct lane *lane);
+
+/* ---- caller.c ---- */
+
+/* May he, and is it not too much? False: *ret_answer says why not, and it has been counted. True: caller_leave when the call has been
+ * answered. */
+bool caller_may(struct call *call, struct answer *ret_answer);
+void caller_leave(struct call *call);
 
 #endif

@@ -21,11 +21,13 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "call.h"
 #include "connections.h"
 #include "freshet/log.h"
 #include "freshet/serve.h"
+#include "tls.h"
 
 enum { LOOK_MS = 1, STREAMS_MS = 100, IDLE_MS = 1000, HAPPENINGS_A_TURN = 32 };
 
@@ -179,6 +181,7 @@ static void listener_init(struct listener *listener, struct serve *serve, enum r
         lane->listener = listener;
         lane->queue = queue_new(which == RPC_PUBLIC);
         lane->answerer = answerer_new(&serve->options, engine);
+        lane->tokens = tokens_view_new(serve->options.tokens);
         lane->shed.queue_ns_max = (uint64_t)serve->options.max_queue * 1000000U;
         lane->ready.count = &serve->ready;
         lane->waiting.count = &serve->waiting;
@@ -195,9 +198,12 @@ static void listener_init(struct listener *listener, struct serve *serve, enum r
     }
 }
 
-static int listener_bind(struct listener *listener, const char *address, struct fr_err *err)
+static int listener_bind(struct listener *listener, const char *address, struct certificate *certificate, struct fr_err *err)
 {
-    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+    grpc_server_credentials *credentials;
+
+    listener->tls = certificate ? tls_new(certificate) : NULL;
+    credentials = listener->tls ? tls_credentials(listener->tls) : grpc_insecure_server_credentials_create();
 
     listener->port = grpc_server_add_http2_port(listener->server, address, credentials);
     grpc_server_credentials_release(credentials);
@@ -224,7 +230,8 @@ static void listener_start(struct listener *listener)
 static void make_series(struct serve *serve)
 {
     static const char *const reasons[REJECTIONS] = {"draining", "expired", "waiting", "streams",
-                                                    "inflight", "queue",   "deadline"};
+                                                    "inflight", "queue",   "deadline", "client_rate",
+                                                    "client_inflight"};
 
     for (int rpc = 0; rpc < RPCS; rpc++) {
         const char *label = rpc_methods[rpc].label;
@@ -251,6 +258,16 @@ static void copy_options(struct serve *serve, const struct serve_options *option
         serve->options.default_k = options->max_k;
 }
 
+/* A seed that nobody else knows, so that nobody can choose whose place in the table he takes. */
+static struct clients *clients_of(const struct serve_options *options)
+{
+    struct clients_options limits = {
+        .rate = options->client_rate, .burst = options->client_burst, .inflight = options->client_inflight};
+
+    (void)!getentropy(&limits.seed, sizeof limits.seed);
+    return clients_new(&limits);
+}
+
 int serve_start(struct serve **ret_serve, const struct serve_options *options, struct engine *engine,
                 struct fr_err *err)
 {
@@ -264,6 +281,7 @@ int serve_start(struct serve **ret_serve, const struct serve_options *options, s
     copy_options(serve, options);
     make_series(serve);
     serve->reflection = reflection_new();
+    serve->clients = clients_of(options);
     pthread_mutex_init(&serve->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -271,9 +289,9 @@ int serve_start(struct serve **ret_serve, const struct serve_options *options, s
     pthread_condattr_destroy(&monotonic);
     listener_init(&serve->listeners[0], serve, RPC_PUBLIC, serve->options.threads, engine);
     listener_init(&serve->listeners[1], serve, RPC_ADMIN, 1, engine);
-    status = listener_bind(&serve->listeners[0], options->listen, err);
+    status = listener_bind(&serve->listeners[0], options->listen, options->certificate, err);
     if (status == FR_OK)
-        status = listener_bind(&serve->listeners[1], options->admin_listen, err);
+        status = listener_bind(&serve->listeners[1], options->admin_listen, options->admin_certificate, err);
     if (status != FR_OK)
         serve->options.drain_grace = 0;
     /* A server that could not bind is started all the same: what has begun is ended in one way only. */
@@ -337,7 +355,9 @@ static void listener_release(struct listener *listener)
         question_release(&lane->question);
         fr_arena_release(&lane->scratch);
         answerer_free(lane->answerer);
+        tokens_view_free(lane->tokens);
     }
+    tls_free(listener->tls);
 }
 
 void serve_stop(struct serve *serve)
@@ -358,6 +378,7 @@ void serve_stop(struct serve *serve)
         grpc_server_destroy(serve->listeners[i].server); /* all of them first: they share a queue */
     for (int i = 0; i < LISTENERS; i++)
         listener_release(&serve->listeners[i]);
+    clients_free(serve->clients);
     reflection_free(serve->reflection);
     free((char *)(uintptr_t)serve->options.version);
     free((char *)(uintptr_t)serve->options.brokers);

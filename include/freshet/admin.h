@@ -11,10 +11,12 @@
 #include "freshet/err.h"
 
 struct engine;
+struct tokens;
 
 struct admin_options {
     const char *listen;   /* "127.0.0.1:9464"; port 0 picks one */
     span_ms history_step; /* between two samples of the page's charts */
+    struct tokens *tokens; /* borrowed until admin_stop; who has none of them sees the probes only; NULL: anybody sees all */
 };
 /* What the page tells of the daemon; borrowed until admin_detach. */
 struct admin_about {

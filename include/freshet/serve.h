@@ -1,8 +1,8 @@
 /*
  * serve.h -- gRPC: the Recommender service on one listener, Admin on another, health and reflection on both.
  *
- * A request's life: a completion queue yields a registered call with its payload; it is admitted, or turned away at once
- * (shed.h); at its turn call.c looks at its deadline and hands the bytes to answer.c, which knows no gRPC: unpack, check every field against its limit, ask the reader,
+ * A request's life: a completion queue yields a registered call with its payload; its caller is looked at (caller.c), it is
+ * admitted, or turned away at once (shed.h); at its turn call.c looks at its deadline and hands the bytes to answer.c, which knows no gRPC: unpack, check every field against its limit, ask the reader,
  * pack. What must wait for a position (not_before) or a checkpoint is parked and looked at again every millisecond until its
  * deadline; nothing else waits.
  */
@@ -10,8 +10,10 @@
 #define FR_SERVE_H
 
 #include "freshet/backup.h"
+#include "freshet/certificate.h"
 #include "freshet/engine.h"
 #include "freshet/err.h"
+#include "freshet/tokens.h"
 
 /* What an operator may ask of the daemon as a whole. Thread: the one that serves the Admin's calls. */
 struct serve_control {
@@ -36,6 +38,12 @@ struct serve_options {
     uint64_t memory;          /* bytes gRPC may hold for each listener's connections and calls; near it, it turns them away */
     uint32_t max_concurrent_streams;
     span_ms drain_grace;      /* calls in flight may take this long while draining */
+    double client_rate;       /* questions a second of one client, by its token's name or else by its address; 0: any number */
+    uint32_t client_burst;    /* of them at once after a pause; 0: a second's worth */
+    uint32_t client_inflight; /* of them in flight; 0: any number */
+    /* Borrowed until serve_stop. */
+    struct certificate *certificate, *admin_certificate; /* NULL: plain HTTP/2 */
+    struct tokens *tokens;                               /* NULL: anybody may ask anything */
     const char *version, *brokers; /* for GetStatus */
     struct backups *backups;       /* borrowed until serve_stop; NULL: there are none to be asked for */
     struct serve_control control;

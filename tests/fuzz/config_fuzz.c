@@ -1,6 +1,7 @@
 /*
  * config_fuzz.c -- any bytes as a configuration file, as an environment and as a --set: read without harm. What is refused leaves
- * a problem and no trace; what is taken is of its kind and in its range, and can be written and taken again.
+ * a problem and no trace; what is taken is of its kind and in its range, and can be written and taken again. The same bytes as a
+ * file of tokens, and as an authorization header: taken, or refused with a word.
  *
  * One configuration serves all inputs that leave it as it was, and is made anew after the others: making one takes longer than
  * reading into it. What comes after reading is daemon/config_random's.
@@ -12,6 +13,8 @@
 #include <string.h>
 
 #include "config.h"
+
+#include "freshet/tokens.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -66,8 +69,23 @@ static bool check(void)
     return taken;
 }
 
+static void read_as_tokens(const uint8_t *data, size_t size)
+{
+    struct fr_bytes text = {(const char *)data, size}, token;
+    struct token_table *table = NULL;
+    struct fr_err err = {0};
+
+    if (token_table_parse(&table, "fuzz", text, &err) == FR_OK)
+        token_table_free(table);
+    else
+        assert(!table && strncmp(err.text, "'fuzz' ", 7) == 0);
+    if (tokens_bearer(text, &token))
+        assert(token.len > 0 && token.len < size && !memchr(token.at, ' ', token.len));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    read_as_tokens(data, size);
     if (!cfg) {
         cfg = config_new();
         weights_len = cfg->types_len;

@@ -225,14 +225,15 @@ def event_protobuf(user, item, kind="rating", value=None, time_ms=0, event_id=""
 class Daemon:
     """freshetd on ports of its own choice. settings: {"sar.mode": "parity", ...}."""
 
-    def __init__(self, kafka, settings=(), store=None, within=(), environment=()):
-        """within: a command that runs the daemon under some limit, ["prlimit", ...]."""
+    def __init__(self, kafka, settings=(), store=None, within=(), environment=(), credentials=None):
+        """within: a command that runs the daemon under some limit, ["prlimit", ...]. credentials: of the client's channels."""
         self.kafka = kafka
         self.within = list(within)
         self.folder = store or scratch("store")
         self.settings = {"kafka.bootstrap.servers": kafka.address, "store.path": self.folder / "store", "serve.listen": "127.0.0.1:0",
                          "admin.listen": "127.0.0.1:0", "admin.grpc_listen": "127.0.0.1:0", "log.format": "json", **dict(settings)}
         self.log = self.folder / "log"
+        self.credentials = credentials
         self.environment = dict(environment)  # more of it than this process has
         self.process = None
         atexit.register(self.kill)
@@ -263,12 +264,19 @@ class Daemon:
 
     def connect(self):
         self.addresses = self._read_addresses()
-        self.channel = grpc.insecure_channel(self.addresses["grpc"], options=[("grpc.max_receive_message_length", 64 << 20)])
-        self.admin_channel = grpc.insecure_channel(self.addresses["admin_grpc"])
+        self.channel = self.open_channel("grpc", options=[("grpc.max_receive_message_length", 64 << 20)])
+        self.admin_channel = self.open_channel("admin_grpc")
         self.api = pb_grpc.RecommenderStub(self.channel)
         self.admin = admin_pb2_grpc.AdminStub(self.admin_channel)
         until(lambda: self.http("/readyz")[0] == 200, "/readyz says 200")
         return self
+
+    def open_channel(self, listener, credentials=None, **arguments):
+        """A channel to "grpc" or "admin_grpc", with the daemon's client's credentials unless told otherwise."""
+        credentials = credentials or self.credentials
+        if credentials:
+            return grpc.secure_channel(self.addresses[listener], credentials, **arguments)
+        return grpc.insecure_channel(self.addresses[listener], **arguments)
 
     def _read_addresses(self):
         """From the line 'ready grpc=HOST:PORT admin_grpc=... http=... brokers=...' on stdout."""

@@ -21,6 +21,7 @@
 #include "freshet/admin.h"
 #include "freshet/life.h"
 #include "freshet/metric.h"
+#include "freshet/tokens.h"
 
 static _Atomic(const char *) stuck_loop;
 
@@ -438,6 +439,49 @@ static void an_ipv6_address_stands_in_brackets(void **state)
     admin_stop(admin);
 }
 
+/* ---- with tokens ------------------------------------------------------------------------------------------------ */
+
+/* "look read SHA-256 of alpha" */
+#define TOKENS "look read 8ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223f8\n"
+
+static void with_tokens_all_but_the_probes_wants_one(void **state)
+{
+    static const char *const page[] = {"GET /", "GET /page/page.js", "GET /api/status.json", "GET /api/explore?user=ann"};
+    char path[] = "/tmp/freshet-http-XXXXXX";
+    int fd = mkstemp(path);
+    struct tokens *tokens;
+    struct admin *admin;
+    struct fr_err err;
+
+    (void)state;
+    stuck_loop = NULL;
+    fr_state_set(FR_RUNNING);
+    assert_int_equal(write(fd, TOKENS, strlen(TOKENS)), strlen(TOKENS));
+    close(fd);
+    assert_int_equal(tokens_open(&tokens, path, &err), FR_OK);
+    unlink(path);
+    const struct admin_options options = {.listen = "127.0.0.1:0", .history_step = 10000, .tokens = tokens};
+    assert_int_equal(admin_start(&admin, &options, &err), FR_OK);
+    assert_int_equal(ask(admin, "GET /metrics", ""), 401);
+    assert_non_null(strstr(answer, "WWW-Authenticate: Bearer realm=\"freshet\"\r\n"));
+    assert_non_null(strstr(answer, "WWW-Authenticate: Basic realm="));
+    assert_int_equal(ask(admin, "GET /metrics", "Authorization: Bearer beta\r\n"), 401);
+    assert_int_equal(ask(admin, "GET /metrics", "Authorization: Bearer alpha\r\n"), 200);
+    assert_int_equal(ask(admin, "GET /metrics", "Authorization: Basic YW55Ym9keTphbHBoYQ==\r\n"), 200); /* anybody:alpha */
+    assert_int_equal(ask(admin, "GET /metrics", "Authorization: Basic YWxwaGE6YmV0YQ==\r\n"), 401);     /* alpha:beta */
+    assert_int_equal(ask(admin, "GET /metrics", "Authorization: Basic ====\r\n"), 401);
+    assert_int_equal(ask(admin, "GET /nowhere", ""), 401); /* what there is, strangers are not told */
+    for (size_t i = 0; i < sizeof page / sizeof *page; i++) {
+        assert_int_equal(ask(admin, page[i], ""), 401);
+        assert_null(strstr(body(), "{"));
+    }
+    assert_int_equal(ask(admin, "GET /", "Authorization: Basic YW55Ym9keTphbHBoYQ==\r\n"), 200);
+    assert_int_equal(ask(admin, "GET /livez", ""), 200);
+    assert_int_equal(ask(admin, "GET /startupz", ""), 200);
+    admin_stop(admin);
+    tokens_free(tokens);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +502,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_connection_can_ask_again, start, stop),
         cmocka_unit_test_setup_teardown(an_address_in_use_is_named, start, stop),
         cmocka_unit_test(an_address_that_is_none_is_named),
+        cmocka_unit_test(with_tokens_all_but_the_probes_wants_one),
         cmocka_unit_test(an_ipv6_address_stands_in_brackets),
     };
 

@@ -6,7 +6,7 @@ set -euo pipefail
 floors=$1
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-mkdir -p "$root"/daemon/{base,model,engine,feed,serve,admin,cli} "$root"/storage "$root"/include/freshet
+mkdir -p "$root"/daemon/{base,access,model,engine,feed,serve,admin,cli} "$root"/storage "$root"/include/freshet
 
 # A file of these lines; a line "! ..." is one to be found.
 expected=
@@ -28,11 +28,12 @@ file daemon/model/sar.c '#include "sar.h"' '! #include "freshet/store.h"' '! #in
     '! #include "config.h"'
 file storage/rocks.c '#include "freshet/store.h"' '#include <rocksdb/c.h>' '! #include "freshet/model.h"'
 file storage/memory.c '#include "freshet/format.h"' '! #include <rocksdb/c.h>'
+file daemon/access/tokens.c '#include "freshet/tokens.h"' '#include <openssl/evp.h>' '! #include "freshet/model.h"'
 file daemon/engine/engine.c '#include "freshet/model.h"' '#include "freshet/store.h"' '! #include "freshet/feed.h"' \
     '! #include "freshet/v1/events.pb-c.h"' '! #include <librdkafka/rdkafka.h>'
 file daemon/feed/kafka.c '#include <librdkafka/rdkafka.h>' '#include "freshet/engine.h"' \
     '#include "freshet/v1/events.pb-c.h"' '! #include "freshet/serve.h"' '! #include <grpc/grpc.h>'
-file daemon/serve/grpc.c '#include <grpc/grpc.h>' '#include "freshet/serve.h"' '! #include "freshet/admin.h"' \
+file daemon/serve/grpc.c '#include <grpc/grpc.h>' '#include "freshet/serve.h"' '! #include "freshet/admin.h"' '#include "freshet/tokens.h"' '! #include <openssl/evp.h>' \
     '! #include <microhttpd.h>' \
     '#include "made_by_the_build.h"' '! #include "slab_private.h"'
 file daemon/admin/http.c '#include <microhttpd.h>' '#include "freshet/admin.h"' '! #include "freshet/feed.h"'

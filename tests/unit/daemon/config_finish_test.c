@@ -31,6 +31,50 @@ static void keys_that_contradict_each_other_are_refused(void **state)
                    "test.conf:2: kafka.bootstrap.servers cannot be set with --dev, which brings a broker of its own\n");
 }
 
+static void what_secures_a_listener_goes_together(void **state)
+{
+    (void)state;
+    assert_problem("[serve]\ntls_cert = a\n", "test.conf:2: serve.tls_cert = a needs serve.tls_key too\n");
+    assert_problem("[serve]\ntls_key = a\n", "test.conf:2: serve.tls_key = a needs serve.tls_cert too\n");
+    assert_problem("[serve]\ntls_client_ca = a\n", "test.conf:2: serve.tls_client_ca = a needs serve.tls_cert too\n");
+    assert_problem("[admin]\ntls_cert = a\n", "test.conf:2: admin.tls_cert = a needs admin.tls_key too\n");
+    assert_problem("[serve]\ntls_cert = a\ntls_key = b\n[admin]\ntls_key = c\n",
+                   "test.conf:5: admin.tls_key = c needs admin.tls_cert too\n");
+    assert_problem("[admin]\ntls_client_ca = a\n",
+                   "test.conf:2: admin.tls_client_ca = a needs admin.tls_cert or serve.tls_cert too\n");
+    assert_problem("[admin]\nhttp_auth = yes\n", "test.conf:2: admin.http_auth = yes needs serve.tokens_file too\n");
+    assert_good("[serve]\ntls_cert = a\ntls_key = b\ntokens_file = t\n[admin]\ntls_client_ca = c\nhttp_auth = yes\n");
+}
+
+static void assert_file(struct certificate_file file, const char *key, const char *path)
+{
+    assert_string_equal(file.key, key);
+    assert_string_equal(file.path, path);
+}
+
+static void the_admin_takes_what_it_has_not_from_the_other_listener(void **state)
+{
+    struct config *cfg = read_text("[serve]\ntls_cert = a\ntls_key = b\ntls_client_ca = c\n");
+    struct certificate_files files;
+
+    (void)state;
+    assert_true(config_certificate(cfg, true, &files));
+    assert_file(files.cert, "serve.tls_cert", "a");
+    assert_file(files.key, "serve.tls_key", "b");
+    assert_file(files.ca, "serve.tls_client_ca", "c"); /* never less than the other asks for */
+    config_put(cfg, "admin", "tls_cert", "d", "test");
+    config_put(cfg, "admin", "tls_key", "e", "test");
+    assert_true(config_certificate(cfg, true, &files));
+    assert_file(files.cert, "admin.tls_cert", "d");
+    assert_file(files.key, "admin.tls_key", "e");
+    assert_file(files.ca, "serve.tls_client_ca", "c");
+    assert_true(config_certificate(cfg, false, &files));
+    assert_file(files.cert, "serve.tls_cert", "a");
+    config_put(cfg, "serve", "tls_cert", "", "test");
+    assert_false(config_certificate(cfg, false, &files));
+    config_free(cfg);
+}
+
 static void brokers_are_needed_and_the_models_must_exist(void **state)
 {
     struct engine_options engine;
@@ -206,6 +250,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_that_contradict_each_other_are_refused),
+        cmocka_unit_test(what_secures_a_listener_goes_together),
+        cmocka_unit_test(the_admin_takes_what_it_has_not_from_the_other_listener),
         cmocka_unit_test(brokers_are_needed_and_the_models_must_exist),
         cmocka_unit_test(kafka_keys_are_checked_by_who_knows_them),
         cmocka_unit_test(a_start_is_a_word_or_a_time),

@@ -145,6 +145,29 @@ static const char *drawn_names(int id)
     return NULL;
 }
 
+static void put_if_empty(struct config *cfg, const char *section, const char *key, const char *value)
+{
+    if (!*value)
+        config_put(cfg, section, key, "a file", "a seed");
+}
+
+/* What is worth nothing alone gets what it needs: else seldom a configuration would be whole. */
+static void complete(struct config *cfg)
+{
+    bool admin = *cfg->admin.tls_cert || *cfg->admin.tls_key;
+
+    if (*cfg->serve.tls_cert || *cfg->serve.tls_key || *cfg->serve.tls_client_ca || *cfg->admin.tls_client_ca) {
+        put_if_empty(cfg, "serve", "tls_cert", cfg->serve.tls_cert);
+        put_if_empty(cfg, "serve", "tls_key", cfg->serve.tls_key);
+    }
+    if (admin) {
+        put_if_empty(cfg, "admin", "tls_cert", cfg->admin.tls_cert);
+        put_if_empty(cfg, "admin", "tls_key", cfg->admin.tls_key);
+    }
+    if (cfg->admin.http_auth)
+        put_if_empty(cfg, "serve", "tokens_file", cfg->serve.tokens_file);
+}
+
 static struct config *drawn(void)
 {
     struct config *cfg = config_new();
@@ -159,6 +182,7 @@ static struct config *drawn(void)
         const char *names = drawn_names(id);
         config_put(cfg, config_keys[id].section, config_keys[id].name, names ? names : (const char *)value.at, "a seed");
     }
+    complete(cfg);
     for (uint64_t types = random_below(4); types; types--) {
         char name[20], weight[40];
         snprintf(name, sizeof(name), "type_%u", (unsigned)random_below(50));

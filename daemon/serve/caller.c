@@ -1,0 +1,121 @@
+/*
+ * caller.c -- who makes a call, whether he may, and whether it is not too much of him.
+ *
+ *     authorization: Bearer TOKEN ── tokens.h ──> name, role ──> UNAUTHENTICATED: none, or not known
+ *                                                                PERMISSION_DENIED: the role does not reach
+ *     name, or without tokens the address ── clients.h ──> RESOURCE_EXHAUSTED
+ *
+ * Only the Recommender's listener has limits for each client: an operator must get through when they bite. Health is open to
+ * anybody (rpc.h). What a call brings has been read by then: limits.max_message_bytes, and limits.rpc_memory for all of
+ * them, bound what strangers can make us hold; mTLS keeps them out before. Thread: the lane's.
+ */
+#include <grpc/support/alloc.h>
+#include <stdio.h>
+
+#include "call.h"
+#include "freshet/clock.h"
+#include "freshet/log.h"
+
+static struct fr_bytes bytes_of(const grpc_slice *slice)
+{
+    return (struct fr_bytes){(const char *)GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)};
+}
+
+/* The one header of this name; empty if there is none, or more than one. */
+static struct fr_bytes header(const struct call *call, struct fr_bytes name)
+{
+    struct fr_bytes found = {"", 0};
+    size_t count = 0;
+
+    for (size_t i = 0; i < call->metadata.count; i++)
+        if (fr_bytes_equal(bytes_of(&call->metadata.metadata[i].key), name)) {
+            found = bytes_of(&call->metadata.metadata[i].value);
+            count++;
+        }
+    return count == 1 ? found : (struct fr_bytes){"", 0};
+}
+
+/* What is wrong is logged, but for the token. */
+static bool deny(struct call *call, struct answer *answer)
+{
+    char *peer = grpc_call_get_peer(call->call);
+
+    fr_log(FR_WARN, "serve", "caller.denied",
+           FR_FIELDS(FR_TEXT("peer", peer), FR_TEXT("method", rpc_methods[call->rpc].label),
+                     FR_TEXT("code", rpc_code_name(answer->code))),
+           "%s", answer->message);
+    gpr_free(peer);
+    return false;
+}
+
+/* His role reaches: true, and *ret_name is the name of his token, which is the view's. */
+static bool has_role(struct call *call, const char **ret_name, struct answer *answer)
+{
+    const struct rpc_method *method = &rpc_methods[call->rpc];
+    struct fr_bytes token;
+    enum role role;
+
+    if (!tokens_bearer(header(call, FR_BYTES("authorization")), &token)) {
+        answer_refuse(answer, RPC_CODE_UNAUTHENTICATED, "%s wants a token: authorization: Bearer ...", method->label);
+        return deny(call, answer);
+    }
+    role = tokens_find(call->lane->tokens, token, ret_name);
+    if (role == ROLE_NONE) {
+        answer_refuse(answer, RPC_CODE_UNAUTHENTICATED, "the token is not known");
+        return deny(call, answer);
+    }
+    if (role < method->role) {
+        answer_refuse(answer, RPC_CODE_PERMISSION_DENIED, "the token '%s' has the role %s; %s wants %s", *ret_name,
+                      role_name(role), method->label, role_name(method->role));
+        return deny(call, answer);
+    }
+    return true;
+}
+
+static bool within_limits(struct call *call, const char *name, struct answer *answer)
+{
+    struct serve *serve = call->lane->serve;
+    enum rejection rejection = clients_enter(serve->clients, fr_bytes_of(name), call->since_ns, &call->client);
+
+    if (rejection == NOT_REJECTED)
+        return true;
+    fr_count(serve->rejected[rejection], 1);
+    if (rejection == REJECTED_CLIENT_RATE)
+        return answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "%s asks more than limits.client_rate = %g a second", name,
+                             serve->options.client_rate);
+    return answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "%s has limits.client_inflight = %u calls in flight already", name,
+                         serve->options.client_inflight);
+}
+
+/* "ipv4:10.1.2.3:4711" without its port: one client may have any number of connections. */
+static bool address_within_limits(struct call *call, struct answer *answer)
+{
+    char *peer = grpc_call_get_peer(call->call), *colon = strrchr(peer, ':');
+    bool may;
+
+    if (colon && colon != strchr(peer, ':'))
+        *colon = 0;
+    may = within_limits(call, peer, answer);
+    gpr_free(peer);
+    return may;
+}
+
+bool caller_may(struct call *call, struct answer *ret_answer)
+{
+    const char *name = NULL;
+
+    if (rpc_methods[call->rpc].role == ROLE_NONE)
+        return true;
+    if (call->lane->tokens && !has_role(call, &name, ret_answer))
+        return false;
+    if (!call->lane->serve->clients || call->lane->listener->which != RPC_PUBLIC)
+        return true;
+    return name ? within_limits(call, name, ret_answer) : address_within_limits(call, ret_answer);
+}
+
+void caller_leave(struct call *call)
+{
+    if (call->client)
+        clients_leave(call->lane->serve->clients, call->client);
+    call->client = NULL;
+}
