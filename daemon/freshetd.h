@@ -63,6 +63,8 @@ int start_store(struct freshetd *d, struct fr_err *err);
 void stop_store(struct freshetd *d);
 int start_engine(struct freshetd *d, struct fr_err *err);
 void stop_engine(struct freshetd *d);
+int start_page(struct freshetd *d, struct fr_err *err);
+void stop_page(struct freshetd *d);
 int start_backups(struct freshetd *d, struct fr_err *err);
 void stop_backups(struct freshetd *d);
 int start_serve(struct freshetd *d, struct fr_err *err);

@@ -35,6 +35,7 @@ static const struct step {
     {"broker", start_broker, stop_broker, EXIT_INTERNAL}, /* --dev: Kafka within this process */
     {"store", start_store, stop_store, EXIT_DISK},        /* RocksDB */
     {"engine", start_engine, stop_engine, EXIT_DISK},     /* loads the state; its threads learn and checkpoint */
+    {"page", start_page, stop_page, EXIT_INTERNAL},       /* the status page asks it */
     {"backups", start_backups, stop_backups, EXIT_DISK},  /* makes and verifies them while everything goes on */
     {"serve", start_serve, stop_serve, EXIT_CONFIG},      /* gRPC answers from it */
     {"feed", start_feed, stop_feed, EXIT_INTERNAL},       /* Kafka's records go to it */

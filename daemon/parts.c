@@ -44,11 +44,13 @@ void stop_box(struct freshetd *d)
 
 int start_admin(struct freshetd *d, struct fr_err *err)
 {
+    struct admin_options options = {.listen = d->cfg->admin.listen, .history_step = d->cfg->admin.history_step_ms,
+                                    .tokens = d->cfg->admin.http_auth ? d->security.tokens : NULL};
     int status;
 
     vitals_start(d->cfg->store.path, FRESHET_VERSION, FRESHET_REVISION, feed_library_version(), store_rocks_version(),
                  serve_library_version());
-    status = admin_start(&d->admin, d->cfg->admin.listen, d->cfg->admin.http_auth ? d->security.tokens : NULL, err);
+    status = admin_start(&d->admin, &options, err);
     if (status != FR_OK)
         vitals_stop();
     return status;
@@ -208,6 +210,21 @@ void stop_engine(struct freshetd *d)
 }
 
 /* ---- around it ------------------------------------------------------------------------------------------------- */
+
+/* The status page may ask the engine. */
+int start_page(struct freshetd *d, struct fr_err *err)
+{
+    const struct admin_about about = {.version = FRESHET_VERSION, .brokers = config_brokers(d->cfg), .topic = d->cfg->feed.topic};
+
+    (void)err;
+    admin_attach(d->admin, d->engine, &about);
+    return FR_OK;
+}
+
+void stop_page(struct freshetd *d)
+{
+    admin_detach(d->admin);
+}
 
 static int snapshot(void *context, const char *path, const _Atomic bool *stop, struct fr_err *err)
 {

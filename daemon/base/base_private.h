@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "freshet/log.h"
+
 enum { HUGE_PAGE = 2 << 20 };
 
 /* Says what was asked for and ends the process with 70 (alloc.h says why). */
@@ -25,6 +27,10 @@ char *base_real_text(double value, char *room);
 /* log.c: may a line of this event be written at this time? Then *ret_suppressed says how many were not. */
 enum { LOG_LINES_PER_SECOND = 10, LOG_EVENTS_MAX = 256 };
 bool log_admits(const char *event, uint64_t now_ns, uint32_t *ret_suppressed);
+
+/* log_kept.c: keeps a line; `text` is clean, and cut where it is too long. */
+void log_keep(enum fr_level level, const char *component, const char *event, const char *text, size_t len, uint64_t times,
+              int64_t now_ms);
 
 /* utf8.c: length of the well-formed sequence at `at`, which has `len` >= 1 bytes; 0 if there is none. */
 size_t utf8_sequence(const unsigned char *at, size_t len);

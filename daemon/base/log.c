@@ -232,6 +232,18 @@ static void write_all(const char *at, size_t len)
     }
 }
 
+/* What of a line is worth keeping: who looks at it knows when it was, and that it is one. */
+static void keep_line(const struct line *line, const struct fr_field *fields, size_t fields_len)
+{
+    struct fr_writer text;
+
+    fr_writer_init(&text, LINE_BYTES_MAX);
+    put_clean(&text, line->message, strlen(line->message), false);
+    put_fields(&text, fields, fields_len, false);
+    log_keep(line->level, line->component, line->event, text.at, text.len, 1 + (uint64_t)line->suppressed, fr_wall_ms());
+    fr_writer_release(&text);
+}
+
 static bool as_json(void)
 {
     int format = atomic_load(&format_now);
@@ -264,5 +276,7 @@ void fr_log(enum fr_level level, const char *component, const char *event, const
     }
     write_all(out.at, out.len);
     fr_writer_release(&out);
+    if (level >= FR_WARN)
+        keep_line(&line, fields, fields_len);
     errno = kept_errno;
 }

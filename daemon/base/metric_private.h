@@ -9,7 +9,7 @@
 
 #include "freshet/metric.h"
 
-enum { METRIC_LABELS_MAX = 5, METRIC_BUCKETS_MAX = 20 };
+enum { METRIC_LABELS_MAX = 5, METRIC_BUCKETS_MAX = FR_METRIC_BOUNDS_MAX };
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_INFO, METRIC_HISTOGRAM, METRIC_FRESHNESS };
 
 struct metric_family {

@@ -13,6 +13,7 @@
 
 #include "freshet/clock.h"
 #include "freshet/log.h"
+#include "freshet/metric.h"
 #include "settings.h"
 
 enum { CLIENT_MAGIC = 0x4b434c49, REPEAT_AFTER_S = 30 };
@@ -122,6 +123,8 @@ const char *feed_library_version(void)
 void client_init(struct client *client, const char *purpose)
 {
     *client = (struct client){.magic = CLIENT_MAGIC, .purpose = purpose};
+    client->down = fr_series(FR_M_KAFKA_UNREACHABLE, purpose, "", "");
+    fr_gauge(client->down, 0);
 }
 
 void client_reached(struct client *client)
@@ -130,6 +133,7 @@ void client_reached(struct client *client)
         fr_log(FR_INFO, "kafka", "brokers.reached", FR_FIELDS(FR_TEXT("client", client->purpose)),
                "a Kafka broker answers again");
     client->unreachable = false;
+    fr_gauge(client->down, 0);
 }
 
 /* Thread: any of librdkafka's. */
@@ -170,6 +174,7 @@ static void on_error(rd_kafka_t *kafka, int code, const char *reason, void *opaq
             fr_log(FR_ERROR, "kafka", "brokers.down", FR_FIELDS(FR_TEXT("client", client->purpose)),
                    "no Kafka broker can be reached; trying on: %s", reason);
         client->unreachable = true;
+        fr_gauge(client->down, 1);
         return;
     }
     if (err == client->last_err && now - client->last_err_ns < REPEAT_AFTER_S * 1000000000ULL)

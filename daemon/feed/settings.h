@@ -16,6 +16,7 @@ struct client {
     const char *purpose; /* "consumer", "dead letters" */
     bool disconnected;   /* what answers next may be another broker or another log; whoever acts on it takes it back */
     bool unreachable;    /* no broker answers; said once */
+    struct fr_series *down; /* the same as a metric */
     rd_kafka_resp_err_t last_err;
     uint64_t last_err_ns;
 };

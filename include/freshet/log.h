@@ -6,6 +6,7 @@
  *
  * `event` is a stable name for machines, a string literal; `msg` is for people. A line with the same event more than
  * 10 times in a second is counted instead of written, and the next one written says "suppressed": n.
+ * The newest warnings and errors are kept, to be shown on the status page.
  * Who handles a failure logs it, once: models, storage and base never log above debug.
  *
  * Thread: any. A line is written with one write(2).
@@ -44,5 +45,18 @@ bool fr_level_of(const char *name, enum fr_level *ret_level);
 __attribute__((format(printf, 6, 7))) void fr_log(enum fr_level level, const char *component, const char *event,
                                                    const struct fr_field *fields, size_t fields_len,
                                                    const char *format, ...);
+
+/* The newest lines at warn or error that were written, for who looks only now. The same words again are one line, at the place of
+ * the newest. */
+enum { FR_LOG_KEPT = 64, FR_LOG_KEPT_BYTES = 512 };
+struct fr_log_kept {
+    int64_t first_ms, last_ms; /* Unix time */
+    uint64_t times;            /* those that were counted instead of written are among them */
+    enum fr_level level;
+    const char *component, *event;
+    char text[FR_LOG_KEPT_BYTES]; /* message and fields as in a readable line: UTF-8, no control characters, cut */
+};
+/* At most `max` of them, newest first; returns how many. */
+size_t fr_log_recent(struct fr_log_kept *room, size_t max);
 
 #endif

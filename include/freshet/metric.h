@@ -48,6 +48,21 @@ double fr_series_value(const struct fr_series *series);    /* histograms: the nu
 void fr_metric_collector(void (*collect)(void *context), void *context);
 void fr_metric_collector_remove(void (*collect)(void *context), void *context);
 
+/* Runs the collectors, as a scrape does. */
+void fr_metric_collect(void);
+/* One series as it stands; borrowed while it is shown. */
+enum { FR_METRIC_BOUNDS_MAX = 20 };
+struct fr_reading {
+    const char *const *labels; /* in the order of metric.def, then "" */
+    double value;              /* histograms: the number of observations, all of `counts` together */
+    double sum;                /* histograms: of what was observed */
+    const double *bounds;      /* histograms: counts[i] observed more than bounds[i - 1] and at most bounds[i], */
+    const uint64_t *counts;    /* and counts[bounds_len] more than all bounds */
+    size_t bounds_len;         /* at most FR_METRIC_BOUNDS_MAX */
+};
+/* Shows every series of a family, in the order they were made. Runs no collector. */
+void fr_metric_each(enum fr_metric family, void (*see)(void *context, const struct fr_reading *reading), void *context);
+
 /* All families, Prometheus text 0.0.4 or OpenMetrics 1.0 (with units, exemplars and # EOF). */
 void fr_metric_write(struct fr_writer *out, bool openmetrics);
 

@@ -310,6 +310,10 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
     ret_status->models[1].bytes = 512;
     ret_status->age_seconds = 1.5;
     ret_status->partitions_len = 1;
+    for (; ret_status->partitions_len <= (size_t)engine->more_partitions; ret_status->partitions_len++) {
+        int number = (int)ret_status->partitions_len;
+        ret_status->partitions[number] = (struct partition_status){"more", number, PARTITION_RUNNING, 1, 1, 1, 0, -1, -1, 0};
+    }
     ret_status->partitions[0] = (struct partition_status){"events", 2, PARTITION_RUNNING, next, 7, 50, 50 - next, -1, -1, 0.25};
 }
 

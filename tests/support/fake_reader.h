@@ -27,6 +27,7 @@ struct engine {
     _Atomic unsigned holds;       /* a bit per enum engine_hold */
     _Atomic bool busy;            /* not at rest */
     _Atomic int broken;           /* not 0: reader_user and reader_item fail with this */
+    _Atomic int more_partitions;  /* of topic "more", in the status: all applied */
     /* what was asked last, if somebody wants to know; for tests of one thread */
     bool notes;
     struct ask ask;

@@ -21,6 +21,7 @@
 #include "freshet/admin.h"
 #include "freshet/life.h"
 #include "freshet/metric.h"
+#include "freshet/tokens.h"
 
 static _Atomic(const char *) stuck_loop;
 
@@ -91,6 +92,15 @@ static const char *body(void)
     return end + 4;
 }
 
+static const struct admin_options local = {.listen = "127.0.0.1:0", .history_step = 10000};
+
+static int start_on(struct admin **ret_admin, const char *listen, struct fr_err *err)
+{
+    struct admin_options options = {.listen = listen, .history_step = 10000};
+
+    return admin_start(ret_admin, &options, err);
+}
+
 static int start(void **state)
 {
     struct admin *admin;
@@ -98,7 +108,7 @@ static int start(void **state)
 
     stuck_loop = NULL;
     fr_state_set(FR_STARTING);
-    if (admin_start(&admin, "127.0.0.1:0", NULL, &err) != FR_OK)
+    if (admin_start(&admin, &local, &err) != FR_OK)
         return -1;
     *state = admin;
     return 0;
@@ -182,10 +192,13 @@ static void metrics_are_those_of_the_moment(void **state)
 
 static void an_unknown_path_is_not_found(void **state)
 {
-    assert_int_equal(ask(*state, "GET /", ""), 404);
     assert_int_equal(ask(*state, "GET /metricsz", ""), 404);
+    assert_int_equal(ask(*state, "GET /page/", ""), 404);
+    assert_int_equal(ask(*state, "GET /page/page.cs", ""), 404);
+    assert_int_equal(ask(*state, "GET /api/", ""), 404);
     assert_int_equal(ask(*state, "POST /nowhere", "Content-Length: 0\r\n"), 404);
     assert_non_null(strstr(body(), "/livez"));
+    assert_non_null(strstr(body(), "/api/status.json"));
 }
 
 static void a_query_does_not_hide_the_page(void **state)
@@ -204,9 +217,107 @@ static void only_get_and_head_are_answered(void **state)
         assert_int_equal(ask(*state, line, "Content-Length: 0\r\n"), 405);
         assert_non_null(strstr(answer, "\r\nAllow: GET, HEAD\r\n"));
     }
+    assert_int_equal(ask(*state, "POST /", "Content-Length: 0\r\n"), 405);
+    assert_int_equal(ask(*state, "PUT /api/status.json", "Content-Length: 0\r\n"), 405);
+    assert_int_equal(ask(*state, "HEAD /", ""), 200);
+    assert_string_equal(body(), "");
     assert_int_equal(ask(*state, "HEAD /livez", ""), 200);
     assert_non_null(strstr(answer, "\r\nContent-Length: 5\r\n"));
     assert_string_equal(body(), "");
+}
+
+static bool has_header(const char *line)
+{
+    char whole[300];
+    const char *at;
+
+    snprintf(whole, sizeof whole, "\r\n%s\r\n", line);
+    at = strstr(answer, whole);
+    return at && at < strstr(answer, "\r\n\r\n");
+}
+
+static void the_page_and_its_files_come_as_what_they_are_and_may_load_nothing_from_elsewhere(void **state)
+{
+    static const char *const files[][3] = {
+        {"GET /", "Content-Type: text/html; charset=utf-8", "<!doctype html>"},
+        {"GET /page/page.js", "Content-Type: text/javascript; charset=utf-8", "//"},
+        {"GET /page/page.css", "Content-Type: text/css; charset=utf-8", "/*"},
+        {"GET /page/icon.svg", "Content-Type: image/svg+xml", "<svg"},
+        {"GET /api/status.json", "Content-Type: application/json", "{"},
+    };
+
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        assert_int_equal(ask(*state, files[i][0], ""), 200);
+        assert_true(has_header(files[i][1]));
+        assert_int_equal(strncmp(body(), files[i][2], strlen(files[i][2])), 0);
+        assert_true(has_header("Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
+        assert_true(has_header("X-Content-Type-Options: nosniff"));
+        assert_true(has_header("Cache-Control: no-store"));
+        assert_true(has_header("Cross-Origin-Resource-Policy: same-origin"));
+    }
+}
+
+static int ask_as(const struct admin *admin, const char *line, const char *host)
+{
+    char request[1000];
+    int len = snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", line, host);
+
+    exchange(connect_to(AF_INET, admin_port(admin)), request, (size_t)len);
+    return atoi(answer + 9);
+}
+
+static void on_loopback_no_other_name_gets_at_the_page_or_its_data(void **state)
+{
+    static const char *const guarded[] = {"GET /", "GET /page/page.js", "GET /api/status.json", "GET /api/history.json", "GET /api/top.json",
+                                          "GET /api/explore?user=ann"};
+
+    for (size_t i = 0; i < sizeof guarded / sizeof *guarded; i++) {
+        assert_int_equal(ask_as(*state, guarded[i], "evil.example:9464"), 421);
+        assert_null(strstr(body(), "{"));
+        assert_int_not_equal(ask_as(*state, guarded[i], "127.0.0.1:9464"), 421);
+    }
+    assert_int_equal(ask_as(*state, "GET /metrics", "scraped.example"), 200); /* no ids there; scrapers may call us as they like */
+    assert_int_equal(ask_as(*state, "GET /livez", "scraped.example"), 200);
+}
+
+static void listening_wider_any_name_will_do(void **state)
+{
+    struct admin *wide;
+    struct fr_err err;
+
+    (void)state;
+    assert_int_equal(start_on(&wide, "0.0.0.0:0", &err), FR_OK);
+    assert_int_equal(ask_as(wide, "GET /api/status.json", "recommender.example"), 200);
+    admin_stop(wide);
+}
+
+static void bad_questions_are_told_so(void **state)
+{
+    static const struct {
+        const char *line;
+        int status;
+        const char *text;
+    } cases[] = {
+        {"GET /api/history.json?span=year", 400, "{\"error\":\"span is neither hour nor day\"}"},
+        {"GET /api/history.json?span=day&since=99999999999999999999", 200, "{\"step_ms\":300000,"},
+        {"GET /api/explore", 400, "{\"error\":\"exactly one of user and item is needed\"}"},
+        {"GET /api/explore?user=a&item=b", 400, "{\"error\":\"exactly one of user and item is needed\"}"},
+        {"GET /api/explore?user=", 400, "{\"error\":\"user is empty;"},
+        {"GET /api/explore?user", 400, "{\"error\":\"user is empty;"},
+        {"GET /api/explore?user=a%00b", 400, "{\"error\":\"user contains a NUL byte;"},
+        {"GET /api/explore?item=%ff", 400, "{\"error\":\"item is not valid UTF-8;"},
+        {"GET /api/explore?user=a&k=0", 400, "{\"error\":\"k is not a number from 1 to 50\"}"},
+        {"GET /api/explore?user=a&k=51", 400, "{\"error\":\"k is not"},
+        {"GET /api/explore?user=a&k=4294967297", 400, "{\"error\":\"k is not"},
+        {"GET /api/explore?user=a&k=-1", 400, "{\"error\":\"k is not"},
+        {"GET /api/explore?user=a", 503, "{\"error\":\"the state is being loaded\"}"},
+        {"GET /api/top.json", 503, "{\"error\":\"the state is being loaded\"}"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(ask(*state, cases[i].line, ""), cases[i].status);
+        assert_int_equal(strncmp(body(), cases[i].text, strlen(cases[i].text)), 0);
+    }
 }
 
 static void a_body_nobody_wants_is_read_and_dropped(void **state)
@@ -280,7 +391,7 @@ static void an_address_in_use_is_named(void **state)
     char address[64], expected[200];
 
     snprintf(address, sizeof address, "127.0.0.1:%d", admin_port(*state));
-    assert_int_equal(admin_start(&second, address, NULL, &err), FR_IO);
+    assert_int_equal(start_on(&second, address, &err), FR_IO);
     snprintf(expected, sizeof expected, "cannot listen on '%s': Address already in use", address);
     assert_string_equal(err.text, expected);
     assert_null(second);
@@ -294,10 +405,10 @@ static void an_address_that_is_none_is_named(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(admin_start(&admin, bad[i], NULL, &err), FR_INVALID);
+        assert_int_equal(start_on(&admin, bad[i], &err), FR_INVALID);
         assert_non_null(strstr(err.text, "is not host:port"));
     }
-    assert_int_equal(admin_start(&admin, "no.such.host.invalid:0", NULL, &err), FR_IO);
+    assert_int_equal(start_on(&admin, "no.such.host.invalid:0", &err), FR_IO);
     assert_non_null(strstr(err.text, "cannot listen on 'no.such.host.invalid:0': "));
     assert_null(admin);
 }
@@ -322,7 +433,7 @@ static void an_ipv6_address_stands_in_brackets(void **state)
     (void)state;
     if (!has_ipv6())
         skip();
-    assert_int_equal(admin_start(&admin, "[::1]:0", NULL, &err), FR_OK);
+    assert_int_equal(start_on(&admin, "[::1]:0", &err), FR_OK);
     exchange(connect_to(AF_INET6, admin_port(admin)), request, sizeof request - 1);
     assert_string_equal(body(), "live\n");
     admin_stop(admin);
@@ -335,6 +446,7 @@ static void an_ipv6_address_stands_in_brackets(void **state)
 
 static void with_tokens_all_but_the_probes_wants_one(void **state)
 {
+    static const char *const page[] = {"GET /", "GET /page/page.js", "GET /api/status.json", "GET /api/explore?user=ann"};
     char path[] = "/tmp/freshet-http-XXXXXX";
     int fd = mkstemp(path);
     struct tokens *tokens;
@@ -348,7 +460,8 @@ static void with_tokens_all_but_the_probes_wants_one(void **state)
     close(fd);
     assert_int_equal(tokens_open(&tokens, path, &err), FR_OK);
     unlink(path);
-    assert_int_equal(admin_start(&admin, "127.0.0.1:0", tokens, &err), FR_OK);
+    const struct admin_options options = {.listen = "127.0.0.1:0", .history_step = 10000, .tokens = tokens};
+    assert_int_equal(admin_start(&admin, &options, &err), FR_OK);
     assert_int_equal(ask(admin, "GET /metrics", ""), 401);
     assert_non_null(strstr(answer, "WWW-Authenticate: Bearer realm=\"freshet\"\r\n"));
     assert_non_null(strstr(answer, "WWW-Authenticate: Basic realm="));
@@ -358,6 +471,11 @@ static void with_tokens_all_but_the_probes_wants_one(void **state)
     assert_int_equal(ask(admin, "GET /metrics", "Authorization: Basic YWxwaGE6YmV0YQ==\r\n"), 401);     /* alpha:beta */
     assert_int_equal(ask(admin, "GET /metrics", "Authorization: Basic ====\r\n"), 401);
     assert_int_equal(ask(admin, "GET /nowhere", ""), 401); /* what there is, strangers are not told */
+    for (size_t i = 0; i < sizeof page / sizeof *page; i++) {
+        assert_int_equal(ask(admin, page[i], ""), 401);
+        assert_null(strstr(body(), "{"));
+    }
+    assert_int_equal(ask(admin, "GET /", "Authorization: Basic YW55Ym9keTphbHBoYQ==\r\n"), 200);
     assert_int_equal(ask(admin, "GET /livez", ""), 200);
     assert_int_equal(ask(admin, "GET /startupz", ""), 200);
     admin_stop(admin);
@@ -374,6 +492,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unknown_path_is_not_found, start, stop),
         cmocka_unit_test_setup_teardown(a_query_does_not_hide_the_page, start, stop),
         cmocka_unit_test_setup_teardown(only_get_and_head_are_answered, start, stop),
+        cmocka_unit_test_setup_teardown(the_page_and_its_files_come_as_what_they_are_and_may_load_nothing_from_elsewhere, start, stop),
+        cmocka_unit_test_setup_teardown(on_loopback_no_other_name_gets_at_the_page_or_its_data, start, stop),
+        cmocka_unit_test(listening_wider_any_name_will_do),
+        cmocka_unit_test_setup_teardown(bad_questions_are_told_so, start, stop),
         cmocka_unit_test_setup_teardown(a_body_nobody_wants_is_read_and_dropped, start, stop),
         cmocka_unit_test_setup_teardown(nonsense_and_endless_headers_end_the_connection_only, start, stop),
         cmocka_unit_test_setup_teardown(one_address_cannot_take_all_connections, start, stop),

@@ -271,6 +271,48 @@ static void the_newest_exemplar_of_a_bucket_is_shown(void **state)
     assert_non_null(strstr(scrape(true), line));
 }
 
+struct seen {
+    int series;
+    double value, sum;
+    uint64_t counts[FR_METRIC_BOUNDS_MAX + 1];
+    char labels[200];
+};
+
+static void note(void *context, const struct fr_reading *reading)
+{
+    struct seen *seen = context;
+
+    seen->series++;
+    seen->value = reading->value;
+    seen->sum = reading->sum;
+    snprintf(seen->labels, sizeof(seen->labels), "%s|%s|%s", reading->labels[0], reading->labels[1], reading->labels[2]);
+    for (size_t i = 0; i <= reading->bounds_len && reading->counts; i++)
+        seen->counts[i] = reading->counts[i];
+}
+
+static void each_series_is_shown_with_its_labels_and_numbers(void **state)
+{
+    struct seen seen = {0};
+
+    (void)state;
+    fr_gauge(fr_series(FR_M_PARTITION_STATE, "t", "7", "running"), 0.5);
+    fr_metric_each(FR_M_PARTITION_STATE, note, &seen);
+    assert_string_equal(seen.labels, "t|7|running");
+    assert_true(seen.value == 0.5);
+    seen = (struct seen){0};
+    fr_metric_each(FR_M_BACKUPS, note, &seen); /* never touched, there all the same */
+    assert_int_equal(seen.series, 1);
+    assert_true(seen.value == 0);
+    fr_observe(fr_series(FR_M_BACKUP_SECONDS, "make", "", ""), 0.0001);
+    fr_observe(fr_series(FR_M_BACKUP_SECONDS, "make", "", ""), 0.0002);
+    fr_observe(fr_series(FR_M_BACKUP_SECONDS, "make", "", ""), 1000);
+    seen = (struct seen){0};
+    fr_metric_each(FR_M_BACKUP_SECONDS, note, &seen);
+    assert_int_equal(seen.series, 1);
+    assert_true(seen.value == 3 && seen.sum == 0.0001 + 0.0002 + 1000);
+    assert_true(seen.counts[0] == 1 && seen.counts[1] == 1 && seen.counts[2] == 0 && seen.counts[19] == 1);
+}
+
 static void numbers_are_short_and_exact(void **state)
 {
     (void)state;
@@ -375,6 +417,7 @@ int main(void)
         cmocka_unit_test(openmetrics_writes_bounds_as_reals_and_ends_with_eof),
         cmocka_unit_test(openmetrics_tells_units_and_what_is_an_info),
         cmocka_unit_test(the_newest_exemplar_of_a_bucket_is_shown),
+        cmocka_unit_test(each_series_is_shown_with_its_labels_and_numbers),
         cmocka_unit_test(numbers_are_short_and_exact),
         cmocka_unit_test(collectors_run_before_each_scrape_until_removed),
         cmocka_unit_test(nothing_is_lost_between_threads_and_scrapes),

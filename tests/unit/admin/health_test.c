@@ -1,0 +1,202 @@
+/*
+ * health_test.c -- the one sentence, in each situation.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "health.h"
+
+static struct engine_status engine;
+static struct health health;
+static struct finding room[FINDINGS_MAX];
+
+/* All is well: three partitions run, nothing waits. */
+static int start(void **state)
+{
+    (void)state;
+    memset(&engine, 0, sizeof(engine));
+    engine.partitions_len = 3;
+    for (int i = 0; i < 3; i++)
+        engine.partitions[i] = (struct partition_status){.topic = "events", .partition = i, .state = PARTITION_RUNNING, .end = 10, .applied = 10};
+    health = (struct health){.state = FR_RUNNING, .engine = &engine, .brokers = "k1:9092", .topic = "events", .disk_free = 1e9};
+    return 0;
+}
+
+static const struct finding *headline(void)
+{
+    assert_true(health_look(&health, room) > 0);
+    return &room[0];
+}
+
+static void is(enum health_level level, const char *text)
+{
+    assert_string_equal(headline()->text, text);
+    assert_int_equal(headline()->level, level);
+    assert_true(strlen(headline()->detail) > 20);
+}
+
+static void all_is_well(void **state)
+{
+    (void)state;
+    assert_int_equal(health_look(&health, room), 1);
+    is(HEALTH_GOOD, "Up to date");
+}
+
+static void a_log_that_moves_is_no_trouble(void **state)
+{
+    (void)state;
+    engine.partitions[1].lag = 900;
+    engine.partitions[1].lag_seconds = 0.4;
+    is(HEALTH_GOOD, "Up to date");
+}
+
+static void behind_says_how_much(void **state)
+{
+    (void)state;
+    engine.partitions[0].lag = 12000;
+    engine.partitions[2].lag = 300;
+    engine.partitions[1].lag = -1; /* not known */
+    is(HEALTH_BUSY, "Catching up: 12,300 behind");
+    engine.partitions[0].lag = 0;
+    engine.partitions[2].lag_seconds = 65; /* few, but for long */
+    is(HEALTH_BUSY, "Catching up: 300 behind");
+    assert_non_null(strstr(headline()->detail, "for 65 s"));
+}
+
+static void holds_name_their_reason(void **state)
+{
+    (void)state;
+    health.disk_free = 12.34e6;
+    health.held[HOLD_DISK] = true;
+    is(HEALTH_BAD, "Held: disk full");
+    assert_non_null(strstr(headline()->detail, "12.3 MB are free"));
+    health.held[HOLD_DISK] = false;
+    health.held[HOLD_MEMORY] = true;
+    is(HEALTH_BAD, "Held: memory at its limit");
+    health.held[HOLD_MEMORY] = false;
+    health.held[HOLD_ASKED] = true;
+    is(HEALTH_WARN, "Paused: as an operator has asked");
+    health.held[HOLD_ASKED] = false;
+    health.admission_closed = true;
+    is(HEALTH_WARN, "Closed to new users and items");
+}
+
+static void halted_partitions_are_named_or_counted(void **state)
+{
+    (void)state;
+    engine.partitions[2].state = PARTITION_HALTED_GAP;
+    is(HEALTH_BAD, "Halted: partition events/2");
+    assert_non_null(strstr(headline()->detail, "feed.on_gap"));
+    engine.partitions[0].state = PARTITION_HALTED_POISON;
+    is(HEALTH_BAD, "Halted: 2 of 3 partitions");
+}
+
+static void no_broker_no_topic(void **state)
+{
+    (void)state;
+    health.unreachable = true;
+    is(HEALTH_BAD, "Cut off: no Kafka broker answers");
+    assert_non_null(strstr(headline()->detail, "k1:9092"));
+    health.unreachable = false;
+    engine.partitions_len = 0;
+    is(HEALTH_WARN, "Waiting for topic events");
+    health.state = FR_DRAINING; /* then nobody waits for it */
+    is(HEALTH_BUSY, "Stopping");
+}
+
+static void starting_needs_no_engine(void **state)
+{
+    (void)state;
+    health = (struct health){.state = FR_STARTING};
+    is(HEALTH_BUSY, "Starting: loading the state");
+}
+
+static void what_is_not_saved_for_long(void **state)
+{
+    (void)state;
+    health.uncommitted = 29;
+    is(HEALTH_GOOD, "Up to date");
+    health.uncommitted = 45.2;
+    is(HEALTH_WARN, "Unsaved for 45 s");
+}
+
+static void a_stuck_loop_is_named(void **state)
+{
+    (void)state;
+    health.stuck = "engine";
+    is(HEALTH_BAD, "Stuck: engine has not moved for 30 seconds");
+}
+
+static void of_many_the_worst_comes_first_and_none_is_lost(void **state)
+{
+    (void)state;
+    health.state = FR_DRAINING;
+    health.stuck = "feed";
+    health.held[HOLD_DISK] = health.held[HOLD_MEMORY] = health.held[HOLD_ASKED] = health.admission_closed = health.unreachable = true;
+    health.uncommitted = 100;
+    engine.partitions[0].state = PARTITION_HALTED_GAP;
+    engine.partitions[1].lag = 1000000;
+    size_t len = health_look(&health, room);
+    assert_int_equal(len, 10);
+    for (size_t i = 1; i < len; i++)
+        assert_true(room[i - 1].level >= room[i].level);
+    assert_string_equal(room[0].text, "Stuck: feed has not moved for 30 seconds");
+    assert_string_equal(room[1].text, "Held: disk full");
+    assert_string_equal(room[9].text, "Catching up: 1,000,000 behind");
+}
+
+static void names_from_outside_do_not_overflow(void **state)
+{
+    static char longest[5000];
+
+    (void)state;
+    memset(longest, 'b', sizeof(longest) - 1);
+    health.brokers = longest;
+    health.topic = longest;
+    health.unreachable = true;
+    is(HEALTH_BAD, "Cut off: no Kafka broker answers");
+    health.unreachable = false;
+    engine.partitions_len = 0;
+    assert_int_equal(headline()->level, HEALTH_WARN);
+}
+
+static void numbers_are_in_groups_of_three(void **state)
+{
+    static const struct {
+        uint64_t number;
+        const char *text;
+    } table[] = {{0, "0"}, {7, "7"}, {999, "999"}, {1000, "1,000"}, {12300, "12,300"}, {123456, "123,456"}, {1234567, "1,234,567"},
+                 {UINT64_MAX, "18,446,744,073,709,551,615"}};
+    char text[32];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
+        assert_string_equal(health_count(table[i].number, text), table[i].text);
+}
+
+#define EACH(test) cmocka_unit_test_setup(test, start)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        EACH(all_is_well),
+        EACH(a_log_that_moves_is_no_trouble),
+        EACH(behind_says_how_much),
+        EACH(holds_name_their_reason),
+        EACH(halted_partitions_are_named_or_counted),
+        EACH(no_broker_no_topic),
+        EACH(starting_needs_no_engine),
+        EACH(what_is_not_saved_for_long),
+        EACH(a_stuck_loop_is_named),
+        EACH(of_many_the_worst_comes_first_and_none_is_lost),
+        EACH(names_from_outside_do_not_overflow),
+        EACH(numbers_are_in_groups_of_three),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
