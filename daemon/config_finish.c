@@ -400,6 +400,8 @@ static void set_models(struct config *cfg)
         .rho = cfg->fm.rho,
         .g0 = .1, /* this and the next: as fm_defaults has them; no keys, since nothing was gained by others */
         .deviation = .1,
+        .shrink = cfg->fm.shrink,
+        .user_rows = cfg->fm.user_rows,
         .second_order = cfg->fm.second_order,
         .seed = 1,
         .features_max = (uint32_t)cfg->fm.features_max,

@@ -149,6 +149,7 @@ static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, 
         .history = touch->history,
         .context = touch->context,
         .context_len = touch->context_len,
+        .user_id = touch->user_id,
         .now = atomic_load_explicit(&engine->now, memory_order_relaxed),
         .items = reader->items,
     };

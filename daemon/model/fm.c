@@ -17,6 +17,8 @@
  * For ratings (squared loss) the constant is mean + leaning: the mean of all ratings, and how far the user's ratings lie above
  * what is usual for their items, shrunk; and x is how far each rating lies from what was to be expected (fm_side.c). Both are
  * read off the history, so they need no row either. Affinities must not decay then.
+ * With `user_rows` there is one all the same, of a feature of the user's own: it keeps what the newest items no longer say, and is worth
+ * its place where ratings are learned in several passes. It outlives an erased user's history until its place is wanted (features_ttl).
  *
  * Rows begin at 0, but for items: those begin with small numbers of their own, else nothing would ever move.
  *

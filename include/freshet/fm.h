@@ -32,6 +32,8 @@ struct fm_options {
     double rho;              /* (0, 1]; what an accumulator keeps at each update */
     double g0;               /* > 0; where accumulators begin */
     double deviation;        /* of the numbers a new item begins with */
+    double shrink;           /* >= 0; what each step takes off the row it moves, times its learning rate */
+    bool user_rows;          /* a row for every user too, among the features */
     bool second_order;       /* the user's features also meet each other; changes scores by one number per question */
     uint64_t seed;           /* of all draws */
     uint32_t features_max;   /* keys that have a row; 0: context is not looked at. Shapes the state */

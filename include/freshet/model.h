@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "freshet/alloc.h"
+#include "freshet/bytes.h"
 #include "freshet/clock.h"
 #include "freshet/epoch.h"
 #include "freshet/journal.h"
@@ -106,6 +107,7 @@ struct touch {
     uint64_t draw;          /* prepare, learn: the key of all randomness of this event, made of (partition, offset): a replay draws alike */
     const uint64_t *context; /* learn: features that came with the event: 64 bits of (name, value) each, never 0; none: NULL */
     size_t context_len;
+    struct fr_bytes user_id; /* learn: as the event has it */
     struct history history; /* live, engine's thread only */
 };
 
@@ -122,6 +124,7 @@ struct query {
     size_t seeds_len;
     const uint64_t *context; /* features that came with the question, as in touch */
     size_t context_len;
+    struct fr_bytes user_id; /* as the question has it; may be empty */
     when_ms now;     /* the newest event time applied */
     uint32_t items;  /* handles are below this */
     uint32_t best;   /* only so many of the highest scores matter, of items that are not marked SCORES_EXCLUDED; 0: all do */

@@ -109,6 +109,35 @@ static void context_decides_where_history_does_not(void **state)
     driver_free(driver);
 }
 
+/* Two who did the same last, but of whom one always goes on to one item, the other to another. */
+static void a_user_with_a_row_is_told_from_another(void **state)
+{
+    (void)state;
+    for (int rows = 0; rows < 2; rows++) {
+        struct fm_options options = small(FM_LOGISTIC);
+        options.user_rows = rows;
+        options.shrink = .001;
+        struct driver *driver = driver_new(&options);
+        const uint32_t ann = 0, bob = 1;
+        double ahead[2];
+        for (uint32_t k = 0; k < 4000; k++)
+            driver_event(driver, k & 1, k & 2 ? 2 + k / 4 % 20 : k & 1, 1, NULL, 0);
+        driver_publish(driver);
+        for (uint32_t user = ann; user <= bob; user++) {
+            struct query query = driver_query(driver, ann); /* of whoever asks */
+            query.user_id = person_id(&user);
+            const double *value = driver_ask(driver, &query);
+            ahead[user] = value[0] - value[1];
+        }
+        if (rows)
+            assert_true(ahead[ann] > ahead[bob] + 2);
+        else
+            assert_true(ahead[ann] == ahead[bob]);
+        assert_int_equal(stats_of(driver).features, rows ? 2 : 0); /* the newcomer's has had too few uses */
+        driver_free(driver);
+    }
+}
+
 /* Not with the next event, nor only with the first after a start. */
 static void features_are_told_with_the_event_that_made_them(void **state)
 {
@@ -598,6 +627,7 @@ int main(void)
         cmocka_unit_test(what_is_liked_together_is_ranked_first),
         cmocka_unit_test(ratings_are_predicted_better_than_by_their_mean),
         cmocka_unit_test(context_decides_where_history_does_not),
+        cmocka_unit_test(a_user_with_a_row_is_told_from_another),
         cmocka_unit_test(features_are_told_with_the_event_that_made_them),
         cmocka_unit_test(without_features_context_is_not_looked_at),
         cmocka_unit_test(what_is_not_wanted_is_not_learned),
