@@ -273,6 +273,14 @@ static void fm_stats(const struct model *model, struct model_stats *ret_stats)
     };
 }
 
+_Static_assert((int)FM_NEGATIVES_MAX <= (int)BESIDE_MAX, "all that are drawn may be drawn again, to measure");
+
+static enum score_unit fm_unit(const struct model *model, uint32_t *ret_beside)
+{
+    *ret_beside = model->options.negatives;
+    return model->options.loss == FM_LOGISTIC ? SCORE_LOG_ODDS : model->options.loss == FM_SQUARED ? SCORE_WEIGHT : SCORE_ORDERS;
+}
+
 static const struct model_table tables[] = {
     {TABLE_FM_ITEMS, load_items},
     {TABLE_FM_HISTORY, load_history},
@@ -295,6 +303,7 @@ const struct model_ops fm_ops = {
     .save = fm_save,
     .retrieve = fm_retrieve,
     .score = fm_score,
+    .unit = fm_unit,
     .explain = fm_explain,
     .neighbours = fm_neighbours,
     .stats = fm_stats,

@@ -209,6 +209,14 @@ struct model_stats {
     size_t bytes;
 };
 
+/* What a score is besides an order. */
+enum score_unit {
+    SCORE_ORDERS,   /* nothing */
+    SCORE_LOG_ODDS, /* log odds that an item is the choice and not one of those drawn beside it */
+    SCORE_WEIGHT,   /* what the event is expected to weigh */
+};
+enum { BESIDE_MAX = 256 };
+
 struct model; /* each model's own */
 
 /* What a model keeps in the store: one of journal.h's tables, which is its alone. */
@@ -247,6 +255,8 @@ struct model_ops {
     /* values[i] = the score of items[i], the same that retrieve gives it where all matter; -0.0: it knows nothing of the item. NULL: only
      * retrieve knows. */
     void (*score)(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values);
+    /* Of its scores. NULL: SCORE_ORDERS. *ret_beside: log odds, how many are drawn beside a choice, at most BESIDE_MAX. */
+    enum score_unit (*unit)(const struct model *model, uint32_t *ret_beside);
     size_t (*explain)(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
                       struct reason_part *parts, size_t parts_max); /* largest magnitude first. NULL: no reasons */
     void (*neighbours)(const struct model *model, uint32_t item, struct scores *scores); /* NULL: it knows none */
