@@ -31,22 +31,16 @@ struct evaluator {
     struct quality *quality;
 };
 
-static enum score_unit unit_of(const struct learner *learner, uint32_t *ret_beside)
-{
-    return learner->ops->unit ? learner->ops->unit(learner->model, ret_beside) : SCORE_ORDERS;
-}
-
 struct evaluator *evaluator_new(struct engine *engine)
 {
     struct evaluator *evaluator = fr_zalloc(1, sizeof(*evaluator));
     const char *names[QUALITY_MODELS];
     enum score_unit units[QUALITY_MODELS];
-    uint32_t beside;
     size_t len = 0, answering = 0;
 
     for (const char *name; (name = engine_model(engine, len)); len++) {
         names[len] = name;
-        units[len] = len < engine->learners_len ? unit_of(&engine->learners[len], &beside) : SCORE_ORDERS;
+        units[len] = engine_model_unit(engine, name);
         if (strcmp(name, engine->answering->ops->name) == 0)
             answering = len;
     }
@@ -168,7 +162,7 @@ static uint32_t loss_of(const struct evaluator *evaluator, const struct learner 
                         const struct touch *touch)
 {
     uint32_t items[1 + BESIDE_MAX], beside = 0;
-    enum score_unit unit = unit_of(learner, &beside);
+    enum score_unit unit = models_unit(learner, &beside);
     double values[1 + BESIDE_MAX], sum = 0, len = 0;
 
     if (unit == SCORE_ORDERS || !reader_knows(query, learner))
