@@ -41,10 +41,7 @@ struct fm_options {
     span_ms features_ttl;    /* a row unused for so long is freed; 0: never */
 };
 
-/*
- * The defaults are for clicks. Chosen on validation parts (tests/bench/fm_accuracy_bench.c): for ratings history 64, recency 1,
- * eta 0.15, g0 1; for a probability negatives 16, or 2 where many contexts and few items decide.
- */
+/* The defaults are for clicks. What ratings and contexts do better with, as chosen on validation parts: ops/docs/evaluation.md. */
 extern const struct fm_options fm_defaults;
 
 #endif
