@@ -2,10 +2,11 @@
  * eval_scores.c -- learn one file, then score every line of another, in its context, whatever the user has had.
  *
  *     context     lines are choices and no choices, weight above 0 or not. Of FILE the choices are learned. auc, log_loss
- *     ratings     lines are ratings, as many as they weigh, and all are learned. rmse, mae
  *
- *                 An item that no line of FILE has chosen is new to everybody, and a model has nothing to say of it. Where scores are odds, such
- *                 a line has those of the lines of FILE that were on an item not chosen before; elsewhere it stands behind all others
+ *                 Of an item that no line of FILE has chosen a model has nothing to say. Where scores are odds, such a line has those of
+ *                 the lines of FILE that were on an item not chosen before them; elsewhere it stands behind all others
+ *
+ *     ratings     lines are ratings, as many as they weigh, and all are learned. rmse, mae
  *
  *     --passes N  FILE is learned N times: once in --order, then as eval_pass mixes it. The engine takes what comes again for events like
  *                 any others, so histories hold each item once all the same, its mean rating unchanged

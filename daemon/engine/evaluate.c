@@ -141,8 +141,8 @@ static double log_loss(double log_odds, bool is)
     return against > 0 ? against + log1p(exp(-against)) : log1p(exp(against));
 }
 
-/* The choice and `beside` others, as many as the model draws when it learns, any that somebody holds: so the share is the same that its odds
- * are of. Returns how many in all. */
+/* The choice and `beside` others, as many as the model draws when it learns, any that somebody holds: so the share is that which its
+ * odds are of. Returns how many in all. */
 static size_t draw_beside(const struct evaluator *evaluator, const struct touch *touch, uint32_t beside, uint32_t *items)
 {
     const uint32_t *users = users_of_all(evaluator->engine);

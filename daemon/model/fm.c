@@ -18,7 +18,7 @@
  * what is usual for their items, shrunk; and x is how far each rating lies from what was to be expected (fm_side.c). Both are
  * read off the history, so they need no row either. Affinities must not decay then.
  * With `user_rows` there is one all the same, of a feature of the user's own: it keeps what the newest items no longer say, and is worth
- * its place where ratings are learned in several passes. It outlives an erased user's history until its place is wanted (features_ttl).
+ * its place where ratings are learned in several passes. It is erased with the user.
  *
  * Rows begin at 0, but for items: those begin with small numbers of their own, else nothing would ever move.
  *
@@ -106,6 +106,15 @@ static void fm_forget(struct model *model, const struct touch *touch)
 {
     (void)model;
     (void)touch;
+}
+
+/* Her own row can go, and does. */
+static void fm_forget_user(struct model *model, struct fr_bytes user_id)
+{
+    fm_settle(model);
+    features_drop(&model->features, fm_user_key(user_id));
+    model->saved = UINT64_MAX; /* the chain of free rows is among the numbers */
+    fm_tell(model);
 }
 
 float fm_constant(const struct model *model)
@@ -299,6 +308,7 @@ const struct model_ops fm_ops = {
     .prepare = fm_prepare,
     .learn = fm_learn,
     .forget = fm_forget,
+    .forget_user = fm_forget_user,
     .publish = fm_publish,
     .save = fm_save,
     .retrieve = fm_retrieve,

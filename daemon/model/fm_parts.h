@@ -65,6 +65,7 @@ void fm_settle(struct model *model);
 void fm_tell(struct model *model); /* what there is of features, to whoever asks for the stats */
 float fm_constant(const struct model *model);
 
+uint64_t fm_user_key(struct fr_bytes user_id);
 /* Keys of the features that came along, and the user's own where it has one. Returns how many. */
 size_t fm_keys(const struct fm_options *options, const uint64_t *context, size_t context_len, struct fr_bytes user_id,
                uint64_t keys[FM_FEATURES_MAX]);

@@ -23,6 +23,11 @@ _Static_assert((int)FM_HISTORY_MAX <= (int)HISTORY_TERMS_MAX, "all of the histor
 /* So that no feature that comes along is the same key. */
 #define USER_KEY UINT64_C(0x757365722D726F77)
 
+uint64_t fm_user_key(struct fr_bytes user_id)
+{
+    return fr_feature_key(FR_BYTES(""), user_id) ^ USER_KEY;
+}
+
 size_t fm_keys(const struct fm_options *options, const uint64_t *context, size_t context_len, struct fr_bytes user_id,
                uint64_t keys[FM_FEATURES_MAX])
 {
@@ -31,7 +36,7 @@ size_t fm_keys(const struct fm_options *options, const uint64_t *context, size_t
     if (len)
         memcpy(keys, context, len * sizeof(*keys));
     if (options->user_rows && user_id.len)
-        keys[len++] = fr_feature_key(FR_BYTES(""), user_id) ^ USER_KEY;
+        keys[len++] = fm_user_key(user_id);
     return len;
 }
 

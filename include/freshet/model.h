@@ -242,6 +242,7 @@ struct model_ops {
     void (*prepare)(const struct model *model, const struct touch *touch, int stage); /* stage 0: headers, 1: cells. May be NULL */
     void (*learn)(struct model *model, const struct touch *touch);
     void (*forget)(struct model *model, const struct touch *touch);
+    void (*forget_user)(struct model *model, struct fr_bytes user_id); /* what is of this user alone, histories apart */
     void (*publish)(struct model *model); /* after loading, then within a second of what was learned, and before what depends on
                                             * it is ranked for evaluation. NULL: askers read in place */
     bool (*behind)(const struct model *model); /* publish has shown only a part, so as not to take long; it wants to be called again */
