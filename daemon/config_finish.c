@@ -398,8 +398,10 @@ static void set_models(struct config *cfg)
         .recency = cfg->fm.recency,
         .eta = cfg->fm.eta,
         .rho = cfg->fm.rho,
-        .g0 = .1, /* this and the next: as fm_defaults has them; no keys, since nothing was gained by others */
-        .deviation = .1,
+        .g0 = .1, /* as fm_defaults has it; no key, since nothing was gained by others */
+        .deviation = cfg->fm.deviation,
+        .shrink = cfg->fm.shrink,
+        .user_rows = cfg->fm.user_rows,
         .second_order = cfg->fm.second_order,
         .seed = 1,
         .features_max = (uint32_t)cfg->fm.features_max,

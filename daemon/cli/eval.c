@@ -13,8 +13,10 @@
 static const struct {
     const char *name;
     bool (*run)(struct eval *eval, uint64_t seed, struct figures *ret_figures);
-} protocols[] = {{"prequential", eval_prequential}, {"split", eval_split}, {"loo", eval_loo}};
-enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols), SEEDS_MAX = 1000 };
+    bool test, passes; /* takes --test; --passes */
+} protocols[] = {{"prequential", eval_prequential, false, false}, {"split", eval_split, true, false}, {"loo", eval_loo, false, false},
+                 {"context", eval_context, true, true}, {"ratings", eval_ratings, true, true}};
+enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols), SEEDS_MAX = 1000, PASSES_MAX = 1000 };
 
 static const char *const orders[] = {"time", "file", "mixed"};
 
@@ -44,14 +46,14 @@ static int find_protocol(const char *name)
     for (int p = 0; p < PROTOCOLS; p++)
         if (!strcmp(protocols[p].name, name))
             return p;
-    cli_fail("--protocol is '%s'; it may be prequential, split or loo", name);
+    cli_fail("--protocol is '%s'; it may be prequential, split, loo, context or ratings", name);
     return -1;
 }
 
 bool eval_read_order(struct eval *eval)
 {
     if (!eval->order_name)
-        eval->order_name = strcmp(eval->format, "sequences") ? "time" : "mixed"; /* sequences have no times */
+        eval->order_name = !strcmp(eval->format, "sequences") ? "mixed" : !strcmp(eval->format, "libfm") ? "file" : "time";
     for (int o = ORDER_TIME; o <= ORDER_MIXED; o++)
         if (!strcmp(orders[o], eval->order_name)) {
             eval->order = (enum eval_order)o;
@@ -62,24 +64,27 @@ bool eval_read_order(struct eval *eval)
 }
 
 /* Options that do not go together, or are out of range. */
-static const char *nonsense(const struct eval *eval)
+static const char *nonsense(const struct eval *eval, int protocol)
 {
     bool split = !strcmp(eval->protocol, "split"), loo = !strcmp(eval->protocol, "loo");
 
-    if (split != (eval->test != NULL))
-        return "--test FILE goes with --protocol split, and that with it";
+    if (protocols[protocol].test != (eval->test != NULL))
+        return "--test FILE goes with --protocol split, context and ratings, and these with it";
+    if (eval->passes != 1 && !protocols[protocol].passes)
+        return "--passes goes with --protocol context and ratings";
     if (!loo && (eval->negatives || eval->sampled))
         return "--negatives and --sampled go with --protocol loo";
-    if (loo && eval->ratings)
-        return "--ratings goes with prequential and split";
+    if (eval->ratings && strcmp(eval->protocol, "prequential") != 0)
+        return "--ratings goes with --protocol prequential; --protocol ratings needs no such word";
     if (eval->negatives && eval->sampled)
         return "--negatives and --sampled exclude each other";
     if (eval->dump && (!split || eval->seeds > 1))
         return "--dump goes with --protocol split and one seed";
-    if (!eval->k || eval->k > EVAL_K_MAX || !eval->every || !eval->refresh || !eval->seeds || eval->seeds > SEEDS_MAX)
-        return "-k goes from 1 to 100000, --every and --refresh from 1, --seeds from 1 to 1000";
-    if (eval->seeds > 1 && eval->order != ORDER_MIXED && !eval->sampled)
-        return "--seeds goes with --order mixed or --sampled: nothing else in a run is drawn anew";
+    if (!eval->k || eval->k > EVAL_K_MAX || !eval->every || !eval->refresh || !eval->seeds || eval->seeds > SEEDS_MAX ||
+        !eval->passes || eval->passes > PASSES_MAX)
+        return "-k goes from 1 to 100000, --every and --refresh from 1, --seeds and --passes from 1 to 1000";
+    if (eval->seeds > 1 && eval->order != ORDER_MIXED && !eval->sampled && eval->passes == 1)
+        return "--seeds goes with --order mixed, --passes or --sampled: nothing else in a run is drawn anew";
     if (strcmp(eval->output, "table") != 0 && strcmp(eval->output, "json") != 0)
         return "--output may be table or json";
     return NULL;
@@ -144,28 +149,30 @@ int verb_eval(int argc, char **argv)
         "eval", "FILE [OPTION]...",
         "How well the daemon would have recommended: replays FILE (- for standard input) through its engine, in this process.\n"
         "prequential ranks each event before it is learned; split learns FILE and recommends to the users of --test; loo keeps\n"
-        "each user's last event back and ranks it. ops/docs/evaluation.md has the definitions.",
+        "each user's last event back and ranks it; context and ratings learn FILE and score the lines of --test, as choices or\n"
+        "ratings. ops/docs/evaluation.md has the definitions.",
         "freshet eval u.data --format movielens --models sar,popular --set sar.window=20"};
     struct eval eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .progress = "replaying",
-                        .k = 10, .every = 1, .refresh = 2000, .seed = 1, .seeds = 1};
+                        .k = 10, .every = 1, .refresh = 2000, .seed = 1, .seeds = 1, .passes = 1};
     const char *config = NULL, *models = "sar";
     struct texts files = {0}, sets = {0};
     const struct option_row rows[] = {
         {"format", 'f', OPTION_TEXT, &eval.format, "NAME", "as publish's, or sequences (default jsonl)"},
-        {"protocol", 'p', OPTION_TEXT, &eval.protocol, "NAME", "prequential, split or loo (default prequential)"},
+        {"protocol", 'p', OPTION_TEXT, &eval.protocol, "NAME", "prequential, split, loo, context or ratings (default prequential)"},
         {"models", 'm', OPTION_TEXT, &models, "NAME,...", "side by side, from one replay (default sar); auto asks recommend.models too"},
         {"config", 'c', OPTION_TEXT, &config, "FILE", "the daemon's configuration; the environment is not looked at"},
         {"set", 0, OPTION_TEXTS, &sets, "SECTION.KEY=VALUE", "over it; may be repeated"},
         {"k", 'k', OPTION_COUNT, &eval.k, "N", "length of a list (default 10)"},
-        {"order", 0, OPTION_TEXT, &eval.order_name, "NAME", "of learning: time, file or mixed (default time; sequences: mixed)"},
+        {"order", 0, OPTION_TEXT, &eval.order_name, "NAME", "of learning: time, file or mixed (default time; libfm file, sequences mixed)"},
         {"every", 0, OPTION_COUNT, &eval.every, "N", "prequential: rank one event in so many (default 1)"},
         {"refresh", 0, OPTION_COUNT, &eval.refresh, "N", "prequential: solve EASE anew after so many events (default 2000)"},
-        {"test", 't', OPTION_TEXT, &eval.test, "FILE", "split: what is to be found, in the same format"},
+        {"test", 't', OPTION_TEXT, &eval.test, "FILE", "what is to be found, or scored, in the same format"},
         {"dump", 0, OPTION_TEXT, &eval.dump, "FILE", "split: writes the lists, for any other tool to judge"},
-        {"ratings", 0, OPTION_FLAG, &eval.ratings, NULL, "scores predict weights (fm.loss=squared): also rmse and mae"},
+        {"passes", 0, OPTION_COUNT, &eval.passes, "N", "context, ratings: learn FILE so often, but for the first time mixed (default 1)"},
+        {"ratings", 0, OPTION_FLAG, &eval.ratings, NULL, "prequential: scores predict weights (fm.loss=squared): also rmse and mae"},
         {"negatives", 0, OPTION_TEXT, &eval.negatives, "FILE", "loo: user, item kept back, and what it is ranked among, by tabs"},
         {"sampled", 0, OPTION_COUNT, &eval.sampled, "N", "loo: rank also among N items the user has not had"},
-        {"seed", 0, OPTION_COUNT, &eval.seed, "N", "of --order mixed and --sampled (default 1)"},
+        {"seed", 0, OPTION_COUNT, &eval.seed, "N", "of --order mixed, --passes and --sampled (default 1)"},
         {"seeds", 0, OPTION_COUNT, &eval.seeds, "N", "so many runs of these with the seeds from there on; mean and spread"},
         {"output", 'o', OPTION_TEXT, &eval.output, "table|json", "for people or for programs (default table)"},
         {0},
@@ -183,7 +190,7 @@ int verb_eval(int argc, char **argv)
     protocol = find_protocol(eval.protocol);
     if (protocol < 0 || !read_models(&eval, models) || !eval_read_order(&eval))
         return CLI_USAGE;
-    if ((wrong = nonsense(&eval))) {
+    if ((wrong = nonsense(&eval, protocol))) {
         cli_fail("%s", wrong);
         return CLI_USAGE;
     }

@@ -3,7 +3,7 @@
  *
  *     file --eval_log.c--> events in order --eval_replay.c--> engine (in-memory store, no Kafka)
  *                              |                                 | ranks, lists
- *                              +--> eval_prequential.c  eval_split.c  eval_loo.c --> figures --> eval_report.c
+ *                              +--> eval_prequential.c  eval_split.c  eval_loo.c  eval_scores.c --> figures --> eval_report.c
  *
  * Nothing here reads a clock or draws from any generator but eval_random: the same command prints the same text.
  * Thread: one.
@@ -36,8 +36,11 @@ struct eval_event {
     uint64_t repeat_high;
     when_ms when;
     double weight;
+    const uint64_t *context; /* keys, as in struct event; the log's */
+    uint32_t context_len;
 };
 struct eval_log {
+    struct fr_arena arena;
     struct eval_event *events;
     size_t len, cap;
     uint64_t bad; /* lines */
@@ -49,6 +52,9 @@ void eval_log_release(struct eval_log *log);
 
 enum eval_order { ORDER_TIME, ORDER_FILE, ORDER_MIXED }; /* MIXED: users at random, each one's events as in the file */
 void eval_sort(struct eval_log *log, size_t users, enum eval_order order, uint64_t seed);
+
+/* A copy of the events of a further pass, in an order that goes by seed and pass alone. Nobody takes them for events told twice. */
+struct eval_event *eval_pass(const struct eval_log *log, uint64_t seed, uint64_t pass);
 
 /* Which distinct items each user has, ascending; and which events are a user's first with their item. */
 struct eval_seen {
@@ -81,9 +87,12 @@ bool replay_refresh(struct replay *replay); /* and until EASE is solved from the
 /* Between these two, ranks and lists; they are valid until the second. */
 void replay_begin(struct replay *replay);
 void replay_end(struct replay *replay);
-/* Where `item` stands for the user; among these only, where `among` is not NULL. */
-struct rank replay_rank(struct replay *replay, const char *model, uint32_t user, uint32_t item, const struct fr_bytes *among,
+/* Where the event's item stands for its user, in its context; among these only, where `among` is not NULL. */
+struct rank replay_rank(struct replay *replay, const char *model, const struct eval_event *event, const struct fr_bytes *among,
                         size_t among_len);
+/* Its score, whatever the user has had. NAN: the model has nothing to say. */
+double replay_score(struct replay *replay, const char *model, const struct eval_event *event);
+enum score_unit replay_unit(const struct replay *replay, const char *model);
 struct recommendation_list replay_list(struct replay *replay, const char *model, uint32_t user, uint32_t k);
 /* Share of the items held by anybody that are in at least one user's list of k; `whose`: by user. */
 double replay_coverage(struct replay *replay, const char *model, uint32_t k, const bool *whose);
@@ -109,7 +118,18 @@ void standing_add(struct standing *standing, const struct rank *rank, uint32_t k
 struct errors {
     struct mean squared, absolute;
 };
-void errors_add(struct errors *errors, const struct rank *rank, double weight); /* one without a score is left out */
+void errors_add(struct errors *errors, double score, double weight); /* NAN: is left out */
+
+/* Scores of positives and of negatives. A model that says nothing of a line says that it is behind all others. */
+struct labels {
+    struct label {
+        double score;
+        bool positive;
+    } *at;
+    size_t len, cap;
+    struct mean loss; /* of log odds */
+};
+void labels_add(struct labels *labels, double score, bool positive, bool log_odds);
 
 /* One user's list against what the user has in the test part: the definitions of the reference's benchmark. */
 struct accuracy {
@@ -131,6 +151,8 @@ __attribute__((format(printf, 3, 4))) void figures_add(struct figures *figures, 
 void figures_add_value(struct figures *figures, const char *name, uint64_t over, double value);
 void figures_add_standing(struct figures *figures, const struct standing *standing, uint32_t k, const char *bucket);
 void figures_add_errors(struct figures *figures, const struct errors *errors); /* rmse, mae */
+/* auc: how often a positive stands above a negative, equal ones half; its error as Hanley and McNeil (1982) have it. log_loss. Sorts. */
+void figures_add_labels(struct figures *figures, struct labels *labels);
 /* The mean over several runs; the error is then their spread (standard deviation). */
 void figures_combine(struct figures *ret, const struct figures *runs, size_t len);
 
@@ -140,7 +162,7 @@ struct eval {
     const char *path, *test, *format, *negatives, *dump, *protocol, *output, *order_name;
     const char *models[EVAL_MODELS_MAX];
     size_t models_len;
-    uint64_t k, every, refresh, sampled, seed, seeds;
+    uint64_t k, every, refresh, sampled, seed, seeds, passes;
     enum eval_order order;
     const struct settings *settings;
     struct names users, items;
@@ -148,7 +170,8 @@ struct eval {
     uint64_t outcomes; /* ranked events or users, by the last run */
     uint64_t left_out;
     size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone */
-    bool ratings;           /* scores predict weights: tell by how much they are off */
+    double newness;         /* context: log odds that a line on an item that is new to everybody is a choice */
+    bool ratings;           /* prequential: scores predict weights: tell by how much they are off */
     bool no_coverage;       /* prequential: it takes a list for everybody, and nobody asks */
     const char *progress;   /* what the bar of a replay says */
 };
@@ -158,6 +181,8 @@ bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figu
 bool eval_prequential_has(const struct eval *eval, const char *figure); /* does it tell of that? */
 bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 bool eval_loo(struct eval *eval, uint64_t seed, struct figures *ret_figures);
+bool eval_context(struct eval *eval, uint64_t seed, struct figures *ret_figures);
+bool eval_ratings(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 
 /* ---- eval_report.c ---- */
 

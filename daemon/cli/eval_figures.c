@@ -7,8 +7,11 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "eval.h"
+
+#include "freshet/alloc.h"
 
 void mean_add(struct mean *mean, double x)
 {
@@ -42,14 +45,24 @@ void standing_add(struct standing *standing, const struct rank *rank, uint32_t k
     mean_add(&standing->mrr, hit ? 1 / (r + 1) : 0);
 }
 
-void errors_add(struct errors *errors, const struct rank *rank, double weight)
+void errors_add(struct errors *errors, double score, double weight)
 {
-    double off = weight - rank->score;
+    double off = weight - score;
 
-    if (!rank->listed || !rank->scored)
+    if (isnan(score))
         return;
     mean_add(&errors->squared, off * off);
     mean_add(&errors->absolute, fabs(off));
+}
+
+void labels_add(struct labels *labels, double score, bool positive, bool log_odds)
+{
+    double against = positive ? -score : score;
+
+    fr_reserve((void **)&labels->at, &labels->cap, labels->len + 1, sizeof(*labels->at));
+    labels->at[labels->len++] = (struct label){isnan(score) ? -INFINITY : score, positive};
+    if (log_odds && !isnan(score))
+        mean_add(&labels->loss, against > 0 ? against + log1p(exp(-against)) : log1p(exp(against)));
 }
 
 void accuracy_add(struct accuracy *accuracy, const bool *hits, size_t listed, size_t relevant, uint32_t k)
@@ -117,6 +130,46 @@ void figures_add_errors(struct figures *figures, const struct errors *errors)
     root->value = sqrt(root->value);
     root->error /= 2 * root->value;
     figures_add(figures, &errors->absolute, "mae");
+}
+
+static int by_score(const void *a, const void *b)
+{
+    const struct label *left = a, *right = b;
+
+    return (left->score > right->score) - (left->score < right->score);
+}
+
+/* Pairs in which the positive is above, equal ones half. */
+static double pairs_right(const struct labels *labels)
+{
+    double below = 0, pairs = 0;
+
+    for (size_t at = 0, end; at < labels->len; at = end) {
+        double positives = 0, negatives = 0;
+        for (end = at; end < labels->len && labels->at[end].score == labels->at[at].score; end++) {
+            positives += labels->at[end].positive;
+            negatives += !labels->at[end].positive;
+        }
+        pairs += positives * (below + negatives / 2);
+        below += negatives;
+    }
+    return pairs;
+}
+
+void figures_add_labels(struct figures *figures, struct labels *labels)
+{
+    double positives = 0;
+
+    if (labels->len)
+        qsort(labels->at, labels->len, sizeof(*labels->at), by_score);
+    for (size_t i = 0; i < labels->len; i++)
+        positives += labels->at[i].positive;
+    double negatives = (double)labels->len - positives, auc = pairs_right(labels) / (positives * negatives);
+    double square = auc * auc, variance = auc - square + (positives - 1) * (auc / (2 - auc) - square) +
+                                          (negatives - 1) * (2 * square / (1 + auc) - square);
+    figures_add_value(figures, "auc", labels->len, auc);
+    figures->at[figures->len - 1].error = sqrt(variance / (positives * negatives));
+    figures_add(figures, &labels->loss, "log_loss");
 }
 
 void figures_combine(struct figures *ret, const struct figures *runs, size_t len)

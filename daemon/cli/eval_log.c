@@ -86,6 +86,18 @@ static void mark_repeat(struct eval_event *event, struct fr_bytes id)
     event->repeat_low = (uint32_t)hash.low64 | 1; /* all zero means that there is no event_id */
 }
 
+static void take_context(struct eval_log *log, const struct line_event *line, struct eval_event *event)
+{
+    uint64_t keys[FEATURES_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < line->context_len; i++)
+        fr_feature_add(keys, &len, line->context[i].name, line->context[i].value);
+    if (len)
+        event->context = memcpy(fr_arena_take(&log->arena, len * sizeof(*keys)), keys, len * sizeof(*keys));
+    event->context_len = (uint32_t)len;
+}
+
 /* False: it could not be applied, and the daemon would make a dead letter of it. */
 static bool take(struct load *load, const struct line_event *line)
 {
@@ -97,6 +109,7 @@ static bool take(struct load *load, const struct line_event *line)
     load->last = event.when;
     event.user = names_put(load->users, line->user);
     event.item = names_put(load->items, line->item);
+    take_context(load->log, line, &event);
     mark_repeat(&event, line->event_id);
     fr_reserve((void **)&load->log->events, &load->log->cap, load->log->len + 1, sizeof(event));
     load->log->events[load->log->len++] = event;
@@ -168,7 +181,7 @@ bool eval_load(struct eval_log *log, struct names *users, struct names *items, c
     bool good;
 
     if (!format && !sequences) {
-        cli_fail("--format is '%s'; it may be movielens, csv, tsv, jsonl, online-retail or sequences", format_name);
+        cli_fail("--format is '%s'; it may be movielens, csv, tsv, jsonl, online-retail, libfm or sequences", format_name);
         return false;
     }
     file = strcmp(path, "-") ? fopen(path, "r") : stdin;
@@ -186,6 +199,7 @@ bool eval_load(struct eval_log *log, struct names *users, struct names *items, c
 void eval_log_release(struct eval_log *log)
 {
     free(log->events);
+    fr_arena_release(&log->arena);
     *log = (struct eval_log){0};
 }
 
@@ -256,6 +270,22 @@ void eval_sort(struct eval_log *log, size_t users, enum eval_order order, uint64
     free(log->events);
     log->events = sorted;
     log->cap = log->len + 1;
+}
+
+struct eval_event *eval_pass(const struct eval_log *log, uint64_t seed, uint64_t pass)
+{
+    struct keyed *keys = fr_alloc((log->len + 1) * sizeof(*keys));
+    struct eval_event *events = fr_alloc((log->len + 1) * sizeof(*events));
+
+    for (size_t i = 0; i < log->len; i++)
+        keys[i] = (struct keyed){eval_random(seed, UINT64_MAX - pass, i), i};
+    qsort(keys, log->len, sizeof(*keys), by_key);
+    for (size_t i = 0; i < log->len; i++) {
+        events[i] = log->events[keys[i].at];
+        events[i].repeat_high = events[i].repeat_low = 0;
+    }
+    free(keys);
+    return events;
 }
 
 /* ---- who has what ---- */

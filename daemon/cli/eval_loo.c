@@ -187,11 +187,11 @@ static void rank_all(struct eval *eval, struct replay *replay, const struct eval
         among[mine->len] = eval->items.ids[test->item];
         replay_begin(replay);
         for (size_t m = 0; m < eval->models_len; m++) {
-            struct rank rank = replay_rank(replay, eval->models[m], test->user, test->item, NULL, 0);
+            struct rank rank = replay_rank(replay, eval->models[m], test, NULL, 0);
             standing_add(&full[m], &rank, (uint32_t)eval->k);
             if (!eval->negatives && !eval->sampled)
                 continue;
-            rank = replay_rank(replay, eval->models[m], test->user, test->item, among, mine->len + 1);
+            rank = replay_rank(replay, eval->models[m], test, among, mine->len + 1);
             standing_add(&sampled[m], &rank, (uint32_t)eval->k);
         }
         replay_end(replay);

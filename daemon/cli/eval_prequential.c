@@ -77,9 +77,9 @@ static void rank_one(struct eval *eval, struct replay *replay, size_t *from, siz
     replay_await(replay);
     replay_begin(replay);
     for (size_t m = 0; m < eval->models_len; m++) {
-        struct rank rank = replay_rank(replay, eval->models[m], event->user, event->item, NULL, 0);
+        struct rank rank = replay_rank(replay, eval->models[m], event, NULL, 0);
         score(&outcomes[m], &rank, events[event->user], (uint32_t)eval->k);
-        errors_add(&outcomes[m].errors, &rank, event->weight);
+        errors_add(&outcomes[m].errors, rank.scored ? rank.score : NAN, event->weight);
     }
     replay_end(replay);
     eval->outcomes++;

@@ -3,6 +3,7 @@
  *
  * Its store is in memory and nobody will read it back, so it is written only where the journal would grow too long.
  */
+#include <math.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -66,6 +67,8 @@ void replay_learn(struct replay *replay, const struct eval_event *events, size_t
                 .when = events[i].when,
                 .weight = events[i].weight,
                 .type = events[i].type,
+                .context = events[i].context,
+                .context_len = events[i].context_len,
                 .repeat_low = events[i].repeat_low,
                 .repeat_high = events[i].repeat_high,
             };
@@ -108,14 +111,31 @@ void replay_end(struct replay *replay)
     reader_end(replay->reader);
 }
 
-struct rank replay_rank(struct replay *replay, const char *model, uint32_t user, uint32_t item, const struct fr_bytes *among,
+struct rank replay_rank(struct replay *replay, const char *model, const struct eval_event *event, const struct fr_bytes *among,
                         size_t among_len)
 {
-    struct ask ask = {.user = replay->users->ids[user], .model = model, .include = among, .include_len = among_len};
+    struct ask ask = {.user = replay->users->ids[event->user], .model = model, .include = among, .include_len = among_len,
+                      .context = event->context, .context_len = event->context_len};
     struct rank rank;
 
-    reader_ranks(replay->reader, &ask, &replay->items->ids[item], 1, &rank);
+    reader_ranks(replay->reader, &ask, &replay->items->ids[event->item], 1, &rank);
     return rank;
+}
+
+double replay_score(struct replay *replay, const char *model, const struct eval_event *event)
+{
+    const struct fr_bytes *item = &replay->items->ids[event->item];
+    struct ask ask = {.user = replay->users->ids[event->user], .model = model, .include = item, .include_len = 1, .include_seen = true,
+                      .context = event->context, .context_len = event->context_len};
+    struct rank rank;
+
+    reader_ranks(replay->reader, &ask, item, 1, &rank);
+    return rank.scored ? rank.score : NAN;
+}
+
+enum score_unit replay_unit(const struct replay *replay, const char *model)
+{
+    return engine_model_unit(replay->engine, model);
 }
 
 struct recommendation_list replay_list(struct replay *replay, const char *model, uint32_t user, uint32_t k)

@@ -21,6 +21,13 @@ static void cell_of(const struct figure *figure, char *room, size_t room_len)
         snprintf(room, room_len, "%.6f \302\261 %.4f", figure->value, figure->error);
 }
 
+static const char *outcomes_are(const struct eval *eval)
+{
+    if (!strcmp(eval->protocol, "prequential"))
+        return "ranked";
+    return !strcmp(eval->protocol, "context") || !strcmp(eval->protocol, "ratings") ? "scored" : "users tested";
+}
+
 static void print_table(const struct eval *eval, const struct figures *figures)
 {
     const char *titles[EVAL_MODELS_MAX + 2] = {"figure", "over"};
@@ -29,7 +36,7 @@ static void print_table(const struct eval *eval, const struct figures *figures)
     struct table *table;
 
     printf("%s of %s: %zu events, %zu users, %zu items; %llu %s\n", eval->protocol, eval->path, eval->log.len, eval->users.len,
-           eval->items.len, (unsigned long long)eval->outcomes, strcmp(eval->protocol, "prequential") ? "users tested" : "ranked");
+           eval->items.len, (unsigned long long)eval->outcomes, outcomes_are(eval));
     if (bad || eval->left_out)
         printf("%llu lines could not be read, %llu users left out\n", (unsigned long long)bad,
                (unsigned long long)eval->left_out);
@@ -72,11 +79,11 @@ static int print_json(const struct eval *eval, const struct figures *figures)
 
     for (size_t m = 0; m < eval->models_len; m++)
         json_object_set_new(models, eval->models[m], json_figures(&figures[m]));
-    document = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "protocol", eval->protocol,
+    document = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "protocol", eval->protocol,
                          "file", eval->path, "order", eval->order_name, "events", (json_int_t)eval->log.len, "users", (json_int_t)eval->users.len,
                          "items", (json_int_t)eval->items.len, "outcomes", (json_int_t)eval->outcomes, "badLines",
-                         (json_int_t)(eval->log.bad + eval->tests.bad), "leftOut", (json_int_t)eval->left_out, "k", (json_int_t)eval->k, "seed",
-                         (json_int_t)eval->seed, "seeds", (json_int_t)eval->seeds, "models", models);
+                         (json_int_t)(eval->log.bad + eval->tests.bad), "leftOut", (json_int_t)eval->left_out, "k", (json_int_t)eval->k,
+                         "passes", (json_int_t)eval->passes, "seed", (json_int_t)eval->seed, "seeds", (json_int_t)eval->seeds, "models", models);
     return json_put(document);
 }
 

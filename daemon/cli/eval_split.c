@@ -66,18 +66,6 @@ static void judge(struct eval *eval, struct replay *replay, const char *model, c
     free(hits);
 }
 
-/* Every event of the test file, also those on the same item. */
-static void judge_ratings(struct eval *eval, struct replay *replay, const char *model, struct errors *errors)
-{
-    for (size_t t = 0; t < eval->tests.len; t++) {
-        const struct eval_event *test = &eval->tests.events[t];
-        replay_begin(replay);
-        struct rank rank = replay_rank(replay, model, test->user, test->item, &eval->items.ids[test->item], 1);
-        errors_add(errors, &rank, test->weight);
-        replay_end(replay);
-    }
-}
-
 static void tell(const struct accuracy *accuracy, uint32_t k, double coverage, struct figures *ret)
 {
     char name[FIGURE_NAME];
@@ -107,11 +95,6 @@ static bool judge_all(struct eval *eval, struct replay *replay, const struct eva
         judge(eval, replay, eval->models[m], test, &accuracy, &dump);
         tell(&accuracy, (uint32_t)eval->k, replay_coverage(replay, eval->models[m], (uint32_t)eval->k, tested),
              &ret_figures[m]);
-        if (eval->ratings) {
-            struct errors errors = {0};
-            judge_ratings(eval, replay, eval->models[m], &errors);
-            figures_add_errors(&ret_figures[m], &errors);
-        }
     }
     free(tested);
     return good && dump_close(&dump);

@@ -26,6 +26,7 @@ struct format {
     int64_t epoch_ms, minute;
     char customer[64];
     json_t *object; /* jsonl: the line at hand */
+    struct line_feature context[FEATURES_MAX];
 };
 
 /* ---- pieces ---- */
@@ -175,6 +176,22 @@ static struct fr_bytes text_of(const json_t *value)
     return json_is_string(value) ? (struct fr_bytes){json_string_value(value), json_string_length(value)} : (struct fr_bytes){"", 0};
 }
 
+/* False: it is no object of strings. */
+static bool context_of(struct format *format, json_t *object, struct line_event *ret)
+{
+    ret->context = format->context;
+    if (!object || json_is_null(object))
+        return true;
+    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+        struct fr_bytes name = {json_object_iter_key(at), json_object_iter_key_len(at)};
+        if (!json_is_string(json_object_iter_value(at)))
+            return false;
+        if (ret->context_len < FEATURES_MAX)
+            format->context[ret->context_len++] = (struct line_feature){name, text_of(json_object_iter_value(at))};
+    }
+    return json_is_object(object);
+}
+
 static enum line_result jsonl(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
 {
     json_decref(format->object);
@@ -194,6 +211,40 @@ static enum line_result jsonl(struct format *format, char *line, struct line_eve
         ret->time_ms = json_integer_value(time);
     else if (time && !json_is_null(time) && !(json_is_string(time) && whole(json_string_value(time), &ret->time_ms)))
         return bad(ret_problem, "has a time_ms that is no whole number");
+    if (!context_of(format, json_object_get(format->object, "context"), ret))
+        return bad(ret_problem, "has a context that is no object of strings");
+    return LINE_EVENT;
+}
+
+/* ---- libfm ---- */
+
+static enum line_result libfm(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+{
+    static const char blanks[] = " \t\r";
+    char *at = NULL, *label = strtok_r(line, blanks, &at), *word;
+    struct fr_bytes ids[2];
+    size_t len = 0;
+
+    if (!label)
+        return LINE_SKIP;
+    if (!real(label, &ret->value))
+        return bad(ret_problem, "has a label that is no number");
+    for (; (word = strtok_r(NULL, blanks, &at)); len++) {
+        struct fr_bytes feature = {word, strspn(word, "0123456789")};
+        if (!feature.len || strcmp(word + feature.len, ":1") != 0)
+            return bad(ret_problem, "has a feature that is not NUMBER:1");
+        if (len < 2)
+            ids[len] = feature;
+        else if (ret->context_len < FEATURES_MAX)
+            format->context[ret->context_len++] = (struct line_feature){FR_BYTES("feature"), feature};
+    }
+    if (len < 2)
+        return bad(ret_problem, "is not a label, user:1, item:1 and features");
+    ret->user = ids[0];
+    ret->item = ids[1];
+    ret->context = format->context;
+    ret->type = FR_BYTES("rating");
+    ret->has_value = true;
     return LINE_EVENT;
 }
 
@@ -267,6 +318,7 @@ struct format *format_new(const char *name)
                     : !strcmp(name, "csv") || !strcmp(name, "tsv")       ? columns
                     : !strcmp(name, "jsonl")                             ? jsonl
                     : !strcmp(name, "online-retail")                     ? online_retail
+                    : !strcmp(name, "libfm")                             ? libfm
                                                                          : NULL;
     if (format->parse)
         return format;

@@ -6,6 +6,8 @@
  *     jsonl          one Event as JSON per line (both user_id and userId)
  *     online-retail  UCI's table (InvoiceNo,StockCode,...), or our extract of it (ops/data/online-retail/README.md):
  *                    bought = purchase, returned = return, the quantity as value; rows without a customer are skipped
+ *     libfm          LABEL user:1 item:1 feature:1 ...   a rating of LABEL, feature numbers as ids; what is behind the item is context,
+ *                    {"feature": "NUMBER"} each
  *
  * What an event points to lives until the next line.
  */
@@ -16,12 +18,18 @@
 #include <stdint.h>
 
 #include "freshet/bytes.h"
+#include "freshet/feature.h"
 
+struct line_feature {
+    struct fr_bytes name, value;
+};
 struct line_event {
     struct fr_bytes user, item, type, event_id;
     bool has_value;
     double value;
     int64_t time_ms; /* 0: none */
+    const struct line_feature *context;
+    size_t context_len; /* at most FEATURES_MAX; the daemon would ignore more */
 };
 enum line_result { LINE_EVENT, LINE_SKIP, LINE_BAD };
 

@@ -24,6 +24,7 @@ struct publish {
     bool wait;
     struct common common;
     rd_kafka_t *producer;
+    struct fr_arena arena; /* of the event at hand */
     /* counted by line */
     uint64_t line, sent, skipped, bad;
     /* counted by delivery reports */
@@ -88,6 +89,26 @@ static bool open_producer(struct publish *publish)
     return publish->producer;
 }
 
+static char *text_in(struct fr_arena *arena, struct fr_bytes bytes)
+{
+    char *text = fr_arena_take(arena, bytes.len + 1);
+
+    text[bytes.len] = '\0';
+    return bytes.len ? memcpy(text, bytes.at, bytes.len) : text;
+}
+
+static void add_context(Freshet__V1__Event *event, const struct line_event *line, struct fr_arena *arena)
+{
+    event->n_context = line->context_len;
+    event->context = fr_arena_take(arena, (line->context_len + 1) * sizeof(*event->context));
+    for (size_t i = 0; i < line->context_len; i++) {
+        Freshet__V1__Event__ContextEntry *entry = event->context[i] = fr_arena_take(arena, sizeof(*entry));
+        freshet__v1__event__context_entry__init(entry);
+        entry->key = text_in(arena, line->context[i].name);
+        entry->value = text_in(arena, line->context[i].value);
+    }
+}
+
 static bool send_event(struct publish *publish, const struct line_event *line)
 {
     Freshet__V1__Event event = FRESHET__V1__EVENT__INIT;
@@ -105,6 +126,8 @@ static bool send_event(struct publish *publish, const struct line_event *line)
         event.value_given_case = FRESHET__V1__EVENT__VALUE_GIVEN_VALUE;
         event.value = line->value;
     }
+    fr_arena_reset(&publish->arena);
+    add_context(&event, line, &publish->arena);
     size_t len = freshet__v1__event__get_packed_size(&event);
     if (len > sizeof(stack))
         bytes = fr_alloc(len);
@@ -233,7 +256,7 @@ int verb_publish(int argc, char **argv)
 {
     static const struct usage usage = {
         "publish", "FILE|- [OPTION]...",
-        "Send a file's events to Kafka, keyed by user. Formats: movielens, csv, tsv, jsonl, online-retail.",
+        "Send a file's events to Kafka, keyed by user. Formats: movielens, csv, tsv, jsonl, online-retail, libfm.",
         "freshet publish u.data --format movielens --brokers 127.0.0.1:9092 --wait"};
     struct publish *publish = fr_zalloc(1, sizeof(*publish));
     struct texts files = {0};
@@ -260,7 +283,7 @@ int verb_publish(int argc, char **argv)
         cli_fail("publish needs one FILE, or - for standard input");
         status = CLI_USAGE;
     } else if (status < 0 && !format) {
-        cli_fail("--format is '%s'; it may be movielens, csv, tsv, jsonl or online-retail", publish->format);
+        cli_fail("--format is '%s'; it may be movielens, csv, tsv, jsonl, online-retail or libfm", publish->format);
         status = CLI_USAGE;
     } else if (status < 0) {
         FILE *file = strcmp(files.at[0], "-") ? fopen(files.at[0], "r") : stdin;
@@ -269,6 +292,7 @@ int verb_publish(int argc, char **argv)
             fclose(file);
     }
     format_free(format);
+    fr_arena_release(&publish->arena);
     free(publish);
     return status;
 }

@@ -61,6 +61,7 @@ static struct touch touch_of(const struct engine *engine, uint32_t user, uint32_
         .draw = draw_of(partition_at(engine, event->partition), event->offset),
         .context = event->context,
         .context_len = event->context_len,
+        .user_id = event->user,
         .history = history,
     };
 }

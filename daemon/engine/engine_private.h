@@ -207,6 +207,8 @@ void models_publish_due(struct engine *engine, bool idle);   /* between batches;
 bool models_unpublished(const struct engine *engine);       /* any: is there what askers do not see yet? */
 /* Any thread. NULL if no such model runs; "" or NULL is the default. */
 const struct learner *models_find(const struct engine *engine, const char *name);
+void models_forget_user(struct engine *engine, uint32_t user); /* while it has its id */
+enum score_unit models_unit(const struct learner *learner, uint32_t *ret_beside); /* model_ops.unit */
 
 /* outbox.c */
 void outbox_add(struct engine *engine, const struct event *event);        /* engine */

@@ -6,11 +6,16 @@
  * holds but the user's own, found by counting (higher ones, and half of the equal ones), never by sorting. Items a model knows nothing of
  * stand behind the others, by popularity, as in its answers; an item that nobody holds is a miss.
  *
+ * A model whose scores are log odds or weights is also held to those: quality.h.
+ *
  * What is sampled hangs on the event's place in the log, and models publish before they are asked here: so figures, windows and the
  * blend's weights follow from the log alone, whenever the engine may have been stopped in between.
  *
  * Thread: engine.
  */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -30,16 +35,18 @@ struct evaluator *evaluator_new(struct engine *engine)
 {
     struct evaluator *evaluator = fr_zalloc(1, sizeof(*evaluator));
     const char *names[QUALITY_MODELS];
+    enum score_unit units[QUALITY_MODELS];
     size_t len = 0, answering = 0;
 
     for (const char *name; (name = engine_model(engine, len)); len++) {
         names[len] = name;
+        units[len] = engine_model_unit(engine, name);
         if (strcmp(name, engine->answering->ops->name) == 0)
             answering = len;
     }
     evaluator->engine = engine;
     evaluator->reader = reader_new(engine);
-    evaluator->quality = quality_new(names, len, answering);
+    evaluator->quality = quality_new(names, units, len, answering);
     return evaluator;
 }
 
@@ -125,6 +132,56 @@ static double rank_by(const struct evaluator *evaluator, size_t m, const struct 
     return rank_of(place);
 }
 
+/* ---- losses ---- */
+
+static double log_loss(double log_odds, bool is)
+{
+    double against = is ? -log_odds : log_odds;
+
+    return against > 0 ? against + log1p(exp(-against)) : log1p(exp(against));
+}
+
+/* The choice and `beside` others, as many as the model draws when it learns, any that somebody holds: so the share is that which its
+ * odds are of. Returns how many in all. */
+static size_t draw_beside(const struct evaluator *evaluator, const struct touch *touch, uint32_t beside, uint32_t *items)
+{
+    const uint32_t *users = users_of_all(evaluator->engine);
+    size_t len = 0;
+
+    items[len++] = touch->item;
+    for (uint32_t n = 0; n < beside; n++) {
+        const uint64_t key[2] = {touch->draw, n};
+        uint32_t item = (uint32_t)(XXH3_64bits(key, sizeof(key)) % evaluator->reader->items);
+        items[len] = item;
+        len += item != touch->item && users[item];
+    }
+    return len;
+}
+
+static uint32_t loss_of(const struct evaluator *evaluator, const struct learner *learner, const struct query *query,
+                        const struct touch *touch)
+{
+    uint32_t items[1 + BESIDE_MAX], beside = 0;
+    enum score_unit unit = models_unit(learner, &beside);
+    double values[1 + BESIDE_MAX], sum = 0, len = 0;
+
+    if (unit == SCORE_ORDERS || !reader_knows(query, learner))
+        return LOSS_UNKNOWN;
+    size_t items_len = draw_beside(evaluator, touch, unit == SCORE_LOG_ODDS ? beside : 0, items);
+    learner->ops->score(learner->model, query, items, items_len, values);
+    if (scores_untouched(values[0]))
+        return LOSS_UNKNOWN;
+    if (unit == SCORE_WEIGHT)
+        return loss_of_real((values[0] - touch->weight) * (values[0] - touch->weight));
+    for (size_t i = 0; i < items_len; i++) {
+        if (scores_untouched(values[i]))
+            continue;
+        sum += log_loss(values[i], i == 0);
+        len++;
+    }
+    return loss_of_real(sum / len);
+}
+
 /* ---- one event ---- */
 
 static unsigned kinds_of(const struct evaluator *evaluator, const struct touch *touch)
@@ -141,7 +198,7 @@ static unsigned kinds_of(const struct evaluator *evaluator, const struct touch *
     return kinds | (above * HEAD_SHARE < engine->items_held ? KIND_HEAD : KIND_TAIL);
 }
 
-static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, uint8_t *places)
+static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, uint8_t *places, uint32_t *losses)
 {
     struct engine *engine = evaluator->engine;
     struct reader *reader = evaluator->reader;
@@ -149,6 +206,7 @@ static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, 
         .history = touch->history,
         .context = touch->context,
         .context_len = touch->context_len,
+        .user_id = touch->user_id,
         .now = atomic_load_explicit(&engine->now, memory_order_relaxed),
         .items = reader->items,
     };
@@ -157,8 +215,10 @@ static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, 
     for (uint32_t i = 0; i < query.history.len; i++)
         reader_mark(reader, query.history.item[i], SCORES_EXCLUDED);
     reader_hear_all(reader, &query);
-    for (size_t m = 0; m < engine->learners_len; m++)
+    for (size_t m = 0; m < engine->learners_len; m++) {
         places[m] = place_of_rank(rank_by(evaluator, m, &query, touch->item));
+        losses[m] = loss_of(evaluator, &engine->learners[m], &query, touch);
+    }
     if (engine->blend) {
         struct ballot ballot = blend_count(reader, &(struct choice){0}, 0);
         bool known = reader_knows(&query, &engine->blended);
@@ -175,6 +235,7 @@ void evaluate(struct evaluator *evaluator, const struct touch *touch)
     struct engine *engine = evaluator->engine;
     struct reader *reader = evaluator->reader;
     uint8_t places[QUALITY_MODELS] = {0};
+    uint32_t losses[QUALITY_MODELS];
 
     if (!engine->options.evaluate_every || (touch->draw * UINT64_C(0x9e3779b97f4a7c15) >> 32) % engine->options.evaluate_every)
         return;
@@ -183,10 +244,12 @@ void evaluate(struct evaluator *evaluator, const struct touch *touch)
     fr_arena_reset(&reader->arena);
     reader->items = dict_len(engine->items);
     unsigned kinds = kinds_of(evaluator, touch);
+    for (size_t m = 0; m < QUALITY_MODELS; m++)
+        losses[m] = LOSS_UNKNOWN;
     if (!(kinds & KIND_NEW_ITEM)) /* else a miss of all */
-        rank_by_all(evaluator, touch, places);
+        rank_by_all(evaluator, touch, places, losses);
     fr_epoch_leave(reader->presence);
-    quality_take(evaluator->quality, kinds, places, engine->journal);
+    quality_take(evaluator->quality, kinds, places, losses, engine->journal);
 }
 
 /* ---- the store ---- */

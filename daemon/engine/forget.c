@@ -117,6 +117,7 @@ bool forgotten(struct engine *engine, const struct event *event)
 static void drop_user(struct engine *engine, uint32_t user)
 {
     apply_forget_user(engine, user);
+    models_forget_user(engine, user);
     dict_remove(engine->users, user);
     journal_clear(engine->journal, TABLE_HISTORY, user);
     journal_put(engine->journal, TABLE_USERS, user, 0, "", 0);

@@ -92,6 +92,26 @@ const char *engine_model(const struct engine *engine, size_t index)
     return index == engine->learners_len && engine->blend ? ENGINE_BLEND : NULL;
 }
 
+void models_forget_user(struct engine *engine, uint32_t user)
+{
+    for (size_t m = 0; m < engine->learners_len; m++)
+        if (engine->learners[m].ops->forget_user)
+            engine->learners[m].ops->forget_user(engine->learners[m].model, dict_id(engine->users, user));
+}
+
+enum score_unit models_unit(const struct learner *learner, uint32_t *ret_beside)
+{
+    return learner->ops->unit ? learner->ops->unit(learner->model, ret_beside) : SCORE_ORDERS;
+}
+
+enum score_unit engine_model_unit(const struct engine *engine, const char *name)
+{
+    const struct learner *learner = models_find(engine, name);
+    uint32_t beside;
+
+    return learner ? models_unit(learner, &beside) : SCORE_ORDERS;
+}
+
 bool engine_model_has_neighbours(const struct engine *engine, const char *name)
 {
     const struct learner *learner = models_find(engine, name);

@@ -12,7 +12,7 @@
 #include "freshet/metric.h"
 #include "quality.h"
 
-enum { VERSION = 1, WINDOWS = 2, RING = 100000, ROW_CELLS = 256, SETS = 4, METRICS = 3 };
+enum { VERSION = 2, WITHOUT_LOSSES = 1, WINDOWS = 2, RING = 100000, ROW_CELLS = 256, SETS = 4, METRICS = 3 };
 static const uint32_t window_len[WINDOWS] = {10000, RING};
 static const char *const window_name[WINDOWS] = {"10000", "100000"};
 /* What is told of all events, and of each kind: sets of outcomes. */
@@ -33,34 +33,43 @@ enum { KINDS = sizeof(kinds_told) / sizeof(*kinds_told) };
 #define MCNEMAR_DIFFERENT 6.63
 enum { MCNEMAR_LEAST = 100 };
 
+#define NO_LOSS SIZE_MAX
+static const char *const loss_name[] = {[SCORE_LOG_ODDS] = "log_loss", [SCORE_WEIGHT] = "rmse"};
+
 struct outcome {
     uint8_t kinds, places[QUALITY_MODELS];
 };
 
 struct rated { /* a model */
     const char *name;
+    enum score_unit unit;
+    size_t loss; /* which of an outcome's losses is its; NO_LOSS: none */
     struct adwin adwin;
     struct {
         uint32_t tally[SETS][QUALITY_PLACES];
         uint32_t alone, behind; /* events that it hit and the answering model did not; the other way round */
         bool differs;
-        struct fr_series *series[SETS][METRICS], *mcnemar;
+        uint64_t losses, lost; /* how many, and their sum */
+        struct fr_series *series[SETS][METRICS], *mcnemar, *loss;
     } windows[WINDOWS];
     struct fr_series *drifts;
 };
 
 struct quality {
     struct rated models[QUALITY_MODELS];
-    size_t len, answering;
+    size_t len, answering, losses_len;
     struct outcome *ring;
+    uint32_t *losses; /* [RING][losses_len] */
     uint32_t at, filled; /* where the next goes; how many there are */
     bool unsaved, renamed;
-    uint8_t stored[QUALITY_MODELS]; /* while loading: where a stored model is now; PLACE_UNKNOWN: nowhere */
-    size_t stored_len;
+    /* While loading: where a stored model is now, PLACE_UNKNOWN: nowhere; and which loss is the loss of each stored one, NO_LOSS: none
+     * any more. */
+    uint8_t stored[QUALITY_MODELS];
+    size_t stored_len, stored_loss[QUALITY_MODELS], stored_losses;
     struct fr_series *kinds[KINDS], *measured;
 };
 
-struct quality *quality_new(const char *const *names, size_t len, size_t answering)
+struct quality *quality_new(const char *const *names, const enum score_unit *units, size_t len, size_t answering)
 {
     struct quality *quality = fr_zalloc(1, sizeof(*quality));
 
@@ -74,14 +83,20 @@ struct quality *quality_new(const char *const *names, size_t len, size_t answeri
     for (size_t m = 0; m < len; m++) {
         struct rated *model = &quality->models[m];
         model->name = names[m];
+        model->unit = units[m];
+        model->loss = units[m] == SCORE_ORDERS ? NO_LOSS : quality->losses_len++;
         model->drifts = fr_series(FR_M_MODEL_DRIFT, names[m], "", "");
         for (int w = 0; w < WINDOWS; w++) {
             model->windows[w].mcnemar = fr_series(FR_M_MODEL_MCNEMAR, names[m], window_name[w], "");
+            if (model->loss != NO_LOSS)
+                model->windows[w].loss = fr_series(FR_M_MODEL_QUALITY, names[m], loss_name[units[m]], window_name[w]);
             for (int s = 0; s < SETS; s++)
                 for (int t = 0; t < METRICS; t++)
                     model->windows[w].series[s][t] = fr_series(FR_M_MODEL_QUALITY, names[m], metric_name[s][t], window_name[w]);
         }
     }
+    quality->losses = fr_alloc((RING * quality->losses_len + 1) * sizeof(*quality->losses));
+    memset(quality->losses, 0xFF, RING * quality->losses_len * sizeof(*quality->losses));
     return quality;
 }
 
@@ -90,17 +105,29 @@ void quality_free(struct quality *quality)
     if (!quality)
         return;
     free(quality->ring);
+    free(quality->losses);
     free(quality);
 }
 
 /* ---- windows ---- */
 
-static void count(struct quality *quality, int w, const struct outcome *outcome, uint32_t by)
+static uint32_t *losses_at(const struct quality *quality, uint32_t at)
+{
+    return quality->losses + at * quality->losses_len;
+}
+
+/* `by`: 1, or less 1. */
+static void count(struct quality *quality, int w, const struct outcome *outcome, const uint32_t *losses, uint32_t by)
 {
     uint8_t base = outcome->places[quality->answering];
 
     for (size_t m = 0; m < quality->len; m++) {
         uint8_t place = outcome->places[m];
+        size_t loss = quality->models[m].loss;
+        if (loss != NO_LOSS && losses[loss] != LOSS_UNKNOWN) {
+            quality->models[m].windows[w].losses += (uint64_t)(int32_t)by;
+            quality->models[m].windows[w].lost += (uint64_t)(int32_t)by * losses[loss];
+        }
         if (place == PLACE_UNKNOWN)
             continue;
         for (int s = 0; s < SETS; s++)
@@ -113,14 +140,16 @@ static void count(struct quality *quality, int w, const struct outcome *outcome,
     }
 }
 
-static void enter(struct quality *quality, const struct outcome *outcome)
+static void enter(struct quality *quality, const struct outcome *outcome, const uint32_t *losses)
 {
     for (int w = 0; w < WINDOWS; w++) {
+        uint32_t oldest = (quality->at + RING - window_len[w]) % RING;
         if (quality->filled >= window_len[w])
-            count(quality, w, &quality->ring[(quality->at + RING - window_len[w]) % RING], (uint32_t)-1);
-        count(quality, w, outcome, 1);
+            count(quality, w, &quality->ring[oldest], losses_at(quality, oldest), (uint32_t)-1);
+        count(quality, w, outcome, losses, 1);
     }
     quality->ring[quality->at] = *outcome;
+    memcpy(losses_at(quality, quality->at), losses, quality->losses_len * sizeof(*losses));
     quality->at = (quality->at + 1) % RING;
     quality->filled += quality->filled < RING;
 }
@@ -141,6 +170,14 @@ static void tell_set(const uint32_t tally[QUALITY_PLACES], struct fr_series *con
     fr_gauge(series[0], all > 0 ? hits / all : 0);
     fr_gauge(series[1], all > 0 ? ndcg / all : 0);
     fr_gauge(series[2], all > 0 ? mrr / all : 0);
+}
+
+static void tell_loss(const struct rated *model, int w)
+{
+    double losses = (double)model->windows[w].losses, mean = losses > 0 ? (double)model->windows[w].lost / losses / 65536 : 0;
+
+    if (model->loss != NO_LOSS)
+        fr_gauge(model->windows[w].loss, model->unit == SCORE_WEIGHT ? sqrt(mean) : mean);
 }
 
 /* Positive: it is better than the answering model; 0 as long as there is too little to tell. */
@@ -166,6 +203,7 @@ static void tell(struct quality *quality)
             struct rated *model = &quality->models[m];
             for (int s = 0; s < SETS; s++)
                 tell_set(model->windows[w].tally[s], model->windows[w].series[s]);
+            tell_loss(model, w);
             if (m != quality->answering)
                 tell_mcnemar(quality, model, w);
         }
@@ -183,14 +221,28 @@ static void watch_drift(struct rated *model, bool hit)
            "its share of hits has changed by more than chance");
 }
 
-void quality_take(struct quality *quality, unsigned kinds, const uint8_t *places, struct journal *journal)
+/* The outcome's cell. */
+static void put(const struct quality *quality, uint32_t at, struct journal *journal)
+{
+    char cell[sizeof(struct outcome) + QUALITY_MODELS * sizeof(uint32_t)];
+    size_t len = 1 + quality->len, losses = quality->losses_len * sizeof(uint32_t);
+
+    memcpy(cell, &quality->ring[at], len);
+    memcpy(cell + len, losses_at(quality, at), losses);
+    journal_put(journal, TABLE_QUALITY, 1 + at / ROW_CELLS, at % ROW_CELLS, cell, len + losses);
+}
+
+void quality_take(struct quality *quality, unsigned kinds, const uint8_t *places, const uint32_t *losses, struct journal *journal)
 {
     struct outcome outcome = {.kinds = (uint8_t)kinds};
-    uint32_t at = quality->at;
+    uint32_t at = quality->at, own[QUALITY_MODELS];
 
     memcpy(outcome.places, places, quality->len);
-    enter(quality, &outcome);
-    journal_put(journal, TABLE_QUALITY, 1 + at / ROW_CELLS, at % ROW_CELLS, &outcome, 1 + quality->len);
+    for (size_t m = 0; m < quality->len; m++)
+        if (quality->models[m].loss != NO_LOSS)
+            own[quality->models[m].loss] = losses[m];
+    enter(quality, &outcome, own);
+    put(quality, at, journal);
     quality->unsaved = true;
     fr_count(quality->measured, 1);
     for (size_t k = 0; k < KINDS; k++)
@@ -215,8 +267,10 @@ void quality_save(struct quality *quality, struct journal *journal)
     fr_put_u8(&out, VERSION);
     fr_put_u32(&out, quality->at);
     fr_put_u32(&out, quality->filled);
-    for (size_t m = 0; m < quality->len; m++)
+    for (size_t m = 0; m < quality->len; m++) {
         fr_put_blob(&out, quality->models[m].name, strlen(quality->models[m].name));
+        fr_put_u8(&out, (uint8_t)quality->models[m].unit);
+    }
     journal_put(journal, TABLE_QUALITY, 0, 0, out.at, out.len);
     for (size_t m = 0; m < quality->len; m++) {
         fr_writer_reset(&out);
@@ -233,14 +287,18 @@ static bool load_head(struct quality *quality, struct fr_bytes cell)
 
     quality->at = fr_get_u32(&in);
     quality->filled = fr_get_u32(&in);
-    if (version != VERSION || quality->at >= RING || quality->filled > RING)
+    if ((version != VERSION && version != WITHOUT_LOSSES) || quality->at >= RING || quality->filled > RING)
         return false;
     while (fr_left(&in) && quality->stored_len < QUALITY_MODELS) {
         struct fr_bytes name = fr_get_blob(&in);
         size_t now = 0;
         while (now < quality->len && !fr_bytes_equal(name, fr_bytes_of(quality->models[now].name)))
             now++;
-        quality->renamed = quality->renamed || now != quality->stored_len;
+        unsigned unit = version == WITHOUT_LOSSES ? SCORE_ORDERS : fr_get_u8(&in);
+        bool same = now < quality->len && unit == (unsigned)quality->models[now].unit;
+        quality->renamed = quality->renamed || now != quality->stored_len || !same;
+        if (unit != SCORE_ORDERS)
+            quality->stored_loss[quality->stored_losses++] = same ? quality->models[now].loss : NO_LOSS;
         quality->stored[quality->stored_len++] = now < quality->len ? (uint8_t)now : PLACE_UNKNOWN;
     }
     quality->renamed = quality->renamed || quality->stored_len != quality->len;
@@ -251,7 +309,7 @@ static bool load_cell(struct quality *quality, uint32_t at, struct fr_bytes cell
 {
     struct outcome *outcome = &quality->ring[at];
 
-    if (cell.len != 1 + quality->stored_len)
+    if (cell.len != 1 + quality->stored_len + quality->stored_losses * sizeof(uint32_t))
         return false;
     memset(outcome->places, PLACE_UNKNOWN, sizeof(outcome->places));
     outcome->kinds = (uint8_t)cell.at[0];
@@ -262,6 +320,10 @@ static bool load_cell(struct quality *quality, uint32_t at, struct fr_bytes cell
         if (quality->stored[i] != PLACE_UNKNOWN)
             outcome->places[quality->stored[i]] = place;
     }
+    for (size_t i = 0; i < quality->stored_losses; i++)
+        if (quality->stored_loss[i] != NO_LOSS)
+            memcpy(&losses_at(quality, at)[quality->stored_loss[i]], cell.at + 1 + quality->stored_len + i * sizeof(uint32_t),
+                   sizeof(uint32_t));
     return true;
 }
 
@@ -288,10 +350,12 @@ void quality_loaded(struct quality *quality, struct journal *journal)
     quality->at = first;
     quality->filled = 0;
     for (uint32_t i = 0; i < filled; i++) {
-        struct outcome outcome = quality->ring[quality->at];
+        const struct outcome outcome = quality->ring[quality->at];
+        uint32_t losses[QUALITY_MODELS];
+        memcpy(losses, losses_at(quality, quality->at), quality->losses_len * sizeof(*losses));
         if (quality->renamed)
-            journal_put(journal, TABLE_QUALITY, 1 + quality->at / ROW_CELLS, quality->at % ROW_CELLS, &outcome, 1 + quality->len);
-        enter(quality, &outcome);
+            put(quality, quality->at, journal);
+        enter(quality, &outcome, losses);
     }
     quality->unsaved = quality->renamed;
     if (filled)

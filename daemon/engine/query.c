@@ -299,6 +299,7 @@ struct query reader_prepare(struct reader *reader, const struct ask *ask)
         .seeds = seeds,
         .context = ask->context,
         .context_len = ask->context_len,
+        .user_id = ask->user,
         .now = atomic_load_explicit(&engine->now, memory_order_acquire),
         .items = reader->items,
     };

@@ -273,6 +273,14 @@ uint32_t features_find(const struct features *features, uint64_t key)
     return find(features, key);
 }
 
+void features_drop(struct features *features, uint64_t key)
+{
+    uint32_t row = find(features, key);
+
+    if (row != FEATURE_NONE)
+        row_free(features, row);
+}
+
 uint32_t features_use(struct features *features, uint64_t key, uint32_t when)
 {
     if (!features->options.max || !key)

@@ -63,6 +63,9 @@ uint32_t features_use(struct features *features, uint64_t key, uint32_t when);
 /* The key's row, FEATURE_NONE if it has none; nothing changes. */
 uint32_t features_find(const struct features *features, uint64_t key);
 
+/* Frees the key's row, if it has one. */
+void features_drop(struct features *features, uint64_t key);
+
 /* Rows and filter: cells of `table` and, from column 0 of `filter_row`, of `dense`. The hand is the owner's to keep. */
 void features_save(struct features *features, struct journal *journal, enum journal_table dense, uint32_t filter_row);
 /* Rows are loaded by embedding_load. Thread: any. */

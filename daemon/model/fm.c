@@ -17,6 +17,8 @@
  * For ratings (squared loss) the constant is mean + leaning: the mean of all ratings, and how far the user's ratings lie above
  * what is usual for their items, shrunk; and x is how far each rating lies from what was to be expected (fm_side.c). Both are
  * read off the history, so they need no row either. Affinities must not decay then.
+ * With `user_rows` there is one all the same, of a feature of the user's own: it keeps what the newest items no longer say, and is worth
+ * its place where ratings are learned in several passes. It is erased with the user.
  *
  * Rows begin at 0, but for items: those begin with small numbers of their own, else nothing would ever move.
  *
@@ -104,6 +106,15 @@ static void fm_forget(struct model *model, const struct touch *touch)
 {
     (void)model;
     (void)touch;
+}
+
+/* Her own row can go, and does. */
+static void fm_forget_user(struct model *model, struct fr_bytes user_id)
+{
+    fm_settle(model);
+    features_drop(&model->features, fm_user_key(user_id));
+    model->saved = UINT64_MAX; /* the chain of free rows is among the numbers */
+    fm_tell(model);
 }
 
 float fm_constant(const struct model *model)
@@ -271,6 +282,14 @@ static void fm_stats(const struct model *model, struct model_stats *ret_stats)
     };
 }
 
+_Static_assert((int)FM_NEGATIVES_MAX <= (int)BESIDE_MAX, "all that are drawn may be drawn again, to measure");
+
+static enum score_unit fm_unit(const struct model *model, uint32_t *ret_beside)
+{
+    *ret_beside = model->options.negatives;
+    return model->options.loss == FM_LOGISTIC ? SCORE_LOG_ODDS : model->options.loss == FM_SQUARED ? SCORE_WEIGHT : SCORE_ORDERS;
+}
+
 static const struct model_table tables[] = {
     {TABLE_FM_ITEMS, load_items},
     {TABLE_FM_HISTORY, load_history},
@@ -289,10 +308,12 @@ const struct model_ops fm_ops = {
     .prepare = fm_prepare,
     .learn = fm_learn,
     .forget = fm_forget,
+    .forget_user = fm_forget_user,
     .publish = fm_publish,
     .save = fm_save,
     .retrieve = fm_retrieve,
     .score = fm_score,
+    .unit = fm_unit,
     .explain = fm_explain,
     .neighbours = fm_neighbours,
     .rest = "the item itself, and the context",

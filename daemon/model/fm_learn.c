@@ -67,11 +67,9 @@ void fm_prepare(const struct model *model, const struct touch *touch, int stage)
 static void features_gather(struct model *model, const struct touch *touch)
 {
     struct fm_event *event = &model->event;
-    uint64_t keys[FM_CONTEXT_MAX + 1];
-    size_t len = touch->context_len < FM_CONTEXT_MAX ? touch->context_len : FM_CONTEXT_MAX;
+    uint64_t keys[FM_FEATURES_MAX];
+    size_t len = fm_keys(&model->options, touch->context, touch->context_len, touch->user_id, keys);
 
-    if (len)
-        memcpy(keys, touch->context, len * sizeof(*keys));
     if (!event->terms.len)
         keys[len++] = FM_KEY_NEWCOMER;
     for (size_t k = 0; k < len; k++)
@@ -216,6 +214,16 @@ static bool errors_find(struct model *model, const struct touch *touch)
 
 /* ---- steps ---- */
 
+/* Decay of weights, apart from the gradient: it is no part of what AdaGrad counts (Loshchilov and Hutter 2019). Not of biases: on ratings
+ * theirs changed nothing. */
+static void shrink_row(const struct model *model, float *restrict row, float rate)
+{
+    float kept = fmaxf(0, 1 - rate * (float)model->options.shrink);
+
+    for (size_t i = 0; kept < 1 && i < model->options.dimensions; i++)
+        row[i] *= kept;
+}
+
 /* `norm` is what the row's squared norm has become. */
 static void guard(struct model *model, float *row, float norm)
 {
@@ -237,6 +245,7 @@ static void items_step(struct model *model)
         state->scale = adagrad_scale(&model->adagrad, state->scale, error * error * square);
         float rate = adagrad_rate(&model->adagrad, state->scale);
         guard(model, row, kernels->meet(row, error, event->gradient, -rate * error, event->user, d));
+        shrink_row(model, row, rate);
         adagrad_number(&model->adagrad, &state->bias, &state->bias_scale, error);
         embedding_changed(&model->items, event->target[k]);
     }
@@ -257,7 +266,9 @@ static void feature_step(struct model *model, float *row, struct row_state *stat
         gradient = event->crossed;
     }
     state->scale = adagrad_scale(&model->adagrad, state->scale, x * x * square / (float)d);
-    guard(model, row, kernels->step(row, -adagrad_rate(&model->adagrad, state->scale) * x, gradient, d));
+    float rate = adagrad_rate(&model->adagrad, state->scale);
+    guard(model, row, kernels->step(row, -rate * x, gradient, d));
+    shrink_row(model, row, rate);
 }
 
 static void side_step(struct model *model, uint32_t when)

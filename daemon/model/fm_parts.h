@@ -16,6 +16,7 @@ enum { FM_ROW_NUMBERS = 0, FM_ROW_FILTER = 1, FM_TARGETS_MAX = FM_NEGATIVES_MAX 
 
 /* The feature of those who have no history: an ordinary key, which no hash is likely to be. */
 #define FM_KEY_NEWCOMER UINT64_C(0x6E6577636F6D6572)
+enum { FM_FEATURES_MAX = FM_CONTEXT_MAX + 2 }; /* those that came along, the user's own, that of the newcomer */
 
 /* Of the whole model: one cell. */
 struct fm_numbers {
@@ -28,7 +29,7 @@ struct fm_numbers {
 /* One event as it is being learned. */
 struct fm_event {
     struct history_terms terms;
-    uint32_t feature[FM_CONTEXT_MAX + 1], features_len;
+    uint32_t feature[FM_FEATURES_MAX], features_len;
     uint32_t target[FM_TARGETS_MAX], targets_len; /* the first is the event's item */
     float score[FM_TARGETS_MAX], error[FM_TARGETS_MAX];
     float constant;
@@ -63,6 +64,11 @@ static inline void fm_count(_Atomic uint64_t *counter, uint64_t by)
 void fm_settle(struct model *model);
 void fm_tell(struct model *model); /* what there is of features, to whoever asks for the stats */
 float fm_constant(const struct model *model);
+
+uint64_t fm_user_key(struct fr_bytes user_id);
+/* Keys of the features that came along, and the user's own where it has one. Returns how many. */
+size_t fm_keys(const struct fm_options *options, const uint64_t *context, size_t context_len, struct fr_bytes user_id,
+               uint64_t keys[FM_FEATURES_MAX]);
 
 /* The newest items, seeds first, without `but` (UINT32_MAX: all). */
 void fm_terms_init(struct history_terms *terms, const struct fm_options *options, const struct history *history,

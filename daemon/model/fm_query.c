@@ -75,8 +75,10 @@ static bool side_init(const struct model *model, const struct query *query, stru
         side->constant += fm_terms_lean(&side->terms, &query->history, mean, shown_bias, side->items, UINT32_MAX);
     for (uint32_t k = 0; k < side->terms.len; k++)
         alone += side_add(model, side, side->history, side->terms.item[k], side->terms.x[k]);
-    for (size_t k = 0; k < query->context_len && k < FM_CONTEXT_MAX; k++)
-        alone += side_add_feature(model, side, features, query->context[k]);
+    uint64_t keys[FM_FEATURES_MAX];
+    size_t keys_len = fm_keys(&model->options, query->context, query->context_len, query->user_id, keys);
+    for (size_t k = 0; k < keys_len; k++)
+        alone += side_add_feature(model, side, features, keys[k]);
     if (!side->terms.len)
         alone += side_add_feature(model, side, features, FM_KEY_NEWCOMER);
     if (model->options.second_order)

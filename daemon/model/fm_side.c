@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "fm_parts.h"
+#include "freshet/feature.h"
 
 _Static_assert((int)FM_HISTORY_MAX <= (int)HISTORY_TERMS_MAX, "all of the history that counts has a term");
 
@@ -19,6 +20,25 @@ _Static_assert((int)FM_HISTORY_MAX <= (int)HISTORY_TERMS_MAX, "all of the histor
 #define LEANING_SHRINK 5.0f
 /* Weights may be a million: one that is so far off says no more than one that is this far, and spoils no row. */
 #define LIKED_MOST 5.0f
+/* So that no feature that comes along is the same key. */
+#define USER_KEY UINT64_C(0x757365722D726F77)
+
+uint64_t fm_user_key(struct fr_bytes user_id)
+{
+    return fr_feature_key(FR_BYTES(""), user_id) ^ USER_KEY;
+}
+
+size_t fm_keys(const struct fm_options *options, const uint64_t *context, size_t context_len, struct fr_bytes user_id,
+               uint64_t keys[FM_FEATURES_MAX])
+{
+    size_t len = context_len < FM_CONTEXT_MAX ? context_len : FM_CONTEXT_MAX;
+
+    if (len)
+        memcpy(keys, context, len * sizeof(*keys));
+    if (options->user_rows && user_id.len)
+        keys[len++] = fm_user_key(user_id);
+    return len;
+}
 
 void fm_terms_init(struct history_terms *terms, const struct fm_options *options, const struct history *history,
                    const struct seed *seeds, size_t seeds_len, uint32_t but)

@@ -264,6 +264,12 @@ static void ncf_stats(const struct model *model, struct model_stats *ret_stats)
         ret_stats->bytes += atomic_load_explicit(&rows[k]->bytes, memory_order_relaxed);
 }
 
+static enum score_unit ncf_unit(const struct model *model, uint32_t *ret_beside)
+{
+    *ret_beside = model->options.negatives;
+    return SCORE_LOG_ODDS;
+}
+
 static const struct model_table tables[] = {
     {TABLE_NCF_GMF_ITEMS, load_gmf_items},     {TABLE_NCF_MLP_ITEMS, load_mlp_items},
     {TABLE_NCF_GMF_HISTORY, load_gmf_history}, {TABLE_NCF_MLP_HISTORY, load_mlp_history},
@@ -285,6 +291,7 @@ const struct model_ops ncf_ops = {
     .save = ncf_save,
     .retrieve = ncf_retrieve,
     .score = ncf_score,
+    .unit = ncf_unit,
     .explain = ncf_explain,
     .neighbours = ncf_neighbours,
     .rest = "what these items make of it together",

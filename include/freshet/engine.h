@@ -21,6 +21,7 @@
 #include "freshet/clock.h"
 #include "freshet/err.h"
 #include "freshet/event.h"
+#include "freshet/model.h"
 #include "freshet/sar.h"
 #include "freshet/store.h"
 
@@ -181,6 +182,8 @@ void engine_status(struct engine *engine, struct engine_status *ret_status); /* 
 /* The names that ask.model may have: SAR first; NULL past the last. */
 const char *engine_model(const struct engine *engine, size_t index);
 /* Can this one say which items are like an item? The blend can: SAR speaks for it. */
+/* What its scores say. Thread: any. */
+enum score_unit engine_model_unit(const struct engine *engine, const char *name);
 bool engine_model_has_neighbours(const struct engine *engine, const char *name);
 
 /* Asks for a checkpoint that holds everything applied by now; returns its ticket. */

@@ -32,6 +32,8 @@ struct fm_options {
     double rho;              /* (0, 1]; what an accumulator keeps at each update */
     double g0;               /* > 0; where accumulators begin */
     double deviation;        /* of the numbers a new item begins with */
+    double shrink;           /* >= 0; what each step takes off the row it moves, times its learning rate */
+    bool user_rows;          /* a row for every user too, among the features */
     bool second_order;       /* the user's features also meet each other; changes scores by one number per question */
     uint64_t seed;           /* of all draws */
     uint32_t features_max;   /* keys that have a row; 0: context is not looked at. Shapes the state */
@@ -39,10 +41,7 @@ struct fm_options {
     span_ms features_ttl;    /* a row unused for so long is freed; 0: never */
 };
 
-/*
- * The defaults are for clicks. Chosen on validation parts (tests/bench/fm_accuracy_bench.c): for ratings history 64, recency 1,
- * eta 0.15, g0 1; for a probability negatives 16, or 2 where many contexts and few items decide.
- */
+/* The defaults are for clicks. What ratings and contexts do better with, as chosen on validation parts: ops/docs/evaluation.md. */
 extern const struct fm_options fm_defaults;
 
 #endif

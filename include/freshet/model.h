@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "freshet/alloc.h"
+#include "freshet/bytes.h"
 #include "freshet/clock.h"
 #include "freshet/epoch.h"
 #include "freshet/journal.h"
@@ -106,6 +107,7 @@ struct touch {
     uint64_t draw;          /* prepare, learn: the key of all randomness of this event, made of (partition, offset): a replay draws alike */
     const uint64_t *context; /* learn: features that came with the event: 64 bits of (name, value) each, never 0; none: NULL */
     size_t context_len;
+    struct fr_bytes user_id; /* learn: as the event has it */
     struct history history; /* live, engine's thread only */
 };
 
@@ -122,6 +124,7 @@ struct query {
     size_t seeds_len;
     const uint64_t *context; /* features that came with the question, as in touch */
     size_t context_len;
+    struct fr_bytes user_id; /* as the question has it; may be empty */
     when_ms now;     /* the newest event time applied */
     uint32_t items;  /* handles are below this */
     uint32_t best;   /* only so many of the highest scores matter, of items that are not marked SCORES_EXCLUDED; 0: all do */
@@ -206,6 +209,14 @@ struct model_stats {
     size_t bytes;
 };
 
+/* What a score is besides an order. */
+enum score_unit {
+    SCORE_ORDERS,   /* nothing */
+    SCORE_LOG_ODDS, /* log odds that an item is the choice and not one of those drawn beside it */
+    SCORE_WEIGHT,   /* what the event is expected to weigh */
+};
+enum { BESIDE_MAX = 256 };
+
 struct model; /* each model's own */
 
 /* What a model keeps in the store: one of journal.h's tables, which is its alone. */
@@ -231,6 +242,7 @@ struct model_ops {
     void (*prepare)(const struct model *model, const struct touch *touch, int stage); /* stage 0: headers, 1: cells. May be NULL */
     void (*learn)(struct model *model, const struct touch *touch);
     void (*forget)(struct model *model, const struct touch *touch);
+    void (*forget_user)(struct model *model, struct fr_bytes user_id); /* what is of this user alone, histories apart */
     void (*publish)(struct model *model); /* after loading, then within a second of what was learned, and before what depends on
                                             * it is ranked for evaluation. NULL: askers read in place */
     bool (*behind)(const struct model *model); /* publish has shown only a part, so as not to take long; it wants to be called again */
@@ -244,6 +256,8 @@ struct model_ops {
     /* values[i] = the score of items[i], the same that retrieve gives it where all matter; -0.0: it knows nothing of the item. NULL: only
      * retrieve knows. */
     void (*score)(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values);
+    /* Of its scores. NULL: SCORE_ORDERS. *ret_beside: log odds, how many are drawn beside a choice, at most BESIDE_MAX. */
+    enum score_unit (*unit)(const struct model *model, uint32_t *ret_beside);
     size_t (*explain)(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
                       struct reason_part *parts, size_t parts_max); /* largest magnitude first. NULL: no reasons */
     const char *rest; /* for people: what a score is made of beside what explain tells. NULL: of nothing */

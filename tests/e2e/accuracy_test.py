@@ -1,7 +1,9 @@
 """Does it recommend well? Each row is a figure that must be reached on real data, by `freshet eval`: the daemon's engine on a file, in
-one process. Nothing here is random but the order in which MovieLens 1M is replayed, and that goes by its seeds.
+one process. Nothing here is random but orders in which events are replayed, and those go by their seeds.
 
-A short form of each row that takes seconds runs always; FRESHET_ACCURACY=1 (ops/test --accuracy, --long) runs every row whole.
+A short form of each row that takes seconds runs always; FRESHET_ACCURACY=1 (ops/test --accuracy, --long) runs every row whole. Where a figure
+has a spread, its floor is what was found less three standard deviations (ops/docs/evaluation.md, "What was measured"): what is below is
+worse by more than chance. Short forms of fewer events must reach what any must.
 """
 import json
 import lzma
@@ -45,10 +47,15 @@ def evaluate(*arguments, **settings):
 
 
 class MovieLens100K(unittest.TestCase):
-    def benchmark(self, *arguments, **settings):
+    def benchmark(self, *arguments, protocol="split", **settings):
         train = plain("golden", "benchmark-ml100k", "train.tsv.xz", header=True)
         test = plain("golden", "benchmark-ml100k", "test.tsv.xz", header=True)
-        return evaluate(train, "--test", test, "--protocol", "split", "--format", "movielens", *arguments, **settings)
+        return evaluate(train, "--test", test, "--protocol", protocol, "--format", "movielens", *arguments, **settings)
+
+    def ratings(self, *arguments, **settings):
+        """Settings were chosen on tenths of the train part alone: ops/docs/evaluation.md."""
+        return self.benchmark("--models", "fm", *arguments, protocol="ratings", fm__loss="squared", fm__recency=1,
+                              engine__history_max=0, **settings)["fm"]
 
     def prequential(self, *arguments, every=1, **settings):
         ratings = plain("data", "ml-100k", "u.data.xz")
@@ -83,11 +90,15 @@ class MovieLens100K(unittest.TestCase):
         self.assertGreaterEqual(found["map"], .1436)
 
     def test_benchmark_ratings(self):
-        """Benchmark split: FM with squared loss, one pass, predicts ratings with an RMSE of at most .954 (libFM, one pass)."""
-        # Settings as include/freshet/fm.h has them for ratings; dimensions and eta by prequential rmse over the train part alone.
-        found = self.benchmark("--models", "fm", "--ratings", fm__loss="squared", fm__history=64, fm__recency=1, fm__dimensions=16,
-                               fm__eta=.1)["fm"]
-        self.assertLessEqual(found["rmse"], .954)
+        """Benchmark split: FM with squared loss, one pass, predicts ratings with an RMSE of at most .954 (libFM, one pass); found: .9408."""
+        self.assertLessEqual(self.ratings(fm__history=64, fm__dimensions=16, fm__eta=.1)["rmse"], .945)
+
+    def test_benchmark_ratings_in_passes(self):
+        """Benchmark split: in 15 passes, users with rows of their own, at most .92; found: .9060, spread of five seeds .0001."""
+        found = self.ratings("--passes", "15", "--seeds", "5" if WHOLE else "1", fm__user_rows="yes", fm__features_admit=1,
+                             fm__dimensions=64, fm__history=20, fm__eta=.03, fm__shrink=.07, fm__deviation=.02)
+        self.assertLessEqual(found["rmse"], .9064)
+        self.assertLessEqual(found["mae"], .7094)
 
     def test_prequential_popularity(self):
         """In time order, full ranking, all that was ever had: popularity's recall@10 is at least .076."""
@@ -96,12 +107,12 @@ class MovieLens100K(unittest.TestCase):
 
     def test_prequential_parity(self):
         """In time order, full ranking: SAR parity's recall@10 is at least .138."""
-        self.assertGreaterEqual(self.prequential(every=20, sar__mode="parity")["sar"]["hit_rate@10"], .138)
+        self.assertGreaterEqual(self.prequential(every=20, sar__mode="parity")["sar"]["hit_rate@10"], .1417 if WHOLE else .138)
 
     def test_prequential_product(self):
         """In time order, full ranking: SAR product's recall@10 is at least .195, and more than parity's among rare items."""
         found = self.prequential(every=2)["sar"]
-        self.assertGreaterEqual(found["hit_rate@10"], .195)
+        self.assertGreaterEqual(found["hit_rate@10"], .198 if WHOLE else .195)
         self.assertGreaterEqual(found["hit_rate@10.cold"], .30)
         self.assertGreaterEqual(found["hit_rate@10.tail"], .07)
 
@@ -111,11 +122,22 @@ class MovieLens100K(unittest.TestCase):
         2,000 events .18."""
         found = self.prequential("--models", "sar,fm,ease,auto", "--refresh", "2000" if WHOLE else "20000", every=10,
                                  engine__evaluate_every=10)
-        self.assertGreaterEqual(found["fm"]["hit_rate@10"], .175)
+        self.assertGreaterEqual(found["fm"]["hit_rate@10"], .1776 if WHOLE else .175)
         if WHOLE:
-            self.assertGreaterEqual(found["ease"]["hit_rate@10"], .18)
-        self.assertGreaterEqual(found["auto"]["hit_rate@10"], .205)
+            self.assertGreaterEqual(found["ease"]["hit_rate@10"], .182)
+        self.assertGreaterEqual(found["auto"]["hit_rate@10"], .2068 if WHOLE else .205)
         self.assertGreater(found["auto"]["hit_rate@10.cold"], found["sar"]["hit_rate@10.cold"])
+
+
+class Frappe(unittest.TestCase):
+    def test_context(self):
+        """Choices in their contexts, one pass: test AUC of FM is at least .967 (published FM); found: .9842, spread of five orders .0003."""
+        files = [plain("data", "frappe", f"frappe.{part}.libfm.xz") for part in ("train.resampled", "test")]
+        found = evaluate(files[0], "--test", files[1], "--protocol", "context", "--format", "libfm", "--models", "fm", "--order", "mixed",
+                         "--seeds", "5" if WHOLE else "1", fm__loss="logistic", fm__negatives=4, fm__user_rows="yes", fm__features_admit=1,
+                         fm__dimensions=64, fm__history=64, fm__recency=1, fm__eta=.1)["fm"]
+        self.assertGreaterEqual(found["auc"], .9833)
+        self.assertLessEqual(found["log_loss"], .1544)
 
 
 class TheDaemon(unittest.TestCase):
@@ -167,27 +189,29 @@ class TheDaemon(unittest.TestCase):
 
 class MovieLens1M(unittest.TestCase):
     def test_leave_one_out(self):
-        """Leave one out, one pass, five orders of the users, full ranking: HR@10 of SAR product is at least .175, FM .19, the blend .20."""
+        """Leave one out, one pass, five orders of the users, full ranking: HR@10 of SAR product must be .175, FM .19, the blend .20;
+        found: .2270, .2548, .2658."""
         if not WHOLE:
             self.skipTest("a million events, five times: with FRESHET_ACCURACY=1")
         sequences = plain("data", "ml-1m", "sequences.txt.xz")
         found = evaluate(sequences, "--format", "sequences", "--protocol", "loo", "--sampled", "99", "--models", "sar,fm,ease,auto,popular",
                          "--seeds", "5", engine__evaluate_every=100)
-        self.assertGreaterEqual(found["sar"]["hit_rate@10"], .175)
-        self.assertGreaterEqual(found["fm"]["hit_rate@10"], .19)
-        self.assertGreaterEqual(found["auto"]["hit_rate@10"], .20)
-        self.assertGreaterEqual(found["sar"]["hit_rate@10.sampled"], .73)
+        self.assertGreaterEqual(found["sar"]["hit_rate@10"], .2243)
+        self.assertGreaterEqual(found["fm"]["hit_rate@10"], .2482)
+        self.assertGreaterEqual(found["auto"]["hit_rate@10"], .2601)
+        self.assertGreaterEqual(found["sar"]["hit_rate@10.sampled"], .765)
         self.assertLess(found["popular"]["hit_rate@10"], .05)
 
     def test_published_negatives(self):
-        """Leave one out, one pass, among the 99 negatives of the NCF paper: HR@10 of SAR product and FM is at least .73, NCF .74."""
+        """Leave one out, one pass, among the 99 negatives of the NCF paper: HR@10 of SAR product and FM must be .73, NCF .74;
+        found: .7780, .7808, .7987, with standard errors of .0053."""
         if not WHOLE:
             self.skipTest("a million events: with FRESHET_ACCURACY=1")
         found = evaluate(plain("data", "ml-1m", "sequences.txt.xz"), "--format", "sequences", "--protocol", "loo", "--negatives",
                          self.renumbered(), "--models", "sar,fm,ncf")
-        self.assertGreaterEqual(found["sar"]["hit_rate@10.sampled"], .73)
-        self.assertGreaterEqual(found["fm"]["hit_rate@10.sampled"], .73)
-        self.assertGreaterEqual(found["ncf"]["hit_rate@10.sampled"], .74)
+        self.assertGreaterEqual(found["sar"]["hit_rate@10.sampled"], .762)
+        self.assertGreaterEqual(found["fm"]["hit_rate@10.sampled"], .765)
+        self.assertGreaterEqual(found["ncf"]["hit_rate@10.sampled"], .783)
 
     def renumbered(self):
         """The paper numbers users from 0, and items by their first appearance in the ratings."""

@@ -27,17 +27,22 @@ static void try_line(struct format *format, const uint8_t *at, size_t len)
     if (result == LINE_EVENT) {
         assert(!fr_id_problem(event.user.at, event.user.len) && !fr_id_problem(event.item.at, event.item.len));
         assert(!event.has_value || isfinite(event.value));
+        assert(event.context_len <= FEATURES_MAX);
+        uint64_t keys[FEATURES_MAX];
+        size_t keys_len = 0;
+        for (size_t i = 0; i < event.context_len; i++) /* looks at every byte */
+            fr_feature_add(keys, &keys_len, event.context[i].name, event.context[i].value);
     }
     free(line);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const names[] = {"movielens", "csv", "tsv", "jsonl", "online-retail"};
+    static const char *const names[] = {"movielens", "csv", "tsv", "jsonl", "online-retail", "libfm"};
 
     if (size < 1)
         return 0;
-    struct format *format = format_new(names[data[0] % 5]);
+    struct format *format = format_new(names[data[0] % 6]);
     const uint8_t *at = data + 1, *end = data + size;
     while (at < end) {
         const uint8_t *newline = memchr(at, '\n', (size_t)(end - at));

@@ -84,14 +84,36 @@ static void ratings_by_hand(void **state)
     struct figures figures = {0};
 
     (void)state;
-    errors_add(&errors, &(struct rank){.listed = true, .scored = true, .score = 3}, 4);
-    errors_add(&errors, &(struct rank){.listed = true, .scored = true, .score = 5}, 2);
-    errors_add(&errors, &(struct rank){.listed = true}, 5);
+    errors_add(&errors, 3, 4);
+    errors_add(&errors, 5, 2);
+    errors_add(&errors, NAN, 5);
     figures_add_errors(&figures, &errors);
     assert_int_equal(figures.at[0].over, 2);
     close_to(figures.at[0].value, 2.2360680); /* sqrt((1 + 9) / 2) */
     close_to(figures.at[0].error, 0.8944272); /* of the mean square 4; over twice 2.236 */
     close_to(figures.at[1].value, 2);
+}
+
+/* Of 2 x 3 pairs one is wrong, one is of equals, and two are right since one has no score. */
+static void labels_by_hand(void **state)
+{
+    struct labels labels = {0};
+    struct figures figures = {0};
+
+    (void)state;
+    labels_add(&labels, 0, true, true);
+    labels_add(&labels, NAN, false, true);
+    labels_add(&labels, 1, false, true);
+    labels_add(&labels, 2, true, true);
+    labels_add(&labels, 0, false, true);
+    figures_add_labels(&figures, &labels);
+    assert_string_equal(figures.at[0].name, "auc");
+    assert_int_equal(figures.at[0].over, 5);
+    close_to(figures.at[0].value, 4.5 / 6);
+    close_to(figures.at[0].error, 0.2535463); /* (.1875 + 1 (.6 - .5625) + 2 (1.125 / 1.75 - .5625)) / 6, its root */
+    close_to(figures.at[1].value, 0.7066211); /* (2 log 2 + log(1 + e) + log(1 + e^-2)) / 4 */
+    assert_int_equal(figures.at[1].over, 4);
+    free(labels.at);
 }
 
 static void add(struct eval_log *log, uint32_t user, uint32_t item, when_ms when)
@@ -141,6 +163,35 @@ static void mixed_keeps_each_users_order_and_goes_by_the_seed(void **state)
     }
     assert_in_range(same, 5, 80);        /* 30 expected by chance */
     assert_in_range(neighbours, 30, 180); /* 87 */
+    eval_log_release(&log);
+}
+
+/* Each pass in its own order, the seed's and not that of the log's last sorting; all events, once, without what tells repeats. */
+static void passes_are_mixed_by_seed_and_number(void **state)
+{
+    enum { EVENTS = 200 };
+    struct eval_log log = {0};
+    uint32_t seen[EVENTS] = {0}, same = 0;
+
+    (void)state;
+    for (uint32_t i = 0; i < EVENTS; i++) {
+        add(&log, i % 7, i, 1000 - i);
+        log.events[i].repeat_low = i + 1;
+    }
+    struct eval_event *one = eval_pass(&log, 1, 1), *again = eval_pass(&log, 1, 1), *two = eval_pass(&log, 1, 2), *other = eval_pass(&log, 2, 1);
+    for (uint32_t i = 0; i < EVENTS; i++) {
+        seen[one[i].item]++;
+        assert_int_equal(one[i].repeat_low, 0);
+        assert_int_equal(one[i].item, again[i].item);
+        same += (one[i].item == two[i].item) + (one[i].item == other[i].item) + (one[i].item == i);
+    }
+    for (uint32_t i = 0; i < EVENTS; i++)
+        assert_int_equal(seen[i], 1);
+    assert_true(same < 20);
+    free(one);
+    free(again);
+    free(two);
+    free(other);
     eval_log_release(&log);
 }
 
@@ -240,6 +291,8 @@ int main(void)
         cmocka_unit_test(the_benchmarks_metrics_by_hand),
         cmocka_unit_test(errors_by_hand),
         cmocka_unit_test(ratings_by_hand),
+        cmocka_unit_test(labels_by_hand),
+        cmocka_unit_test(passes_are_mixed_by_seed_and_number),
         cmocka_unit_test(time_order_keeps_the_files_for_equal_times),
         cmocka_unit_test(mixed_keeps_each_users_order_and_goes_by_the_seed),
         cmocka_unit_test(who_has_what),

@@ -120,6 +120,105 @@ static void split_by_hand(void **state)
     file_gone(dump);
 }
 
+/* Users 2 and 1 hold 10, user 1 holds 11, nobody 12. Of 2 x 3 pairs of the test all are right but two of equals; what a user has had is
+ * asked for all the same. 12 and 13 are new to everybody: with odds, 2 choices and 1 that was none say what to expect, and one of each. */
+static void context_by_hand(void **state)
+{
+    char *train = file_of("1 1:1 10:1 90:1\n1 2:1 10:1 91:1\n1 1:1 11:1 90:1\n-1 2:1 12:1 91:1\n");
+    char *test = file_of("1 2:1 10:1 90:1\n-1 1:1 11:1 90:1\n-1 1:1 12:1 90:1\n1 1:1 10:1 90:1\n-1 2:1 10:1 90:1\n");
+    char *unknown = file_of("-1 1:1 12:1 90:1\n1 1:1 13:1 90:1\n"), *alike = file_of("1 1:1 10:1\n"), call[300], said[4096];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s --test %s -p context -f libfm -m popular", train, test);
+    json_t *document = eval(call);
+    expect(document, "popular", "auc", 5 / 6., 5);
+    expect(document, "popular", "log_loss", 0, 0);
+    assert_int_equal(json_integer_value(json_object_get(document, "events")), 3); /* what was no choice is not learned */
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s --test %s -p context -f libfm -m fm --set fm.loss=logistic", train, unknown);
+    document = eval(call);
+    expect(document, "fm", "auc", .5, 2);
+    expect(document, "fm", "log_loss", (log(1 + 1.5) + log(1 + 1 / 1.5)) / 2, 2);
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s --test %s -p context -f libfm 2>&1", train, alike);
+    assert_int_equal(run(call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "not both choices and others"));
+    file_gone(train);
+    file_gone(test);
+    file_gone(unknown);
+    file_gone(alike);
+}
+
+/* Item 3 is taken in context 90, item 4 in 91, by users who are otherwise alike: so asks who asks in that context. */
+static void context_is_learned_and_asked_with(void **state)
+{
+    char train_text[20000] = "", call[300];
+
+    (void)state;
+    for (int i = 0; i < 400; i++)
+        sprintf(train_text + strlen(train_text), "1 1%02d:1 %d:1 9%d:1\n", i % 100, 3 + i % 2, i % 2);
+    char *train = file_of(train_text), *test = file_of("1 100:1 3:1 90:1\n-1 100:1 3:1 91:1\n1 101:1 4:1 91:1\n-1 101:1 4:1 90:1\n");
+    snprintf(call, sizeof(call), "%s --test %s -p context -f libfm -m fm --order mixed --seeds 3 --set fm.loss=logistic", train, test);
+    json_t *document = eval(call);
+    expect(document, "fm", "auc", 1, 4);
+    json_decref(document);
+    file_gone(train);
+    file_gone(test);
+}
+
+/* With next to no steps, ratings are their mean 3 and the user's leaning: ann's (1 + 0) / 7, bob's -1 / 6. Nobody knows cat. */
+static void ratings_by_hand(void **state)
+{
+    char *train = file_of("ann\tx\t4\t1\nbob\tx\t2\t2\nann\ty\t3\t3\n"), *test = file_of("bob\ty\t3\t4\ncat\ty\t3\t5\n"), call[300];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s --test %s -p ratings -f movielens -m fm,sar --set fm.loss=squared --set fm.eta=.0001", train, test);
+    json_t *document = eval(call);
+    const json_t *models = json_object_get(document, "models"), *rmse = json_object_get(json_object_get(models, "fm"), "rmse");
+    assert_float_equal(json_number_value(json_object_get(rmse, "value")), 1 / 6., .01);
+    assert_int_equal(json_integer_value(json_object_get(rmse, "over")), 1);
+    expect(document, "sar", "rmse", 0, 0); /* its scores are no ratings */
+    json_decref(document);
+    file_gone(train);
+    file_gone(test);
+}
+
+static double rmse_of(const char *call)
+{
+    json_t *document = eval(call);
+    double value = json_number_value(json_object_get(
+        json_object_get(json_object_get(json_object_get(document, "models"), "fm"), "rmse"), "value"));
+
+    json_decref(document);
+    return value;
+}
+
+/* Again is not the same again, though the events have ids; the same command finds the same; and however wild a model, its ratings are
+ * those that people give. */
+static void passes_learn_again_and_ratings_stay_in_range(void **state)
+{
+    char train_text[60000] = "", test_text[20000] = "", call[400], once[600], twice[500];
+
+    (void)state;
+    for (int i = 0; i < 400; i++)
+        sprintf(i % 7 != 3 ? train_text + strlen(train_text) : test_text + strlen(test_text),
+                "{\"user_id\":\"u%d\",\"item_id\":\"i%d\",\"type\":\"rating\",\"value\":%d,\"event_id\":\"e%d\",\"time_ms\":%d}\n", i % 20, i % 37,
+                1 + (i * 7 + i / 20) % 5, i, 1000 + i);
+    char *train = file_of(train_text), *test = file_of(test_text);
+    snprintf(call, sizeof(call), "%s --test %s -p ratings -m fm --set fm.loss=squared --set fm.user_rows=yes", train, test);
+    snprintf(once, sizeof(once), "%s --passes 1", call);
+    snprintf(twice, sizeof(twice), "%s --passes 2", call);
+    assert_true(rmse_of(once) == rmse_of(once));
+    assert_true(rmse_of(twice) == rmse_of(twice));
+    assert_true(rmse_of(once) != rmse_of(twice));
+    snprintf(once, sizeof(once), "%s --seed 2", twice);
+    assert_true(rmse_of(once) != rmse_of(twice));
+    snprintf(once, sizeof(once), "%s --passes 3 --set fm.eta=10", call);
+    assert_true(rmse_of(once) <= 4);
+    file_gone(train);
+    file_gone(test);
+}
+
 /* Else a row would have more columns than the header, or be two lines. */
 static void ids_of_a_dump_are_escaped(void **state)
 {
@@ -380,7 +479,8 @@ static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
     static const char *const wrong[] = {
         "", "/dev/null --protocol fly", "/dev/null --models sar,nobody", "/dev/null --models ,", "/dev/null -p split", "/dev/null -t /dev/null",
         "/dev/null --sampled 9", "/dev/null --order up", "/dev/null -k 0", "/dev/null --set sar.windw=3", "/dev/null --output xml",
-        "/dev/null --dump x", "/dev/null -p loo --ratings", "a b", "/dev/null --seeds 0", "/dev/null --seeds 2", "/dev/null -f sequences --order file -p loo --seeds 2",
+        "/dev/null --dump x", "/dev/null -p loo --ratings", "/dev/null -p ratings", "/dev/null -p context", "/dev/null --passes 2",
+        "/dev/null -p ratings -t /dev/null --passes 0", "/dev/null -p ratings -t /dev/null --ratings", "/dev/null -p ratings -t /dev/null --seeds 2", "a b", "/dev/null --seeds 0", "/dev/null --seeds 2", "/dev/null -f sequences --order file -p loo --seeds 2",
          "/dev/null -p loo --sampled 9 --negatives x",
     };
     static const char *const bad[] = {"/nowhere", "/", "/dev/null", "/dev/null -f fly"};
@@ -405,6 +505,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prequential_by_hand),
         cmocka_unit_test(split_by_hand),
+        cmocka_unit_test(context_by_hand),
+        cmocka_unit_test(context_is_learned_and_asked_with),
+        cmocka_unit_test(ratings_by_hand),
+        cmocka_unit_test(passes_learn_again_and_ratings_stay_in_range),
         cmocka_unit_test(ids_of_a_dump_are_escaped),
         cmocka_unit_test(loo_by_hand),
         cmocka_unit_test(the_same_command_prints_the_same),

@@ -3,6 +3,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,7 +133,55 @@ static void the_extract_repeats_time_and_customer_by_leaving_them_out(void **sta
     format_free(format);
 }
 
-static void there_are_five_formats(void **state)
+static void context_comes_along(void **state)
+{
+    struct format *format = format_new("jsonl");
+    struct line_event event;
+    char many[1024] = "{\"user_id\":\"ann\",\"item_id\":\"a\",\"context\":{";
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(format, "{\"user_id\":\"ann\",\"item_id\":\"a\",\"context\":{\"device\":\"phone\",\"hour\":\"7\"}}", &event, &problem),
+                     LINE_EVENT);
+    assert_int_equal(event.context_len, 2);
+    assert_true(fr_bytes_equal(event.context[1].name, FR_BYTES("hour")));
+    assert_true(fr_bytes_equal(event.context[1].value, FR_BYTES("7")));
+    assert_int_equal(parse(format, "{\"user_id\":\"ann\",\"item_id\":\"a\",\"context\":null}", &event, &problem), LINE_EVENT);
+    assert_int_equal(event.context_len, 0);
+    assert_int_equal(parse(format, "{\"user_id\":\"ann\",\"item_id\":\"a\",\"context\":[]}", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "{\"user_id\":\"ann\",\"item_id\":\"a\",\"context\":{\"hour\":7}}", &event, &problem), LINE_BAD);
+    for (int i = 0; i < 40; i++)
+        sprintf(many + strlen(many), "%s\"n%d\":\"v\"", i ? "," : "", i);
+    strcat(many, "}}");
+    assert_int_equal(parse(format, many, &event, &problem), LINE_EVENT);
+    assert_int_equal(event.context_len, FEATURES_MAX);
+    format_free(format);
+}
+
+static void libfm_is_label_user_item_and_context(void **state)
+{
+    struct format *format = format_new("libfm");
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(format, "-1 71:1 3755:1 5044:1 5047:1\r", &event, &problem), LINE_EVENT);
+    expect(&event, "71", "3755", "rating", -1, 0);
+    assert_int_equal(event.context_len, 2);
+    assert_true(fr_bytes_equal(event.context[0].name, FR_BYTES("feature")));
+    assert_true(fr_bytes_equal(event.context[1].value, FR_BYTES("5047")));
+    assert_int_equal(parse(format, "4.5 7:1 8:1", &event, &problem), LINE_EVENT);
+    expect(&event, "7", "8", "rating", 4.5, 0);
+    assert_int_equal(event.context_len, 0);
+    assert_int_equal(parse(format, " ", &event, &problem), LINE_SKIP);
+    assert_int_equal(parse(format, "1 7:1", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "1 7:1 8:0.5", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "1 7:1 x:1", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "yes 7:1 8:1", &event, &problem), LINE_BAD);
+    format_free(format);
+}
+
+static void there_are_six_formats(void **state)
 {
     (void)state;
     assert_null(format_new("parquet"));
@@ -147,7 +196,9 @@ int main(void)
         cmocka_unit_test(jsonl_takes_both_spellings),
         cmocka_unit_test(online_retail_knows_purchases_returns_and_nobody),
         cmocka_unit_test(the_extract_repeats_time_and_customer_by_leaving_them_out),
-        cmocka_unit_test(there_are_five_formats),
+        cmocka_unit_test(context_comes_along),
+        cmocka_unit_test(libfm_is_label_user_item_and_context),
+        cmocka_unit_test(there_are_six_formats),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,11 +154,103 @@ static void parity_figures_are_those_of_the_lists(void **state)
     figures_are_those_of_the_lists(parity());
 }
 
+/* ---- losses ---- */
+
+enum { BESIDE = 8 };
+
+static double softplus(double x)
+{
+    return log1p(exp(x));
+}
+
+/* What the event's loss is to be: the square, to the digit; the log loss, over all that might be drawn. NAN: there is none. */
+static double loss_asked_for(struct reader *reader, const struct event *event, char names[][8])
+{
+    struct fr_bytes items[ITEMS];
+    struct rank ranks[ITEMS];
+    double choice = NAN, others = 0, len = 0;
+
+    for (size_t i = 0; i < ITEMS; i++)
+        items[i] = fr_bytes_of(names[i]);
+    reader_begin(reader);
+    reader_ranks(reader, &(struct ask){.user = event->user, .model = "fm", .include_seen = true}, items, ITEMS, ranks);
+    for (size_t i = 0; i < ITEMS; i++) {
+        bool is = fr_bytes_equal(items[i], event->item);
+        if (!ranks[i].scored)
+            continue;
+        if (is)
+            choice = ranks[i].score;
+        others += is ? 0 : softplus(ranks[i].score);
+        len += !is;
+    }
+    reader_end(reader);
+    return fm.loss == FM_SQUARED ? (choice - event->weight) * (choice - event->weight)
+                                 : (softplus(-choice) + BESIDE * others / len) / (1 + BESIDE);
+}
+
+/* A stream of ratings or of choices: users like what is of their half of the catalogue. The mean of the losses. */
+static double learn_with_losses(enum fm_loss loss)
+{
+    static char names[USERS + ITEMS][8];
+    struct engine_options options = product();
+    struct world world = {.store = store_memory_new(NULL)};
+    double sum = 0, len = 0;
+    uint64_t random = 5;
+
+    fm = fm_defaults;
+    fm.dimensions = 16;
+    fm.loss = loss;
+    fm.negatives = BESIDE;
+    options.models = all;
+    options.models_len = sizeof(all) / sizeof(*all);
+    options.evaluate_every = 1;
+    options.publish_at_once = true;
+    options.history_max = 0;
+    begin(&world, &options);
+    struct reader *reader = reader_new(world.engine);
+    for (int i = 0; i < USERS + ITEMS; i++)
+        snprintf(names[i], sizeof(names[i]), "%c%d", i < USERS ? 'u' : 'i', i);
+    for (int i = 0; i < 2 * EVENTS; i++) {
+        uint32_t user = draw(&random, USERS), liked = loss != FM_SQUARED || draw(&random, 2);
+        uint32_t item = (user % 2 * ITEMS / 2 + (liked ? 0 : ITEMS / 2) + draw(&random, ITEMS / 2)) % ITEMS;
+        struct event one = event(i, names[user], names[USERS + item], NOON + i * 1000);
+        one.weight = loss != FM_SQUARED ? 1 : liked ? 5 : 2;
+        double asked = had(reader, &one) ? NAN : loss_asked_for(reader, &one, names + USERS);
+        sum += isnan(asked) ? 0 : asked;
+        len += !isnan(asked);
+        give(&world, &one, 1);
+        await(&world, i + 1);
+    }
+    assert_true(len > 300);
+    reader_free(reader);
+    end(&world);
+    world.store->ops->close(world.store);
+    return sum / len;
+}
+
+static void log_loss_is_that_of_choices_among_drawn_ones(void **state)
+{
+    (void)state;
+    double asked = learn_with_losses(FM_LOGISTIC);
+    assert_float_equal(said("fm", "log_loss"), asked, .02 * asked);
+    assert_true(said("sar", "log_loss") == 0 && said("auto", "log_loss") == 0 && said("fm", "rmse") == 0);
+}
+
+static void squares_are_of_the_scores_before_learning(void **state)
+{
+    (void)state;
+    double asked = learn_with_losses(FM_SQUARED);
+    assert_float_equal(said("fm", "rmse"), sqrt(asked), 1e-5);
+    assert_true(said("fm", "rmse") < 1.5); /* that of the mean */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(product_figures_are_those_of_the_lists),
         cmocka_unit_test(parity_figures_are_those_of_the_lists),
+        cmocka_unit_test(log_loss_is_that_of_choices_among_drawn_ones),
+        cmocka_unit_test(squares_are_of_the_scores_before_learning),
     };
     fr_log_setup(FR_ERROR, FR_LOG_TEXT);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 
 #include "engine_world.h"
 #include "folder.h"
+#include "freshet/fm.h"
 #include "freshet/format.h"
 
 enum { USERS = 12, ITEMS = 15, EVENTS_MAX = 400, TEXT = 1 << 16 };
@@ -228,6 +229,39 @@ static void in_product_a_forgotten_user_was_never_there(void **state)
         assert_forgets_exactly(&options, seed, false);
 }
 
+static double features_of(struct world *world)
+{
+    publish_figures(world->engine);
+    return fr_series_value(fr_series(FR_M_MODEL_FEATURES, "fm", "", ""));
+}
+
+/* Three users and the newcomer have one; then one user less. */
+static void a_row_that_a_model_keeps_for_a_user_goes_with_her(void **state)
+{
+    static struct fm_options fm;
+    static const struct engine_model models[] = {{"fm", &fm}};
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = product();
+
+    (void)state;
+    fm = fm_defaults;
+    fm.user_rows = true;
+    fm.features_admit = 1;
+    options.models = models;
+    options.models_len = 1;
+    begin(&world, &options);
+    town(&world);
+    assert_true(features_of(&world) == 4);
+    give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1)}, 1);
+    await(&world, 7);
+    assert_true(features_of(&world) == 3);
+    end(&world);
+    begin(&world, &options);
+    assert_true(features_of(&world) == 3);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 /* ---- for ever ---- */
 
 static void events_of_before_the_tombstone_are_ignored_and_counted_whenever_they_come(void **state)
@@ -384,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_forgotten_was_never_there),
         cmocka_unit_test(in_product_a_forgotten_user_was_never_there),
+        cmocka_unit_test(a_row_that_a_model_keeps_for_a_user_goes_with_her),
         cmocka_unit_test(events_of_before_the_tombstone_are_ignored_and_counted_whenever_they_come),
         cmocka_unit_test(an_item_is_in_no_answer_from_its_tombstone_on_and_a_restart_goes_on_taking_it_out),
         cmocka_unit_test(an_id_leaves_no_bytes_in_the_store),

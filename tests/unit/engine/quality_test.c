@@ -19,10 +19,12 @@
 
 enum { MODELS = 3, MANY = 230000 };
 static const char *const names[MODELS] = {"one", "two", "three"};
+static const enum score_unit units[MODELS] = {SCORE_WEIGHT, SCORE_ORDERS, SCORE_LOG_ODDS};
 
 struct past {
     struct outcome {
         uint8_t kinds, places[MODELS];
+        uint32_t losses[MODELS];
     } *at;
     size_t len;
 };
@@ -43,6 +45,22 @@ static double rank_of(uint8_t place)
     return (place - 1) / 2.0;
 }
 
+static void loss_is(const struct past *past, size_t m, size_t begin, const char *name)
+{
+    double sum = 0, len = 0;
+
+    for (size_t i = begin; i < past->len; i++) {
+        uint32_t loss = past->at[i].losses[m];
+        sum += loss == LOSS_UNKNOWN ? 0 : loss / 65536.;
+        len += loss != LOSS_UNKNOWN;
+    }
+    assert_true(len > 0);
+    if (units[m] == SCORE_WEIGHT)
+        assert_float_equal(figure(FR_M_MODEL_QUALITY, names[m], "rmse", name), sqrt(sum / len), 1e-9);
+    if (units[m] == SCORE_LOG_ODDS)
+        assert_float_equal(figure(FR_M_MODEL_QUALITY, names[m], "log_loss", name), sum / len, 1e-9);
+}
+
 /* What the figures must be, from the last `window` outcomes. */
 static void figures_are(const struct past *past, size_t m, size_t window, const char *name)
 {
@@ -53,6 +71,7 @@ static void figures_are(const struct past *past, size_t m, size_t window, const 
     size_t begin = past->len > window ? past->len - window : 0;
     double alone = 0, behind = 0;
 
+    loss_is(past, m, begin, name);
     for (size_t s = 0; s < sizeof(sets) / sizeof(*sets); s++) {
         double all = 0, hits = 0, ndcg = 0, mrr = 0;
         char metric[64];
@@ -98,9 +117,13 @@ static void take(struct quality *quality, struct journal *journal, struct past *
     outcome->kinds = (uint8_t)draw(random, 16);
     for (uint32_t m = 0; m < MODELS; m++)
         outcome->places[m] = draw(random, 100) < 20 + 2 * m ? (uint8_t)(1 + draw(random, QUALITY_PLACES - 1)) : 0;
+    for (uint32_t m = 0; m < MODELS; m++)
+        outcome->losses[m] = draw(random, 10) ? draw(random, 1000) ? draw(random, 100000) : LOSS_MOST : LOSS_UNKNOWN;
+    if (past->len < 15000)
+        outcome->losses[2] = LOSS_UNKNOWN;
     if (past->len < 15000)
         outcome->places[2] = PLACE_UNKNOWN; /* it came later */
-    quality_take(quality, outcome->kinds, outcome->places, journal);
+    quality_take(quality, outcome->kinds, outcome->places, outcome->losses, journal);
 }
 
 static void windows_are_what_looking_again_finds(void **state)
@@ -108,7 +131,7 @@ static void windows_are_what_looking_again_finds(void **state)
     static const size_t looks[] = {50, 9999, 10000, 10001, 99999, 100000, 100001, 150000, MANY};
     struct past past = {calloc(MANY, sizeof(*past.at)), 0};
     struct journal *journal = journal_new();
-    struct quality *quality = quality_new(names, MODELS, 1);
+    struct quality *quality = quality_new(names, units, MODELS, 1);
     uint64_t random = 3;
 
     (void)state;
@@ -178,7 +201,7 @@ static void a_restart_changes_nothing(void **state)
     struct past past = {calloc(120000, sizeof(*past.at)), 0};
     struct journal *journal = journal_new(), *other = journal_new();
     struct kept *kept = calloc(1, sizeof(*kept)), *again = calloc(1, sizeof(*again));
-    struct quality *quality = quality_new(names, MODELS, 1);
+    struct quality *quality = quality_new(names, units, MODELS, 1);
     uint64_t random = 4;
 
     (void)state;
@@ -189,7 +212,7 @@ static void a_restart_changes_nothing(void **state)
     }
     quality_save(quality, journal);
     keep(kept, journal);
-    struct quality *loaded = quality_new(names, MODELS, 1);
+    struct quality *loaded = quality_new(names, units, MODELS, 1);
     assert_true(load(kept, loaded, other));
     assert_true(journal_empty(other)); /* nothing has changed */
     all_are(&past);
@@ -219,33 +242,66 @@ static void a_restart_changes_nothing(void **state)
 static void models_may_come_and_go_between_starts(void **state)
 {
     static const char *const others[] = {"three", "new", "one"};
+    static const enum score_unit theirs[] = {SCORE_LOG_ODDS, SCORE_WEIGHT, SCORE_LOG_ODDS}; /* and "one" says something else now */
+    const uint32_t parts = 65536;
     struct journal *journal = journal_new();
     struct kept *kept = calloc(1, sizeof(*kept));
-    struct quality *quality = quality_new(names, MODELS, 1);
+    struct quality *quality = quality_new(names, units, MODELS, 1);
 
     (void)state;
     for (int i = 0; i < 300; i++)
-        quality_take(quality, 0, (const uint8_t[]){i % 2, 0, i % 3 == 0}, journal);
+        quality_take(quality, 0, (const uint8_t[]){i % 2, 0, i % 3 == 0}, (const uint32_t[]){4 * parts, 0, 2 * parts}, journal);
     quality_save(quality, journal);
     keep(kept, journal);
     quality_free(quality);
-    quality = quality_new(others, 3, 0);
+    quality = quality_new(others, theirs, 3, 0);
     assert_true(load(kept, quality, journal));
     assert_float_equal(figure(FR_M_MODEL_QUALITY, "one", "hit_rate_10", "10000"), 1 / 2., 1e-12);
     assert_float_equal(figure(FR_M_MODEL_QUALITY, "three", "hit_rate_10", "10000"), 1 / 3., 1e-12);
     assert_float_equal(figure(FR_M_MODEL_QUALITY, "new", "hit_rate_10", "10000"), 0, 1e-12);
-    quality_take(quality, 0, (const uint8_t[]){1, 1, 1}, journal);
+    assert_float_equal(figure(FR_M_MODEL_QUALITY, "three", "log_loss", "10000"), 2, 1e-12);
+    assert_float_equal(figure(FR_M_MODEL_QUALITY, "one", "log_loss", "10000"), 0, 1e-12); /* its squares are none */
+    quality_take(quality, 0, (const uint8_t[]){1, 1, 1}, (const uint32_t[]){LOSS_UNKNOWN, 9 * parts, parts}, journal);
     quality_save(quality, journal);
     keep(kept, journal); /* all of it, under the new names */
     quality_free(quality);
-    quality = quality_new(others, 3, 0);
+    quality = quality_new(others, theirs, 3, 0);
     assert_true(load(kept, quality, journal));
     assert_float_equal(figure(FR_M_MODEL_QUALITY, "one", "hit_rate_10", "10000"), 151 / 301., 1e-12);
     assert_float_equal(figure(FR_M_MODEL_QUALITY, "new", "hit_rate_10", "10000"), 1, 1e-12);
+    assert_float_equal(figure(FR_M_MODEL_QUALITY, "three", "log_loss", "10000"), 2, 1e-12);
+    assert_float_equal(figure(FR_M_MODEL_QUALITY, "new", "rmse", "10000"), 3, 1e-12);
+    assert_float_equal(figure(FR_M_MODEL_QUALITY, "one", "log_loss", "10000"), 1, 1e-12);
     quality_free(quality);
-    quality = quality_new(others, 3, 0);
+    quality = quality_new(others, theirs, 3, 0);
     kept->cells[1][7].at[2] = 21; /* no such place */
     assert_false(load(kept, quality, journal));
+    quality_free(quality);
+    journal_free(journal);
+    free(kept);
+}
+
+/* What was written before there were losses. */
+static void outcomes_without_losses_are_read(void **state)
+{
+    const char head[] = "\1\2\0\0\0\2\0\0\0\3one\3two\5three"; /* version, at, filled, names */
+    struct journal *journal = journal_new();
+    struct kept *kept = calloc(1, sizeof(*kept));
+    struct quality *quality = quality_new(names, units, MODELS, 1);
+
+    (void)state;
+    memcpy(kept->cells[0][0].at, head, kept->cells[0][0].len = sizeof(head) - 1);
+    for (int i = 0; i < 2; i++)
+        memcpy(kept->cells[1][i].at, (const char[]){0, 1, 0, (char)i}, kept->cells[1][i].len = 4);
+    assert_true(load(kept, quality, journal));
+    assert_float_equal(figure(FR_M_MODEL_QUALITY, "three", "hit_rate_10", "10000"), .5, 1e-12);
+    assert_float_equal(figure(FR_M_MODEL_QUALITY, "three", "log_loss", "10000"), 0, 1e-12);
+    quality_save(quality, journal);
+    keep(kept, journal);
+    quality_free(quality);
+    quality = quality_new(names, units, MODELS, 1);
+    assert_true(load(kept, quality, journal)); /* as written today */
+    assert_float_equal(figure(FR_M_MODEL_QUALITY, "one", "hit_rate_10", "10000"), 1, 1e-12);
     quality_free(quality);
     journal_free(journal);
     free(kept);
@@ -320,6 +376,7 @@ int main(void)
         cmocka_unit_test(windows_are_what_looking_again_finds),
         cmocka_unit_test(a_restart_changes_nothing),
         cmocka_unit_test(models_may_come_and_go_between_starts),
+        cmocka_unit_test(outcomes_without_losses_are_read),
         cmocka_unit_test(a_change_is_found_and_chance_is_not),
         cmocka_unit_test(the_window_holds_what_it_says),
     };

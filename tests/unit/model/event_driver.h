@@ -80,6 +80,12 @@ static inline void person_take(struct person *person, uint32_t item, when_ms whe
     person->len += fresh;
 }
 
+/* Any id does, if everybody has her own. It points to the number. */
+static inline struct fr_bytes person_id(const uint32_t *user)
+{
+    return (struct fr_bytes){(const char *)user, sizeof(*user)};
+}
+
 static inline bool person_has(const struct person *person, uint32_t item)
 {
     for (uint32_t at = 0; at < person->len; at++) {
@@ -102,6 +108,7 @@ static inline void driver_event(struct driver *driver, uint32_t user, uint32_t i
                           .draw = driver->events++,
                           .context = context,
                           .context_len = context_len,
+                          .user_id = person_id(&user),
                           .history = person_view(person)};
 
     driver->ops->prepare(driver->model, &touch, 0);

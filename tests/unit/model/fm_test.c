@@ -109,6 +109,79 @@ static void context_decides_where_history_does_not(void **state)
     driver_free(driver);
 }
 
+/* Their rows are as if they had never been, there and after a restart, and the places are those of the next. */
+static void rows_of_forgotten_users_go(void **state)
+{
+    struct fm_options options = small(FM_LOGISTIC);
+    const uint32_t ann = 0, bob = 1, nobody = 29;
+
+    (void)state;
+    options.user_rows = true;
+    struct driver *driver = driver_new(&options), *after = driver_new(&options);
+    struct cell_store *store = fr_zalloc(1, sizeof(*store));
+    for (uint32_t k = 0; k < 400; k++)
+        driver_event(driver, k & 1, k & 2 ? 2 + k / 4 % 20 : k & 1, 1, NULL, 0);
+    fm_ops.save(driver->model);
+    cell_store_take(store, driver->journal);
+    assert_int_equal(stats_of(driver).features, 2);
+    fm_ops.forget_user(driver->model, person_id(&nobody));
+    assert_int_equal(stats_of(driver).features, 2);
+    fm_ops.forget_user(driver->model, person_id(&ann));
+    assert_int_equal(stats_of(driver).features, 1);
+    fm_ops.forget_user(driver->model, person_id(&bob));
+    journal_reset(driver->journal);
+    fm_ops.save(driver->model);
+    cell_store_take(store, driver->journal);
+    cell_store_load(store, &fm_ops, after->model);
+    driver_publish(driver);
+    driver_publish(after);
+    assert_memory_equal(&after->model->features.state, &driver->model->features.state, sizeof(struct features_hand));
+    assert_int_equal(stats_of(after).features, 0);
+    struct query query = driver_query(driver, bob);
+    double value[3];
+    for (int who = 0; who < 3; who++) {
+        query.user_id = person_id(who == 0 ? &nobody : &ann);
+        value[who] = driver_ask(who == 2 ? after : driver, &query)[3];
+    }
+    assert_true(value[0] == value[1] && value[1] == value[2]);
+    for (uint32_t k = 0; k < 3; k++)
+        driver_event(after, nobody, k, 1, NULL, 0);
+    assert_int_equal(stats_of(after).features, 2);          /* the newcomer at its third use, and her who was nobody */
+    assert_int_equal(after->model->features.state.len, 2); /* where ann and bob were */
+    cell_store_free(store);
+    driver_free(driver);
+    driver_free(after);
+}
+
+/* Two who did the same last, but of whom one always goes on to one item, the other to another. */
+static void a_user_with_a_row_is_told_from_another(void **state)
+{
+    (void)state;
+    for (int rows = 0; rows < 2; rows++) {
+        struct fm_options options = small(FM_LOGISTIC);
+        options.user_rows = rows;
+        options.shrink = .001;
+        struct driver *driver = driver_new(&options);
+        const uint32_t ann = 0, bob = 1;
+        double ahead[2];
+        for (uint32_t k = 0; k < 4000; k++)
+            driver_event(driver, k & 1, k & 2 ? 2 + k / 4 % 20 : k & 1, 1, NULL, 0);
+        driver_publish(driver);
+        for (uint32_t user = ann; user <= bob; user++) {
+            struct query query = driver_query(driver, ann); /* of whoever asks */
+            query.user_id = person_id(&user);
+            const double *value = driver_ask(driver, &query);
+            ahead[user] = value[0] - value[1];
+        }
+        if (rows)
+            assert_true(ahead[ann] > ahead[bob] + 2);
+        else
+            assert_true(ahead[ann] == ahead[bob]);
+        assert_int_equal(stats_of(driver).features, rows ? 2 : 0); /* the newcomer's has had too few uses */
+        driver_free(driver);
+    }
+}
+
 /* Not with the next event, nor only with the first after a start. */
 static void features_are_told_with_the_event_that_made_them(void **state)
 {
@@ -598,6 +671,8 @@ int main(void)
         cmocka_unit_test(what_is_liked_together_is_ranked_first),
         cmocka_unit_test(ratings_are_predicted_better_than_by_their_mean),
         cmocka_unit_test(context_decides_where_history_does_not),
+        cmocka_unit_test(a_user_with_a_row_is_told_from_another),
+        cmocka_unit_test(rows_of_forgotten_users_go),
         cmocka_unit_test(features_are_told_with_the_event_that_made_them),
         cmocka_unit_test(without_features_context_is_not_looked_at),
         cmocka_unit_test(what_is_not_wanted_is_not_learned),
