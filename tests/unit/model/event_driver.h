@@ -142,6 +142,14 @@ static inline struct query driver_query(const struct driver *driver, uint32_t us
     return (struct query){.history = person_view(&driver->people[user]), .now = 1, .items = ITEMS};
 }
 
+/* A whole freeze: what was owed is in the journal. */
+static inline void driver_save(struct driver *driver)
+{
+    driver->ops->save(driver->model);
+    while (!driver->ops->pay(driver->model, 7))
+        ;
+}
+
 /* Retrieves into driver->scores. */
 static inline const double *driver_ask(struct driver *driver, const struct query *query)
 {

@@ -206,8 +206,8 @@ static void use_at_random(struct world *world, uint32_t uses)
                                    1000 + world->now++);
         if (row == FEATURE_NONE)
             continue;
+        embedding_change(&world->features.rows, row);
         embedding_vector(&world->features.rows, row)[word % D] += 1;
-        embedding_changed(&world->features.rows, row);
     }
     fr_epoch_reclaim(world->epoch);
 }
@@ -236,6 +236,7 @@ static void a_restart_goes_on_as_if_there_had_been_none(void **state)
     for (int round = 0; round < 5; round++) {
         use_at_random(world, 2000);
         features_save(&world->features, world->journal, TABLE_FM_DENSE, 1);
+        assert_int_not_equal(features_pay(&world->features, 100000), 0);
         cell_store_take(store, world->journal);
     }
     assert_true(world->features.state.evicted > 100 && world->features.state.expired > 100);

@@ -112,6 +112,13 @@ static void agrees(struct town *town)
     }
 }
 
+static void save(struct model *model)
+{
+    trending_ops.save(model);
+    while (!trending_ops.pay(model, 7))
+        ;
+}
+
 static uint64_t draw(uint64_t *state)
 {
     *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -155,7 +162,7 @@ static void reopen(struct town *town)
     struct journal_cursor cursor;
     struct journal_op op;
 
-    trending_ops.save(town->model);
+    save(town->model);
     journal_begin(town->journal, &cursor);
     while (journal_next(&cursor, &op)) {
         assert_int_equal(op.table, TABLE_TRENDING);
@@ -221,7 +228,7 @@ static void what_it_has_missed_it_makes_of_the_histories(void **state)
         struct model *model = town->model;
         uint64_t random = 11;
         walk(town, &random, 300);
-        trending_ops.save(model);
+        save(model);
         town->model = NULL;
         walk(town, &random, 40);
         town->model = model;
