@@ -219,6 +219,42 @@ static void only_what_has_changed_is_journaled_and_it_comes_back_bit_for_bit(voi
     cell_store_free(store);
 }
 
+/* Rows 0 .. 4 are owed: 1 is paid in its turn, 3 before it changes, and what they become later is the next freeze's. */
+static void a_row_that_is_owed_is_saved_as_it_was(void **state)
+{
+    struct world *world = *state;
+    struct journal *later = journal_new();
+    struct cell_store *store = fr_zalloc(1, sizeof(*store));
+
+    embedding_extend(&world->embedding, 5);
+    for (uint32_t row = 0; row < 5; row++)
+        set(&world->embedding, row, 1);
+    embedding_save(&world->embedding, world->journal);
+    assert_true(journal_empty(world->journal));
+    assert_int_equal(embedding_pay(&world->embedding, 2), 0);
+    set(&world->embedding, 1, 2);
+    set(&world->embedding, 3, 2);
+    set(&world->embedding, 3, 3);
+    embedding_extend(&world->embedding, 600);
+    set(&world->embedding, 599, 2);
+    assert_int_equal(embedding_pay(&world->embedding, 3), 1);
+    cell_store_take(store, world->journal);
+    assert_int_equal(store->puts, 5);
+    for (uint32_t row = 0; row < 5; row++) {
+        float *vector = (float *)(void *)(store->first[TABLE_FM_ITEMS][row].at + sizeof(struct row_state));
+        assert_true(vector[0] == 1 && vector[D - 1] == 1);
+    }
+    set(&world->embedding, 0, 2);
+    embedding_save(&world->embedding, later);
+    assert_int_equal(embedding_pay(&world->embedding, 100), 96);
+    cell_store_take(store, later);
+    assert_int_equal(store->puts, 9); /* 0, 1, 3, 599 */
+    assert_true(((float *)(void *)(store->first[TABLE_FM_ITEMS][3].at + sizeof(struct row_state)))[0] == 3);
+    assert_true(journal_empty(world->journal));
+    journal_free(later);
+    cell_store_free(store);
+}
+
 /* goals.md, Memory: at most 170 bytes per row at d = 32, what is shown apart. */
 static void a_row_is_small(void **state)
 {
@@ -253,6 +289,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(readers_see_whole_moments_while_the_writer_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_what_has_changed_is_journaled_and_it_comes_back_bit_for_bit, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_row_that_is_owed_is_saved_as_it_was, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_row_is_small, set_up, tear_down),
         cmocka_unit_test(the_step_is_leaky_adagrad),
     };
