@@ -291,7 +291,7 @@ static bool nothing_to_freeze(struct engine *engine)
 }
 
 /* All that follows goes into another journal. */
-static void freeze(struct engine *engine)
+static void begin_freeze(struct engine *engine)
 {
     struct freeze *freeze = fr_zalloc(1, sizeof(*freeze));
 
@@ -351,7 +351,7 @@ void publish_freeze(struct engine *engine)
     if (engine->aside || nothing_to_freeze(engine) || !checkpoint_due(engine->checkpoint))
         return;
     uint64_t begin = fr_mono_ns();
-    freeze(engine);
+    begin_freeze(engine);
     slice(engine, begin);
 }
 

@@ -24,7 +24,7 @@
 #include "freshet/trending.h"
 #include "model_cells.h"
 
-enum { PEOPLE = 200, THINGS = 3000, EVENTS = 12000, IMAGES = 64, KILLS = 6, MODELS = 4 };
+enum { PEOPLE = 200, THINGS = 3000, EVENTS = 8000, IMAGES = 64, KILLS = 4, MODELS = 4, IDLE_LOOKS = 1000 };
 
 extern char **environ;
 
@@ -130,7 +130,10 @@ static struct {
     struct store *store;
     struct image images[IMAGES];
     _Atomic unsigned compared, unlike[TABLES + 2];
-    unsigned let_through;     /* one time in so many */
+    _Atomic unsigned let_through; /* one time in so many; 0: always */
+    uint64_t idle_at;         /* batches done, and how often the engine has come by since while one waited */
+    unsigned idle;
+    _Atomic size_t full_aside, full_journal; /* bytes of the two, once it has come by very often */
     unsigned slices, longest; /* of the freeze under way; the most that a freeze has had */
     uint64_t batches;         /* done when it began */
     uint64_t under_way;       /* freezes during which batches were applied */
@@ -149,6 +152,19 @@ struct journal *__wrap_checkpoint_take(struct checkpoint *checkpoint)
     return __real_checkpoint_take(checkpoint);
 }
 
+/* Does it stand still with a batch before it? */
+static void note_idle(const struct engine *engine)
+{
+    uint64_t done = atomic_load(&engine->batches_done);
+
+    watch.idle = done == watch.idle_at && fr_queue_len(engine->given) ? watch.idle + 1 : 0;
+    watch.idle_at = done;
+    if (watch.idle < IDLE_LOOKS)
+        return;
+    atomic_store(&watch.full_journal, journal_bytes(engine->journal));
+    atomic_store(&watch.full_aside, journal_bytes(engine->aside));
+}
+
 void __real_publish_pay(struct engine *engine);
 void __wrap_publish_pay(struct engine *engine);
 void __wrap_publish_pay(struct engine *engine)
@@ -159,8 +175,11 @@ void __wrap_publish_pay(struct engine *engine)
         raise(SIGKILL);
     watch.slices++;
     watch.longest = watch.slices > watch.longest ? watch.slices : watch.longest;
-    if (watch.let_through && watch.slices % watch.let_through)
+    unsigned let_through = atomic_load(&watch.let_through);
+    if (let_through && watch.slices % let_through) {
+        note_idle(engine);
         return;
+    }
     __real_publish_pay(engine);
     if (!engine->aside && watch.engine)
         watch.under_way += atomic_load(&engine->batches_done) > watch.batches;
@@ -333,6 +352,40 @@ static void who_asks_during_a_freeze_is_answered_by_the_next(void **state)
     world.store->ops->close(world.store);
 }
 
+/* The limit is 1 MiB, and a freeze stays under way: the engine takes events until both journals together have that, then none. */
+static void both_journals_count(void **state)
+{
+    struct engine_options options = with_models();
+    struct world world = {.store = store_memory_new(NULL)};
+    uint64_t at = 3000, deadline = fr_mono_ns() + 20000000000ULL;
+
+    (void)state;
+    options.checkpoint_interval = 600000;
+    options.uncommitted_mb_max = 1;
+    begin_watched(&world, &options, 0);
+    give_all(&world, 0, at);
+    checkpoint(&world);
+    give_all(&world, at, at + 20);
+    atomic_store(&watch.let_through, UINT32_MAX);
+    engine_checkpoint_ask(world.engine);
+    while (!atomic_load(&watch.full_aside)) {
+        assert_true(fr_mono_ns() < deadline);
+        if (atomic_load(&world.engine->batches_given) - atomic_load(&world.engine->batches_done) < 2) {
+            give_events(&world, at + 20, at + 40);
+            at += 20;
+        }
+    }
+    size_t aside = atomic_load(&watch.full_aside), journal = atomic_load(&watch.full_journal);
+    assert_true(aside + journal > 1 << 20 && aside + journal < 2 << 20);
+    assert_true(aside < 1 << 20 && journal < 1 << 20);
+    atomic_store(&watch.let_through, 0);
+    await(&world, (int64_t)at + 20);
+    checkpoint(&world);
+    assert_never_unlike();
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 /* ---- killed while models owe ---- */
 
 static struct store *open_folder(const char *folder)
@@ -403,6 +456,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_stored_is_the_state_of_one_moment),
         cmocka_unit_test(an_idle_engine_pays_all),
         cmocka_unit_test(who_asks_during_a_freeze_is_answered_by_the_next),
+        cmocka_unit_test(both_journals_count),
         cmocka_unit_test(a_crash_before_all_is_paid_loses_nothing),
     };
 
