@@ -275,12 +275,10 @@ static void keep_freeze(struct engine *engine, struct freeze *freeze)
 /* Nothing has changed since the last freeze: it answers for those who ask now. */
 static bool nothing_to_freeze(struct engine *engine)
 {
-    bool changed = !journal_empty(engine->journal);
-
-    if (changed)
+    if (!journal_empty(engine->journal))
         return false;
     pthread_mutex_lock(&engine->lock);
-    changed = atomic_load(&engine->cluster_unsaved);
+    bool changed = atomic_load(&engine->cluster_unsaved);
     uint32_t len = atomic_load(&engine->partitions_len);
     for (uint32_t i = 0; i < len && !changed; i++)
         changed = engine->partitions[i]->unsaved;
@@ -329,7 +327,7 @@ static bool pay(struct engine *engine, uint64_t until_ns)
     return true;
 }
 
-/* The engine has stood still since `begin` for the freeze, of which a part is left to be paid. */
+/* The engine has stood still since `begin_ns` for the freeze under way. */
 static void slice(struct engine *engine, uint64_t begin_ns)
 {
     bool paid = pay(engine, begin_ns + SLICE_NS);
