@@ -439,14 +439,12 @@ static void run(void *arg)
             sync_written(checkpoint);
             pthread_mutex_lock(&checkpoint->lock);
             break;
-        case COPY: {
-            const char *path = checkpoint->copy_to;
-            checkpoint->copy = COPY_BEGUN;
+        case COPY:
+            checkpoint->copy = COPY_BEGUN; /* who has asked waits for the end of it, and leaves copy_to alone */
             pthread_mutex_unlock(&checkpoint->lock);
-            copy_store(checkpoint, path);
+            copy_store(checkpoint, checkpoint->copy_to);
             pthread_mutex_lock(&checkpoint->lock);
             break;
-        }
         case END:
             going = false;
             break;
