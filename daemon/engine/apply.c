@@ -415,6 +415,7 @@ void apply_batch(struct engine *engine, struct event_batch *batch)
                 continue;
             apply_record(engine, &events[i], &resolved[i], len - i);
         }
+        publish_pay(engine);
     }
     fr_crash_point("batch.applied");
     fr_flight_over();

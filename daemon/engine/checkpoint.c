@@ -2,8 +2,8 @@
  * checkpoint.c -- the thread between the engine and the store.
  *
  *     engine                         this thread
- *     give(full) --- job --->        compose: journal -> batch
- *        <--- spare ---              write, until the store takes it
+ *     take, give(full) --- job --->  compose: journal -> batch
+ *              <--- spare ---        write, until the store takes it
  *                                    sync, when it is time or was asked for
  *
  * A journal belongs to one side at a time, and the store to this thread, so both are touched without the lock.
@@ -47,9 +47,9 @@ struct checkpoint {
 
     /* under lock */
     struct journal *job;   /* given, not yet taken up */
-    struct journal *spare; /* empty, for the next give; NULL while one is being written */
+    struct journal *spare; /* empty; NULL from when it is taken until the journal given for it is written */
     uint64_t job_number;
-    uint64_t given_ns; /* when the last journal was given */
+    uint64_t taken_ns; /* when the last freeze began */
     bool job_hurried, hurried, sync_asked, stop;
     enum { COPY_NONE, COPY_ASKED, COPY_BEGUN, COPY_DONE } copy; /* of the store, to copy_to */
     const char *copy_to;
@@ -385,9 +385,7 @@ static enum step next_step(struct checkpoint *checkpoint)
         return END;
     if (checkpoint->copy == COPY_ASKED && !checkpoint->stop)
         return COPY;
-    if (unsynced && checkpoint->sync_asked)
-        return SYNC;
-    if (unsynced && tail_long(checkpoint->tail)) /* its bound: what cannot be synced is not added to */
+    if (unsynced && (checkpoint->sync_asked || tail_long(checkpoint->tail))) /* its bound: what cannot be synced is not added to */
         return SYNC;
     if (checkpoint->job)
         return WRITE;
@@ -400,7 +398,6 @@ static enum step next_step(struct checkpoint *checkpoint)
 static int64_t wait_at_most(const struct checkpoint *checkpoint)
 {
     int64_t left = checkpoint->options.wal_sync_interval - ms_since(checkpoint->synced_ns);
-
     int64_t most = checkpoint->options.disk_reserve ? LOOK_MS : IDLE_MS;
 
     if (checkpoint->written == checkpoint->synced || left > most)
@@ -442,14 +439,12 @@ static void run(void *arg)
             sync_written(checkpoint);
             pthread_mutex_lock(&checkpoint->lock);
             break;
-        case COPY: {
-            const char *path = checkpoint->copy_to;
-            checkpoint->copy = COPY_BEGUN;
+        case COPY:
+            checkpoint->copy = COPY_BEGUN; /* who has asked waits for the end of it, and leaves copy_to alone */
             pthread_mutex_unlock(&checkpoint->lock);
-            copy_store(checkpoint, path);
+            copy_store(checkpoint, checkpoint->copy_to);
             pthread_mutex_lock(&checkpoint->lock);
             break;
-        }
         case END:
             going = false;
             break;
@@ -517,9 +512,9 @@ static int64_t due_in(const struct checkpoint *checkpoint)
 {
     if (!checkpoint->spare)
         return -1;
-    if (checkpoint->hurried || !checkpoint->given_ns)
+    if (checkpoint->hurried || !checkpoint->taken_ns)
         return 0;
-    int64_t left = checkpoint->options.interval - ms_since(checkpoint->given_ns);
+    int64_t left = checkpoint->options.interval - ms_since(checkpoint->taken_ns);
     return left > 0 ? left : 0;
 }
 
@@ -548,20 +543,28 @@ bool checkpoint_ended(struct checkpoint *checkpoint)
     return ended;
 }
 
-struct journal *checkpoint_give(struct checkpoint *checkpoint, struct journal *full, uint64_t number)
+struct journal *checkpoint_take(struct checkpoint *checkpoint)
 {
     pthread_mutex_lock(&checkpoint->lock);
     struct journal *empty = checkpoint->spare;
-    assert(empty && !checkpoint->job && number > checkpoint->written);
+    assert(empty && !checkpoint->job);
     checkpoint->spare = NULL;
-    checkpoint->job = full;
-    checkpoint->job_number = number;
     checkpoint->job_hurried = checkpoint->hurried;
-    checkpoint->hurried = false;
-    checkpoint->given_ns = fr_mono_ns();
-    pthread_cond_broadcast(&checkpoint->changed);
+    checkpoint->hurried = false; /* from here on it is the next one that is asked for */
+    checkpoint->taken_ns = fr_mono_ns();
     pthread_mutex_unlock(&checkpoint->lock);
     return empty;
+}
+
+void checkpoint_give(struct checkpoint *checkpoint, struct journal *full, uint64_t number)
+{
+    pthread_mutex_lock(&checkpoint->lock);
+    assert(!checkpoint->spare && !checkpoint->job && number > checkpoint->written);
+    checkpoint->job = full;
+    checkpoint->job_number = number;
+    checkpoint->job_hurried = checkpoint->job_hurried || checkpoint->hurried; /* the next one waits for it, too */
+    pthread_cond_broadcast(&checkpoint->changed);
+    pthread_mutex_unlock(&checkpoint->lock);
 }
 
 void checkpoint_hurry(struct checkpoint *checkpoint)

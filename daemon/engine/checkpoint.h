@@ -1,8 +1,8 @@
 /*
  * checkpoint.h -- from a frozen journal to one atomic write, in the background; and back at the start.
  *
- *     engine:      journal A fills ...   give(A), go on with B ...      give(B), go on with A ...
- *     checkpoint:                        expand, sort, encode, write    ...
+ *     engine:      journal A fills ...   take B, go on with it; give(A) ...      take A, go on with it; give(B) ...
+ *     checkpoint:                               expand, sort, encode, write      ...
  *                                        sync (every wal_sync_interval, or when asked)
  *
  * One journal is one write: never split, never merged with half of another. What was written is kept until it is synced
@@ -46,14 +46,17 @@ struct checkpoint *checkpoint_start(struct store *store, const struct checkpoint
  * is made, not an endless wait). */
 bool checkpoint_stop(struct checkpoint *checkpoint, struct fr_err *err);
 
-/* Thread: engine. True when the last journal is written and the interval has passed since it was given, or one was asked for. */
+/* Thread: engine. True when the last journal is written and the interval has passed since the freeze, or one was asked for. */
 bool checkpoint_due(struct checkpoint *checkpoint);
 /* Waits until then, at most timeout_ms; returns checkpoint_due(). */
 bool checkpoint_wait_due(struct checkpoint *checkpoint, int timeout_ms);
 /* Thread: any. True once `broken` was called: it will never be due again. */
 bool checkpoint_ended(struct checkpoint *checkpoint);
-/* Takes `full`, numbered 1, 2, 3 ...; returns an empty journal to go on with. Only after checkpoint_due; never blocks. */
-struct journal *checkpoint_give(struct checkpoint *checkpoint, struct journal *full, uint64_t number);
+/* A freeze begins: returns an empty journal to go on with. Only after checkpoint_due, which is false from here on until the journal that
+ * is now full is given and written. Never blocks, nor does the next. */
+struct journal *checkpoint_take(struct checkpoint *checkpoint);
+/* After checkpoint_take, once `full`, numbered 1, 2, 3 ..., holds all it is to hold. */
+void checkpoint_give(struct checkpoint *checkpoint, struct journal *full, uint64_t number);
 
 /* Thread: any. */
 void checkpoint_hurry(struct checkpoint *checkpoint); /* the next journal need not wait for the interval, and is synced at once */

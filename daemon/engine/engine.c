@@ -1,10 +1,10 @@
 /*
  * engine.c -- the one thread that writes state: open, run, stop.
  *
- *     loop:   a batch given? apply it, give it back     a checkpoint due? freeze, hand over     free what readers have left
+ *     loop:   a batch given? apply it, give it back     a checkpoint due? freeze, pay, hand over     free what readers have left
  *
- * It never waits for a reader, the disk or the network. It stops taking batches only while the journal that no write holds yet is
- * at its limit; feed then stops polling, and queries go on.
+ * It never waits for a reader, the disk or the network. It stops taking batches only while what no write holds yet, the journal of
+ * the moment and the one set aside, is at its limit; feed then stops polling, and queries go on.
  */
 #include <assert.h>
 #include <errno.h>
@@ -62,13 +62,22 @@ void engine_nudge(struct engine *engine)
 
 static bool journal_full(const struct engine *engine)
 {
-    return journal_bytes(engine->journal) > (size_t)engine->options.uncommitted_mb_max << 20;
+    size_t aside = engine->aside ? journal_bytes(engine->aside) : 0;
+
+    return aside + journal_bytes(engine->journal) > (size_t)engine->options.uncommitted_mb_max << 20;
 }
 
 /* Is there nothing to do but to wait for a batch? */
 static bool at_rest(const struct engine *engine)
 {
     return journal_empty(engine->journal) && !models_unpublished(engine) && !forgetting_goes_on(engine);
+}
+
+static int wait_for_batch(const struct engine *engine, bool stopping)
+{
+    if (stopping || engine->aside) /* what is owed to a freeze is paid, whether events come or not */
+        return 0;
+    return at_rest(engine) ? IDLE_MS : BUSY_MS;
 }
 
 static void give_back(struct engine *engine, struct event_batch *batch)
@@ -86,10 +95,10 @@ static void run(void *arg)
     for (;;) {
         struct event_batch *batch = NULL;
         bool stopping = atomic_load_explicit(&engine->stop, memory_order_acquire);
-        if (journal_full(engine) && !stopping)
+        if (stopping || !journal_full(engine))
+            batch = fr_queue_pop(engine->given, wait_for_batch(engine, stopping));
+        else if (!engine->aside)
             checkpoint_wait_due(engine->checkpoint, BUSY_MS);
-        else
-            batch = fr_queue_pop(engine->given, stopping ? 0 : at_rest(engine) ? IDLE_MS : BUSY_MS);
         if (batch == &engine->nudge) {
             atomic_store(&engine->nudged, false);
         } else if (batch) {
@@ -103,10 +112,11 @@ static void run(void *arg)
             forget_slice(engine);
         memory_look(engine);
         refresh_show(engine->refresh);
+        publish_pay(engine);
         publish_freeze(engine);
         fr_epoch_reclaim(engine->epoch);
         fr_pulse_beat(pulse);
-        if (stopping && !batch)
+        if (stopping && !batch && !engine->aside)
             break;
     }
     fr_pulse_stop(pulse);
@@ -266,6 +276,8 @@ bool engine_stop(struct engine *engine, struct fr_err *err)
     checkpoint_hurry(engine->checkpoint);
     if (!checkpoint_ended(engine->checkpoint) && checkpoint_wait_due(engine->checkpoint, STOP_MS)) {
         publish_freeze(engine);
+        while (engine->aside)
+            publish_pay(engine);
         fr_crash_point("stop.frozen");
     } else { /* what is in memory will be read from Kafka again */
         saved = false;
@@ -318,6 +330,7 @@ void engine_free(struct engine *engine)
     dict_free(engine->items);
     fr_epoch_free(engine->epoch);
     journal_free(engine->journal);
+    journal_free(engine->aside);
     fr_array_release(&engine->item_users);
     fr_array_release(&engine->item_first_seen);
     fr_array_release(&engine->page_peak);

@@ -124,13 +124,15 @@ struct engine {
     _Atomic uint64_t batches_given, batches_done;
     _Atomic int64_t batch_oldest[BATCHES * 2]; /* oldest Kafka time in batch number n, at n mod its length */
     _Atomic int64_t uncommitted_since; /* wall time of the oldest batch in the journal of the moment; 0: none */
-    _Atomic int64_t unwritten_since;   /* the same of the journal handed over and not written yet; older, if any */
+    _Atomic int64_t unwritten_since;   /* the same of the journal set aside or handed over, not written yet; older, if any */
     _Atomic uint32_t users_max, items_max; /* the bounds in force: the options', or lower (memory.c) */
     _Atomic bool closing, closed;          /* admission: about to be, is */
     _Atomic bool nudged;               /* `nudge` is among the given: it never takes a batch's place there */
 
     /* engine's thread only */
     struct journal *journal;
+    struct journal *aside;  /* the last freeze's, while models owe to it; NULL: it is handed over */
+    uint64_t longest_ns;    /* that the engine has stood still for that freeze, so far */
     uint64_t frozen; /* number of the last freeze */
     uint64_t asked_answered;
     uint64_t memory_look_ns; /* when to look at the memory next */
@@ -190,7 +192,8 @@ void apply_make_room(struct engine *engine, uint32_t users, uint32_t items);
 struct partition *partition_at(const struct engine *engine, uint32_t index); /* any thread */
 struct partition *partition_make(struct engine *engine, uint32_t index, const char *topic, size_t topic_len, int32_t number);
 void publish_positions(struct engine *engine);                               /* engine */
-void publish_freeze(struct engine *engine);                                  /* engine: when due, hands the journal over */
+void publish_freeze(struct engine *engine);                                  /* engine: between batches, if one is due and none under way */
+void publish_pay(struct engine *engine);                                     /* engine: between events, a slice of the one under way */
 void engine_nudge(struct engine *engine);                                    /* any: the engine looks around */
 void publish_written(void *engine, uint64_t number);                         /* checkpoint */
 void publish_synced(void *engine, uint64_t number);                          /* checkpoint */

@@ -2,8 +2,14 @@
  * publish.c -- what has been applied, what is durable, and what a checkpoint stands for.
  *
  *     applied   ----------->|          moves after each batch; what lies before it is in every answer
- *     frozen        ------>|           a journal handed over, with the positions it stands for (struct freeze)
+ *     frozen        ------>|           a journal set aside, with the positions it stands for (struct freeze)
  *     durable     -->|                 the newest freeze whose write is synced
+ *
+ * A freeze takes no time that grows with the state: models journal nothing of it but what is small, and owe the rest (model.h, pay).
+ *
+ *     journal    A fills | B fills ...                       between two batches A is set aside; a slice of what is owed to
+ *     aside              | A: what is owed . . . |           it follows every few events, one after another if none come,
+ *     given                                      | A         and when all is paid it is handed over
  *
  * Positions are stored with release after the batch's effects: a reader that loads a position sees all events before it.
  */
@@ -20,6 +26,9 @@
 #include "freshet/crash.h"
 #include "freshet/defect.h"
 #include "freshet/format.h"
+
+/* Of the engine's time at a stretch, for what models owe to a freeze; it is looked at once per so many cells. */
+enum { SLICE_NS = 100000, CELLS_AT_ONCE = 64 };
 
 const char *partition_state_name(enum partition_state state)
 {
@@ -263,25 +272,27 @@ static void keep_freeze(struct engine *engine, struct freeze *freeze)
     engine->freezes_len++;
 }
 
-void publish_freeze(struct engine *engine)
+/* Nothing has changed since the last freeze: it answers for those who ask now. */
+static bool nothing_to_freeze(struct engine *engine)
 {
-    outbox_collect(engine);
-    if (journal_empty(engine->journal)) {
-        pthread_mutex_lock(&engine->lock);
-        bool changed = atomic_load(&engine->cluster_unsaved);
-        uint32_t len = atomic_load(&engine->partitions_len);
-        for (uint32_t i = 0; i < len && !changed; i++)
-            changed = engine->partitions[i]->unsaved;
-        if (!changed)
-            cover_asked(engine, engine->frozen);
-        pthread_mutex_unlock(&engine->lock);
-        if (!changed)
-            return;
-    }
-    if (!checkpoint_due(engine->checkpoint))
-        return;
-    uint64_t begin = fr_mono_ns();
+    if (!journal_empty(engine->journal))
+        return false;
+    pthread_mutex_lock(&engine->lock);
+    bool changed = atomic_load(&engine->cluster_unsaved);
+    uint32_t len = atomic_load(&engine->partitions_len);
+    for (uint32_t i = 0; i < len && !changed; i++)
+        changed = engine->partitions[i]->unsaved;
+    if (!changed)
+        cover_asked(engine, engine->frozen);
+    pthread_mutex_unlock(&engine->lock);
+    return !changed;
+}
+
+/* All that follows goes into another journal. */
+static void begin_freeze(struct engine *engine)
+{
     struct freeze *freeze = fr_zalloc(1, sizeof(*freeze));
+
     freeze->number = ++engine->frozen;
     fr_crash_point("freeze.begun");
     for (size_t m = 0; m < engine->learners_len; m++)
@@ -298,9 +309,54 @@ void publish_freeze(struct engine *engine)
     pthread_mutex_unlock(&engine->lock);
     atomic_store(&engine->unwritten_since, atomic_load(&engine->uncommitted_since));
     atomic_store(&engine->uncommitted_since, 0); /* second: whoever reads them in turn finds it in one of them */
-    engine->journal = checkpoint_give(engine->checkpoint, engine->journal, freeze->number);
-    fr_crash_point("freeze.given");
-    fr_observe(engine->pause_series, (double)(fr_mono_ns() - begin) / 1e9);
+    engine->aside = engine->journal;
+    engine->journal = checkpoint_take(engine->checkpoint);
+    engine->longest_ns = 0;
+    fr_crash_point("freeze.aside");
+}
+
+/* Lets the models pay what they owe to the freeze. True: all is paid. */
+static bool pay(struct engine *engine, uint64_t until_ns)
+{
+    for (size_t m = 0; m < engine->learners_len; m++) {
+        const struct learner *learner = &engine->learners[m];
+        while (learner->ops->pay && !learner->ops->pay(learner->model, CELLS_AT_ONCE))
+            if (fr_mono_ns() >= until_ns)
+                return false;
+    }
+    return true;
+}
+
+/* The engine has stood still since `begin_ns` for the freeze under way. */
+static void slice(struct engine *engine, uint64_t begin_ns)
+{
+    bool paid = pay(engine, begin_ns + SLICE_NS);
+
+    if (paid) {
+        checkpoint_give(engine->checkpoint, engine->aside, engine->frozen);
+        engine->aside = NULL;
+        fr_crash_point("freeze.given");
+    }
+    uint64_t stood = fr_mono_ns() - begin_ns;
+    engine->longest_ns = stood > engine->longest_ns ? stood : engine->longest_ns;
+    if (paid)
+        fr_observe(engine->pause_series, (double)engine->longest_ns / 1e9);
+}
+
+void publish_freeze(struct engine *engine)
+{
+    outbox_collect(engine);
+    if (engine->aside || nothing_to_freeze(engine) || !checkpoint_due(engine->checkpoint))
+        return;
+    uint64_t begin = fr_mono_ns();
+    begin_freeze(engine);
+    slice(engine, begin);
+}
+
+void publish_pay(struct engine *engine)
+{
+    if (engine->aside)
+        slice(engine, fr_mono_ns());
 }
 
 /* ---- the checkpoint's thread tells ---- */

@@ -26,7 +26,7 @@ enum { KEY_BYTES = 8, STATE_BYTES = 20 };
 _Static_assert(sizeof(struct row_state) == STATE_BYTES, "a row's state is its bytes on disk");
 _Static_assert(offsetof(struct shown_chunk, vectors) % VECTOR_ALIGN == 0, "rows begin at cache lines");
 
-/* Of bits, for whole chunks. */
+/* Of bits not shown, for whole chunks. */
 static size_t words_for(uint32_t rows)
 {
     return ((size_t)rows + SHOWN_ROWS - 1) / SHOWN_ROWS * (SHOWN_ROWS / 64);
@@ -48,7 +48,7 @@ static void arrays_grow(struct embedding *embedding, uint32_t rows)
     fr_array_grow(&embedding->states, rows);
     if (embedding->keyed)
         fr_array_grow(&embedding->keys, rows);
-    fr_array_grow(&embedding->unsaved, words_for(rows));
+    debt_extend(&embedding->debt, rows);
     fr_array_grow(&embedding->unshown, words_for(rows));
 }
 
@@ -60,7 +60,7 @@ void embedding_init(struct embedding *embedding, size_t d, uint32_t max, enum jo
     fr_array_init(&embedding->vectors, d * sizeof(float), max);
     fr_array_init(&embedding->states, sizeof(struct row_state), max);
     fr_array_init(&embedding->keys, sizeof(uint64_t), keyed ? max : 1);
-    fr_array_init(&embedding->unsaved, sizeof(uint64_t), words_for(max));
+    debt_init(&embedding->debt, max);
     fr_array_init(&embedding->unshown, sizeof(uint64_t), words_for(max));
     embedding->slab = fr_slab_new(VECTOR_ALIGN, FR_SLAB_FINE);
     if (keyed)
@@ -80,13 +80,14 @@ void embedding_release(struct embedding *embedding)
     fr_array_release(&embedding->vectors);
     fr_array_release(&embedding->states);
     fr_array_release(&embedding->keys);
-    fr_array_release(&embedding->unsaved);
+    debt_release(&embedding->debt);
     fr_array_release(&embedding->unshown);
 }
 
 static void bytes_count(struct embedding *embedding)
 {
-    size_t rows = embedding->len * row_bytes(embedding) + 2 * words_for(embedding->len) * sizeof(uint64_t);
+    size_t rows = embedding->len * row_bytes(embedding) + debt_bytes(embedding->len) +
+                  words_for(embedding->len) * sizeof(uint64_t);
     atomic_store_explicit(&embedding->bytes, rows + fr_slab_bytes(embedding->slab), memory_order_relaxed);
 }
 
@@ -184,23 +185,29 @@ void embedding_publish(struct embedding *embedding)
 
 /* ---- cells ---- */
 
+void embedding_put(struct embedding *embedding, uint32_t row, struct journal *journal)
+{
+    char cell[EMBEDDING_CELL_MAX], *at = cell;
+
+    if (embedding->keyed)
+        at = (char *)mempcpy(at, embedding_key(embedding, row), KEY_BYTES);
+    at = (char *)mempcpy(at, embedding_state(embedding, row), STATE_BYTES);
+    at = (char *)mempcpy(at, embedding_vector(embedding, row), embedding->d * sizeof(float));
+    journal_put(journal, embedding->table, row, 0, cell, (size_t)(at - cell));
+}
+
 void embedding_save(struct embedding *embedding, struct journal *journal)
 {
-    uint64_t *unsaved = (uint64_t *)(void *)embedding->unsaved.base;
-    char cell[EMBEDDING_CELL_MAX];
+    debt_freeze(&embedding->debt, journal);
+}
 
-    for (size_t word = 0; word < words_for(embedding->len); word++) {
-        for (uint64_t bits = unsaved[word]; bits; bits &= bits - 1) {
-            uint32_t row = (uint32_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
-            char *at = cell;
-            if (embedding->keyed)
-                at = (char *)mempcpy(at, embedding_key(embedding, row), KEY_BYTES);
-            at = (char *)mempcpy(at, embedding_state(embedding, row), STATE_BYTES);
-            at = (char *)mempcpy(at, embedding_vector(embedding, row), embedding->d * sizeof(float));
-            journal_put(journal, embedding->table, row, 0, cell, (size_t)(at - cell));
-        }
-        unsaved[word] = 0;
-    }
+size_t embedding_pay(struct embedding *embedding, size_t cells)
+{
+    struct journal *journal = embedding->debt.to;
+
+    for (size_t row; cells && (row = debt_next(&embedding->debt)) != DEBT_NONE; cells--)
+        embedding_put(embedding, (uint32_t)row, journal);
+    return cells;
 }
 
 bool embedding_load(struct embedding *embedding, uint32_t row, struct fr_bytes cell)

@@ -2,7 +2,7 @@
  * embedding.h -- a table of rows that learn: a vector of d floats each, and what the optimiser keeps of it.
  *
  *     engine's      vectors  | v0 v0 v0 .. | v1 v1 v1 .. | ..        states  | s0 | s1 | ..      keys (if any)  | k0 | ..
- *                   unsaved, unshown: a bit for each row
+ *                   unsaved, owed (debt.h), unshown: a bit for each row
  *
  *     askers'       shown -> | rows | chunk | chunk | ..            256 rows each: keys, biases, vectors
  *
@@ -15,7 +15,8 @@
  *
  *     G <- rho G + |g|^2 / d         v <- v - eta / sqrt(G) g        G0 = g0; the bias the same, of one number
  *
- * On disk: a cell for each row (embedding_save), exact bits, so what is loaded is what was saved.
+ * On disk: a cell for each row, exact bits, so what is loaded is what was saved. A freeze copies none: rows that have changed are
+ * owed to its journal (debt.h), and copied in pieces, each at the latest before it changes again.
  */
 #ifndef FR_EMBEDDING_H
 #define FR_EMBEDDING_H
@@ -26,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "debt.h"
 #include "freshet/alloc.h"
 #include "freshet/bytes.h"
 #include "freshet/clock.h"
@@ -64,7 +66,8 @@ struct embedding {
     uint32_t len, max; /* rows */
     enum journal_table table;
     bool keyed;
-    struct fr_array vectors, states, keys, unsaved, unshown;
+    struct fr_array vectors, states, keys, unshown;
+    struct debt debt; /* rows */
     struct fr_epoch *epoch;
     struct fr_slab *slab; /* chunks */
     size_t retired;       /* chunks that wait for the epoch */
@@ -91,10 +94,13 @@ static inline uint64_t *embedding_key(const struct embedding *embedding, uint32_
 {
     return (uint64_t *)(void *)embedding->keys.base + row;
 }
-/* What every change of a row is followed by. */
-static inline void embedding_changed(struct embedding *embedding, uint32_t row)
+/* Puts the row's cell, column 0, as it is now. */
+void embedding_put(struct embedding *embedding, uint32_t row, struct journal *journal);
+/* Before every change of a row, of its state or of its key. (A row of count 0 without key is nothing that could be owed.) */
+static inline void embedding_change(struct embedding *embedding, uint32_t row)
 {
-    ((uint64_t *)(void *)embedding->unsaved.base)[row / 64] |= UINT64_C(1) << row % 64;
+    if (debt_change(&embedding->debt, row))
+        embedding_put(embedding, row, embedding->debt.to);
     ((uint64_t *)(void *)embedding->unshown.base)[row / 64] |= UINT64_C(1) << row % 64;
 }
 /* A use of the row; its first one makes G what it begins with. */
@@ -117,8 +123,10 @@ static inline void embedding_prefetch(const struct embedding *embedding, uint32_
 }
 
 void embedding_publish(struct embedding *embedding);
-/* Puts the cell of every row that has changed since the last time, column 0. */
+/* Every row that has changed since the last time is owed to the journal from now on, as it is now. Nothing may be owed any more. */
 void embedding_save(struct embedding *embedding, struct journal *journal);
+/* Puts up to `cells` rows that are owed. Returns how many it could have put beyond those there were: above 0, nothing is owed. */
+size_t embedding_pay(struct embedding *embedding, size_t cells);
 /* A cell of embedding_save. False if it cannot be one. Before anybody learns; row < what was extended to, or max if keyed.
  * Thread: any, several at a time for different rows. */
 bool embedding_load(struct embedding *embedding, uint32_t row, struct fr_bytes cell);

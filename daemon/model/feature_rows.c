@@ -143,7 +143,8 @@ void features_init(struct features *features, const struct features_options *opt
         size_t blocks = (2 * (size_t)options->max + BLOCK_CELLS - 1) / BLOCK_CELLS;
         features->buckets = (uint32_t)(blocks * BLOCK_CELLS / BUCKET);
         features->cells = fr_zalloc(blocks * BLOCK_CELLS, sizeof(*features->cells));
-        features->unsaved = fr_zalloc(blocks / 64 + 1, sizeof(*features->unsaved));
+        debt_init(&features->debt, blocks);
+        debt_extend(&features->debt, blocks);
     }
 }
 
@@ -153,8 +154,9 @@ void features_release(struct features *features)
     assert(features->retired == 0);
     free(atomic_load(&features->now));
     free(atomic_load(&features->old));
+    if (features->cells)
+        debt_release(&features->debt);
     free(features->cells);
-    free(features->unsaved);
 }
 
 size_t features_bytes(const struct features *features)
@@ -165,6 +167,12 @@ size_t features_bytes(const struct features *features)
 }
 
 /* ---- admission ---- */
+
+static void filter_put(struct features *features, uint32_t block, struct journal *journal)
+{
+    journal_put(journal, features->dense, features->filter_row, block, features->cells + (size_t)block * BLOCK_CELLS,
+                BLOCK_CELLS * sizeof(*features->cells));
+}
 
 /* Counts a use of a key without a row; true at the admit-th. */
 static bool filter_admits(struct features *features, uint64_t key)
@@ -177,7 +185,8 @@ static bool filter_admits(struct features *features, uint64_t key)
         return true;
     cells = least = features->cells + (size_t)bucket * BUCKET;
     uint32_t block = bucket / (BLOCK_CELLS / BUCKET);
-    features->unsaved[block / 64] |= UINT64_C(1) << block % 64;
+    if (debt_change(&features->debt, block))
+        filter_put(features, block, features->debt.to);
     for (unsigned k = 0; k < BUCKET; k++) {
         unsigned count = cells[k] & COUNT_MAX;
         if (count && cells[k] >> COUNT_BITS == signature) {
@@ -197,11 +206,11 @@ static bool filter_admits(struct features *features, uint64_t key)
 
 static void row_free(struct features *features, uint32_t row)
 {
+    embedding_change(&features->rows, row);
     index_remove(features, *embedding_key(&features->rows, row));
     *embedding_key(&features->rows, row) = 0;
     *embedding_state(&features->rows, row) = (struct row_state){.last = features->state.chain};
     memset(embedding_vector(&features->rows, row), 0, features->rows.d * sizeof(float));
-    embedding_changed(&features->rows, row);
     features->state.chain = row + 1;
 }
 
@@ -294,13 +303,14 @@ uint32_t features_use(struct features *features, uint64_t key, uint32_t when)
         }
         sweep_expired(features);
         row = row_take(features);
+        embedding_change(&features->rows, row);
         *embedding_key(&features->rows, row) = key;
         *embedding_state(&features->rows, row) = (struct row_state){.scale = features->g0, .bias_scale = features->g0};
         index_insert(features, key, row);
         features->state.admitted++;
     }
+    embedding_change(&features->rows, row);
     embedding_use(&features->rows, row, when, features->g0);
-    embedding_changed(&features->rows, row);
     return row;
 }
 
@@ -308,15 +318,21 @@ uint32_t features_use(struct features *features, uint64_t key, uint32_t when)
 
 void features_save(struct features *features, struct journal *journal, enum journal_table dense, uint32_t filter_row)
 {
+    features->dense = dense;
+    features->filter_row = filter_row;
     embedding_save(&features->rows, journal);
-    if (!features->cells)
-        return;
-    for (uint32_t block = 0; block < features->buckets / (BLOCK_CELLS / BUCKET); block++) {
-        if (features->unsaved[block / 64] >> block % 64 & 1)
-            journal_put(journal, dense, filter_row, block, features->cells + (size_t)block * BLOCK_CELLS,
-                        BLOCK_CELLS * sizeof(*features->cells));
-    }
-    memset(features->unsaved, 0, (features->buckets / (BLOCK_CELLS / BUCKET) / 64 + 1) * sizeof(*features->unsaved));
+    if (features->cells)
+        debt_freeze(&features->debt, journal);
+}
+
+size_t features_pay(struct features *features, size_t cells)
+{
+    struct journal *journal = features->debt.to;
+
+    cells = embedding_pay(&features->rows, cells);
+    for (size_t block; cells && (block = debt_next(&features->debt)) != DEBT_NONE; cells--)
+        filter_put(features, (uint32_t)block, journal);
+    return cells;
 }
 
 bool features_load_filter(struct features *features, uint32_t block, struct fr_bytes cell)
@@ -366,8 +382,8 @@ void features_settle(struct features *features, const struct features_hand *hand
     for (uint32_t row = features->state.len; row-- > 0;) {
         if (*embedding_key(&features->rows, row))
             continue;
+        embedding_change(&features->rows, row);
         embedding_state(&features->rows, row)->last = features->state.chain;
-        embedding_changed(&features->rows, row);
         features->state.chain = row + 1;
     }
 }

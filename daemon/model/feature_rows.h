@@ -50,7 +50,9 @@ struct features {
     struct features_hand state;
     uint16_t *cells; /* the filter */
     uint32_t buckets;
-    uint64_t *unsaved; /* a bit for each block of the filter */
+    struct debt debt;  /* blocks of the filter, */
+    enum journal_table dense; /* and where they are saved */
+    uint32_t filter_row;
 };
 
 void features_init(struct features *features, const struct features_options *options, size_t d, float g0,
@@ -66,8 +68,10 @@ uint32_t features_find(const struct features *features, uint64_t key);
 /* Frees the key's row, if it has one. */
 void features_drop(struct features *features, uint64_t key);
 
-/* Rows and filter: cells of `table` and, from column 0 of `filter_row`, of `dense`. The hand is the owner's to keep. */
+/* Rows and filter: cells of `table` and, from column 0 of `filter_row`, of `dense`, owed to the journal and paid as rows are
+ * (embedding.h). The hand is the owner's to keep, and at once. */
 void features_save(struct features *features, struct journal *journal, enum journal_table dense, uint32_t filter_row);
+size_t features_pay(struct features *features, size_t cells);
 /* Rows are loaded by embedding_load. Thread: any. */
 bool features_load_filter(struct features *features, uint32_t block, struct fr_bytes cell);
 /* After all is loaded: builds the index. */

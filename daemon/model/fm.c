@@ -214,6 +214,13 @@ static void fm_save(struct model *model)
     journal_put(journal, TABLE_FM_DENSE, FM_ROW_NUMBERS, 0, cell, sizeof(cell));
 }
 
+static bool fm_pay(struct model *model, size_t cells)
+{
+    cells = embedding_pay(&model->items, cells);
+    cells = embedding_pay(&model->history, cells);
+    return features_pay(&model->features, cells) > 0;
+}
+
 static bool numbers_load(struct model *model, struct fr_bytes cell)
 {
     uint32_t head[2];
@@ -311,6 +318,7 @@ const struct model_ops fm_ops = {
     .forget_user = fm_forget_user,
     .publish = fm_publish,
     .save = fm_save,
+    .pay = fm_pay,
     .retrieve = fm_retrieve,
     .score = fm_score,
     .unit = fm_unit,

@@ -122,7 +122,8 @@ static void side_gather(struct model *model, const struct touch *touch)
 
 /* ---- the items' side ---- */
 
-/* An item met for the first time begins near 0, at a place that is its own. */
+/* An item met for the first time begins near 0, at a place that is its own. Such a row is owed to no journal: it has changed
+ * only once something has been learned of it. */
 static void item_meet(struct model *model, uint32_t item)
 {
     struct row_state *state = embedding_state(&model->items, item);
@@ -242,12 +243,12 @@ static void items_step(struct model *model)
     for (uint32_t k = 0; k < event->targets_len; k++) {
         struct row_state *state = embedding_state(&model->items, event->target[k]);
         float *row = embedding_vector(&model->items, event->target[k]), error = event->error[k];
+        embedding_change(&model->items, event->target[k]);
         state->scale = adagrad_scale(&model->adagrad, state->scale, error * error * square);
         float rate = adagrad_rate(&model->adagrad, state->scale);
         guard(model, row, kernels->meet(row, error, event->gradient, -rate * error, event->user, d));
         shrink_row(model, row, rate);
         adagrad_number(&model->adagrad, &state->bias, &state->bias_scale, error);
-        embedding_changed(&model->items, event->target[k]);
     }
 }
 
@@ -280,17 +281,17 @@ static void side_step(struct model *model, uint32_t when)
         errors += event->error[k];
     for (uint32_t k = 0; k < event->terms.len; k++) {
         uint32_t item = event->terms.item[k];
+        embedding_change(&model->history, item);
         embedding_use(&model->history, item, when, model->adagrad.g0);
         feature_step(model, embedding_vector(&model->history, item), embedding_state(&model->history, item), event->terms.x[k],
                      errors, square);
-        embedding_changed(&model->history, item);
     }
     for (uint32_t k = 0; k < event->features_len; k++) {
         struct row_state *state = embedding_state(&model->features.rows, event->feature[k]);
+        embedding_change(&model->features.rows, event->feature[k]);
         feature_step(model, embedding_vector(&model->features.rows, event->feature[k]), state, 1, errors, square);
         if (model->options.loss != FM_SOFTMAX)
             adagrad_number(&model->adagrad, &state->bias, &state->bias_scale, errors);
-        embedding_changed(&model->features.rows, event->feature[k]);
     }
     if (model->options.loss == FM_LOGISTIC) {
         struct adagrad slow = model->adagrad;
@@ -312,8 +313,8 @@ static void learn(struct model *model, const struct touch *touch)
         fm_count(&model->skipped, 1);
         return;
     }
+    embedding_change(&model->items, item);
     embedding_use(&model->items, item, when, model->adagrad.g0);
-    embedding_changed(&model->items, item);
     model->numbers.seen = item >= model->numbers.seen ? item + 1 : model->numbers.seen;
     items_step(model);
     side_step(model, when);

@@ -154,6 +154,7 @@ static size_t block_len(const struct model *model, uint32_t block)
     return first >= len ? 0 : len - first < DENSE_BLOCK ? len - first : DENSE_BLOCK;
 }
 
+/* The dense part is saved at once: it is small, and the next events change all of it. */
 static void ncf_save(struct model *model)
 {
     struct journal *journal = *model->host.journal;
@@ -180,6 +181,14 @@ static void ncf_save(struct model *model)
     for (uint32_t block = 0; block_len(model, block); block++)
         journal_put(journal, TABLE_NCF_DENSE, NCF_ROW_DENSE, block, model->dense.numbers + (size_t)block * DENSE_BLOCK,
                     block_len(model, block) * sizeof(float));
+}
+
+static bool ncf_pay(struct model *model, size_t cells)
+{
+    cells = embedding_pay(&model->gmf_items, cells);
+    cells = embedding_pay(&model->mlp_items, cells);
+    cells = embedding_pay(&model->gmf_history, cells);
+    return embedding_pay(&model->mlp_history, cells) > 0;
 }
 
 static bool numbers_load(struct model *model, struct fr_bytes cell)
@@ -289,6 +298,7 @@ const struct model_ops ncf_ops = {
     .publish = ncf_publish,
     .behind = ncf_behind,
     .save = ncf_save,
+    .pay = ncf_pay,
     .retrieve = ncf_retrieve,
     .score = ncf_score,
     .unit = ncf_unit,

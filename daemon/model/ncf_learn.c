@@ -78,7 +78,8 @@ static void side_gather(struct model *model, const struct touch *touch)
     dense_user(shape, model->kernels, model->dense.numbers, event->mlp, event->half);
 }
 
-/* An item met for the first time begins near 0, at a place that is its own. */
+/* An item met for the first time begins near 0, at a place that is its own. Such a row is owed to no journal: it has changed
+ * only once something has been learned of it. */
 static void item_meet(struct model *model, uint32_t item)
 {
     struct embedding *rows[] = {&model->gmf_items, &model->mlp_items};
@@ -138,7 +139,7 @@ static void guard(struct model *model, float *row, size_t d, float norm)
         ncf_count(&model->guarded, 1);
 }
 
-/* One step of a row with gradient x g; `square`: of the norm of g. */
+/* One step of a row, that it changes is known, with gradient x g; `square`: of the norm of g. */
 static void row_step(struct model *model, struct embedding *rows, uint32_t item, float x, const float *gradient,
                      float square)
 {
@@ -148,7 +149,6 @@ static void row_step(struct model *model, struct embedding *rows, uint32_t item,
     state->scale = adagrad_scale(&model->adagrad, state->scale, x * x * square / (float)rows->d);
     float rate = adagrad_rate(&model->adagrad, state->scale);
     guard(model, row, rows->d, model->kernels->step(row, -rate * x, gradient, rows->d));
-    embedding_changed(rows, item);
 }
 
 /* The items' rows; what is left in gmf_gradient is sum e_j c_j. */
@@ -165,11 +165,12 @@ static void items_step(struct model *model)
         struct row_state *state = embedding_state(&model->gmf_items, item);
         float *row = embedding_vector(&model->gmf_items, item), error = event->error[k];
         const float *gradient = event->items_gradient + k * mlp;
+        embedding_change(&model->gmf_items, item);
+        embedding_change(&model->mlp_items, item);
         state->scale = adagrad_scale(&model->adagrad, state->scale, error * error * square);
         float rate = adagrad_rate(&model->adagrad, state->scale);
         guard(model, row, gmf,
                   kernels->meet(row, error, event->gmf_gradient, -rate * error, event->weighted, gmf));
-        embedding_changed(&model->gmf_items, item);
         row_step(model, &model->mlp_items, item, 1, gradient, kernels->norm(gradient, mlp));
     }
 }
@@ -196,6 +197,8 @@ static void side_step(struct model *model, uint32_t when)
 
     for (uint32_t k = 0; k < event->terms.len; k++) {
         uint32_t item = event->terms.item[k];
+        embedding_change(&model->gmf_history, item);
+        embedding_change(&model->mlp_history, item);
         embedding_use(&model->gmf_history, item, when, model->adagrad.g0);
         embedding_use(&model->mlp_history, item, when, model->adagrad.g0);
         row_step(model, &model->gmf_history, item, event->terms.x[k], event->gmf_gradient, gmf_square);
@@ -218,6 +221,8 @@ void ncf_learn(struct model *model, const struct touch *touch)
         ncf_count(&model->skipped, 1);
         return;
     }
+    embedding_change(&model->gmf_items, item);
+    embedding_change(&model->mlp_items, item);
     embedding_use(&model->gmf_items, item, when, model->adagrad.g0);
     embedding_use(&model->mlp_items, item, when, model->adagrad.g0);
     model->seen = item >= model->seen ? item + 1 : model->seen;

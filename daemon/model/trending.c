@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debt.h"
 #include "freshet/model.h"
 #include "freshet/trending.h"
 
@@ -31,9 +32,7 @@ struct model {
     struct model_host host;
     span_ms half_life;
     struct fr_array sums;      /* _Atomic double, by item */
-    struct fr_array unsaved;   /* bool, by item */
-    uint32_t *changed;         /* items that are unsaved */
-    size_t changed_len, changed_cap;
+    struct debt debt;          /* items */
     uint32_t items;
     _Atomic int64_t landmark;  /* -1: no event yet */
     _Atomic uint32_t moves;
@@ -49,7 +48,7 @@ static struct model *trending_open(const void *options, const struct model_host 
     model->half_life = ((const struct trending_options *)options)->half_life;
     atomic_init(&model->landmark, -1);
     fr_array_init(&model->sums, sizeof(_Atomic double), host->items_max);
-    fr_array_init(&model->unsaved, sizeof(bool), host->items_max);
+    debt_init(&model->debt, host->items_max);
     return model;
 }
 
@@ -58,16 +57,15 @@ static void trending_close(struct model *model)
     if (!model)
         return;
     fr_array_release(&model->sums);
-    fr_array_release(&model->unsaved);
-    free(model->changed);
+    debt_release(&model->debt);
     free(model);
 }
 
 static void trending_extend(struct model *model, uint32_t items)
 {
     fr_array_grow(&model->sums, items);
-    fr_array_grow(&model->unsaved, items);
     model->items = items > model->items ? items : model->items;
+    debt_extend(&model->debt, model->items);
 }
 
 static _Atomic double *sum_of(const struct model *model, uint32_t item)
@@ -77,16 +75,18 @@ static _Atomic double *sum_of(const struct model *model, uint32_t item)
 
 /* ---- learning ---- */
 
+static void put_sum(const struct model *model, uint32_t item, struct journal *journal)
+{
+    double sum = atomic_load_explicit(sum_of(model, item), memory_order_relaxed);
+
+    journal_put(journal, TABLE_TRENDING, item / PER_ROW, item % PER_ROW, &sum, sizeof(sum));
+}
+
 static void change(struct model *model, uint32_t item, double sum)
 {
-    bool *unsaved = fr_array_at(&model->unsaved, item);
-
+    if (debt_change(&model->debt, item))
+        put_sum(model, item, model->debt.to);
     atomic_store_explicit(sum_of(model, item), sum, memory_order_release);
-    if (*unsaved)
-        return;
-    *unsaved = true;
-    fr_reserve((void **)&model->changed, &model->changed_cap, model->changed_len + 1, sizeof(*model->changed));
-    model->changed[model->changed_len++] = item;
 }
 
 static void move_landmark(struct model *model, when_ms to)
@@ -189,7 +189,7 @@ static void trending_score(const struct model *model, const struct query *query,
 
 static void trending_stats(const struct model *model, struct model_stats *ret_stats)
 {
-    *ret_stats = (struct model_stats){.bytes = fr_array_bytes(&model->sums) + fr_array_bytes(&model->unsaved)};
+    *ret_stats = (struct model_stats){.bytes = fr_array_bytes(&model->sums) + debt_bytes(model->items)};
 }
 
 /* ---- the store ---- */
@@ -215,13 +215,16 @@ static void trending_save(struct model *model)
         put_landmark(model);
     }
     model->landmark_unsaved = false;
-    for (size_t i = 0; i < model->changed_len; i++) {
-        uint32_t item = model->changed[i];
-        double sum = atomic_load_explicit(sum_of(model, item), memory_order_relaxed);
-        journal_put(*model->host.journal, TABLE_TRENDING, item / PER_ROW, item % PER_ROW, &sum, sizeof(sum));
-        *(bool *)fr_array_at(&model->unsaved, item) = false;
-    }
-    model->changed_len = 0;
+    debt_freeze(&model->debt, *model->host.journal);
+}
+
+static bool trending_pay(struct model *model, size_t cells)
+{
+    struct journal *journal = model->debt.to;
+
+    for (size_t item; cells && (item = debt_next(&model->debt)) != DEBT_NONE; cells--)
+        put_sum(model, (uint32_t)item, journal);
+    return cells > 0;
 }
 
 static bool load_landmark(struct model *model, struct fr_bytes cell)
@@ -276,6 +279,7 @@ const struct model_ops trending_ops = {
     .learn = trending_learn,
     .forget = trending_forget,
     .save = trending_save,
+    .pay = trending_pay,
     .current = trending_current,
     .recall = trending_recall,
     .retrieve = trending_retrieve,

@@ -4,7 +4,8 @@
  * One event's life: feed takes an empty batch (engine_batch_take), fills it with decoded records and gives it
  * back (engine_batch_give). The engine's thread drops repeats, resolves ids to dense handles, lets each model learn, updates the
  * user's history, and publishes the new position. When the checkpoint thread is free and checkpoint_interval has passed, it
- * hands over the journal of all changes, with the positions they stand for; one atomic write makes both lasting.
+ * sets aside the journal of all changes, with the positions they stand for, and hands it over once models have paid what they owe to
+ * it; one atomic write makes both lasting.
  *
  * One question's life: a serving thread owns a reader; reader_begin() notes the positions reached and enters the epoch,
  * reader_recommend() and its sisters copy what they need of the published state, reader_end() lets go. No lock, no
@@ -45,7 +46,7 @@ struct engine_options {
     bool normalize;                /* parity: keep unit affinities. Shapes the state */
     span_ms dedup_window;          /* of Kafka time; 0 = off */
     uint32_t dedup_max;            /* event ids remembered per partition at most; oldest go first */
-    uint32_t uncommitted_mb_max;   /* journal not yet written; at the limit the engine stops taking events */
+    uint32_t uncommitted_mb_max;   /* journals not yet handed over; at the limit the engine stops taking events */
     uint32_t outbox_mb_max;        /* dead letters not yet acknowledged; at the limit feed stops polling */
     span_ms checkpoint_interval, wal_sync_interval;
     uint64_t similar_work_max;     /* postings and history slots one Similar of a user may visit */

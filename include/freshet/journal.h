@@ -3,11 +3,13 @@
  *
  * State on disk is a set of tables of cells, addressed (table, row, column), plus a few plain keys. A cell
  * holds a number that is added to (SUM tables: co-occurrence counts) or bytes that are replaced (BYTES
- * tables: ids, history slots). The engine's thread appends operations; freezing a checkpoint is handing the whole
- * journal over and going on with an empty one, so it costs no copy of the state, and what a freeze holds is
- * exactly the state's change between two batch boundaries. The checkpoint thread expands, sorts and writes it.
+ * tables: ids, history slots). The engine's thread appends operations; freezing a checkpoint is setting the whole
+ * journal aside and going on with an empty one, so it costs no copy of the state, and what a freeze holds is
+ * exactly the state's change between two batch boundaries. What models owe to it (model.h) is added as it was then, in whatever
+ * order: of what is owed the journal holds nothing yet, and no event behind the freeze adds to it. Then it is handed over; the
+ * checkpoint thread expands, sorts and writes it.
  *
- *     engine      [ star i: j1 j2 j3 +1 | put (user, item) slot | ... ] --freeze--> checkpoint
+ *     engine      [ star i: j1 j2 j3 +1 | put (user, item) slot | ... ] --freeze--> [ ... | what is owed ] --> checkpoint
  *     engine      [ empty ...
  *
  * Memory: journal_bytes() grows with what is not yet written; the engine stops taking events at its limit.

@@ -8,7 +8,8 @@
  *     forget    an item has left a user's history (eviction, or forgetting on request): take back what
  *               learning it has counted, with the history as it is AFTER the item has left
  *     publish   now and then, between batches: show askers what they cannot read in place
- *     save      just before the journal is handed over: journal what changed and is not in it yet
+ *     save      at a freeze: journal what changed and is not in the journal yet, or owe it
+ *     pay       after it, between events, until the journal is handed over: journal what is owed, as it was at the freeze
  *
  * and of a question: retrieve (a score for every item there is evidence for), explain (what a score is made of), neighbours
  * (items like an item). Questions come from many threads at once, while the engine's thread learns; each runs inside an
@@ -247,6 +248,9 @@ struct model_ops {
                                             * it is ranked for evaluation. NULL: askers read in place */
     bool (*behind)(const struct model *model); /* publish has shown only a part, so as not to take long; it wants to be called again */
     void (*save)(struct model *model);    /* NULL: learn and forget have journaled all */
+    /* Puts up to `cells` cells that save has left owing into the journal of that moment. True: nothing is owed any more; until then save
+     * is not called, and that journal stays. Learning pays what it is about to change. NULL: save owes nothing. */
+    bool (*pay)(struct model *model, size_t cells);
     /* After loading: does what was loaded stand for all events applied (host.events)? If not, recall begins anew (NULL), and is given
      * every user's history, in the order of handles. NULL: what was not learned is missed, and that is all. */
     bool (*current)(const struct model *model);

@@ -188,7 +188,7 @@ static void measure_ingest(struct world *world, struct product_figures *figures)
     double engine = cpu_of_threads(getpid(), "engine"), aside = aside_cpu();
     uint64_t begin = fr_mono_ns();
 
-    memset(&pauses, 0, sizeof(pauses));
+    pauses_forget();
     feed(world);
     double seconds = (double)(world->done_ns - begin) / 1e9;
     engine = cpu_of_threads(getpid(), "engine") - engine;

@@ -20,27 +20,57 @@ enum { WORLD_ITEMS = 100000, WORLD_ID_ROOM = 16, WORLD_STEP_MS = 10 };
 
 static const char *const world_types[] = {"click", "other"};
 
-/* ---- the longest pause: the linker puts this around publish_freeze (--wrap) -------------------------------- */
+/* ---- the longest pause: the linker puts this around publish_freeze and publish_pay (--wrap) ----------------- */
 
 void __real_publish_freeze(struct engine *engine);
 void __wrap_publish_freeze(struct engine *engine);
+void __real_publish_pay(struct engine *engine);
+void __wrap_publish_pay(struct engine *engine);
 
 static struct {
-    uint64_t count, wall_ns, cpu_ns; /* of freezes that happened; the longest */
+    uint64_t count, wall_ns, cpu_ns; /* of freezes that happened; the longest stretch of one */
+    uint64_t begun_ns, span_ns;      /* the freeze under way; the longest, from its beginning until its journal was given */
+    struct samples freezes, slices;  /* ns of CPU each */
 } pauses;
+
+static inline void pauses_forget(void)
+{
+    samples_release(&pauses.freezes);
+    samples_release(&pauses.slices);
+    memset(&pauses, 0, sizeof(pauses));
+}
+
+static inline void pause_note(struct engine *engine, bool slice, uint64_t begun, uint64_t cpu)
+{
+    uint64_t wall = fr_mono_ns() - begun;
+
+    cpu = fr_thread_ns() - cpu;
+    pauses.count += !slice;
+    pauses.begun_ns = slice ? pauses.begun_ns : begun;
+    pauses.wall_ns = wall > pauses.wall_ns ? wall : pauses.wall_ns;
+    pauses.cpu_ns = cpu > pauses.cpu_ns ? cpu : pauses.cpu_ns;
+    if (!engine->aside && begun + wall - pauses.begun_ns > pauses.span_ns)
+        pauses.span_ns = begun + wall - pauses.begun_ns;
+    samples_add(slice ? &pauses.slices : &pauses.freezes, (double)cpu);
+}
 
 void __wrap_publish_freeze(struct engine *engine)
 {
     uint64_t frozen = engine->frozen, wall = fr_mono_ns(), cpu = fr_thread_ns();
 
     __real_publish_freeze(engine);
-    cpu = fr_thread_ns() - cpu;
-    wall = fr_mono_ns() - wall;
-    if (engine->frozen == frozen)
-        return;
-    pauses.count++;
-    pauses.wall_ns = wall > pauses.wall_ns ? wall : pauses.wall_ns;
-    pauses.cpu_ns = cpu > pauses.cpu_ns ? cpu : pauses.cpu_ns;
+    if (engine->frozen != frozen)
+        pause_note(engine, false, wall, cpu);
+}
+
+void __wrap_publish_pay(struct engine *engine)
+{
+    uint64_t wall = fr_mono_ns(), cpu = fr_thread_ns();
+    bool owing = engine->aside;
+
+    __real_publish_pay(engine);
+    if (owing)
+        pause_note(engine, true, wall, cpu);
 }
 
 /* ---- the stream -------------------------------------------------------------------------------------------- */

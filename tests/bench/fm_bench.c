@@ -85,6 +85,7 @@ static void journal_and_publish(struct bench *bench, const struct stream *stream
         bench_round(&published, (double)(cpu_ns() - begin) / 1e6, 0);
         begin = cpu_ns();
         learner->ops->save(learner->model);
+        learner->ops->pay(learner->model, SIZE_MAX);
         bench_round(&saved, (double)(cpu_ns() - begin) / 1e6, 0);
         journal_reset(bench->journal);
         fr_epoch_reclaim(bench->epoch);

@@ -134,7 +134,7 @@ static void parity_round(const struct stream *stream, const struct cells *cells,
 
     world_begin(&world, stream, &options);
     world.end = stream->len;
-    memset(&pauses, 0, sizeof(pauses));
+    pauses_forget();
     uint64_t begin = fr_mono_ns();
     feed(&world);
     double seconds = (double)(world.done_ns - begin) / 1e9, spent = cpu_of_threads(getpid(), "engine");

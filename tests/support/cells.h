@@ -20,6 +20,15 @@
 #include "freshet/journal.h"
 #include "freshet/store.h"
 
+/* A freeze at one stroke: the journal to go on with, for the full one. */
+static inline struct journal *give_whole(struct checkpoint *checkpoint, struct journal *full, uint64_t number)
+{
+    struct journal *empty = checkpoint_take(checkpoint);
+
+    checkpoint_give(checkpoint, full, number);
+    return empty;
+}
+
 enum { CELLS_IDS = 32, CELLS_KEYS = 8, CELLS_BYTES_MAX = 6000 };
 
 // clang-format off

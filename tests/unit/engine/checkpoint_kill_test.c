@@ -47,7 +47,7 @@ static int checkpoint_for_ever(const char *folder)
         cells_journal(journal, NULL, SEED, ++n, OPS);
         while (!checkpoint_wait_due(checkpoint, 1000))
             ;
-        journal = checkpoint_give(checkpoint, journal, n);
+        journal = give_whole(checkpoint, journal, n);
         if (write(STDOUT_FILENO, "x", 1) != 1)
             return 1;
     }

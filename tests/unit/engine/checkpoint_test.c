@@ -71,7 +71,7 @@ static void give(struct world *world, size_t ops)
 {
     cells_journal(world->journal, world->cells, 11, ++world->number, ops);
     assert_true(checkpoint_wait_due(world->checkpoint, LIMIT_MS));
-    world->journal = checkpoint_give(world->checkpoint, world->journal, world->number);
+    world->journal = give_whole(world->checkpoint, world->journal, world->number);
     assert_true(journal_empty(world->journal));
 }
 
@@ -217,7 +217,7 @@ static void the_figures_are_those_of_the_write(void **state)
     journal_add(world.journal, TABLE_PAIRS, 1, 2, 1);
     journal_key_put(world.journal, FR_BYTES("akey"), FR_BYTES("12345"));
     assert_true(checkpoint_wait_due(world.checkpoint, LIMIT_MS));
-    world.journal = checkpoint_give(world.checkpoint, world.journal, 1);
+    world.journal = give_whole(world.checkpoint, world.journal, 1);
     wait_for(&world, checkpoint_written, 1);
     checkpoint_figures(world.checkpoint, &first);
     /* akey: 4 + 5; m/journals: 10 + 13; link: 9; the base: key 11, value 1 + gap, header, gap, sum + 4 */
@@ -226,7 +226,7 @@ static void the_figures_are_those_of_the_write(void **state)
     assert_true(first.seconds > 0);
     journal_key_delete(world.journal, FR_BYTES("akey"));
     assert_true(checkpoint_wait_due(world.checkpoint, LIMIT_MS));
-    world.journal = checkpoint_give(world.checkpoint, world.journal, 2);
+    world.journal = give_whole(world.checkpoint, world.journal, 2);
     wait_for(&world, checkpoint_written, 2);
     checkpoint_figures(world.checkpoint, &second);
     assert_int_equal(second.keys, 3);
@@ -355,7 +355,7 @@ static void a_stop_does_not_wait_for_a_sick_store_for_ever(void **state)
     struct checkpoint *checkpoint = checkpoint_start(&sick.store, &(struct checkpoint_options){.wal_sync_interval = 1});
     struct journal *journal = journal_new();
     journal_add(journal, TABLE_PAIRS, 1, 2, 3);
-    journal = checkpoint_give(checkpoint, journal, 1);
+    journal = give_whole(checkpoint, journal, 1);
     while (errors_of(checkpoint) < 2)
         checkpoint_wait_due(checkpoint, 1);
     assert_false(checkpoint_due(checkpoint)); /* nothing more is taken meanwhile */
@@ -378,7 +378,7 @@ static void the_last_try_at_the_stop_may_succeed(void **state)
     struct checkpoint *checkpoint = checkpoint_start(&sick.store, &(struct checkpoint_options){.wal_sync_interval = 1});
     struct journal *journal = journal_new();
     cells_journal(journal, cells, 3, 1, 500);
-    journal = checkpoint_give(checkpoint, journal, 1);
+    journal = give_whole(checkpoint, journal, 1);
     while (errors_of(checkpoint) < 4) /* now it waits for 400 ms */
         checkpoint_wait_due(checkpoint, 1);
     atomic_store(&sick.sick, false);
@@ -427,12 +427,12 @@ static void a_store_without_what_was_synced_ends_it_for_good(void **state)
         store, &(struct checkpoint_options){.wal_sync_interval = 1, .broken = on_broken, .context = &broken});
     struct journal *journal = journal_new();
     journal_add(journal, TABLE_PAIRS, 1, 2, 3);
-    journal = checkpoint_give(checkpoint, journal, 1);
+    journal = give_whole(checkpoint, journal, 1);
     await_synced(checkpoint, 1);
     faults.fail_write_at = 1;
     journal_add(journal, TABLE_PAIRS, 1, 2, 3);
     assert_true(checkpoint_wait_due(checkpoint, LIMIT_MS));
-    journal = checkpoint_give(checkpoint, journal, 2);
+    journal = give_whole(checkpoint, journal, 2);
     for (uint64_t begin = fr_mono_ns(); !checkpoint_ended(checkpoint); checkpoint_wait_due(checkpoint, 1))
         assert_true(fr_mono_ns() - begin < (uint64_t)LIMIT_MS * 1000000);
     assert_false(checkpoint_stop(checkpoint, &err));
@@ -477,7 +477,7 @@ static void a_full_disk_is_not_written_to_and_loses_nothing(void **state)
                                                                                          .context = &shelf});
     struct journal *journal = journal_new();
     cells_journal(journal, cells, 5, 1, 300);
-    journal = checkpoint_give(checkpoint, journal, 1);
+    journal = give_whole(checkpoint, journal, 1);
     for (uint64_t begin = fr_mono_ns(); !atomic_load(&shelf.held); checkpoint_wait_due(checkpoint, 1))
         assert_true(fr_mono_ns() - begin < (uint64_t)LIMIT_MS * 1000000);
     assert_false(checkpoint_wait_due(checkpoint, 1200)); /* it has looked again meanwhile */
@@ -490,7 +490,7 @@ static void a_full_disk_is_not_written_to_and_loses_nothing(void **state)
     atomic_store(&shelf.free, 0); /* the next one cannot be written before the stop */
     cells_journal(journal, NULL, 5, 2, 300);
     assert_true(checkpoint_wait_due(checkpoint, LIMIT_MS));
-    journal = checkpoint_give(checkpoint, journal, 2);
+    journal = give_whole(checkpoint, journal, 2);
     assert_false(checkpoint_stop(checkpoint, &err));
     assert_int_equal(err.code, FR_FULL);
     cells_assert_stored(store, cells);

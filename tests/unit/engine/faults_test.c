@@ -93,7 +93,7 @@ static void give(struct checkpoint *checkpoint, struct journal **journal, uint64
     }
     if (write(STDOUT_FILENO, &word, sizeof(word)) != sizeof(word))
         _exit(3);
-    *journal = checkpoint_give(checkpoint, *journal, n);
+    *journal = give_whole(checkpoint, *journal, n);
 }
 
 /* Some journals, then the rules, then journals until they have fired and some more. */

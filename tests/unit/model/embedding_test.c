@@ -49,10 +49,16 @@ static int tear_down(void **state)
 /* The whole row becomes `value`. */
 static void set(struct embedding *embedding, uint32_t row, float value)
 {
+    embedding_change(embedding, row);
     for (size_t k = 0; k < D; k++)
         embedding_vector(embedding, row)[k] = value;
     *embedding_state(embedding, row) = (struct row_state){value, value, value, row, row + 1};
-    embedding_changed(embedding, row);
+}
+
+static void save(struct world *world)
+{
+    embedding_save(&world->embedding, world->journal);
+    assert_int_equal(embedding_pay(&world->embedding, MAX + 1) > 0, true);
 }
 
 static void assert_shown(const struct embedding *embedding, uint32_t row, float value)
@@ -187,15 +193,15 @@ static void only_what_has_changed_is_journaled_and_it_comes_back_bit_for_bit(voi
     embedding_extend(&other->embedding, 500);
     for (uint32_t row = 0; row < 500; row += 7)
         set(&world->embedding, row, 1.0F / (float)(row + 1));
-    embedding_save(&world->embedding, world->journal);
+    save(world);
     cell_store_take(store, world->journal);
     assert_int_equal(store->puts, 72);
     set(&world->embedding, 14, -0.0F);
     set(&world->embedding, 499, NAN);
-    embedding_save(&world->embedding, world->journal);
+    save(world);
     cell_store_take(store, world->journal);
     assert_int_equal(store->puts, 74);
-    embedding_save(&world->embedding, world->journal);
+    save(world);
     assert_true(journal_empty(world->journal));
     for (uint32_t row = 0; row < 500; row++) {
         const struct stored *cell = &store->first[TABLE_FM_ITEMS][row];
@@ -210,6 +216,42 @@ static void only_what_has_changed_is_journaled_and_it_comes_back_bit_for_bit(voi
     assert_memory_equal(embedding_vector(&other->embedding, 0), embedding_vector(&world->embedding, 0), 500 * D * 4);
     assert_memory_equal(embedding_state(&other->embedding, 0), embedding_state(&world->embedding, 0), 500 * 20);
     tear_down((void **)&other);
+    cell_store_free(store);
+}
+
+/* Rows 0 .. 4 are owed: 1 is paid in its turn, 3 before it changes, and what they become later is the next freeze's. */
+static void a_row_that_is_owed_is_saved_as_it_was(void **state)
+{
+    struct world *world = *state;
+    struct journal *later = journal_new();
+    struct cell_store *store = fr_zalloc(1, sizeof(*store));
+
+    embedding_extend(&world->embedding, 5);
+    for (uint32_t row = 0; row < 5; row++)
+        set(&world->embedding, row, 1);
+    embedding_save(&world->embedding, world->journal);
+    assert_true(journal_empty(world->journal));
+    assert_int_equal(embedding_pay(&world->embedding, 2), 0);
+    set(&world->embedding, 1, 2);
+    set(&world->embedding, 3, 2);
+    set(&world->embedding, 3, 3);
+    embedding_extend(&world->embedding, 600);
+    set(&world->embedding, 599, 2);
+    assert_int_equal(embedding_pay(&world->embedding, 3), 1);
+    cell_store_take(store, world->journal);
+    assert_int_equal(store->puts, 5);
+    for (uint32_t row = 0; row < 5; row++) {
+        float *vector = (float *)(void *)(store->first[TABLE_FM_ITEMS][row].at + sizeof(struct row_state));
+        assert_true(vector[0] == 1 && vector[D - 1] == 1);
+    }
+    set(&world->embedding, 0, 2);
+    embedding_save(&world->embedding, later);
+    assert_int_equal(embedding_pay(&world->embedding, 100), 96);
+    cell_store_take(store, later);
+    assert_int_equal(store->puts, 9); /* 0, 1, 3, 599 */
+    assert_true(((float *)(void *)(store->first[TABLE_FM_ITEMS][3].at + sizeof(struct row_state)))[0] == 3);
+    assert_true(journal_empty(world->journal));
+    journal_free(later);
     cell_store_free(store);
 }
 
@@ -247,6 +289,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(readers_see_whole_moments_while_the_writer_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_what_has_changed_is_journaled_and_it_comes_back_bit_for_bit, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_row_that_is_owed_is_saved_as_it_was, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_row_is_small, set_up, tear_down),
         cmocka_unit_test(the_step_is_leaky_adagrad),
     };

@@ -149,6 +149,35 @@ static inline struct query driver_query(const struct driver *driver, uint32_t us
     return (struct query){.history = person_view(&driver->people[user]), .now = 1, .items = ITEMS};
 }
 
+/* A whole freeze: what was owed is in the journal. */
+static inline void driver_save(struct driver *driver)
+{
+    driver->ops->save(driver->model);
+    while (!driver->ops->pay(driver->model, 7))
+        ;
+}
+
+/*
+ * A freeze as the engine makes it: its journal is set aside, and events go on, into another one, while what is owed is paid, now a
+ * few cells, now a few events. Returns the journal, all of it paid; the caller frees it. *at: the event that comes next.
+ */
+static inline struct journal *driver_freeze(struct driver *driver, uint64_t *at, uint64_t *random)
+{
+    struct journal *aside = driver->journal;
+    bool paid = false;
+
+    driver->ops->save(driver->model);
+    driver->journal = journal_new();
+    while (!paid) {
+        *random = *random * UINT64_C(6364136223846793005) + 1442695040888963407U;
+        if (*random >> 63)
+            driver_event_at(driver, (*at)++);
+        else
+            paid = driver->ops->pay(driver->model, 1 + (*random >> 40) % 50);
+    }
+    return aside;
+}
+
 /* Retrieves into driver->scores. */
 static inline const double *driver_ask(struct driver *driver, const struct query *query)
 {

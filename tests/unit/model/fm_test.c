@@ -194,7 +194,7 @@ static void features_are_told_with_the_event_that_made_them(void **state)
     struct cell_store *store = fr_zalloc(1, sizeof(*store));
     driver_event(driver, 0, 7, 1, &morning, 1);
     assert_int_equal(stats_of(driver).features, 2); /* and the newcomer's */
-    fm_ops.save(driver->model);
+    driver_save(driver);
     cell_store_take(store, driver->journal);
     cell_store_load(store, &fm_ops, after->model);
     fm_ops.publish(after->model);
@@ -214,7 +214,7 @@ static void without_features_context_is_not_looked_at(void **state)
     struct driver *driver = driver_new(&options);
     driver_events(driver, 0, 1000);
     driver_publish(driver);
-    fm_ops.save(driver->model);
+    driver_save(driver);
     struct query query = driver_query(driver, 3);
     double without = driver_ask(driver, &query)[9];
     query.context = &context;
@@ -445,12 +445,12 @@ static void assert_same_models(struct driver *a, struct driver *b)
     for (struct driver *driver = a; driver; driver = driver == a ? b : NULL) {
         journal_reset(driver->journal);
         for (uint32_t row = 0; row < ITEMS; row++) {
-            embedding_changed(&driver->model->items, row);
+            embedding_change(&driver->model->items, row);
             if (embedding_state(&driver->model->items, row)->count == 0)
                 *embedding_state(&driver->model->items, row) = (struct row_state){0};
         }
         driver->model->saved = UINT64_MAX; /* the numbers too */
-        fm_ops.save(driver->model);
+        driver_save(driver);
         cell_store_take(driver == a ? of_a : of_b, driver->journal);
     }
     cells_assert_same(of_a->first[TABLE_FM_DENSE], of_b->first[TABLE_FM_DENSE], 1);
@@ -472,10 +472,10 @@ static void killed_and_restarted_is_as_if_never_stopped(void **state)
         for (uint64_t at = 0; at < 5000; at += 500) {
             driver_events(driver, at, at + 500);
             driver_publish(driver);
-            fm_ops.save(driver->model);
+            driver_save(driver);
             cell_store_take(store, driver->journal);
         }
-        fm_ops.save(driver->model);
+        driver_save(driver);
         assert_true(journal_empty(driver->journal)); /* nothing has changed */
         saved = *driver; /* the engine's part, which the engine keeps */
         driver_events(driver, 5000, 5200);
@@ -503,7 +503,7 @@ static void cells_that_cannot_be_ours_are_refused(void **state)
 
     (void)state;
     driver_events(driver, 0, 300);
-    fm_ops.save(driver->model);
+    driver_save(driver);
     cell_store_take(store, driver->journal);
     options.dimensions = 48;
     other = driver_new(&options);

@@ -295,10 +295,10 @@ static void killed_and_restarted_is_as_if_never_stopped(void **state)
     for (uint64_t at = 0; at < 5000; at += 500) {
         driver_events(driver, at, at + 500);
         driver_publish(driver);
-        ncf_ops.save(driver->model);
+        driver_save(driver);
         cell_store_take(store, driver->journal);
     }
-    ncf_ops.save(driver->model);
+    driver_save(driver);
     assert_true(journal_empty(driver->journal)); /* nothing has changed */
     assert_true(driver->model->dense.examples > 0 && driver->model->dense.gradient[0] != 0);
     saved = *driver; /* the engine's part, which the engine keeps */
@@ -324,7 +324,7 @@ static void what_was_loaded_answers(void **state)
 
     (void)state;
     driver_events(driver, 0, 2000);
-    ncf_ops.save(driver->model);
+    driver_save(driver);
     cell_store_take(store, driver->journal);
     cell_store_load(store, &ncf_ops, after->model);
     assert_same_models(driver, after);
@@ -356,7 +356,7 @@ static void cells_that_cannot_be_ours_are_refused(void **state)
 
     (void)state;
     driver_events(driver, 0, 300);
-    ncf_ops.save(driver->model);
+    driver_save(driver);
     cell_store_take(store, driver->journal);
     options.gmf = options.mlp = 48;
     other = driver_new(&options);

@@ -112,6 +112,13 @@ static void agrees(struct town *town)
     }
 }
 
+static void save(struct model *model)
+{
+    trending_ops.save(model);
+    while (!trending_ops.pay(model, 7))
+        ;
+}
+
 static uint64_t draw(uint64_t *state)
 {
     *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -146,23 +153,31 @@ static void sums_are_those_of_the_held_histories(void **state)
     }
 }
 
-/* Everything journaled so far into a new model. Rows may come in any order, so they do. */
-static void reopen(struct town *town)
+/* ---- the store ---- */
+
+enum { ROWS = (ITEMS + 63) / 64, COLUMNS = 65 };
+struct shelf {
+    struct fr_bytes cells[ROWS][COLUMNS];
+    char room[ROWS][COLUMNS][32];
+};
+
+static void shelf_take(struct shelf *shelf, const struct journal *journal)
 {
-    enum { ROWS = (ITEMS + 63) / 64, COLUMNS = 65 };
-    static struct fr_bytes cells[ROWS][COLUMNS];
-    static char room[ROWS][COLUMNS][32];
     struct journal_cursor cursor;
     struct journal_op op;
 
-    trending_ops.save(town->model);
-    journal_begin(town->journal, &cursor);
+    journal_begin(journal, &cursor);
     while (journal_next(&cursor, &op)) {
         assert_int_equal(op.table, TABLE_TRENDING);
         assert_true(op.row < ROWS && op.column < COLUMNS && op.bytes.len <= 32);
-        memcpy(room[op.row][op.column], op.bytes.at, op.bytes.len);
-        cells[op.row][op.column] = (struct fr_bytes){room[op.row][op.column], op.bytes.len};
+        memcpy(shelf->room[op.row][op.column], op.bytes.at, op.bytes.len);
+        shelf->cells[op.row][op.column] = (struct fr_bytes){shelf->room[op.row][op.column], op.bytes.len};
     }
+}
+
+/* Into a new model. Rows may come in any order, so they do. */
+static void shelf_load(const struct shelf *shelf, struct town *town)
+{
     trending_ops.close(town->model);
     town_open(town);
     for (uint32_t row = ROWS; row-- > 0;) {
@@ -170,12 +185,22 @@ static void reopen(struct town *town)
         uint32_t columns[COLUMNS];
         size_t len = 0;
         for (uint32_t column = 0; column < COLUMNS; column++)
-            if (cells[row][column].at) {
+            if (shelf->cells[row][column].at) {
                 columns[len] = column;
-                there[len++] = cells[row][column];
+                there[len++] = shelf->cells[row][column];
             }
         assert_true(trending_ops.tables[0].load(town->model, row, columns, NULL, there, len));
     }
+}
+
+/* Everything journaled so far into a new model. */
+static void reopen(struct town *town)
+{
+    struct shelf shelf = {0};
+
+    save(town->model);
+    shelf_take(&shelf, town->journal);
+    shelf_load(&shelf, town);
 }
 
 static void a_restart_changes_no_bit(void **state)
@@ -193,6 +218,35 @@ static void a_restart_changes_no_bit(void **state)
     }
     town_free(stopped);
     town_free(whole);
+}
+
+/* Whatever is met and left while a freeze is being paid, and however far the landmark moves: what is saved is of the freeze. */
+static void what_is_saved_is_as_of_the_freeze(void **state)
+{
+    struct town *town = town_new(), *other = town_new();
+    struct shelf *shelf = fr_zalloc(1, sizeof(*shelf));
+    uint64_t random = 3;
+
+    (void)state;
+    for (int freeze = 0; freeze < 60; freeze++) {
+        double values[ITEMS];
+        struct journal *aside = town->journal;
+        walk(town, &random, 50);
+        memcpy(values, ask(town), sizeof(values));
+        other->now = town->now;
+        trending_ops.save(town->model);
+        town->journal = journal_new();
+        do
+            walk(town, &random, 5);
+        while (!trending_ops.pay(town->model, 3));
+        shelf_take(shelf, aside);
+        journal_free(aside);
+        shelf_load(shelf, other);
+        assert_memory_equal(values, ask(other), sizeof(values));
+    }
+    free(shelf);
+    town_free(town);
+    town_free(other);
 }
 
 /* All that is held, as the engine tells it: user by user. */
@@ -221,7 +275,7 @@ static void what_it_has_missed_it_makes_of_the_histories(void **state)
         struct model *model = town->model;
         uint64_t random = 11;
         walk(town, &random, 300);
-        trending_ops.save(model);
+        save(model);
         town->model = NULL;
         walk(town, &random, 40);
         town->model = model;
@@ -282,6 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_those_of_the_held_histories),
         cmocka_unit_test(a_restart_changes_no_bit),
+        cmocka_unit_test(what_is_saved_is_as_of_the_freeze),
         cmocka_unit_test(what_it_has_missed_it_makes_of_the_histories),
         cmocka_unit_test(a_leap_of_any_length_is_one_step),
         cmocka_unit_test(what_cannot_be_ours_is_refused),
