@@ -121,7 +121,7 @@ static void rows_of_forgotten_users_go(void **state)
     struct cell_store *store = fr_zalloc(1, sizeof(*store));
     for (uint32_t k = 0; k < 400; k++)
         driver_event(driver, k & 1, k & 2 ? 2 + k / 4 % 20 : k & 1, 1, NULL, 0);
-    fm_ops.save(driver->model);
+    driver_save(driver);
     cell_store_take(store, driver->journal);
     assert_int_equal(stats_of(driver).features, 2);
     fm_ops.forget_user(driver->model, person_id(&nobody));
@@ -130,7 +130,7 @@ static void rows_of_forgotten_users_go(void **state)
     assert_int_equal(stats_of(driver).features, 1);
     fm_ops.forget_user(driver->model, person_id(&bob));
     journal_reset(driver->journal);
-    fm_ops.save(driver->model);
+    driver_save(driver);
     cell_store_take(store, driver->journal);
     cell_store_load(store, &fm_ops, after->model);
     driver_publish(driver);
