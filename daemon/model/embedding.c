@@ -37,9 +37,20 @@ static size_t row_bytes(const struct embedding *embedding)
     return embedding->d * sizeof(float) + STATE_BYTES + (embedding->keyed ? KEY_BYTES : 0);
 }
 
-static size_t chunk_bytes(const struct embedding *embedding)
+static size_t chunk_bytes(const struct embedding *embedding, bool coded)
 {
-    return sizeof(struct shown_chunk) + SHOWN_ROWS * embedding->d * sizeof(float);
+    return sizeof(struct shown_chunk) + SHOWN_ROWS * embedding->d * sizeof(float) +
+           (coded ? SHOWN_ROWS * (embedding->d + sizeof(float)) : 0);
+}
+
+static size_t bytes_of(const struct embedding *embedding, const struct shown_chunk *chunk)
+{
+    return chunk_bytes(embedding, chunk->codes.code);
+}
+
+static bool coded(const struct embedding *embedding)
+{
+    return embedding->coded_above && embedding->len > embedding->coded_above;
 }
 
 static void arrays_grow(struct embedding *embedding, uint32_t rows)
@@ -74,7 +85,7 @@ void embedding_release(struct embedding *embedding)
     fr_epoch_reclaim(embedding->epoch);
     assert(embedding->retired == 0); /* no asker may be present any more */
     for (uint32_t c = 0; shown && c < shown->chunks_len; c++)
-        fr_slab_give(embedding->slab, (void *)shown->chunks[c], chunk_bytes(embedding));
+        fr_slab_give(embedding->slab, (void *)shown->chunks[c], bytes_of(embedding, shown->chunks[c]));
     free(shown);
     fr_slab_free(embedding->slab);
     fr_array_release(&embedding->vectors);
@@ -128,7 +139,7 @@ static void retire(struct embedding *embedding, void (*free_fn)(void *, void *, 
 /* Rows from `first` on, as they are now; those that do not exist yet are as if nothing had been learned of them. */
 static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_t first)
 {
-    struct shown_chunk *chunk = fr_slab_take(embedding->slab, chunk_bytes(embedding));
+    struct shown_chunk *chunk = fr_slab_take(embedding->slab, chunk_bytes(embedding, coded(embedding)));
     uint32_t left = embedding->len - first, len = left < SHOWN_ROWS ? left : SHOWN_ROWS;
     size_t d = embedding->d;
 
@@ -140,6 +151,12 @@ static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_
     }
     memcpy(chunk->vectors, embedding_vector(embedding, first), len * d * sizeof(float));
     memset(chunk->vectors + len * d, 0, (SHOWN_ROWS - len) * d * sizeof(float));
+    chunk->codes = (struct row_codes){0};
+    if (coded(embedding)) {
+        chunk->codes.code = (uint8_t *)(chunk->vectors + SHOWN_ROWS * d);
+        chunk->codes.scale = (float *)(void *)(chunk->codes.code + SHOWN_ROWS * d);
+        codes_make(&chunk->codes, code_kernels_best(), chunk->vectors, SHOWN_ROWS, d);
+    }
     return chunk;
 }
 
@@ -157,7 +174,7 @@ void embedding_publish(struct embedding *embedding)
 {
     struct shown *old = atomic_load(&embedding->shown);
     uint32_t chunks_len = (embedding->len + SHOWN_ROWS - 1) / SHOWN_ROWS, old_len = old ? old->chunks_len : 0;
-    bool changed = false;
+    bool changed = false, codeless = old && old_len && coded(embedding) && !old->chunks[0]->codes.code;
 
     for (uint32_t c = 0; c < chunks_len && !changed; c++)
         changed = chunk_changed(embedding, c);
@@ -168,13 +185,13 @@ void embedding_publish(struct embedding *embedding)
     shown->rows = embedding->len;
     shown->chunks_len = chunks_len;
     for (uint32_t c = 0; c < chunks_len; c++) {
-        bool same = c < old_len && !chunk_changed(embedding, c);
+        bool same = c < old_len && !codeless && !chunk_changed(embedding, c);
         shown->chunks[c] = same ? old->chunks[c] : chunk_copy(embedding, c * SHOWN_ROWS);
     }
     atomic_store(&embedding->shown, shown);
     for (uint32_t c = 0; c < chunks_len; c++) {
         if (c < old_len && shown->chunks[c] != old->chunks[c])
-            retire(embedding, chunk_give, old->chunks[c], chunk_bytes(embedding));
+            retire(embedding, chunk_give, old->chunks[c], bytes_of(embedding, old->chunks[c]));
     }
     memset(embedding->unshown.base, 0, words_for(embedding->len) * sizeof(uint64_t));
     if (old)
