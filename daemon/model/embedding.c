@@ -136,11 +136,44 @@ static void retire(struct embedding *embedding, void (*free_fn)(void *, void *, 
     fr_epoch_retire(embedding->epoch, free_fn, embedding, (void *)block, size);
 }
 
-/* Rows from `first` on, as they are now; those that do not exist yet are as if nothing had been learned of them. */
-static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_t first)
+static const uint64_t *changes_of(const struct embedding *embedding, uint32_t c)
+{
+    return (const uint64_t *)(const void *)embedding->unshown.base + c * (SHOWN_ROWS / 64);
+}
+
+static bool chunk_changed(const struct embedding *embedding, uint32_t c)
+{
+    uint64_t bits = 0;
+
+    for (size_t word = 0; word < SHOWN_ROWS / 64; word++)
+        bits |= changes_of(embedding, c)[word];
+    return bits != 0;
+}
+
+/* The vectors as bytes: those that have not changed since the `old` chunk are copied from it, if it has any. */
+static void chunk_encode(const struct embedding *embedding, uint32_t c, const struct shown_chunk *old, struct shown_chunk *chunk)
+{
+    const struct code_kernels *kernels = code_kernels_best();
+    size_t d = embedding->d;
+    bool all = !old || !old->codes.code;
+
+    chunk->codes.code = (uint8_t *)(chunk->vectors + SHOWN_ROWS * d);
+    chunk->codes.scale = (float *)(void *)(chunk->codes.code + SHOWN_ROWS * d);
+    if (!all)
+        memcpy(chunk->codes.code, old->codes.code, SHOWN_ROWS * (d + sizeof(float)));
+    for (size_t word = 0; word < SHOWN_ROWS / 64; word++) {
+        for (uint64_t bits = all ? UINT64_MAX : changes_of(embedding, c)[word]; bits; bits &= bits - 1) {
+            size_t row = word * 64 + (unsigned)__builtin_ctzll(bits);
+            codes_put(&chunk->codes, kernels, row, chunk->vectors + row * d, d);
+        }
+    }
+}
+
+/* Rows as they are now; those that do not exist yet are as if nothing had been learned of them. */
+static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_t c, const struct shown_chunk *old)
 {
     struct shown_chunk *chunk = fr_slab_take(embedding->slab, chunk_bytes(embedding, coded(embedding)));
-    uint32_t left = embedding->len - first, len = left < SHOWN_ROWS ? left : SHOWN_ROWS;
+    uint32_t first = c * SHOWN_ROWS, left = embedding->len - first, len = left < SHOWN_ROWS ? left : SHOWN_ROWS;
     size_t d = embedding->d;
 
     for (uint32_t k = 0; k < SHOWN_ROWS; k++) {
@@ -152,22 +185,9 @@ static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_
     memcpy(chunk->vectors, embedding_vector(embedding, first), len * d * sizeof(float));
     memset(chunk->vectors + len * d, 0, (SHOWN_ROWS - len) * d * sizeof(float));
     chunk->codes = (struct row_codes){0};
-    if (coded(embedding)) {
-        chunk->codes.code = (uint8_t *)(chunk->vectors + SHOWN_ROWS * d);
-        chunk->codes.scale = (float *)(void *)(chunk->codes.code + SHOWN_ROWS * d);
-        codes_make(&chunk->codes, code_kernels_best(), chunk->vectors, SHOWN_ROWS, d);
-    }
+    if (coded(embedding))
+        chunk_encode(embedding, c, old, chunk);
     return chunk;
-}
-
-static bool chunk_changed(const struct embedding *embedding, uint32_t c)
-{
-    const uint64_t *unshown = (const uint64_t *)(const void *)embedding->unshown.base;
-    uint64_t bits = 0;
-
-    for (size_t word = 0; word < SHOWN_ROWS / 64; word++)
-        bits |= unshown[c * (SHOWN_ROWS / 64) + word];
-    return bits != 0;
 }
 
 void embedding_publish(struct embedding *embedding)
@@ -186,7 +206,7 @@ void embedding_publish(struct embedding *embedding)
     shown->chunks_len = chunks_len;
     for (uint32_t c = 0; c < chunks_len; c++) {
         bool same = c < old_len && !codeless && !chunk_changed(embedding, c);
-        shown->chunks[c] = same ? old->chunks[c] : chunk_copy(embedding, c * SHOWN_ROWS);
+        shown->chunks[c] = same ? old->chunks[c] : chunk_copy(embedding, c, c < old_len ? old->chunks[c] : NULL);
     }
     atomic_store(&embedding->shown, shown);
     for (uint32_t c = 0; c < chunks_len; c++) {

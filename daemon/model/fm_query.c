@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "fm_parts.h"
+#include "sieve.h"
 
 enum { SCORED_AT_ONCE = 16, SIFTED_AT_ONCE = 64, AHEAD = 8 }; /* rows; SHOWN_ROWS is a multiple of the first two */
 enum { BEST_TIMES = 2, SMALL_CATALOGUE = 4 };                /* candidates: at least so many times the best; a catalogue of no more
@@ -159,24 +160,36 @@ static void passed_take(const struct model *model, const struct scores *scores, 
     }
 }
 
-/* The candidates: what by its bytes ranks first. Meanwhile the same rows of the next chunk are fetched. */
-static void candidates_find(const struct model *model, const struct side *side, const struct scores *scores, struct sieve *sieve)
+/* A chunk's rows into the sieve. Meanwhile the same rows of the `next` chunk are fetched. */
+static void chunk_sift(const struct model *model, const struct side *side, uint32_t c, uint32_t next, const struct code_user *user,
+                       const struct scores *scores, struct sieve *sieve)
 {
-    const struct shown *shown = side->items;
+    const struct shown_chunk *chunk = side->items->chunks[c];
+    const uint8_t *ahead = side->items->chunks[next]->codes.code;
     size_t d = model->options.dimensions;
     float estimates[SIFTED_AT_ONCE];
     uint16_t above[SIFTED_AT_ONCE / CODE_ROWS];
+
+    for (uint32_t at = 0; at < SHOWN_ROWS; at += SIFTED_AT_ONCE) {
+        for (size_t byte = 0; byte < SIFTED_AT_ONCE * d; byte += 64)
+            __builtin_prefetch(ahead + at * d + byte);
+        model->code_kernels->sift(chunk->codes.code + at * d, SIFTED_AT_ONCE / CODE_ROWS, d, user, chunk->biases + at,
+                                  chunk->codes.scale + at, (float)sieve->floor, estimates, above);
+        passed_take(model, scores, c * SHOWN_ROWS + at, estimates, above, sieve);
+    }
+}
+
+/* The candidates: what by its bytes ranks first. */
+static void candidates_find(const struct model *model, const struct side *side, const struct scores *scores, struct sieve *sieve)
+{
+    uint32_t chunks = side->items->chunks_len, stride = sieve_stride(chunks);
     struct code_user user;
 
-    code_user_init(&user, model->code_kernels, side->user, d);
-    for (uint32_t first = 0; first < shown->rows && first < scores->items; first += SIFTED_AT_ONCE) {
-        uint32_t c = first / SHOWN_ROWS, at = first % SHOWN_ROWS;
-        const struct shown_chunk *chunk = shown->chunks[c], *next = shown->chunks[c + 1 < shown->chunks_len ? c + 1 : c];
-        for (size_t byte = 0; byte < SIFTED_AT_ONCE * d; byte += 64)
-            __builtin_prefetch(next->codes.code + at * d + byte);
-        model->code_kernels->sift(chunk->codes.code + at * d, SIFTED_AT_ONCE / CODE_ROWS, d, &user, chunk->biases + at,
-                                  chunk->codes.scale + at, (float)sieve->floor, estimates, above);
-        passed_take(model, scores, first, estimates, above, sieve);
+    code_user_init(&user, model->code_kernels, side->user, model->options.dimensions);
+    for (uint32_t i = 0, c = 0, next; i < chunks; i++, c = next) {
+        next = (c + stride) % chunks;
+        if (c * SHOWN_ROWS < scores->items)
+            chunk_sift(model, side, c, next, &user, scores, sieve);
     }
     sieve_cut(sieve);
 }
@@ -186,8 +199,8 @@ static void retrieve_best(const struct model *model, const struct side *side, si
     double values[SCORED_AT_ONCE];
     uint32_t items[SCORED_AT_ONCE];
 
-    fr_reserve((void **)&scores->highest, &scores->highest_room, 2 * candidates, sizeof(*scores->highest));
-    struct sieve sieve = sieve_of(scores->highest, candidates);
+    struct sieve sieve = sieve_in(scores, candidates);
+
     candidates_find(model, side, scores, &sieve);
     for (size_t first = 0; first < sieve.len; first += SCORED_AT_ONCE) {
         size_t len = sieve.len - first < SCORED_AT_ONCE ? sieve.len - first : SCORED_AT_ONCE;

@@ -1,14 +1,12 @@
 /*
- * codes_test.c -- rows as bytes: how far an estimate may be off, that what is not finite does no harm, and that the sieve keeps
- * the highest. How many of the best are found in the end is fm_best_test's.
+ * codes_test.c -- rows as bytes: how far an estimate may be off, and that what is not finite does no harm. How many of the best are found in the end is fm_best_test's.
  */
 #include <math.h>
 #include <setjmp.h>
+#include <stdalign.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
@@ -37,7 +35,8 @@ static void estimate(void)
 {
     struct code_user user;
 
-    codes_make(&codes, code_kernels_best(), vectors, ROWS, D);
+    for (size_t row = 0; row < ROWS; row++)
+        codes_put(&codes, code_kernels_best(), row, vectors + row * D, D);
     code_user_init(&user, code_kernels_best(), x, D);
     code_kernels_best()->sift(code, ROWS / CODE_ROWS, D, &user, bias, scale, 0, out, above);
 }
@@ -96,53 +95,11 @@ static void what_is_not_finite_or_next_to_nothing_is_a_row_of_zeros(void **state
     }
 }
 
-static int descending(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return (left < right) - (left > right);
-}
-
-static void the_sieve_keeps_the_highest(void **state)
-{
-    enum { LEN = 5000 };
-    static double scores[LEN], sorted[LEN];
-    static struct fr_ranked room[2 * LEN];
-    static bool kept[LEN];
-
-    (void)state;
-    for (int kind = 0; kind < 5; kind++) { /* at random, rising, falling, few different ones, all alike */
-        for (size_t most = 1; most < LEN; most = most * 3 + 1) {
-            struct sieve sieve = sieve_of(room, most);
-            for (size_t k = 0; k < LEN; k++) {
-                scores[k] = kind == 0 ? (double)draw() : kind == 1 ? (double)k : kind == 2 ? -(double)k : kind == 3 ? (double)(draw() % 7) : 1;
-                sieve_take(&sieve, (uint32_t)k, scores[k]);
-            }
-            sieve_cut(&sieve);
-            memcpy(sorted, scores, sizeof(sorted));
-            qsort(sorted, LEN, sizeof(*sorted), descending);
-            memset(kept, 0, sizeof(kept));
-            assert_int_equal(sieve.len, most);
-            assert_true(sieve.floor == sorted[most - 1]);
-            for (size_t i = 0; i < most; i++) {
-                assert_false(kept[room[i].id]);
-                kept[room[i].id] = true;
-                assert_true(room[i].score == scores[room[i].id] && room[i].score >= sorted[most - 1]);
-            }
-        }
-        struct sieve few = sieve_of(room, LEN);
-        sieve_take(&few, 1, 2);
-        sieve_cut(&few);
-        assert_int_equal(few.len, 1);
-        assert_true(few.floor == -INFINITY);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_estimate_is_off_by_half_a_step_of_each_number),
         cmocka_unit_test(what_is_not_finite_or_next_to_nothing_is_a_row_of_zeros),
-        cmocka_unit_test(the_sieve_keeps_the_highest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
