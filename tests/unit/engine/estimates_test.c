@@ -147,11 +147,64 @@ static void recall_is_counted_where_there_is_an_estimate(void **state)
     close_shop(&world);
 }
 
+/* ---- while it learns ---- */
+
+struct asking {
+    struct world *world;
+    _Atomic bool stop;
+    _Atomic size_t asked;
+};
+
+static void ask_everybody(void *arg)
+{
+    struct asking *asking = arg;
+    struct reader *reader = reader_new(asking->world->engine);
+    struct recommendation_list list;
+
+    while (!atomic_load(&asking->stop)) {
+        size_t asked = atomic_fetch_add(&asking->asked, 1);
+        struct ask ask = {.user = fr_bytes_of(users[asked % USERS]), .k = K, .model = asked % 2 ? "fm" : ENGINE_BLEND};
+        reader_begin(reader);
+        reader_recommend(reader, &ask, &list);
+        for (size_t i = 1; i < list.len; i++)
+            assert_true(list.items[i].score <= list.items[i - 1].score || strcmp(list.items[i].source, "popular") == 0);
+        reader_end(reader);
+    }
+    reader_free(reader);
+}
+
+/* For ThreadSanitizer above all: the catalogue becomes large, and codes are made anew, beside somebody who asks. */
+static void it_answers_while_it_learns(void **state)
+{
+    struct engine_options options = product();
+    struct world world = {.store = store_memory_new(NULL)};
+    struct asking asking = {.world = &world};
+
+    (void)state;
+    fm = fm_defaults;
+    fm.dimensions = 16;
+    fm.int8_above = 2500;
+    fm.candidates = 100;
+    options.models = models;
+    options.models_len = sizeof(models) / sizeof(*models);
+    options.evaluate_every = 50;
+    begin(&world, &options);
+    struct fr_thread *thread = fr_thread_start("asking", ask_everybody, &asking);
+    for (int at = 0; at < EVENTS; at += STEP)
+        give(&world, events + at, STEP);
+    await(&world, EVENTS);
+    atomic_store(&asking.stop, true);
+    fr_thread_join(thread);
+    assert_true(atomic_load(&asking.asked) > 0);
+    close_shop(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_are_those_of_a_scan_of_everything),
         cmocka_unit_test(recall_is_counted_where_there_is_an_estimate),
+        cmocka_unit_test(it_answers_while_it_learns),
     };
 
     fr_log_setup(FR_ERROR, FR_LOG_TEXT);
