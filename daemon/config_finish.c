@@ -407,6 +407,8 @@ static void set_models(struct config *cfg)
         .features_max = (uint32_t)cfg->fm.features_max,
         .features_admit = (uint32_t)cfg->fm.features_admit,
         .features_ttl = cfg->fm.features_ttl_ms,
+        .int8_above = (uint32_t)cfg->fm.int8_above,
+        .candidates = (uint32_t)cfg->fm.candidates,
     };
     set_ncf(cfg);
     cfg->ease_options = (struct ease_options){

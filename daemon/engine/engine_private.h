@@ -299,7 +299,7 @@ struct reader {
     struct fr_epoch_reader *presence;
     struct fr_arena arena;
     struct scores scores, scratch;
-    struct scores heard[ENGINE_MODELS_MAX]; /* every model's answer to the question; their marks are not used */
+    struct scores heard[ENGINE_MODELS_MAX]; /* where several models are asked: of those that only retrieve knows; no marks */
     struct history_copy history, other;
     uint32_t items; /* as of reader_begin */
     uint32_t *marked; /* items whose mark the filter has set */
@@ -331,7 +331,11 @@ struct query reader_prepare(struct reader *reader, const struct ask *ask);
 void reader_mark_seen(struct reader *reader, const struct ask *ask, const struct query *query);
 /* Is there anything the model could go by? Else popular items answer. */
 bool reader_knows(const struct query *query, const struct learner *learner);
-void reader_hear_all(struct reader *reader, const struct query *query); /* into `heard` */
+/*
+ * What learner `m` has to say of the `best` items that may be listed (0: of all), of the included ones alone if that is asked: it is
+ * where the return value says, until the next one is heard. Of one that only retrieve knows, all, in `heard`, until the next question.
+ */
+const struct scores *reader_hear(struct reader *reader, size_t m, const struct query *query, const struct choice *choice, uint32_t best);
 /* Of `scores`, the items that the filter allows and somebody holds. */
 void reader_offer(struct reader *reader, const struct scores *scores, const struct choice *choice, struct fr_topk *top);
 /* The model's scores are exact SAR's: an item without evidence is a candidate too, at score 0. */
@@ -345,8 +349,17 @@ struct affine reader_normal_map(struct reader *reader, const struct learner *lea
 /* ranks.c: could it be listed? */
 bool ranks_candidate(const struct reader *reader, const struct choice *choice, uint32_t item);
 /* Adds up the ranks of those that are listed: what reader->scores holds, under the marks. */
-void ranks_count(struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,
+void ranks_count(const struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,
                  struct rank *ranks);
+/*
+ * ranks.c: the place of an item in the list that these scores make: how many are before it, and how many beside. The item may be listed.
+ * `scores` NULL: nobody is asked. `zero`: those without evidence stand at score 0 (parity). Where `scores` are of the best alone,
+ * places among these are right, and others are behind all of them.
+ */
+struct place {
+    uint32_t before, beside, ahead; /* ahead: of those beside, whose id comes first; counted by ranks_count alone */
+};
+struct place place_in_list(const struct reader *reader, const struct choice *choice, const struct scores *scores, bool zero, uint32_t item);
 /* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
 size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room);
 

@@ -2,9 +2,13 @@
  * evaluate.c -- prequential quality: test, then train.
  *
  * One in `evaluate_every` first meetings of a user and an item, of positive weight, is ranked by every model before any of them
- * learns it: are we about to recommend what the user is about to choose? The rank is that of the whole list over all items somebody
- * holds but the user's own, found by counting (higher ones, and half of the equal ones), never by sorting. Items a model knows nothing of
- * stand behind the others, by popularity, as in its answers; an item that nobody holds is a miss.
+ * learns it: are we about to recommend what the user is about to choose? The rank is that in the list the model would answer with, over
+ * all items somebody holds but the user's own (ranks.c), equal scores counting half. Only the first ten matter, so models are asked for
+ * their best alone: one that finds candidates first (NCF by its product, FM by bytes in a large catalogue) ranks the item among
+ * these, as it does for users, and an item that is not found is a miss, as it is for them. Items a model knows nothing of stand
+ * behind the others, by popularity, as in its answers; an item that nobody holds is a miss.
+ *
+ * What estimates miss is counted on one in RECALL_EVERY of these events, by a scan of everything.
  *
  * A model whose scores are log odds or weights is also held to those: quality.h.
  *
@@ -23,12 +27,17 @@
 #include "engine_private.h"
 #include "quality.h"
 
-enum { COLD_EVENTS = 5, HEAD_SHARE = 10 };
+enum { COLD_EVENTS = 5, HEAD_SHARE = 10, RECALL_EVERY = 16 };
+
+static const struct choice everything = {0};
 
 struct evaluator {
     struct engine *engine;
     struct reader *reader;
     struct quality *quality;
+    struct {
+        struct fr_series *expected, *found; /* of learners that estimate */
+    } recall[ENGINE_MODELS_MAX];
 };
 
 struct evaluator *evaluator_new(struct engine *engine)
@@ -47,6 +56,11 @@ struct evaluator *evaluator_new(struct engine *engine)
     evaluator->engine = engine;
     evaluator->reader = reader_new(engine);
     evaluator->quality = quality_new(names, units, len, answering);
+    for (size_t m = 0; m < engine->learners_len; m++) {
+        const struct model_ops *ops = engine->learners[m].ops;
+        evaluator->recall[m].expected = ops->estimates ? fr_series(FR_M_RETRIEVAL_EXPECTED, ops->name, "", "") : NULL;
+        evaluator->recall[m].found = ops->estimates ? fr_series(FR_M_RETRIEVAL_FOUND, ops->name, "", "") : NULL;
+    }
     return evaluator;
 }
 
@@ -61,78 +75,46 @@ void evaluator_free(struct evaluator *evaluator)
 
 /* ---- ranks ---- */
 
+/* Only the first ten matter; equal scores count half. */
+static uint8_t place_number(const struct evaluator *evaluator, const struct scores *scores, bool zero, uint32_t item)
+{
+    const struct place place = place_in_list(evaluator->reader, &everything, scores, zero, item);
+
+    return place_of_rank(place.before + place.beside / 2.);
+}
+
+/*
+ * Of a model that estimates: how many of the ten that are truly best are in the answer to a question for ten? Equal scores count as found.
+ * Here and not where users ask, since a scan of everything would make one of them wait, and the engine's thread has it for few events.
+ */
+static void recall_measure(struct evaluator *evaluator, size_t m, const struct query *query)
+{
+    struct reader *reader = evaluator->reader;
+    const struct learner *learner = &evaluator->engine->learners[m];
+    struct fr_ranked best[QUALITY_RANKS], given[QUALITY_RANKS];
+    struct fr_topk exact, answer;
+    uint64_t found = 0;
+
+    if (!reader_knows(query, learner) || !learner->ops->estimates(learner->model, reader->items, QUALITY_RANKS))
+        return;
+    fr_topk_init(&exact, best, QUALITY_RANKS, item_before, reader);
+    fr_topk_init(&answer, given, QUALITY_RANKS, item_before, reader);
+    reader_offer(reader, reader_hear(reader, m, query, &everything, QUALITY_RANKS), &everything, &answer);
+    reader_offer(reader, reader_hear(reader, m, query, &everything, 0), &everything, &exact);
+    fr_topk_finish(&exact);
+    for (size_t i = 0; i < answer.len; i++)
+        found += exact.len && given[i].score >= best[exact.len - 1].score;
+    fr_count(evaluator->recall[m].expected, exact.len);
+    fr_count(evaluator->recall[m].found, found);
+}
+
+/* ---- losses ---- */
+
 /* n_i of all items: plain numbers to the thread that writes them, so that loops over them may be vectors. */
 static const uint32_t *users_of_all(const struct engine *engine)
 {
     return (const uint32_t *)engine->item_users.base;
 }
-
-/* A place in a list of which only the first ten matter. */
-struct place {
-    double before, beside;
-};
-
-static double rank_of(struct place place)
-{
-    return place.before + place.beside / 2;
-}
-
-/* By how many hold them, itself left out, among those the model has nothing to say of (`scores`; NULL: of any). */
-static struct place by_users(const struct reader *reader, const struct scores *scores, uint32_t item)
-{
-    const uint32_t *users_all = users_of_all(reader->engine), users = users_all[item];
-    uint32_t before = 0, beside = 0;
-
-    for (uint32_t other = 0; other < reader->items; other++) {
-        uint32_t n = users_all[other];
-        bool in = n && n >= users && !(reader->scores.mark[other] & SCORES_EXCLUDED) && (!scores || !scores_touched(scores, other));
-        before += in && n > users;
-        beside += in && n == users;
-    }
-    return (struct place){before, beside - 1.};
-}
-
-/* By score, itself left out. `zero`: -0.0 stands for 0, else for nothing, which is below all. */
-static struct place by_score(const struct reader *reader, const struct scores *scores, double value, bool zero)
-{
-    const uint32_t *users = users_of_all(reader->engine);
-    size_t len = scores->dense || zero ? reader->items : scores->touched_len;
-    uint32_t before = 0, beside = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        uint32_t item = scores->dense || zero ? (uint32_t)i : scores->touched[i];
-        double other = scores->value[item];
-        bool in = other >= value && (zero || !scores_untouched(other)) && !(reader->scores.mark[item] & SCORES_EXCLUDED) &&
-                  users[item];
-        before += in && other > value;
-        beside += in && !(other > value);
-    }
-    return (struct place){before, beside - 1.};
-}
-
-static double rank_by(const struct evaluator *evaluator, size_t m, const struct query *query, uint32_t item)
-{
-    const struct reader *reader = evaluator->reader;
-    const struct engine *engine = evaluator->engine;
-    const struct scores *scores = &reader->heard[m];
-    bool zero = m == 0 && engine->options.sar.parity;
-    struct place place;
-
-    if (!reader_knows(query, &engine->learners[m])) {
-        place = by_users(reader, NULL, item);
-    } else if (zero || scores_touched(scores, item)) {
-        place = by_score(reader, scores, scores->value[item], zero);
-    } else {
-        place = (struct place){.before = by_score(reader, scores, -INFINITY, false).before};
-        if (place.before < QUALITY_RANKS) { /* else a miss, wherever */
-            struct place behind = by_users(reader, scores, item);
-            place = (struct place){place.before + behind.before, behind.beside};
-        }
-    }
-    return rank_of(place);
-}
-
-/* ---- losses ---- */
 
 static double log_loss(double log_odds, bool is)
 {
@@ -184,11 +166,17 @@ static uint32_t loss_of(const struct evaluator *evaluator, const struct learner 
 
 /* ---- one event ---- */
 
+/* What is sampled goes by this: the event's place in the log. */
+static uint64_t hash_of(const struct touch *touch)
+{
+    return touch->draw * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+}
+
 static unsigned kinds_of(const struct evaluator *evaluator, const struct touch *touch)
 {
     const struct engine *engine = evaluator->engine;
-    const uint32_t *users_all = users_of_all(engine), users = users_all[touch->item];
-    uint32_t above = 0;
+    const uint32_t *users_all = users_of_all(engine);
+    uint32_t users = users_all[touch->item], above = 0;
     unsigned kinds = histories_events(engine->histories, touch->user) < COLD_EVENTS ? KIND_COLD_USER : 0;
 
     if (!users)
@@ -214,19 +202,28 @@ static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, 
     scores_reset(&reader->scores, reader->items);
     for (uint32_t i = 0; i < query.history.len; i++)
         reader_mark(reader, query.history.item[i], SCORES_EXCLUDED);
-    reader_hear_all(reader, &query);
+    struct ballot ballot = {0};
+    if (engine->blend)
+        ballot = blend_begin(reader, &everything, 0);
     for (size_t m = 0; m < engine->learners_len; m++) {
-        places[m] = place_of_rank(rank_by(evaluator, m, &query, touch->item));
+        bool known = reader_knows(&query, &engine->learners[m]), zero = m == 0 && engine->options.sar.parity;
+        uint32_t best = engine->blend ? blend_quota(engine->blend, m, QUALITY_RANKS) : QUALITY_RANKS;
+        const struct scores *scores = reader_hear(reader, m, &query, &everything, best);
+        places[m] = place_number(evaluator, known ? scores : NULL, zero, touch->item);
+        if (engine->blend)
+            blend_nominate(reader, &everything, m, 0, scores, &ballot);
         losses[m] = loss_of(evaluator, &engine->learners[m], &query, touch);
     }
     if (engine->blend) {
-        struct ballot ballot = blend_count(reader, &(struct choice){0}, 0);
         bool known = reader_knows(&query, &engine->blended);
-        places[engine->learners_len] = place_of_rank(known ? blend_rank(&ballot, touch->item)
-                                                           : rank_of(by_users(reader, NULL, touch->item)));
+        blend_count(reader, &query, &ballot);
+        places[engine->learners_len] = place_number(evaluator, known ? &reader->scores : NULL, false, touch->item);
         if (known)
             blend_learn(engine->blend, &ballot, touch->item);
     }
+    for (size_t m = 0; m < engine->learners_len; m++)
+        if (engine->learners[m].ops->estimates && hash_of(touch) / engine->options.evaluate_every % RECALL_EVERY == 0)
+            recall_measure(evaluator, m, &query);
     reader_unmark_all(reader);
 }
 
@@ -237,7 +234,7 @@ void evaluate(struct evaluator *evaluator, const struct touch *touch)
     uint8_t places[QUALITY_MODELS] = {0};
     uint32_t losses[QUALITY_MODELS];
 
-    if (!engine->options.evaluate_every || (touch->draw * UINT64_C(0x9e3779b97f4a7c15) >> 32) % engine->options.evaluate_every)
+    if (!engine->options.evaluate_every || hash_of(touch) % engine->options.evaluate_every)
         return;
     models_publish(engine);
     fr_epoch_enter(reader->presence);

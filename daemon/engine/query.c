@@ -176,16 +176,32 @@ bool reader_knows(const struct query *query, const struct learner *learner)
     return query->history.len || query->seeds_len || (query->context_len && learner->ops->context) || learner->ops->anybody;
 }
 
-void reader_hear_all(struct reader *reader, const struct query *query)
+/* What the model says of the items that may be listed, without a look at all the others. */
+static void score_included(struct reader *reader, const struct learner *learner, const struct query *query, const struct choice *choice)
 {
-    const struct engine *engine = reader->engine;
+    double *values = fr_arena_take(&reader->arena, (choice->included_len + 1) * sizeof(*values));
 
-    for (size_t m = 0; m < engine->learners_len; m++) {
-        const struct learner *learner = &engine->learners[m];
-        scores_reset(&reader->heard[m], reader->items);
-        if (reader_knows(query, learner))
-            learner->ops->retrieve(learner->model, query, &reader->heard[m]);
-    }
+    learner->ops->score(learner->model, query, choice->included, choice->included_len, values);
+    for (size_t i = 0; i < choice->included_len; i++)
+        if (!scores_untouched(values[i]))
+            scores_add(&reader->scores, choice->included[i], values[i]);
+}
+
+const struct scores *reader_hear(struct reader *reader, size_t m, const struct query *query, const struct choice *choice, uint32_t best)
+{
+    const struct learner *learner = &reader->engine->learners[m];
+    struct scores *scores = learner->ops->score ? &reader->scores : &reader->heard[m];
+    struct query asked = *query;
+
+    asked.best = learner->ops->score ? best : 0;
+    scores_reset(scores, reader->items);
+    if (!reader_knows(query, learner))
+        return scores;
+    if (choice->only_included && learner->ops->score)
+        score_included(reader, learner, query, choice);
+    else
+        learner->ops->retrieve(learner->model, &asked, scores);
+    return scores;
 }
 
 /* Parity: an item without evidence is a candidate too, at score `zero`. Skipped when k better ones are there. */
@@ -316,17 +332,6 @@ struct query reader_prepare(struct reader *reader, const struct ask *ask)
 bool reader_in_parity(const struct engine *engine, const struct learner *learner)
 {
     return learner == &engine->learners[0] && engine->options.sar.parity;
-}
-
-/* What the model says of the items that may be listed, without a look at all the others. */
-static void score_included(struct reader *reader, const struct learner *learner, const struct query *query, const struct choice *choice)
-{
-    double *values = fr_arena_take(&reader->arena, (choice->included_len + 1) * sizeof(*values));
-
-    learner->ops->score(learner->model, query, choice->included, choice->included_len, values);
-    for (size_t i = 0; i < choice->included_len; i++)
-        if (!scores_untouched(values[i]))
-            scores_add(&reader->scores, choice->included[i], values[i]);
 }
 
 static size_t pick(struct reader *reader, const struct learner *learner, struct query *query, const struct choice *choice,

@@ -4,59 +4,109 @@
  *     [ a .92 | b .71 | c .71 | d .40 | ... ][ x 31 users | y 17 users | ... ]        the rank of c: 1 before, 1 beside
  *       by score                               no evidence: behind them, by popularity
  *
- * In parity an item without evidence stands at score 0 among the others. The same order as reader_recommend's, which sorts
- * equal ones by id: of those this counts how many there are, and how many of them come first.
- * Thread: each reader its own.
+ * In parity an item without evidence stands at score 0 among the others; where nobody is asked all stand by popularity. The same order
+ * as reader_recommend's, which sorts equal ones by id: of those this counts how many there are, never sorting; and, if that is asked, how
+ * many of them come first.
+ *
+ * Thread: each reader its own; the engine's too (evaluate.c).
  */
+#include <math.h>
+
 #include "blend.h"
 #include "engine_private.h"
-
-struct place {
-    bool evidence;
-    double value; /* the score; without evidence, how many hold it */
-};
-
-/* 1: a is before b; 0: beside; -1: behind. */
-static int compare(struct place a, struct place b)
-{
-    if (a.evidence != b.evidence)
-        return a.evidence ? 1 : -1;
-    return (a.value > b.value) - (a.value < b.value);
-}
-
-static struct place place_of(const struct reader *reader, bool parity, uint32_t item)
-{
-    if (scores_touched(&reader->scores, item))
-        return (struct place){true, reader->scores.value[item]};
-    return parity ? (struct place){true, 0} : (struct place){false, users_of(reader->engine, item)};
-}
 
 bool ranks_candidate(const struct reader *reader, const struct choice *choice, uint32_t item)
 {
     return item != DICT_NONE && reader_allows(reader, choice, item) && users_of(reader->engine, item);
 }
 
-void ranks_count(struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,
+/* What others are compared with, and where. */
+struct standing {
+    const struct reader *reader;
+    const struct choice *choice;
+    const struct scores *scores; /* NULL: nobody is asked */
+    uint32_t item;
+    bool zero, ids; /* ids: count also who of those beside comes first */
+};
+
+static void meet(const struct standing *standing, uint32_t other, bool before, struct place *place)
+{
+    place->before += before;
+    place->beside += !before;
+    if (standing->ids && !before)
+        place->ahead += item_before((void *)(uintptr_t)standing->reader, other, standing->item);
+}
+
+/* By how many hold them, itself left out, among those the model has nothing to say of. */
+static struct place by_users(const struct standing *standing)
+{
+    const struct reader *reader = standing->reader;
+    uint32_t users = users_of(reader->engine, standing->item);
+    struct place place = {0};
+
+    for (uint32_t other = 0; other < reader->items; other++) {
+        uint32_t n = users_of(reader->engine, other);
+        if (n >= users && n && other != standing->item && !(standing->scores && scores_touched(standing->scores, other)) &&
+            reader_allows(reader, standing->choice, other))
+            meet(standing, other, n > users, &place);
+    }
+    return place;
+}
+
+/* By score, itself left out. `zero`: -0.0 stands for 0, else for nothing, which is below all. */
+static struct place by_score(const struct standing *standing, double value)
+{
+    const struct scores *scores = standing->scores;
+    bool all = scores->dense || standing->zero;
+    size_t len = all ? standing->reader->items : scores->touched_len;
+    struct place place = {0};
+
+    for (size_t i = 0; i < len; i++) {
+        uint32_t other = all ? (uint32_t)i : scores->touched[i];
+        double its = scores->value[other];
+        if (its >= value && other != standing->item && (standing->zero || !scores_untouched(its)) &&
+            ranks_candidate(standing->reader, standing->choice, other))
+            meet(standing, other, its > value, &place);
+    }
+    return place;
+}
+
+static struct place place_of(const struct standing *standing)
+{
+    const struct scores *scores = standing->scores;
+    struct standing scored = *standing;
+
+    if (!scores)
+        return by_users(standing);
+    if (standing->zero || scores_touched(scores, standing->item))
+        return by_score(standing, scores->value[standing->item]);
+    scored.ids = false;
+    struct place above = by_score(&scored, -INFINITY), behind = by_users(standing);
+    return (struct place){above.before + above.beside + behind.before, behind.beside, behind.ahead};
+}
+
+struct place place_in_list(const struct reader *reader, const struct choice *choice, const struct scores *scores, bool zero, uint32_t item)
+{
+    return place_of(&(struct standing){reader, choice, scores, item, zero, false});
+}
+
+void ranks_count(const struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,
                  struct rank *ranks)
 {
-    struct place *places = fr_arena_take(&reader->arena, (len + 1) * sizeof(*places));
-
-    for (size_t i = 0; i < len; i++)
-        if (ranks[i].listed)
-            places[i] = place_of(reader, parity, handles[i]);
+    for (size_t i = 0; i < len; i++) {
+        if (!ranks[i].listed)
+            continue;
+        struct place place = place_of(&(struct standing){reader, choice, &reader->scores, handles[i], parity, true});
+        ranks[i].before = place.before;
+        ranks[i].beside = place.beside;
+        ranks[i].ahead = place.ahead;
+    }
     for (uint32_t item = 0; item < reader->items; item++) {
         if (!ranks_candidate(reader, choice, item))
             continue;
-        struct place place = place_of(reader, parity, item);
         for (size_t i = 0; i < len; i++) {
-            if (!ranks[i].listed)
-                continue;
-            int order = compare(place, places[i]);
-            ranks[i].before += order > 0;
-            ranks[i].beside += order == 0 && item != handles[i];
-            ranks[i].ahead += order == 0 && item != handles[i] && item_before(reader, item, handles[i]);
-            ranks[i].candidates++;
-            ranks[i].above += users_of(reader->engine, item) > ranks[i].users;
+            ranks[i].candidates += ranks[i].listed;
+            ranks[i].above += ranks[i].listed && users_of(reader->engine, item) > ranks[i].users;
         }
     }
 }
@@ -64,15 +114,10 @@ void ranks_count(struct reader *reader, const struct choice *choice, bool parity
 struct ballot ranks_hear(struct reader *reader, const struct learner *learner, const struct query *query,
                          const struct choice *choice, size_t k)
 {
-    if (learner != &reader->engine->blended) {
-        learner->ops->retrieve(learner->model, query, &reader->scores);
-        return (struct ballot){0};
-    }
-    reader_hear_all(reader, query);
-    struct ballot ballot = blend_count(reader, choice, k);
-    for (size_t i = 0; i < ballot.len; i++)
-        scores_add(&reader->scores, ballot.items[i], ballot.score[i]);
-    return ballot;
+    if (learner == &reader->engine->blended)
+        return blend_hear(reader, query, choice, k);
+    learner->ops->retrieve(learner->model, query, &reader->scores);
+    return (struct ballot){0};
 }
 
 void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_bytes *items, size_t len, struct rank *ret_ranks)

@@ -29,6 +29,7 @@ struct opinion {
     struct ballot ballot; /* of the blend */
     struct affine map;    /* of one model's scores */
     bool known, parity;
+    double *values[ENGINE_MODELS_MAX]; /* what each model says of the items in question, in their order; the first alone if one is asked */
 };
 
 /* What is said of one item. */
@@ -56,13 +57,29 @@ static bool blends(const struct reader *reader, const struct opinion *opinion)
 
 /* ---- scores ---- */
 
-static void blend_values(const struct reader *reader, const struct opinion *opinion, uint32_t item, struct said *said)
+/* What each model says of items that there are; of one model that has no score of its own, reader->scores is what it has said. */
+static void hear_items(struct reader *reader, struct opinion *opinion, const uint32_t *items, size_t len)
+{
+    const struct learner *learner = opinion->learner;
+    size_t models = blends(reader, opinion) ? opinion->ballot.models : 1;
+
+    for (size_t m = 0; m < models; m++)
+        opinion->values[m] = fr_arena_take(&reader->arena, (len + 1) * sizeof(double));
+    for (size_t m = 0; m < models && blends(reader, opinion); m++)
+        blend_values(reader, &opinion->query, m, items, len, opinion->values[m]);
+    if (!blends(reader, opinion) && learner->ops->score)
+        learner->ops->score(learner->model, &opinion->query, items, len, opinion->values[0]);
+    else
+        for (size_t i = 0; i < len && !blends(reader, opinion); i++)
+            opinion->values[0][i] = reader->scores.value[items[i]];
+}
+
+static void add_shares(const struct reader *reader, const struct opinion *opinion, struct said *said)
 {
     double most = -INFINITY;
 
     said->score = 0;
     for (size_t m = 0; m < opinion->ballot.models; m++) {
-        said->value[m] = reader->heard[m].value[item];
         double share = blend_share(&opinion->ballot, m, said->value[m]);
         said->score += share;
         said->scored = said->scored || !scores_untouched(said->value[m]);
@@ -71,37 +88,25 @@ static void blend_values(const struct reader *reader, const struct opinion *opin
     }
 }
 
-/* `value`: what the one model says of it; not looked at if the blend is asked. */
-static struct said said_of(const struct reader *reader, const struct opinion *opinion, uint32_t item, double value)
+/* Of the item at `at` of those heard; `item` DICT_NONE: there is none. */
+static struct said said_of(const struct reader *reader, const struct opinion *opinion, uint32_t item, size_t at)
 {
     struct said said = {.source = opinion->learner};
 
     if (item == DICT_NONE || !opinion->known || !users_of(reader->engine, item))
         return said;
+    for (size_t m = 0; m < ENGINE_MODELS_MAX && opinion->values[m]; m++)
+        said.value[m] = opinion->values[m][at];
     if (blends(reader, opinion)) {
-        blend_values(reader, opinion, item, &said);
+        add_shares(reader, opinion, &said);
     } else {
-        said.value[0] = value;
+        double value = said.value[0];
         said.scored = opinion->parity || !scores_untouched(value);
         said.score = said.scored ? (value + 0.0 - opinion->map.shift) * opinion->map.scale + opinion->map.base : 0;
     }
     if (!said.scored)
         said.score = 0;
     return said;
-}
-
-/* What one model says of items that there are. */
-static void one_model(struct reader *reader, const struct opinion *opinion, const uint32_t *items, size_t len, double *values)
-{
-    const struct learner *learner = opinion->learner;
-
-    if (learner->ops->score) {
-        learner->ops->score(learner->model, &opinion->query, items, len, values);
-        return;
-    }
-    learner->ops->retrieve(learner->model, &opinion->query, &reader->scores);
-    for (size_t i = 0; i < len; i++)
-        values[i] = reader->scores.value[items[i]];
 }
 
 /* ---- reasons ---- */
@@ -217,21 +222,21 @@ void reader_score(struct reader *reader, const struct ask *ask, const struct fr_
     struct recommended *room = fr_arena_take(&reader->arena, (len + 1) * sizeof(*room));
     uint32_t *handles = fr_arena_take(&reader->arena, (len + 1) * sizeof(*handles));
     size_t *at = fr_arena_take(&reader->arena, (len + 1) * sizeof(*at)), known = resolve(reader, items, len, handles, at);
-    double *values = fr_arena_take(&reader->arena, (known + 1) * sizeof(*values));
 
     if (opinion.known && blends(reader, &opinion)) {
         reader_mark_seen(reader, ask, &opinion.query);
-        reader_hear_all(reader, &opinion.query);
-        opinion.ballot = blend_count(reader, &(struct choice){0}, 0);
+        opinion.ballot = blend_hear(reader, &opinion.query, &(struct choice){0}, 0);
         reader_unmark_all(reader);
     } else if (opinion.known) {
-        one_model(reader, &opinion, handles, known, values);
+        if (!opinion.learner->ops->score)
+            opinion.learner->ops->retrieve(opinion.learner->model, &opinion.query, &reader->scores);
         opinion.map = reader_normal_map(reader, opinion.learner, &opinion.query);
     }
+    if (opinion.known)
+        hear_items(reader, &opinion, handles, known);
     for (size_t i = 0; i < len; i++) {
-        bool there = at[i] != SIZE_MAX;
-        uint32_t item = there ? handles[at[i]] : DICT_NONE;
-        struct said said = said_of(reader, &opinion, item, there && !blends(reader, &opinion) ? values[at[i]] : -0.0);
+        uint32_t item = at[i] == SIZE_MAX ? DICT_NONE : handles[at[i]];
+        struct said said = said_of(reader, &opinion, item, at[i]);
         room[i] = (struct recommended){.item = items[i], .score = said.score, .source = said.scored ? said.source->ops->name : ""};
     }
     *ret_list = (struct recommendation_list){room, len, opinion.learner->ops->name, false};
@@ -326,7 +331,9 @@ void reader_explain(struct reader *reader, const struct ask *ask, struct fr_byte
         ranks_count(reader, &choice, opinion.parity, &item, 1, &rank);
         ret_explanation->rank = rank.before + rank.ahead + 1;
     }
-    struct said said = said_of(reader, &opinion, item, item == DICT_NONE ? -0.0 : reader->scores.value[item]);
+    if (opinion.known && item != DICT_NONE)
+        hear_items(reader, &opinion, &item, 1);
+    struct said said = said_of(reader, &opinion, item, 0);
     ret_explanation->score = said.score;
     ret_explanation->reasons = reasons_of(reader, &opinion, &said, item, &ret_explanation->reasons_len);
     subject.scored = said.scored;

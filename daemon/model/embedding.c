@@ -37,9 +37,20 @@ static size_t row_bytes(const struct embedding *embedding)
     return embedding->d * sizeof(float) + STATE_BYTES + (embedding->keyed ? KEY_BYTES : 0);
 }
 
-static size_t chunk_bytes(const struct embedding *embedding)
+static size_t chunk_bytes(const struct embedding *embedding, bool coded)
 {
-    return sizeof(struct shown_chunk) + SHOWN_ROWS * embedding->d * sizeof(float);
+    return sizeof(struct shown_chunk) + SHOWN_ROWS * embedding->d * sizeof(float) +
+           (coded ? SHOWN_ROWS * (embedding->d + sizeof(float)) : 0);
+}
+
+static size_t bytes_of(const struct embedding *embedding, const struct shown_chunk *chunk)
+{
+    return chunk_bytes(embedding, chunk->codes.code);
+}
+
+static bool coded(const struct embedding *embedding)
+{
+    return embedding->coded_above && embedding->len > embedding->coded_above;
 }
 
 static void arrays_grow(struct embedding *embedding, uint32_t rows)
@@ -74,7 +85,7 @@ void embedding_release(struct embedding *embedding)
     fr_epoch_reclaim(embedding->epoch);
     assert(embedding->retired == 0); /* no asker may be present any more */
     for (uint32_t c = 0; shown && c < shown->chunks_len; c++)
-        fr_slab_give(embedding->slab, (void *)shown->chunks[c], chunk_bytes(embedding));
+        fr_slab_give(embedding->slab, (void *)shown->chunks[c], bytes_of(embedding, shown->chunks[c]));
     free(shown);
     fr_slab_free(embedding->slab);
     fr_array_release(&embedding->vectors);
@@ -126,11 +137,44 @@ static void retire(struct embedding *embedding, void (*free_fn)(void *, void *, 
     fr_epoch_retire(embedding->epoch, free_fn, embedding, (void *)block, size);
 }
 
-/* Rows from `first` on, as they are now; those that do not exist yet are as if nothing had been learned of them. */
-static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_t first)
+static const uint64_t *changes_of(const struct embedding *embedding, uint32_t c)
 {
-    struct shown_chunk *chunk = fr_slab_take(embedding->slab, chunk_bytes(embedding));
-    uint32_t left = embedding->len - first, len = left < SHOWN_ROWS ? left : SHOWN_ROWS;
+    return (const uint64_t *)(const void *)embedding->unshown.base + c * (SHOWN_ROWS / 64);
+}
+
+static bool chunk_changed(const struct embedding *embedding, uint32_t c)
+{
+    uint64_t bits = 0;
+
+    for (size_t word = 0; word < SHOWN_ROWS / 64; word++)
+        bits |= changes_of(embedding, c)[word];
+    return bits != 0;
+}
+
+/* The vectors as bytes: those that have not changed since the `old` chunk are copied from it, if it has any. */
+static void chunk_encode(const struct embedding *embedding, uint32_t c, const struct shown_chunk *old, struct shown_chunk *chunk)
+{
+    const struct code_kernels *kernels = code_kernels_best();
+    size_t d = embedding->d;
+    bool all = !old || !old->codes.code;
+
+    chunk->codes.code = (uint8_t *)(chunk->vectors + SHOWN_ROWS * d);
+    chunk->codes.scale = (float *)(void *)(chunk->codes.code + SHOWN_ROWS * d);
+    if (!all)
+        memcpy(chunk->codes.code, old->codes.code, SHOWN_ROWS * (d + sizeof(float)));
+    for (size_t word = 0; word < SHOWN_ROWS / 64; word++) {
+        for (uint64_t bits = all ? UINT64_MAX : changes_of(embedding, c)[word]; bits; bits &= bits - 1) {
+            size_t row = word * 64 + (unsigned)__builtin_ctzll(bits);
+            codes_put(&chunk->codes, kernels, row, chunk->vectors + row * d, d);
+        }
+    }
+}
+
+/* Rows as they are now; those that do not exist yet are as if nothing had been learned of them. */
+static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_t c, const struct shown_chunk *old)
+{
+    struct shown_chunk *chunk = fr_slab_take(embedding->slab, chunk_bytes(embedding, coded(embedding)));
+    uint32_t first = c * SHOWN_ROWS, left = embedding->len - first, len = left < SHOWN_ROWS ? left : SHOWN_ROWS;
     size_t d = embedding->d;
 
     for (uint32_t k = 0; k < SHOWN_ROWS; k++) {
@@ -141,24 +185,17 @@ static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_
     }
     memcpy(chunk->vectors, embedding_vector(embedding, first), len * d * sizeof(float));
     memset(chunk->vectors + len * d, 0, (SHOWN_ROWS - len) * d * sizeof(float));
+    chunk->codes = (struct row_codes){0};
+    if (coded(embedding))
+        chunk_encode(embedding, c, old, chunk);
     return chunk;
-}
-
-static bool chunk_changed(const struct embedding *embedding, uint32_t c)
-{
-    const uint64_t *unshown = (const uint64_t *)(const void *)embedding->unshown.base;
-    uint64_t bits = 0;
-
-    for (size_t word = 0; word < SHOWN_ROWS / 64; word++)
-        bits |= unshown[c * (SHOWN_ROWS / 64) + word];
-    return bits != 0;
 }
 
 void embedding_publish(struct embedding *embedding)
 {
     struct shown *old = atomic_load(&embedding->shown);
     uint32_t chunks_len = (embedding->len + SHOWN_ROWS - 1) / SHOWN_ROWS, old_len = old ? old->chunks_len : 0;
-    bool changed = false;
+    bool changed = false, codeless = old && old_len && coded(embedding) && !old->chunks[0]->codes.code;
 
     for (uint32_t c = 0; c < chunks_len && !changed; c++)
         changed = chunk_changed(embedding, c);
@@ -169,13 +206,13 @@ void embedding_publish(struct embedding *embedding)
     shown->rows = embedding->len;
     shown->chunks_len = chunks_len;
     for (uint32_t c = 0; c < chunks_len; c++) {
-        bool same = c < old_len && !chunk_changed(embedding, c);
-        shown->chunks[c] = same ? old->chunks[c] : chunk_copy(embedding, c * SHOWN_ROWS);
+        bool same = c < old_len && !codeless && !chunk_changed(embedding, c);
+        shown->chunks[c] = same ? old->chunks[c] : chunk_copy(embedding, c, c < old_len ? old->chunks[c] : NULL);
     }
     atomic_store(&embedding->shown, shown);
     for (uint32_t c = 0; c < chunks_len; c++) {
         if (c < old_len && shown->chunks[c] != old->chunks[c])
-            retire(embedding, chunk_give, old->chunks[c], chunk_bytes(embedding));
+            retire(embedding, chunk_give, old->chunks[c], bytes_of(embedding, old->chunks[c]));
     }
     memset(embedding->unshown.base, 0, words_for(embedding->len) * sizeof(uint64_t));
     if (old)

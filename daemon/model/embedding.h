@@ -9,7 +9,8 @@
  * The engine's thread changes rows in place and marks them. Askers never look there: they read chunks that do not change.
  * Publishing copies the chunks in which something has changed since the last time, puts them into a new list beside
  * the old ones that are still right, and shows the list with one store; what it replaces goes to the epoch. So all rows of one
- * list are of the same moment, and what is shown lags by what has changed since the last publication, no more.
+ * list are of the same moment, and what is shown lags by what has changed since the last publication, no more. In a large table
+ * of items (coded_above) chunks also hold their vectors as bytes (codes.h). When a table becomes large, all its chunks are made anew, once.
  *
  * The step of a row is row-wise leaky AdaGrad (algorithms.md 3.4): one accumulator G for the whole vector.
  *
@@ -22,11 +23,13 @@
 #define FR_EMBEDDING_H
 
 #include <math.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codes.h"
 #include "debt.h"
 #include "freshet/alloc.h"
 #include "freshet/bytes.h"
@@ -54,7 +57,8 @@ struct row_state {
 struct shown_chunk {
     uint64_t keys[SHOWN_ROWS];
     float biases[SHOWN_ROWS]; /* -INFINITY: count is 0 */
-    float vectors[];          /* [SHOWN_ROWS][d] */
+    struct row_codes codes;   /* of the vectors, behind them; NULL in a small table */
+    alignas(VECTOR_ALIGN) float vectors[]; /* [SHOWN_ROWS][d] */
 };
 struct shown {
     uint32_t rows, chunks_len;
@@ -66,6 +70,7 @@ struct embedding {
     uint32_t len, max; /* rows */
     enum journal_table table;
     bool keyed;
+    uint32_t coded_above; /* a table of more rows shows codes beside its vectors; 0: never. The owner's to set */
     struct fr_array vectors, states, keys, unshown;
     struct debt debt; /* rows */
     struct fr_epoch *epoch;

@@ -58,6 +58,8 @@ const struct fm_options fm_defaults = {
     .features_max = 100000,
     .features_admit = 3,
     .features_ttl = 0,
+    .int8_above = 20000,
+    .candidates = 300,
 };
 
 static struct model *fm_open(const void *options, const struct model_host *host)
@@ -74,9 +76,11 @@ static struct model *fm_open(const void *options, const struct model_host *host)
     model->options = *o;
     model->host = *host;
     model->kernels = vector_kernels_best();
+    model->code_kernels = code_kernels_best();
     model->adagrad = (struct adagrad){(float)o->eta, (float)o->rho, (float)o->g0};
     model->numbers.scale = (float)o->g0;
     embedding_init(&model->items, d, (uint32_t)host->items_max, TABLE_FM_ITEMS, false, host->epoch);
+    model->items.coded_above = o->int8_above;
     embedding_init(&model->history, d, (uint32_t)host->items_max, TABLE_FM_HISTORY, false, host->epoch);
     const struct features_options features = {o->features_max, o->features_admit, (uint32_t)(o->features_ttl / 1000)};
     features_init(&model->features, &features, d, model->adagrad.g0, TABLE_FM_FEATURES, host->epoch);
@@ -307,6 +311,7 @@ static const struct model_table tables[] = {
 const struct model_ops fm_ops = {
     .name = "fm",
     .context = true,
+    .relative = true,
     .tables = tables,
     .tables_len = sizeof(tables) / sizeof(*tables),
     .open = fm_open,
@@ -320,6 +325,7 @@ const struct model_ops fm_ops = {
     .save = fm_save,
     .pay = fm_pay,
     .retrieve = fm_retrieve,
+    .estimates = fm_estimates,
     .score = fm_score,
     .unit = fm_unit,
     .explain = fm_explain,

@@ -42,6 +42,7 @@ struct model {
     struct fm_options options;
     struct model_host host;
     const struct vector_kernels *kernels;
+    const struct code_kernels *code_kernels;
     struct adagrad adagrad;
     struct embedding items, history; /* by item */
     struct features features;
@@ -82,6 +83,7 @@ void fm_prepare(const struct model *model, const struct touch *touch, int stage)
 void fm_learn(struct model *model, const struct touch *touch);
 
 void fm_retrieve(const struct model *model, const struct query *query, struct scores *scores);
+bool fm_estimates(const struct model *model, uint32_t items, uint32_t best);
 void fm_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values);
 size_t fm_explain(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
                   struct reason_part *parts, size_t parts_max);

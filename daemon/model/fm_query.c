@@ -3,6 +3,8 @@
  *
  *     history, seeds, context  --shown rows-->  U, constant
  *     chunk by chunk           constant + b_j + <U, I_j>
+ *     the best only, of many   b_j + <U, I_j> by the bytes of I_j (codes.h), then the score itself for the `candidates` best of
+ *                              them. What is not among them has no score. Marked items, and those nobody holds, are passed over
  *
  * An item of which nothing has been learned has no score: its bias is shown as -INFINITY, and what comes of that is turned
  * into -0.0, which says "no evidence" (model.h). Those with a score never have -0.0.
@@ -17,8 +19,12 @@
 #include <string.h>
 
 #include "fm_parts.h"
+#include "sieve.h"
 
-enum { SCORED_AT_ONCE = 16 }; /* rows; SHOWN_ROWS is a multiple of it */
+enum { SCORED_AT_ONCE = 16, SIFTED_AT_ONCE = 64, AHEAD = 8 }; /* rows; SHOWN_ROWS is a multiple of the first two */
+enum { BEST_TIMES = 2, SMALL_CATALOGUE = 4 };                /* candidates: at least so many times the best; a catalogue of no more
+                                                              * than so many times the candidates is scored whole */
+_Static_assert(SIFTED_AT_ONCE == 4 * CODE_ROWS && (int)FM_DIMENSIONS_MAX <= (int)CODE_DIMENSIONS_MAX, "four blocks, of any d");
 
 /* What a question is made into. */
 struct side {
@@ -104,38 +110,143 @@ static void rows_score(const struct model *model, const struct side *side, const
     }
 }
 
-void fm_retrieve(const struct model *model, const struct query *query, struct scores *scores)
+static void retrieve_all(const struct model *model, const struct side *side, struct scores *scores)
 {
-    struct side side;
     uint32_t items = 0;
 
     scores->dense = true;
-    if (side_init(model, query, &side))
-        items = side.items->rows < scores->items ? side.items->rows : scores->items;
+    if (side)
+        items = side->items->rows < scores->items ? side->items->rows : scores->items;
     for (uint32_t first = 0; first < items; first += SCORED_AT_ONCE) {
-        uint32_t c = first / SHOWN_ROWS, next = c + 1 < side.items->chunks_len ? c + 1 : c;
+        uint32_t c = first / SHOWN_ROWS, next = c + 1 < side->items->chunks_len ? c + 1 : c;
         uint32_t len = items - first < SCORED_AT_ONCE ? items - first : SCORED_AT_ONCE;
-        rows_score(model, &side, side.items->chunks[c], side.items->chunks[next], first % SHOWN_ROWS, len,
+        rows_score(model, side, side->items->chunks[c], side->items->chunks[next], first % SHOWN_ROWS, len,
                    scores->value + first);
     }
     for (uint32_t item = items; item < scores->items; item++)
         scores->value[item] = -0.0;
 }
 
-void fm_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values)
+/* values[k] = score + 0.0, -0.0 without one. */
+static void items_score(const struct model *model, const struct side *side, const uint32_t *items, size_t len, double *values)
 {
-    struct side side;
-    bool shown = side_init(model, query, &side);
+    size_t d = model->options.dimensions;
 
     for (size_t k = 0; k < len; k++) {
-        float bias = shown ? shown_bias(side.items, items[k]) : NAN, dot;
+        float bias = shown_bias(side->items, items[k]), dot;
+        const float *ahead = k + AHEAD < len ? shown_vector(side->items, d, items[k + AHEAD]) : NULL;
+        for (size_t i = 0; ahead && i < d; i += VECTOR_WIDTH)
+            __builtin_prefetch(ahead + i);
         values[k] = -0.0;
         if (isnan(bias))
             continue;
-        const float *vector = shown_vector(side.items, model->options.dimensions, items[k]);
-        model->kernels->dots(vector, NULL, 1, model->options.dimensions, side.user, &dot);
-        values[k] = (double)(side.constant + (bias + dot)) + 0.0;
+        model->kernels->dots(shown_vector(side->items, d, items[k]), NULL, 1, d, side->user, &dot);
+        values[k] = (double)(side->constant + (bias + dot)) + 0.0;
     }
+}
+
+/* ---- the best of many ---- */
+
+/* Those that have passed the floor, from the item `first` on. */
+static void passed_take(const struct model *model, const struct scores *scores, uint32_t first, const float *estimates,
+                        const uint16_t *above, struct sieve *sieve)
+{
+    for (uint32_t block = 0; block < SIFTED_AT_ONCE / CODE_ROWS; block++) {
+        for (unsigned bits = above[block]; bits; bits &= bits - 1) {
+            uint32_t k = block * CODE_ROWS + (uint32_t)__builtin_ctz(bits), item = first + k;
+            if (item >= scores->items || isinf(estimates[k]) || scores->mark[item] & SCORES_EXCLUDED)
+                continue;
+            if (atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed))
+                sieve_take(sieve, item, (double)estimates[k]);
+        }
+    }
+}
+
+/* A chunk's rows into the sieve. Meanwhile the same rows of the `next` chunk are fetched. */
+static void chunk_sift(const struct model *model, const struct side *side, uint32_t c, uint32_t next, const struct code_user *user,
+                       const struct scores *scores, struct sieve *sieve)
+{
+    const struct shown_chunk *chunk = side->items->chunks[c];
+    const uint8_t *ahead = side->items->chunks[next]->codes.code;
+    size_t d = model->options.dimensions;
+    float estimates[SIFTED_AT_ONCE];
+    uint16_t above[SIFTED_AT_ONCE / CODE_ROWS];
+
+    for (uint32_t at = 0; at < SHOWN_ROWS; at += SIFTED_AT_ONCE) {
+        for (size_t byte = 0; byte < SIFTED_AT_ONCE * d; byte += 64)
+            __builtin_prefetch(ahead + at * d + byte);
+        model->code_kernels->sift(chunk->codes.code + at * d, SIFTED_AT_ONCE / CODE_ROWS, d, user, chunk->biases + at,
+                                  chunk->codes.scale + at, (float)sieve->floor, estimates, above);
+        passed_take(model, scores, c * SHOWN_ROWS + at, estimates, above, sieve);
+    }
+}
+
+/* The candidates: what by its bytes ranks first. */
+static void candidates_find(const struct model *model, const struct side *side, const struct scores *scores, struct sieve *sieve)
+{
+    uint32_t chunks = side->items->chunks_len, stride = sieve_stride(chunks);
+    struct code_user user;
+
+    code_user_init(&user, model->code_kernels, side->user, model->options.dimensions);
+    for (uint32_t i = 0, c = 0, next; i < chunks; i++, c = next) {
+        next = (c + stride) % chunks;
+        if (c * SHOWN_ROWS < scores->items)
+            chunk_sift(model, side, c, next, &user, scores, sieve);
+    }
+    sieve_cut(sieve);
+}
+
+static void retrieve_best(const struct model *model, const struct side *side, size_t candidates, struct scores *scores)
+{
+    double values[SCORED_AT_ONCE];
+    uint32_t items[SCORED_AT_ONCE];
+
+    struct sieve sieve = sieve_in(scores, candidates);
+
+    candidates_find(model, side, scores, &sieve);
+    for (size_t first = 0; first < sieve.len; first += SCORED_AT_ONCE) {
+        size_t len = sieve.len - first < SCORED_AT_ONCE ? sieve.len - first : SCORED_AT_ONCE;
+        for (size_t k = 0; k < len; k++)
+            items[k] = sieve.room[first + k].id;
+        items_score(model, side, items, len, values);
+        for (size_t k = 0; k < len; k++)
+            scores_add(scores, items[k], values[k]);
+    }
+}
+
+static size_t candidates_of(const struct model *model, uint32_t best)
+{
+    size_t most = (size_t)best * BEST_TIMES;
+    return most > model->options.candidates ? most : model->options.candidates;
+}
+
+bool fm_estimates(const struct model *model, uint32_t items, uint32_t best)
+{
+    const struct fm_options *options = &model->options;
+
+    return best && options->int8_above && items > options->int8_above && items / SMALL_CATALOGUE > candidates_of(model, best);
+}
+
+void fm_retrieve(const struct model *model, const struct query *query, struct scores *scores)
+{
+    struct side side;
+
+    if (!side_init(model, query, &side))
+        retrieve_all(model, NULL, scores);
+    else if (fm_estimates(model, scores->items, query->best) && side.items->rows && side.items->chunks[0]->codes.code)
+        retrieve_best(model, &side, candidates_of(model, query->best), scores);
+    else
+        retrieve_all(model, &side, scores);
+}
+
+void fm_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values)
+{
+    struct side side;
+
+    for (size_t k = 0; k < len; k++)
+        values[k] = -0.0;
+    if (side_init(model, query, &side))
+        items_score(model, &side, items, len, values);
 }
 
 /* What each item of the user's side adds: x_h <V_h, I_j>. */

@@ -287,6 +287,7 @@ static const struct model_table tables[] = {
 
 const struct model_ops ncf_ops = {
     .name = "ncf",
+    .relative = true,
     .tables = tables,
     .tables_len = sizeof(tables) / sizeof(*tables),
     .open = ncf_open,

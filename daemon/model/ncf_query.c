@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "ncf_parts.h"
+#include "sieve.h"
 
 enum { AT_ONCE = NCF_ASKED_AT_ONCE, SMALL_CATALOGUE = 4 }; /* times the candidates */
 _Static_assert((int)SHOWN_ROWS % (int)AT_ONCE == 0, "a chunk is scored in whole blocks");
@@ -197,16 +198,10 @@ static void retrieve_all(const struct model *model, const struct side *side, str
     }
 }
 
-static bool lower_first(void *context, uint32_t a, uint32_t b)
-{
-    (void)context;
-    return a < b;
-}
-
 /* Rows of a chunk from `at` on. Meanwhile the same rows of the `next` chunk are fetched: where that lies no processor can guess. */
 static void rows_offer(const struct model *model, const struct side *side, const struct ncf_chunk *chunk,
                        const struct ncf_chunk *next, uint32_t first, uint32_t at, uint32_t len, const uint8_t *mark,
-                       struct fr_topk *top)
+                       struct sieve *sieve)
 {
     size_t gmf = model->dense.shape.gmf;
     float dots[AT_ONCE];
@@ -216,42 +211,42 @@ static void rows_offer(const struct model *model, const struct side *side, const
     model->kernels->dots(chunk->rows + at * gmf, NULL, len, gmf, side->of[which_of(side, chunk)].weighted, dots);
     for (uint32_t k = 0; k < len; k++) {
         uint32_t item = first + at + k;
-        if (!fr_topk_wants(top, (double)dots[k]) || !chunk->known[at + k] || !isfinite(dots[k]))
+        if (!((double)dots[k] >= sieve->floor) || !chunk->known[at + k] || !isfinite(dots[k]) || mark[item] & SCORES_EXCLUDED)
             continue;
-        if (!(mark[item] & SCORES_EXCLUDED))
-            fr_topk_take(top, item, (double)dots[k]);
+        if (atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed))
+            sieve_take(sieve, item, (double)dots[k]);
     }
 }
 
-/* What the product alone ranks first. */
+/* What the product alone ranks first, of what may be listed and is held by anybody. */
 static void candidates_find(const struct model *model, const struct side *side, const struct scores *scores,
-                            struct fr_topk *top)
+                            struct sieve *sieve)
 {
     const struct ncf_view *view = side->view;
+    uint32_t chunks = view->chunks_len, stride = chunks ? sieve_stride(chunks) : 0;
 
-    for (uint32_t c = 0; c < view->chunks_len && c * SHOWN_ROWS < scores->items; c++) {
+    for (uint32_t i = 0, c = 0, to; i < chunks; i++, c = to) {
         uint32_t first = c * SHOWN_ROWS, left = scores->items - first, len = left < SHOWN_ROWS ? left : SHOWN_ROWS;
-        const struct ncf_chunk *chunk = view->chunks[c], *next = c + 1 < view->chunks_len ? view->chunks[c + 1] : NULL;
-        for (uint32_t at = 0; chunk && at < len; at += AT_ONCE) {
+        const struct ncf_chunk *chunk = view->chunks[c], *next = view->chunks[to = (c + stride) % chunks];
+        for (uint32_t at = 0; chunk && first < scores->items && at < len; at += AT_ONCE) {
             uint32_t rows = len - at < AT_ONCE ? len - at : AT_ONCE;
-            rows_offer(model, side, chunk, next, first, at, rows, scores->mark, top);
+            rows_offer(model, side, chunk, next, first, at, rows, scores->mark, sieve);
         }
     }
+    sieve_cut(sieve);
 }
 
 static void retrieve_best(const struct model *model, const struct side *side, size_t candidates, struct scores *scores)
 {
-    struct fr_topk top;
+    struct sieve sieve = sieve_in(scores, candidates);
     uint32_t items[AT_ONCE];
     double values[AT_ONCE];
 
-    fr_reserve((void **)&scores->highest, &scores->highest_room, candidates, sizeof(*scores->highest));
-    fr_topk_init(&top, scores->highest, candidates, lower_first, NULL);
-    candidates_find(model, side, scores, &top);
-    for (size_t first = 0; first < top.len; first += AT_ONCE) {
-        size_t len = top.len - first < AT_ONCE ? top.len - first : AT_ONCE;
+    candidates_find(model, side, scores, &sieve);
+    for (size_t first = 0; first < sieve.len; first += AT_ONCE) {
+        size_t len = sieve.len - first < AT_ONCE ? sieve.len - first : AT_ONCE;
         for (size_t k = 0; k < len; k++)
-            items[k] = scores->highest[first + k].id;
+            items[k] = sieve.room[first + k].id;
         items_score(model, side, items, len, values);
         for (size_t k = 0; k < len; k++) {
             if (!scores_untouched(values[k]))

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "freshet/model.h"
+#include "sieve.h"
 
 struct model {
     struct model_host host;
@@ -39,11 +40,19 @@ static void popular_learn(struct model *model, const struct touch *touch)
     (void)model, (void)touch;
 }
 
+static void look(const struct model *model, const struct query *query, uint32_t first, uint32_t len, double *values)
+{
+    (void)query;
+    for (uint32_t k = 0; k < len; k++)
+        values[k] = atomic_load_explicit(&model->host.users_of_item[first + k], memory_order_relaxed);
+}
+
 static void popular_retrieve(const struct model *model, const struct query *query, struct scores *scores)
 {
+    if (sieve_best(model, query, look, scores))
+        return;
     scores->dense = true;
-    for (uint32_t item = 0; item < query->items; item++)
-        scores->value[item] = atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed);
+    look(model, query, 0, query->items, scores->value);
 }
 
 static void popular_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values)

@@ -24,6 +24,7 @@
 #include "debt.h"
 #include "freshet/model.h"
 #include "freshet/trending.h"
+#include "sieve.h"
 
 enum { FAR = 512, PER_ROW = 64, LANDMARK_COLUMN = PER_ROW, CELL_BYTES = 8, LANDMARK_BYTES = 28, VERSION = 1 };
 enum { STEPS_MOST = 5 }; /* then every sum is 0: 2^512 times 2^32 users is below 2^-1074 after five */
@@ -162,8 +163,8 @@ static bool trending_current(const struct model *model)
 
 /* ---- asking ---- */
 
-/* For all items (`items` NULL) or those named. */
-static void look(const struct model *model, when_ms now, const uint32_t *items, size_t len, double *values)
+/* For those named, or (`items` NULL) all from `first` on. */
+static void look(const struct model *model, when_ms now, uint32_t first, const uint32_t *items, size_t len, double *values)
 {
     uint32_t before;
 
@@ -172,19 +173,26 @@ static void look(const struct model *model, when_ms now, const uint32_t *items, 
         double span = (double)(now - atomic_load_explicit(&model->landmark, memory_order_acquire));
         double factor = exp2(-span / (double)model->half_life);
         for (size_t i = 0; i < len; i++)
-            values[i] = factor * atomic_load_explicit(sum_of(model, items ? items[i] : (uint32_t)i), memory_order_acquire);
+            values[i] = factor * atomic_load_explicit(sum_of(model, items ? items[i] : first + (uint32_t)i), memory_order_acquire);
     } while (before % 2 || atomic_load_explicit(&model->moves, memory_order_relaxed) != before);
+}
+
+static void look_on(const struct model *model, const struct query *query, uint32_t first, uint32_t len, double *values)
+{
+    look(model, query->now, first, NULL, len, values);
 }
 
 static void trending_retrieve(const struct model *model, const struct query *query, struct scores *scores)
 {
+    if (sieve_best(model, query, look_on, scores))
+        return;
     scores->dense = true;
-    look(model, query->now, NULL, query->items, scores->value);
+    look_on(model, query, 0, query->items, scores->value);
 }
 
 static void trending_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values)
 {
-    look(model, query->now, items, len, values);
+    look(model, query->now, 0, items, len, values);
 }
 
 static void trending_stats(const struct model *model, struct model_stats *ret_stats)

@@ -234,6 +234,7 @@ struct model_ops {
     const char *name;
     bool anybody; /* it has an answer for users of whom nothing is known, */
     bool context; /* and this one for those of whom no more is known than the features that came with the question */
+    bool relative; /* its scores mean something beside one another only: 0 is one like any other, and not what no evidence is worth */
     const struct model_table *tables; /* NULL: it keeps nothing */
     size_t tables_len;
     struct model *(*open)(const void *options, const struct model_host *host);
@@ -257,6 +258,9 @@ struct model_ops {
     void (*recall)(struct model *model, const struct history *history);
     /* Thread: any, inside an epoch. */
     void (*retrieve)(const struct model *model, const struct query *query, struct scores *scores);
+    /* With so many items, would retrieve find the `best` by an estimate of their scores, so that one may be missing? The scores it
+     * gives are exact all the same. NULL: never. */
+    bool (*estimates)(const struct model *model, uint32_t items, uint32_t best);
     /* values[i] = the score of items[i], the same that retrieve gives it where all matter; -0.0: it knows nothing of the item. NULL: only
      * retrieve knows. */
     void (*score)(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values);

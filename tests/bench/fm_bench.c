@@ -10,6 +10,9 @@
  *   fm_publish, fm_save ms, when every row has changed: how long the engine stands still at most
  *   fm_retrieve_32, fm_retrieve_64
  *                       us per query over all items. Baseline: one read of as many bytes as vectors and biases have
+ *   fm_best_32, fm_best_64
+ *                       the same for the 10 best, found by bytes and ranked exactly; fm_best_*_300 for the 300 best
+ *   fm_break_even_N     us per query for the 10 best of N items by bytes, d = 32; baseline: scoring them all
  */
 #include "freshet/fm.h"
 #include "freshet/sar.h"
@@ -94,14 +97,40 @@ static void journal_and_publish(struct bench *bench, const struct stream *stream
     bench_print(save, "ms", &saved, true);
 }
 
-static void bench_retrieve(const char *name, uint32_t d)
+static double ask_us(const struct bench *bench, const struct stream *stream, struct scores *scores, uint32_t best)
+{
+    uint64_t begin = cpu_ns();
+
+    for (uint32_t k = 0; k < QUERIES; k++) {
+        struct touch touch = touch_of(stream, k);
+        struct query query = {.history = touch.history, .now = 2000, .items = bench->items, .best = best};
+        scores_reset(scores, bench->items);
+        fm_ops.retrieve(bench->learners[0].model, &query, scores);
+    }
+    return (double)(cpu_ns() - begin) / 1e3 / QUERIES;
+}
+
+static double read_us(const uint64_t *words, size_t len)
+{
+    uint64_t begin = cpu_ns(), sum = 0;
+
+    for (uint32_t k = 0; k < QUERIES; k++) {
+        for (size_t at = 0; at < len; at++)
+            sum += words[at];
+        __asm__ volatile("" : "+r"(sum) : : "memory");
+    }
+    return (double)(cpu_ns() - begin) / 1e3 / QUERIES;
+}
+
+static void bench_retrieve(uint32_t d)
 {
     struct fm_options options = fm_defaults;
-    struct bench_rounds rounds = {.len = 0};
+    struct bench_rounds rounds[3] = {{.len = 0}};
     uint64_t random = 1;
     struct stream stream;
     struct bench bench;
     struct scores scores;
+    char name[32];
 
     options.dimensions = d;
     stream_init(&stream, ITEMS, &random);
@@ -113,33 +142,53 @@ static void bench_retrieve(const char *name, uint32_t d)
     learn_all(&bench, &stream);
     fm_ops.publish(bench.learners[0].model);
     size_t bytes = (size_t)ITEMS * (d + 1) * sizeof(float);
-    uint64_t *sequential = fr_zalloc(bytes, 1), sum = 0;
+    uint64_t *sequential = fr_zalloc(bytes, 1);
     memset(sequential, 1, bytes);
     for (unsigned round = 0; round < ROUNDS; round++) {
-        uint64_t begin = cpu_ns();
-        for (uint32_t k = 0; k < QUERIES; k++) {
-            struct touch touch = touch_of(&stream, k);
-            struct query query = {.history = touch.history, .now = 2000, .items = ITEMS};
-            scores_reset(&scores, ITEMS);
-            fm_ops.retrieve(bench.learners[0].model, &query, &scores);
-        }
-        double us = (double)(cpu_ns() - begin) / 1e3 / QUERIES;
-        begin = cpu_ns();
-        for (uint32_t k = 0; k < QUERIES; k++) {
-            for (size_t at = 0; at < bytes / 8; at++)
-                sum += sequential[at];
-            __asm__ volatile("" : "+r"(sum) : : "memory");
-        }
-        bench_round(&rounds, us, (double)(cpu_ns() - begin) / 1e3 / QUERIES);
+        double reading = read_us(sequential, bytes / 8);
+        bench_round(&rounds[0], ask_us(&bench, &stream, &scores, 0), reading);
+        bench_round(&rounds[1], ask_us(&bench, &stream, &scores, 10), reading);
+        bench_round(&rounds[2], ask_us(&bench, &stream, &scores, 300), reading);
     }
-    bench_print(name, "us", &rounds, true);
+    for (size_t what = 0; what < 3; what++) {
+        snprintf(name, sizeof(name), what == 0 ? "fm_retrieve_%u" : what == 1 ? "fm_best_%u" : "fm_best_%u_300", d);
+        bench_print(name, "us", &rounds[what], true);
+    }
     free(sequential);
     scores_release(&scores);
     bench_close(&bench);
     stream_release(&stream);
 }
 
-/* `fm_bench learn` or `fm_bench retrieve` runs one half. */
+static void bench_break_even(uint32_t items)
+{
+    struct fm_options options = fm_defaults;
+    struct bench_rounds rounds = {.len = 0};
+    uint64_t random = 1;
+    struct stream stream;
+    struct bench bench;
+    struct scores scores;
+    char name[32];
+
+    options.int8_above = 1;
+    stream_init(&stream, items, &random);
+    bench_open(&bench, items);
+    bench_learner(&bench, &fm_ops, &options);
+    scores_init(&scores);
+    learn_all(&bench, &stream);
+    fm_ops.publish(bench.learners[0].model);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        double all = ask_us(&bench, &stream, &scores, 0);
+        bench_round(&rounds, ask_us(&bench, &stream, &scores, 10), all);
+    }
+    snprintf(name, sizeof(name), "fm_break_even_%u", items);
+    bench_print(name, "us", &rounds, true);
+    scores_release(&scores);
+    bench_close(&bench);
+    stream_release(&stream);
+}
+
+/* `fm_bench learn`, `fm_bench retrieve` or `fm_bench break_even` runs a part. */
 int main(int argc, char **argv)
 {
     struct fm_options logistic = fm_defaults;
@@ -153,8 +202,14 @@ int main(int argc, char **argv)
         bench_learn("fm_sar_learn", &fm_defaults, ITEMS, true);
     }
     if (argc < 2 || strcmp(argv[1], "retrieve") == 0) {
-        bench_retrieve("fm_retrieve_32", 32);
-        bench_retrieve("fm_retrieve_64", 64);
+        bench_retrieve(32);
+        bench_retrieve(64);
+    }
+    if (argc < 2 || strcmp(argv[1], "break_even") == 0) {
+        bench_break_even(5000);
+        bench_break_even(10000);
+        bench_break_even(20000);
+        bench_break_even(50000);
     }
     return 0;
 }

@@ -96,6 +96,8 @@ static inline void bench_open(struct bench *bench, uint32_t items)
 {
     *bench = (struct bench){.epoch = fr_epoch_new(), .journal = journal_new(), .items = items, .items_held = items};
     bench->users_of_item = fr_zalloc(items, sizeof(*bench->users_of_item));
+    for (uint32_t item = 0; item < items; item++)
+        bench->users_of_item[item] = 1;
 }
 
 static inline void bench_learner(struct bench *bench, const struct model_ops *ops, const void *options)

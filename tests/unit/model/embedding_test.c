@@ -4,6 +4,7 @@
  */
 #include <pthread.h>
 #include <setjmp.h>
+#include <stdalign.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -105,6 +106,48 @@ static void what_is_published_is_shown_and_nothing_else(void **state)
     embedding_extend(embedding, 601);
     embedding_publish(embedding);
     assert_int_equal(embedding_shown(embedding)->rows, 601);
+}
+
+/* Codes are those of the vectors beside them, whichever rows have changed since they were made. */
+static void assert_codes(const struct embedding *embedding)
+{
+    const struct shown *shown = embedding_shown(embedding);
+    static alignas(64) uint8_t code[SHOWN_ROWS * D];
+    static float scale[SHOWN_ROWS];
+    const struct row_codes anew = {scale, code};
+
+    for (uint32_t c = 0; c < shown->chunks_len; c++) {
+        for (size_t row = 0; row < SHOWN_ROWS; row++)
+            codes_put(&anew, code_kernels_best(), row, shown->chunks[c]->vectors + row * D, D);
+        assert_memory_equal(shown->chunks[c]->codes.code, code, sizeof(code));
+        assert_memory_equal(shown->chunks[c]->codes.scale, scale, sizeof(scale));
+    }
+}
+
+static void a_large_table_shows_codes_of_what_it_shows(void **state)
+{
+    struct world *world = *state;
+    struct embedding *embedding = &world->embedding;
+
+    embedding->coded_above = 500;
+    embedding_extend(embedding, 500);
+    for (uint32_t row = 0; row < 500; row++)
+        set(embedding, row, (float)row - 7);
+    embedding_publish(embedding);
+    assert_null(embedding_shown(embedding)->chunks[0]->codes.code);
+    embedding_extend(embedding, 501);
+    embedding_publish(embedding); /* large from here on, and no row has changed */
+    assert_codes(embedding);
+    embedding_extend(embedding, 700);
+    for (uint32_t round = 1; round < 20; round++) {
+        for (uint32_t row = round % 3; row < 700; row += 17 * round) {
+            set(embedding, row, (float)(row * round) - 1000);
+            embedding_vector(embedding, row)[row % D] = (float)round;
+        }
+        embedding_publish(embedding);
+        assert_codes(embedding);
+        fr_epoch_reclaim(world->epoch);
+    }
 }
 
 static void what_a_reader_holds_stays_until_it_has_left(void **state)
@@ -285,6 +328,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_published_is_shown_and_nothing_else, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_large_table_shows_codes_of_what_it_shows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_reader_holds_stays_until_it_has_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(readers_see_whole_moments_while_the_writer_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_what_has_changed_is_journaled_and_it_comes_back_bit_for_bit, set_up,
