@@ -95,7 +95,7 @@ static void row_write(struct shop *shop, struct embedding *embedding, uint32_t r
     for (size_t i = 0; i < embedding->d; i++)
         vector[i] = (centre ? centre[i] : 0) + spread * normal(shop);
     *embedding_state(embedding, row) = (struct row_state){1, bias, 1, 1, 1};
-    embedding_changed(embedding, row);
+    embedding_change(embedding, row);
 }
 
 /* Items [from, to), both rows. */
@@ -275,7 +275,7 @@ static void items_without_a_score_take_no_place(void **state)
         if (item % 200 == 0)
             continue;
         embedding_state(&shop->model->items, item)->count = 0;
-        embedding_changed(&shop->model->items, item);
+        embedding_change(&shop->model->items, item);
     }
     fm_ops.publish(shop->model);
     fr_epoch_reclaim(shop->epoch);
