@@ -3,6 +3,7 @@
  *
  *     hold.c memory.c    when ingest stands still, and who is let in
  *     engine.c    open, load, the thread's loop, stop           apply.c    one batch: repeats, ids, learning, history
+ *     apply_said.c catalogue.c    what is said of items and users beside events
  *     publish.c   positions, freezing, durable offsets, status   outbox.c   dead letters until Kafka has them
  *     gaps.c      what Kafka had deleted before it was read     forget.c cutoffs.c   who and what is forgotten
  *     recover.c   the state from the store at the start
@@ -26,13 +27,14 @@
 #include "freshet/queue.h"
 #include "freshet/rows.h"
 #include "freshet/topk.h"
+#include "catalogue.h"
 #include "checkpoint.h"
 #include "cutoffs.h"
 #include "dedup.h"
 #include "dict.h"
 #include "histories.h"
 
-enum { BATCHES = 8, POPULAR_PAGE = 4096, OUTBOX_BUCKETS = 4096 };
+enum { BATCHES = 8, POPULAR_PAGE = 4096, OUTBOX_BUCKETS = 4096, SAID_KINDS = EVENT_USER_GONE - EVENT_ITEM + 1 };
 
 struct partition {
     char topic[TOPIC_BYTES_MAX + 1];
@@ -96,6 +98,7 @@ struct engine {
     struct dict *users, *items;
     struct histories *histories;
     struct rows *postings;          /* NULL: not kept */
+    struct catalogue *catalogue;
     struct dedup *dedup;            /* NULL: off */
     struct cutoffs *cutoffs;
     struct forgetting *forgetting;
@@ -120,6 +123,8 @@ struct engine {
     _Atomic int64_t now;             /* the newest event time applied; -1: none */
     _Atomic uint64_t events;         /* applied ever */
     _Atomic int64_t changed;         /* wall time of the last batch */
+    pthread_mutex_t give_lock;       /* of giving a batch */
+    _Atomic uint32_t batches_bare;   /* out, or given and not yet applied, and taken when whole records were not asked for */
     _Atomic uint64_t batches_given, batches_done;
     _Atomic int64_t batch_oldest[BATCHES * 2]; /* oldest Kafka time in batch number n, at n mod its length */
     _Atomic int64_t uncommitted_since; /* wall time of the oldest batch in the journal of the moment; 0: none */
@@ -141,6 +146,7 @@ struct engine {
     bool stopping;
     uint64_t *type_counts;
     struct fr_series **type_series;
+    struct fr_series *said_series[SAID_KINDS]; /* from EVENT_ITEM on */
     struct fr_series *duplicate_series, *visible_series, *pause_series, *evicted_series;
 
     /* under lock */
@@ -177,6 +183,18 @@ struct engine {
 
 /* apply.c; thread: engine */
 void apply_batch(struct engine *engine, struct event_batch *batch);
+uint32_t apply_user(struct engine *engine, struct fr_bytes id, uint64_t hash); /* a new one's handle; DICT_NONE: no room for its id */
+uint32_t apply_item(struct engine *engine, struct fr_bytes id, uint64_t hash);
+/* The bound of the state that stands against one more; NULL if none does. */
+const char *apply_user_bound(const struct engine *engine);
+const char *apply_item_bound(const struct engine *engine);
+/* A record that would exceed a bound of the state. Nothing of it has been applied. */
+void apply_refuse(struct engine *engine, const struct event *event, const char *why);
+/* apply_said.c: EVENT_ITEM .. EVENT_USER_GONE. */
+void apply_said(struct engine *engine, const struct event *event);
+/* Nothing is said of it any more. */
+void apply_unsay_item(struct engine *engine, uint32_t item);
+void apply_unsay_user(struct engine *engine, uint32_t user);
 void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, when_ms when, double weight);
 void apply_forget_user(struct engine *engine, uint32_t user);
 void apply_leave(struct engine *engine, uint32_t user, uint32_t at); /* the item in slot `at` leaves; the head is to be saved */

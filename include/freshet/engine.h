@@ -37,6 +37,10 @@ struct engine_model {
 struct engine_options {
     uint32_t history_max;          /* distinct items kept per user; 0 = unbounded. Shapes the state */
     uint32_t users_max, items_max; /* events that would exceed them are dead-lettered ("capacity") */
+    uint32_t categories_max;       /* names of categories known; records that would exceed it are dead-lettered ("capacity"). 0: 100,000 */
+    uint32_t catalogue_mb_max;     /* of what is said of items and users, likewise; 0: no bound */
+    bool require_catalogue;        /* only items of which the catalogue says something are in answers */
+    when_ms (*clock)(void);        /* for availability; NULL: the wall clock. Thread: any */
     uint64_t memory_soft, memory_hard; /* bytes held: at soft no new users and items, at hard no events (memory.c); 0 = off */
     uint64_t (*memory_held)(void *context); /* asked for them on the engine's thread; must not block */
     void *memory_context;
@@ -111,7 +115,7 @@ uint32_t engine_partitions_known(struct engine *engine, const char *topic);
 
 /* The Kafka cluster whose log the state stands for, "" while none is recorded; recorded in the write that holds the next change.
  * Thread: feed. */
-const char *engine_cluster(const struct engine *engine);
+const char *engine_cluster(struct engine *engine, char room[CLUSTER_BYTES_MAX + 1]);
 void engine_cluster_set(struct engine *engine, const char *id);
 /* The oldest offset Kafka still holds. Thread: feed. */
 void engine_partition_low(struct engine *engine, uint32_t index, int64_t low);

@@ -22,6 +22,7 @@ struct fake_event {
     when_ms logged, when;
     double weight;
     uint64_t context; /* the first key; 0: there is none */
+    size_t said_len;
     char user[260], item[260], reason[24], message[260];
 };
 
