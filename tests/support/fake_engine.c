@@ -131,8 +131,13 @@ void fake_engine_hold(struct engine *engine, bool held)
 
 const struct fake_partition *fake_engine_partition(const struct engine *engine, int32_t number)
 {
+    return fake_engine_partition_of(engine, NULL, number);
+}
+
+const struct fake_partition *fake_engine_partition_of(const struct engine *engine, const char *topic, int32_t number)
+{
     for (size_t i = 0; i < engine->partitions_len; i++) {
-        if (engine->partitions[i].number == number)
+        if (engine->partitions[i].number == number && (!topic || strcmp(engine->partitions[i].topic, topic) == 0))
             return &engine->partitions[i];
     }
     return NULL;
