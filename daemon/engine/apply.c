@@ -46,9 +46,13 @@ static uint64_t draw_of(const struct partition *partition, int64_t offset)
     return bits;
 }
 
-static struct touch touch_of(const struct engine *engine, uint32_t user, uint32_t item, const struct event *event)
+/* Until the next touch: features of a user stand in a room of the engine's. */
+static struct touch touch_of(struct engine *engine, uint32_t user, uint32_t item, const struct event *event)
 {
     struct history history = histories_view(engine->histories, user);
+    size_t context_len;
+    const uint64_t *context =
+        features_joined(engine->catalogue, user, event->context, event->context_len, engine->context, &context_len);
 
     return (struct touch){
         .user = user,
@@ -59,8 +63,8 @@ static struct touch touch_of(const struct engine *engine, uint32_t user, uint32_
         .when = event->when,
         .weight = event->weight,
         .draw = draw_of(partition_at(engine, event->partition), event->offset),
-        .context = event->context,
-        .context_len = event->context_len,
+        .context = context_len ? context : NULL,
+        .context_len = context_len,
         .history = history,
     };
 }

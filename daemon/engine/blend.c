@@ -148,6 +148,8 @@ struct ballot blend_count(struct reader *reader, const struct choice *choice, si
 
     for (size_t m = 0; m < ballot.models; m++)
         nominate(reader, choice, m, k, items, &ballot.len);
+    for (size_t i = 0; i < ballot.len; i++) /* the next ballot of the question, if there is one, begins anew */
+        reader->scores.mark[items[i]] &= (uint8_t)~CANDIDATE;
     ballot.z = fr_arena_take(&reader->arena, (ballot.models * ballot.len + 1) * sizeof(*ballot.z));
     ballot.score = fr_arena_take(&reader->arena, (ballot.len + 1) * sizeof(*ballot.score));
     for (size_t i = 0; i < ballot.len; i++)

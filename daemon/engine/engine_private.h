@@ -9,6 +9,7 @@
  *     recover.c   the state from the store at the start
  *     models.c blend.c    which models run, and when they show what they have learned
  *     refresh.c   the thread that solves EASE
+ *     filter.c    what a question may list
  *     query.c similar.c popular.c facts.c ranks.c     questions, on readers
  *     extremes.c  smallest and largest affinity, for normalize   evaluate.c quality.c adwin.c  prequential quality
  */
@@ -144,6 +145,7 @@ struct engine {
         uint64_t rest_ns;        /* not before: publishing has taken its share of the time */
     } unpublished;
     bool stopping;
+    uint64_t context[FEATURES_MAX]; /* of the touch in hand */
     uint64_t *type_counts;
     struct fr_series **type_series;
     struct fr_series *said_series[SAID_KINDS]; /* from EVENT_ITEM on */
@@ -319,17 +321,54 @@ static inline uint32_t users_of(const struct engine *engine, uint32_t item)
     return atomic_load_explicit(users, memory_order_relaxed);
 }
 
-/* query.c, shared by the kinds of question */
-struct choice { /* what a filter allows */
+/* filter.c, shared by the kinds of question */
+struct choice { /* what a filter allows, beside marks and sieve */
     bool only_included;
     const uint32_t *included;
     size_t included_len;
 };
+struct categories {
+    const uint32_t *at; /* numbers */
+    size_t len;
+};
+struct sieve { /* what the catalogue says against an item */
+    const struct catalogue *catalogue;
+    when_ms now;
+    struct fr_bytes asker;
+    bool required; /* of which nothing is said is not listed */
+    bool any_asked, nothing; /* nothing: a category is asked for that no item has */
+    struct categories any, all, none;
+};
+bool sieve_lets(const void *sieve, uint32_t item);
 void reader_mark(struct reader *reader, uint32_t item, uint8_t bit);
-void reader_unmark_all(struct reader *reader);
+void reader_unmark_all(struct reader *reader); /* the end of every question that has called reader_filter or reader_mark */
 struct choice reader_filter(struct reader *reader, const struct ask *ask);
 bool reader_allows(const struct reader *reader, const struct choice *choice, uint32_t item);
+
+struct caps { /* most of each category in an answer */
+    const struct catalogue *catalogue;
+    uint32_t most; /* 0: no bound */
+    uint32_t categories, *counts;
+};
+void caps_init(struct caps *caps, struct reader *reader, uint32_t most);
+struct picks { /* best first */
+    struct fr_ranked *at;
+    const struct learner **sources; /* NULL: none is noted */
+    size_t len;
+};
+/* The k best that the caps allow: in order, each is taken that no category of its own forbids by then. `pick` gives the k best without,
+ * and is called for more of them until there are enough; after the last call its accumulator stands. Caps go on counting. */
+struct picks reader_pick(struct reader *reader, struct caps *caps, size_t k,
+                         struct picks (*pick)(struct reader *reader, const void *context, size_t k), const void *context);
+
 uint32_t reader_item_of(const struct reader *reader, struct fr_bytes id); /* DICT_NONE: unknown as of reader_begin */
+
+/* What the models know a question or an event by, besides the history: what came with it, then what is said of the user, as far as
+ * FEATURES_MAX reaches. `room` is used where both are there. Thread: any, inside an epoch. */
+const uint64_t *features_joined(const struct catalogue *catalogue, uint32_t user, const uint64_t *context, size_t len,
+                                uint64_t room[FEATURES_MAX], size_t *ret_len);
+
+/* query.c, shared likewise */
 /* Copies the history, resolves the seeds, forgets the scores of the question before. */
 struct query reader_prepare(struct reader *reader, const struct ask *ask);
 void reader_mark_seen(struct reader *reader, const struct ask *ask, const struct query *query);
@@ -342,6 +381,6 @@ void reader_offer(struct reader *reader, const struct scores *scores, const stru
 bool reader_in_parity(const struct engine *engine, const struct learner *learner);
 bool item_before(void *reader, uint32_t a, uint32_t b); /* by id, bytewise */
 /* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
-size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room);
+struct picks popular_best(struct reader *reader, const void *choice, size_t k);
 
 #endif

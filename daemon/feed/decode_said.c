@@ -62,8 +62,8 @@ bool said_category(struct said *said, struct fr_bytes category, struct problem *
 
 bool said_feature(struct said *said, struct fr_bytes name, struct fr_bytes value, struct problem *problem)
 {
-    if (!fr_feature_key(name, value))
-        return problem_say(problem, "bounds", "features has a name or a value of more than %d bytes, or a name with a NUL byte",
+    if (!fr_feature_key(name, value) || (value.len && memchr(value.at, 0, value.len)))
+        return problem_say(problem, "bounds", "features has a name or a value of more than %d bytes or with a NUL byte",
                            FEATURE_BYTES_MAX);
     return features_said_add(&said->item.features, name, value) ||
            problem_say(problem, "bounds", "features has more than %d names", FEATURES_MAX);
@@ -107,8 +107,8 @@ static bool check_item(struct item_said *item, struct problem *problem)
         return problem_say(problem, "user_id", "owner_user_id %s", wrong);
     if (!fr_utf8_valid(item->title.at, item->title.len))
         return problem_say(problem, "undecodable", "title is not valid UTF-8");
-    if (item->title.len > TITLE_BYTES_MAX)
-        return problem_say(problem, "bounds", "title is longer than %d bytes", TITLE_BYTES_MAX);
+    if (item->title.len > TITLE_BYTES_MAX || (item->title.len && memchr(item->title.at, 0, item->title.len)))
+        return problem_say(problem, "bounds", "title is longer than %d bytes or has a NUL byte", TITLE_BYTES_MAX);
     if (item->from < 0 || item->until < 0)
         return problem_say(problem, "time", "%s is before 1970", item->from < 0 ? "available_from_ms" : "available_until_ms");
     return true;

@@ -205,7 +205,7 @@ static bool lower_first(void *context, uint32_t a, uint32_t b)
 
 /* Rows of a chunk from `at` on. Meanwhile the same rows of the `next` chunk are fetched: where that lies no processor can guess. */
 static void rows_offer(const struct model *model, const struct side *side, const struct ncf_chunk *chunk,
-                       const struct ncf_chunk *next, uint32_t first, uint32_t at, uint32_t len, const uint8_t *mark,
+                       const struct ncf_chunk *next, uint32_t first, uint32_t at, uint32_t len, const struct scores *scores,
                        struct fr_topk *top)
 {
     size_t gmf = model->dense.shape.gmf;
@@ -218,7 +218,7 @@ static void rows_offer(const struct model *model, const struct side *side, const
         uint32_t item = first + at + k;
         if (!fr_topk_wants(top, (double)dots[k]) || !chunk->known[at + k] || !isfinite(dots[k]))
             continue;
-        if (!(mark[item] & SCORES_EXCLUDED))
+        if (!scores_excluded(scores, item))
             fr_topk_take(top, item, (double)dots[k]);
     }
 }
@@ -234,7 +234,7 @@ static void candidates_find(const struct model *model, const struct side *side, 
         const struct ncf_chunk *chunk = view->chunks[c], *next = c + 1 < view->chunks_len ? view->chunks[c + 1] : NULL;
         for (uint32_t at = 0; chunk && at < len; at += AT_ONCE) {
             uint32_t rows = len - at < AT_ONCE ? len - at : AT_ONCE;
-            rows_offer(model, side, chunk, next, first, at, rows, scores->mark, top);
+            rows_offer(model, side, chunk, next, first, at, rows, scores, top);
         }
     }
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "freshet/bytes.h"
+#include "freshet/catalogue.h"
 #include "freshet/clock.h"
 #include "freshet/err.h"
 #include "freshet/event.h"
@@ -237,6 +238,10 @@ struct ask {
     size_t seeds_len;
     const struct fr_bytes *exclude, *include; /* include_len 0 and !only_include: everything */
     size_t exclude_len, include_len;
+    /* Names of categories: one of `any`, each of `all`, none of `none`. An item of which nothing is said has no category. */
+    const struct fr_bytes *any, *all, *none;
+    size_t any_len, all_len, none_len;
+    uint32_t max_per_category; /* 0: no bound. Best first, an item is left out if one of its categories has so many in the answer */
     const uint64_t *context; /* features that came with the question, as in struct query */
     size_t context_len;
     uint32_t k;
@@ -300,11 +305,13 @@ struct user_facts {
     size_t affinities_len;
     when_ms last_event;
     uint64_t events;
+    const struct features_said *features; /* NULL: nothing is said of the user */
 };
 int reader_user(struct reader *reader, struct fr_bytes user, struct user_facts *ret_facts, struct fr_err *err); /* FR_NOT_FOUND */
 struct item_facts {
     uint64_t users;
-    when_ms first_seen; /* the smallest event time seen on it */
+    when_ms first_seen; /* the smallest event time seen on it; 0: no event yet */
+    const struct item_said *said; /* NULL: the catalogue says nothing of it */
 };
 int reader_item(struct reader *reader, struct fr_bytes item, struct item_facts *ret_facts, struct fr_err *err); /* FR_NOT_FOUND */
 
