@@ -11,7 +11,7 @@
 
 #include "freshet/fm.h"
 
-enum { ITEMS = 6000, USERS = 120, EACH = 40, RARE = 40, NAMES = RARE + 8, QUESTIONS = 400, WALL = 1000000 };
+enum { ITEMS = 6000, USERS = 120, EACH = 40, RARE = 40, NAMES = RARE + 8, QUESTIONS = 400, BATCH = 512, WALL = 1000000 };
 
 struct record {
     bool said;
@@ -59,14 +59,14 @@ static struct engine_options with_models(void)
 /* Low numbers are popular; some items nobody has. */
 static void give_events(struct world *world)
 {
-    char names[64][16];
+    char names[BATCH][16];
     int64_t at = 0;
 
     dice = 7;
     while (at < USERS * EACH) {
-        struct event events[64];
+        struct event events[BATCH];
         size_t len = 0;
-        for (; len < 64 && at < USERS * EACH; len++, at++) {
+        for (; len < BATCH && at < USERS * EACH; len++, at++) {
             uint64_t most = 1 + roll(ITEMS);
             snprintf(names[len], sizeof(names[len]), "u%d", (int)(at % USERS));
             events[len] = event(at, names[len], ids[roll(most)], NOON + at);
@@ -106,13 +106,13 @@ static void say(struct record *record)
 
 static void give_catalogue(struct world *world, int64_t at)
 {
-    struct fr_writer out[64];
+    struct fr_writer out[BATCH];
 
     dice = 9;
     for (int item = 0; item < ITEMS;) {
-        struct event events[64];
+        struct event events[BATCH];
         size_t len = 0;
-        for (; len < 64 && item < ITEMS; item++) {
+        for (; len < BATCH && item < ITEMS; item++) {
             say(&shop[item]);
             if (!shop[item].said)
                 continue;
