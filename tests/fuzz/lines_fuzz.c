@@ -28,16 +28,20 @@ static void try_line(struct format *format, const uint8_t *at, size_t len)
         assert(!fr_id_problem(event.user.at, event.user.len) && !fr_id_problem(event.item.at, event.item.len));
         assert(!event.has_value || isfinite(event.value));
     }
+    if (result == LINE_SAID) {
+        struct fr_bytes id = format_of(format) == FORMAT_OF_USERS ? event.user : event.item;
+        assert(!fr_id_problem(id.at, id.len) && event.said.len);
+    }
     free(line);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const names[] = {"movielens", "csv", "tsv", "jsonl", "online-retail"};
+    static const char *const names[] = {"movielens", "csv", "tsv", "jsonl", "online-retail", "items-jsonl", "items-tsv", "users-jsonl"};
 
     if (size < 1)
         return 0;
-    struct format *format = format_new(names[data[0] % 5]);
+    struct format *format = format_new(names[data[0] % 8]);
     const uint8_t *at = data + 1, *end = data + size;
     while (at < end) {
         const uint8_t *newline = memchr(at, '\n', (size_t)(end - at));
