@@ -129,6 +129,7 @@ static void an_item_that_is_gone_comes_back_as_another(void **state)
         reader_end(reader);
         reader_free(reader);
         assert_string_equal(recommend(&world, "ann", reds), "");
+        assert_int_equal(catalogue_items(world.engine->catalogue), 0); /* nor is it kept for nobody */
         restart(&world, &options);
     }
     struct event new = say_item(9, "cheese", &item);
@@ -236,6 +237,7 @@ static void a_user_who_is_gone_is_forgotten(void **state)
         reader_end(reader);
         reader_free(reader);
         assert_string_equal(recommend(&world, "cat", (struct ask){0}), want);
+        assert_null(catalogue_user(world.engine->catalogue, 1)); /* who was bob */
         restart(&world, &options);
     }
     end(&world);
@@ -261,7 +263,7 @@ static void what_has_no_room_is_a_dead_letter_and_leaves_no_trace(void **state)
     (void)state;
     memset(title, 'x', sizeof(title));
     options.categories_max = 1;
-    options.catalogue_mb_max = 1;
+    options.catalogue_mb_max = 2;
     begin(&world, &options);
     town(&world);
     struct event event = say_item(6, "fig", &two); /* one name too many */
@@ -277,15 +279,17 @@ static void what_has_no_room_is_a_dead_letter_and_leaves_no_trace(void **state)
     two.categories_len = 1;
     tell_engine(&world, say_item(7, "apple", &two));
     int64_t offset = 8;
-    for (char id[16]; engine_outbox_take(world.engine, 0) == NULL; offset++) { /* until the megabyte is full */
-        assert_true(offset < 8 + 200);
+    for (char id[16]; engine_outbox_take(world.engine, 0) == NULL; offset++) { /* until the megabytes are full */
+        assert_true(offset < 8 + 400);
         snprintf(id, sizeof(id), "n%d", (int)offset);
         tell_engine(&world, say_item(offset, id, &large));
         if (offset % 16 == 0)
             checkpoint(&world); /* letters leave once they are synced */
     }
-    assert_true(offset > 8 + 100);
-    tell_engine(&world, say_item(offset++, "apple", &(struct item_said){.hidden = true})); /* smaller than what it replaces */
+    assert_true(offset > 8 + 200);
+    options.catalogue_mb_max = 1; /* what was let in is kept, and may shrink */
+    restart(&world, &options);
+    tell_engine(&world, say_item(offset++, "apple", &(struct item_said){.hidden = true}));
     users_of_item(&world, "apple", &shown);
     assert_non_null(shown);
     assert_null(strstr(recommend(&world, "cat", (struct ask){0}), "apple"));
