@@ -18,8 +18,9 @@
 
 #include "engine_private.h"
 
-/* Members are taken for candidates up to so many, or this part of all items. */
-enum { MEMBERS_FEW = 4096, MEMBERS_PART = 8 };
+/* Members are taken for candidates up to so many, or this part of all items: beyond, scanning for the first that pass is cheaper than to
+ * score all that might. */
+enum { MEMBERS_FEW = 1024, MEMBERS_PART = 64 };
 
 /* ---- marks ---- */
 
