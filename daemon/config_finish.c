@@ -178,6 +178,23 @@ static void check_security(struct config *cfg)
     check_needs(cfg, CONFIG_admin_http_auth, cfg->admin.http_auth ? "yes" : "", "serve.tokens_file", cfg->serve.tokens_file);
 }
 
+/* What one topic carries no other may. */
+static void check_topics(struct config *cfg)
+{
+    const struct {
+        const char *key, *topic;
+    } topics[] = {{"feed.topic", cfg->feed.topic},
+                  {"feed.items_topic", cfg->feed.items_topic},
+                  {"feed.users_topic", cfg->feed.users_topic},
+                  {"feed.dead_letter_topic", cfg->feed.dead_letter_topic}};
+
+    for (size_t a = 0; a < sizeof(topics) / sizeof(*topics); a++)
+        for (size_t b = a + 1; b < sizeof(topics) / sizeof(*topics); b++)
+            if (*topics[a].topic && strcmp(topics[a].topic, topics[b].topic) == 0)
+                config_problem(cfg, b == 3 ? "%s and %s are both '%s'; a dead letter would be read again" : "%s and %s are both '%s'",
+                               topics[a].key, topics[b].key, topics[a].topic);
+}
+
 static void check_together(struct config *cfg)
 {
     enum { SAR_PRODUCT };
@@ -195,9 +212,7 @@ static void check_together(struct config *cfg)
     if (cfg->limits.memory_hard && cfg->limits.memory_soft > cfg->limits.memory_hard)
         config_problem(cfg, "limits.memory_soft = %lld is more than limits.memory_hard = %lld",
                        (long long)cfg->limits.memory_soft, (long long)cfg->limits.memory_hard);
-    if (strcmp(cfg->feed.topic, cfg->feed.dead_letter_topic) == 0)
-        config_problem(cfg, "feed.topic and feed.dead_letter_topic are both '%s'; a dead letter would be read again",
-                       cfg->feed.topic);
+    check_topics(cfg);
 }
 
 static bool runs(const struct config *cfg, const char *name, size_t len)
@@ -449,6 +464,9 @@ void config_engine_options(const struct config *cfg, struct engine_options *ret_
         .history_max = (uint32_t)cfg->engine.history_max,
         .users_max = (uint32_t)cfg->engine.users_max,
         .items_max = (uint32_t)cfg->engine.items_max,
+        .categories_max = (uint32_t)cfg->limits.categories_max,
+        .catalogue_mb_max = (uint32_t)cfg->limits.catalogue_mb,
+        .require_catalogue = cfg->recommend.require_catalogue,
         .memory_soft = (uint64_t)cfg->limits.memory_soft,
         .memory_hard = (uint64_t)cfg->limits.memory_hard,
         .user_postings = cfg->engine.user_postings,
@@ -490,6 +508,8 @@ void config_feed_options(const struct config *cfg, struct feed_options *ret_opti
 {
     *ret_options = (struct feed_options){
         .topic = cfg->feed.topic,
+        .items_topic = cfg->feed.items_topic,
+        .users_topic = cfg->feed.users_topic,
         .dead_letter_topic = cfg->feed.dead_letter_topic,
         .format = (enum feed_format)cfg->feed.format,
         .on_gap_skip = cfg->feed.on_gap != 0,

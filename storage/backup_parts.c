@@ -40,6 +40,7 @@ static void name_part(struct fr_bytes key, char room[32])
         [TABLE_NCF_GMF_ITEMS] = "ncf_gmf_items", [TABLE_NCF_MLP_ITEMS] = "ncf_mlp_items",
         [TABLE_NCF_GMF_HISTORY] = "ncf_gmf_history", [TABLE_NCF_MLP_HISTORY] = "ncf_mlp_history",
         [TABLE_NCF_DENSE] = "ncf_dense",
+        [TABLE_CATALOGUE_ITEMS] = "catalogue_items", [TABLE_CATALOGUE_USERS] = "catalogue_users",
     };
     struct segment_key segment;
 

@@ -27,6 +27,7 @@ static const struct {
     [TABLE_FM_DENSE] = {1, false}, [TABLE_TRENDING] = {16, false}, [TABLE_QUALITY] = {16, false},
     [TABLE_NCF_GMF_ITEMS] = {256, false}, [TABLE_NCF_MLP_ITEMS] = {256, false}, [TABLE_NCF_GMF_HISTORY] = {256, false},
     [TABLE_NCF_MLP_HISTORY] = {256, false}, [TABLE_NCF_DENSE] = {1, false},
+    [TABLE_CATALOGUE_ITEMS] = {256, false}, [TABLE_CATALOGUE_USERS] = {256, false},
 };
 
 uint32_t segment_rows(enum journal_table table)

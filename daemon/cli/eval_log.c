@@ -180,6 +180,10 @@ bool eval_load(struct eval_log *log, struct names *users, struct names *items, c
     FILE *file;
     bool good;
 
+    if (format && format_of(format) != FORMAT_OF_EVENTS) {
+        format_free(format);
+        format = NULL;
+    }
     if (!format && !sequences) {
         cli_fail("--format is '%s'; it may be movielens, csv, tsv, jsonl, online-retail, libfm or sequences", format_name);
         return false;

@@ -18,6 +18,8 @@ static void show_user(const Freshet__V1__GetUserResponse *answer, const struct t
     struct table *table = table_new(titles ? 4 : 3, names, align);
     char time[32];
 
+    for (size_t i = 0; i < answer->n_features; i++)
+        printf("feature     %s = %s\n", answer->features[i]->key, answer->features[i]->value);
     printf("events      %llu\nlast event  %s\n\n", (unsigned long long)answer->events,
            answer->events ? fr_time_text(answer->last_event_ms, time) : "never");
     for (size_t i = 0; i < answer->n_affinities; i++) {
@@ -82,6 +84,32 @@ int verb_user(int argc, char **argv)
     return CLI_DONE;
 }
 
+static void show_item(const Freshet__V1__GetItemResponse *answer)
+{
+    const Freshet__V1__Item *item = answer->item;
+    char time[32];
+
+    printf("users       %llu\n", (unsigned long long)answer->users);
+    printf("first seen  %s\n", answer->users || answer->first_seen_ms ? fr_time_text(answer->first_seen_ms, time) : "never");
+    if (*item->title)
+        printf("title       %s\n", item->title);
+    for (size_t i = 0; i < item->n_categories; i++)
+        printf("%s%s", i ? ", " : "categories  ", item->categories[i]);
+    printf("%s", item->n_categories ? "\n" : "");
+    for (size_t i = 0; i < item->n_features; i++)
+        printf("feature     %s = %s\n", item->features[i]->key, item->features[i]->value);
+    if (item->available_from_ms)
+        printf("from        %s\n", fr_time_text(item->available_from_ms, time));
+    if (item->available_until_ms)
+        printf("until       %s\n", fr_time_text(item->available_until_ms, time));
+    if (item->owner_user_id.len)
+        printf("owner       %.*s\n", (int)item->owner_user_id.len, (const char *)item->owner_user_id.data);
+    if (item->n_embedding)
+        printf("embedding   %zu numbers\n", item->n_embedding);
+    if (item->hidden)
+        printf("hidden\n");
+}
+
 int verb_item(int argc, char **argv)
 {
     static const struct usage usage = {"item", "ITEM", "What is known of an item.", "freshet item 85123A"};
@@ -91,7 +119,6 @@ int verb_item(int argc, char **argv)
     Freshet__V1__GetItemResponse *answer;
     const char *item;
     struct fr_err err;
-    char time[32];
     int status = one_argument(&usage, rows, argc, argv, &common, &item);
 
     if (status >= 0)
@@ -103,8 +130,7 @@ int verb_item(int argc, char **argv)
     if (common_json(&common))
         json_print(&answer->base);
     else
-        printf("users       %llu\nfirst seen  %s\n", (unsigned long long)answer->users,
-               fr_time_text(answer->first_seen_ms, time));
+        show_item(answer);
     protobuf_c_message_free_unpacked(&answer->base, NULL);
     return CLI_DONE;
 }

@@ -27,6 +27,8 @@ struct format {
     char customer[64];
     json_t *object; /* jsonl: the line at hand */
     struct line_feature context[FEATURES_MAX];
+    enum format_of of;
+    char *text; /* items-tsv: the line at hand as JSON */
 };
 
 /* ---- pieces ---- */
@@ -248,6 +250,40 @@ static enum line_result libfm(struct format *format, char *line, struct line_eve
     return LINE_EVENT;
 }
 
+/* ---- what is said of items and users ---- */
+
+static enum line_result said(struct format *format, const char *text, struct line_event *ret, const char **ret_problem)
+{
+    bool users = format->of == FORMAT_OF_USERS;
+
+    json_decref(format->object);
+    format->object = json_loads(text, 0, NULL);
+    if (!json_is_object(format->object))
+        return bad(ret_problem, "is no JSON object");
+    *(users ? &ret->user : &ret->item) =
+        text_of(users ? member(format->object, "user_id", "userId") : member(format->object, "item_id", "itemId"));
+    ret->said = fr_bytes_of(text);
+    return LINE_SAID;
+}
+
+static enum line_result said_jsonl(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+{
+    return said(format, line, ret, ret_problem);
+}
+
+static enum line_result items_tsv(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+{
+    char *fields[FIELDS_MAX];
+
+    if (split(line, '\t', fields) != 2)
+        return bad(ret_problem, "is not item and title between tabs");
+    json_t *object = json_pack("{ssss}", "item_id", fields[0], "title", fields[1]); /* NULL: not UTF-8 */
+    free(format->text);
+    format->text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    return format->text ? said(format, format->text, ret, ret_problem) : bad(ret_problem, "is not UTF-8");
+}
+
 /* ---- online-retail ---- */
 
 static enum line_result purchase(struct line_event *ret, const char *customer, const char *item, double quantity)
@@ -319,7 +355,10 @@ struct format *format_new(const char *name)
                     : !strcmp(name, "jsonl")                             ? jsonl
                     : !strcmp(name, "online-retail")                     ? online_retail
                     : !strcmp(name, "libfm")                             ? libfm
+                    : !strcmp(name, "items-jsonl") || !strcmp(name, "users-jsonl") ? said_jsonl
+                    : !strcmp(name, "items-tsv")                         ? items_tsv
                                                                          : NULL;
+    format->of = !strcmp(name, "users-jsonl") ? FORMAT_OF_USERS : !strncmp(name, "items-", 6) ? FORMAT_OF_ITEMS : FORMAT_OF_EVENTS;
     if (format->parse)
         return format;
     free(format);
@@ -331,7 +370,13 @@ void format_free(struct format *format)
     if (!format)
         return;
     json_decref(format->object);
+    free(format->text);
     free(format);
+}
+
+enum format_of format_of(const struct format *format)
+{
+    return format->of;
 }
 
 enum line_result format_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
@@ -342,11 +387,11 @@ enum line_result format_line(struct format *format, char *line, struct line_even
     if (!*line)
         return LINE_SKIP;
     result = format->parse(format, line, ret, ret_problem);
-    if (result != LINE_EVENT)
+    if (result != LINE_EVENT && result != LINE_SAID)
         return result;
-    if (fr_id_problem(ret->user.at, ret->user.len))
+    if (format->of != FORMAT_OF_ITEMS && fr_id_problem(ret->user.at, ret->user.len))
         return bad(ret_problem, "has a user id that is empty, too long or not UTF-8");
-    if (fr_id_problem(ret->item.at, ret->item.len))
+    if (format->of != FORMAT_OF_USERS && fr_id_problem(ret->item.at, ret->item.len))
         return bad(ret_problem, "has an item id that is empty, too long or not UTF-8");
-    return LINE_EVENT;
+    return result;
 }

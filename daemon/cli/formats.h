@@ -1,5 +1,5 @@
 /*
- * formats.h -- lines of the known formats -> events.
+ * formats.h -- lines of the known formats -> events, or what is said of an item or a user.
  *
  *     movielens      user<TAB>item<TAB>rating<TAB>seconds           a rating with its value
  *     csv, tsv       a header names the columns: user_id item_id type value time_ms event_id, in any order
@@ -8,6 +8,12 @@
  *                    bought = purchase, returned = return, the quantity as value; rows without a customer are skipped
  *     libfm          LABEL user:1 item:1 feature:1 ...   a rating of LABEL, feature numbers as ids; what is behind the item is context,
  *                    {"feature": "NUMBER"} each
+ *
+ * and of what is said of items and users, for their compacted topics:
+ *
+ *     items-jsonl    one Item as JSON per line, which is what is published
+ *     items-tsv      item<TAB>title
+ *     users-jsonl    one User as JSON per line
  *
  * What an event points to lives until the next line.
  */
@@ -30,12 +36,15 @@ struct line_event {
     int64_t time_ms; /* 0: none */
     const struct line_feature *context;
     size_t context_len; /* at most FEATURES_MAX; the daemon would ignore more */
+    struct fr_bytes said; /* LINE_SAID: JSON. What it is said of is `item` or `user` */
 };
-enum line_result { LINE_EVENT, LINE_SKIP, LINE_BAD };
+enum line_result { LINE_EVENT, LINE_SKIP, LINE_BAD, LINE_SAID };
+enum format_of { FORMAT_OF_EVENTS, FORMAT_OF_ITEMS, FORMAT_OF_USERS };
 
 struct format;
 struct format *format_new(const char *name); /* NULL: there is no such format */
 void format_free(struct format *format);
+enum format_of format_of(const struct format *format); /* LINE_EVENT comes of events alone, LINE_SAID of the others */
 /* `line` is changed and must end with a NUL; no line end in it. LINE_BAD: *ret_problem says why (static). */
 enum line_result format_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem);
 

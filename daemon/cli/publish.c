@@ -109,12 +109,38 @@ static void add_context(Freshet__V1__Event *event, const struct line_event *line
     }
 }
 
+static bool produce(struct publish *publish, struct fr_bytes key, struct fr_bytes value, const char *content_type)
+{
+    rd_kafka_headers_t *headers = content_type ? rd_kafka_headers_new(1) : NULL;
+    const rd_kafka_vu_t parts[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = publish->topic},
+        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)(uintptr_t)key.at, key.len}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)(uintptr_t)value.at, value.len}},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
+    };
+    rd_kafka_resp_err_t refused = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    if (headers)
+        rd_kafka_header_add(headers, "content-type", -1, content_type, -1);
+    do {
+        rd_kafka_error_t *error = rd_kafka_produceva(publish->producer, parts, headers ? 5 : 4);
+        refused = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+        rd_kafka_error_destroy(error);
+        rd_kafka_poll(publish->producer, refused == RD_KAFKA_RESP_ERR__QUEUE_FULL ? POLL_MS : 0);
+    } while (refused == RD_KAFKA_RESP_ERR__QUEUE_FULL);
+    if (refused && headers) /* else they are the record's */
+        rd_kafka_headers_destroy(headers);
+    if (refused)
+        cli_fail("line %llu: %s", (unsigned long long)publish->line, rd_kafka_err2str(refused));
+    return !refused;
+}
+
 static bool send_event(struct publish *publish, const struct line_event *line)
 {
     Freshet__V1__Event event = FRESHET__V1__EVENT__INIT;
     char type[128];
     uint8_t stack[2048], *bytes = stack;
-    rd_kafka_resp_err_t refused;
 
     snprintf(type, sizeof(type), "%.*s", (int)line->type.len, line->type.at);
     event.user_id = (ProtobufCBinaryData){line->user.len, (uint8_t *)(uintptr_t)line->user.at};
@@ -132,17 +158,10 @@ static bool send_event(struct publish *publish, const struct line_event *line)
     if (len > sizeof(stack))
         bytes = fr_alloc(len);
     freshet__v1__event__pack(&event, bytes);
-    do {
-        refused = rd_kafka_producev(publish->producer, RD_KAFKA_V_TOPIC(publish->topic),
-                                    RD_KAFKA_V_KEY(line->user.at, line->user.len), RD_KAFKA_V_VALUE(bytes, len),
-                                    RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
-        rd_kafka_poll(publish->producer, refused == RD_KAFKA_RESP_ERR__QUEUE_FULL ? POLL_MS : 0);
-    } while (refused == RD_KAFKA_RESP_ERR__QUEUE_FULL);
+    bool sent = produce(publish, line->user, (struct fr_bytes){(const char *)bytes, len}, NULL);
     if (bytes != stack)
         free(bytes);
-    if (refused)
-        cli_fail("line %llu: %s", (unsigned long long)publish->line, rd_kafka_err2str(refused));
-    return !refused;
+    return sent;
 }
 
 /* Holds back to --rate events a second, by serving deliveries meanwhile. */
@@ -176,8 +195,10 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
                 cli_fail("line %llu %s", (unsigned long long)publish->line, problem);
             break;
         case LINE_EVENT:
+        case LINE_SAID:
             pace(publish, began);
-            good = send_event(publish, &event);
+            good = event.said.len ? produce(publish, event.item.len ? event.item : event.user, event.said, "application/json")
+                                  : send_event(publish, &event);
             publish->sent += good;
             break;
         }
@@ -246,7 +267,7 @@ static int run(struct publish *publish, FILE *file, const char *name, struct for
                (unsigned long long)publish->delivered, (unsigned long long)publish->skipped,
                (unsigned long long)publish->bad, (unsigned long long)publish->failed);
     else
-        fprintf(stderr, "%llu events published, %llu lines skipped, %llu bad\n", (unsigned long long)publish->delivered,
+        fprintf(stderr, "%llu records published, %llu lines skipped, %llu bad\n", (unsigned long long)publish->delivered,
                 (unsigned long long)publish->skipped, (unsigned long long)publish->bad);
     rd_kafka_destroy(publish->producer);
     return good && !publish->bad ? CLI_DONE : CLI_FAILED;
@@ -256,18 +277,18 @@ int verb_publish(int argc, char **argv)
 {
     static const struct usage usage = {
         "publish", "FILE|- [OPTION]...",
-        "Send a file's events to Kafka, keyed by user. Formats: movielens, csv, tsv, jsonl, online-retail, libfm.",
+        "Send a file's events to Kafka, keyed by user. Formats: movielens, csv, tsv, jsonl, online-retail, libfm; and of what is said of items and\n"
+        "users, keyed by these: items-jsonl, items-tsv, users-jsonl.",
         "freshet publish u.data --format movielens --brokers 127.0.0.1:9092 --wait"};
     struct publish *publish = fr_zalloc(1, sizeof(*publish));
     struct texts files = {0};
     publish->brokers = getenv("FRESHET_BROKERS") ? getenv("FRESHET_BROKERS") : "127.0.0.1:9092";
-    publish->topic = "events";
     publish->format = "jsonl";
     publish->common = common_defaults();
     const struct option_row rows[] = {
         {"format", 'f', OPTION_TEXT, &publish->format, "NAME", "of the file (default jsonl)"},
         {"brokers", 'b', OPTION_TEXT, &publish->brokers, "LIST", "Kafka (default $FRESHET_BROKERS or 127.0.0.1:9092)"},
-        {"topic", 't', OPTION_TEXT, &publish->topic, "NAME", "default events"},
+        {"topic", 't', OPTION_TEXT, &publish->topic, "NAME", "default events, items or users, by the format"},
         {"set", 'X', OPTION_TEXTS, &publish->settings, "KEY=VALUE", "a librdkafka setting; may be repeated"},
         {"rate", 0, OPTION_COUNT, &publish->rate, "N", "at most so many events a second"},
         {"total", 0, OPTION_COUNT, &publish->total, "N", "events to come, for the progress bar"},
@@ -283,9 +304,12 @@ int verb_publish(int argc, char **argv)
         cli_fail("publish needs one FILE, or - for standard input");
         status = CLI_USAGE;
     } else if (status < 0 && !format) {
-        cli_fail("--format is '%s'; it may be movielens, csv, tsv, jsonl, online-retail or libfm", publish->format);
+        cli_fail("--format is '%s'; it may be movielens, csv, tsv, jsonl, online-retail, libfm, items-jsonl, items-tsv or users-jsonl", publish->format);
         status = CLI_USAGE;
     } else if (status < 0) {
+        static const char *const topics[] = {
+            [FORMAT_OF_EVENTS] = "events", [FORMAT_OF_ITEMS] = "items", [FORMAT_OF_USERS] = "users"};
+        publish->topic = publish->topic ? publish->topic : topics[format_of(format)];
         FILE *file = strcmp(files.at[0], "-") ? fopen(files.at[0], "r") : stdin;
         status = file ? run(publish, file, files.at[0], format) : cli_fail("cannot open '%s': %s", files.at[0], strerror(errno));
         if (file && file != stdin)

@@ -46,9 +46,13 @@ static uint64_t draw_of(const struct partition *partition, int64_t offset)
     return bits;
 }
 
-static struct touch touch_of(const struct engine *engine, uint32_t user, uint32_t item, const struct event *event)
+/* Until the next touch: features of a user stand in a room of the engine's. */
+static struct touch touch_of(struct engine *engine, uint32_t user, uint32_t item, const struct event *event)
 {
     struct history history = histories_view(engine->histories, user);
+    size_t context_len;
+    const uint64_t *context =
+        features_joined(engine->catalogue, user, event->context, event->context_len, engine->context, &context_len);
 
     return (struct touch){
         .user = user,
@@ -59,8 +63,8 @@ static struct touch touch_of(const struct engine *engine, uint32_t user, uint32_
         .when = event->when,
         .weight = event->weight,
         .draw = draw_of(partition_at(engine, event->partition), event->offset),
-        .context = event->context,
-        .context_len = event->context_len,
+        .context = context_len ? context : NULL,
+        .context_len = context_len,
         .user_id = event->user,
         .history = history,
     };
@@ -114,7 +118,7 @@ void apply_make_room(struct engine *engine, uint32_t users, uint32_t items)
 }
 
 /* Handles are made in log order. Room is made first, so that a reader never meets a handle that has none. */
-static uint32_t make_user(struct engine *engine, struct fr_bytes id, uint64_t hash)
+uint32_t apply_user(struct engine *engine, struct fr_bytes id, uint64_t hash)
 {
     histories_extend(engine->histories, dict_len(engine->users) + 1);
     uint32_t user = dict_add(engine->users, id, hash);
@@ -124,7 +128,7 @@ static uint32_t make_user(struct engine *engine, struct fr_bytes id, uint64_t ha
     return user;
 }
 
-static uint32_t make_item(struct engine *engine, struct fr_bytes id, uint64_t hash)
+uint32_t apply_item(struct engine *engine, struct fr_bytes id, uint64_t hash)
 {
     apply_make_room(engine, dict_len(engine->users), dict_len(engine->items) + 1);
     uint32_t item = dict_add(engine->items, id, hash);
@@ -248,8 +252,7 @@ static void learn(struct engine *engine, uint32_t user, uint32_t item, const str
         extremes_update(engine->extremes, user);
 }
 
-/* A record that would exceed a bound of the state. Nothing of it has been applied. */
-static void refuse(struct engine *engine, const struct event *event, const char *why)
+void apply_refuse(struct engine *engine, const struct event *event, const char *why)
 {
     struct event rejected = *event;
     struct reject reject = {
@@ -267,20 +270,30 @@ static void refuse(struct engine *engine, const struct event *event, const char 
     outbox_add(engine, &rejected);
 }
 
+const char *apply_user_bound(const struct engine *engine)
+{
+    if (dict_len(engine->users) < atomic_load_explicit(&engine->users_max, memory_order_relaxed))
+        return NULL;
+    return atomic_load_explicit(&engine->closed, memory_order_relaxed) ? "user_id is new and limits.memory_soft is reached"
+                                                                       : "user_id is new and engine.users_max users are known";
+}
+
+const char *apply_item_bound(const struct engine *engine)
+{
+    if (dict_len(engine->items) < atomic_load_explicit(&engine->items_max, memory_order_relaxed))
+        return NULL;
+    return atomic_load_explicit(&engine->closed, memory_order_relaxed) ? "item_id is new and limits.memory_soft is reached"
+                                                                       : "item_id is new and engine.items_max items are known";
+}
+
 /* The bound of the state that stands against the event; NULL if none does. DICT_NONE: new. */
 static const char *bound_against(const struct engine *engine, uint32_t user, uint32_t item)
 {
-    bool closed = atomic_load_explicit(&engine->closed, memory_order_relaxed);
+    const char *bound = user == DICT_NONE ? apply_user_bound(engine) : NULL;
 
-    if (user == DICT_NONE && dict_len(engine->users) >= atomic_load_explicit(&engine->users_max, memory_order_relaxed))
-        return closed ? "user_id is new and limits.memory_soft is reached"
-                      : "user_id is new and engine.users_max users are known";
-    if (user != DICT_NONE && histories_next_sequence(engine->histories, user) == UINT32_MAX)
-        return "user_id has had 4294967295 items, and sequence numbers end there";
-    if (item == DICT_NONE && dict_len(engine->items) >= atomic_load_explicit(&engine->items_max, memory_order_relaxed))
-        return closed ? "item_id is new and limits.memory_soft is reached"
-                      : "item_id is new and engine.items_max items are known";
-    return NULL;
+    if (!bound && user != DICT_NONE && histories_next_sequence(engine->histories, user) == UINT32_MAX)
+        bound = "user_id has had 4294967295 items, and sequence numbers end there";
+    return !bound && item == DICT_NONE ? apply_item_bound(engine) : bound;
 }
 
 /* Bounds come first: what is refused leaves no trace, no new id and no event_id by which its second coming would be a repeat. */
@@ -296,7 +309,7 @@ static void apply_event(struct engine *engine, const struct event *event, const 
         return;
     const char *bound = bound_against(engine, user, item);
     if (bound) {
-        refuse(engine, event, bound);
+        apply_refuse(engine, event, bound);
         return;
     }
     if (engine->dedup && (event->repeat_high || event->repeat_low) && event->logged >= 0 &&
@@ -306,11 +319,11 @@ static void apply_event(struct engine *engine, const struct event *event, const 
         return;
     }
     if (user == DICT_NONE)
-        user = make_user(engine, event->user, resolved->user_hash);
+        user = apply_user(engine, event->user, resolved->user_hash);
     if (item == DICT_NONE)
-        item = make_item(engine, event->item, resolved->item_hash);
+        item = apply_item(engine, event->item, resolved->item_hash);
     if (user == DICT_NONE || item == DICT_NONE) {
-        refuse(engine, event, "the ids known take all the room there is for ids");
+        apply_refuse(engine, event, "the ids known take all the room there is for ids");
         return;
     }
     if (event->when > atomic_load_explicit(&engine->now, memory_order_relaxed))
@@ -368,7 +381,11 @@ static void count_visible(struct engine *engine, const struct event_batch *batch
 static void count_batch(struct engine *engine, const struct event_batch *batch)
 {
     uint64_t applied = 0;
+    bool changed = false;
     when_ms wall = fr_wall_ms();
+
+    for (uint32_t i = 0; i < batch->len && !changed; i++)
+        changed = batch->events[i].kind >= EVENT_ITEM && batch->events[i].kind <= EVENT_USER_GONE;
 
     for (size_t t = 0; t < engine->options.types_len; t++) {
         if (engine->type_counts[t])
@@ -378,9 +395,10 @@ static void count_batch(struct engine *engine, const struct event_batch *batch)
     }
     atomic_fetch_add_explicit(&engine->events, applied, memory_order_relaxed);
     models_learned(engine, applied);
-    if (applied) /* feed gives empty batches too */
+    changed = changed || applied;
+    if (changed) /* feed gives empty batches too */
         atomic_store_explicit(&engine->changed, wall, memory_order_relaxed);
-    if (applied && !atomic_load_explicit(&engine->uncommitted_since, memory_order_relaxed))
+    if (changed && !atomic_load_explicit(&engine->uncommitted_since, memory_order_relaxed))
         atomic_store_explicit(&engine->uncommitted_since, wall, memory_order_relaxed);
     count_visible(engine, batch, wall);
 }
@@ -392,10 +410,8 @@ static void apply_record(struct engine *engine, const struct event *event, struc
         apply_event(engine, event, resolved);
     else if (event->kind == EVENT_REJECT)
         outbox_add(engine, event);
-    else if (event->kind == EVENT_USER_GONE)
-        forget_user(engine, event);
     else
-        forget_item(engine, event);
+        apply_said(engine, event);
     for (size_t i = 0; i < len && (event->kind == EVENT_USER_GONE || event->kind == EVENT_ITEM_GONE); i++)
         resolved[i].user = resolved[i].item = DICT_NONE;
 }

@@ -166,6 +166,8 @@ void blend_count(struct reader *reader, const struct query *query, struct ballot
 {
     const struct blend *blend = reader->engine->blend;
 
+    for (size_t i = 0; i < ballot->len; i++) /* the next ballot of the question, if there is one, begins anew */
+        reader->scores.mark[ballot->items[i]] &= (uint8_t)~CANDIDATE;
     ballot->z = fr_arena_take(&reader->arena, (ballot->models * ballot->len + 1) * sizeof(*ballot->z));
     ballot->score = fr_arena_take(&reader->arena, (ballot->len + 1) * sizeof(*ballot->score));
     ballot->by = fr_arena_take(&reader->arena, ballot->models * sizeof(*ballot->by));

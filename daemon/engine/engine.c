@@ -16,7 +16,7 @@
 #include "freshet/crash.h"
 #include "freshet/log.h"
 
-enum { IDLE_MS = 200, BUSY_MS = 10, STOP_MS = 10000, SETTLE_LOOK_MS = 2 };
+enum { IDLE_MS = 200, BUSY_MS = 10, STOP_MS = 10000, SETTLE_LOOK_MS = 2, CATEGORIES_STANDARD = 100000 };
 
 /* ---- batches; thread: feed ---- */
 
@@ -31,24 +31,29 @@ struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms)
         return NULL;
     }
     /* All batches there are may yet bring new ids before this one is applied. */
+    atomic_fetch_add(&engine->batches_bare, 1); /* first: whoever closes admission meanwhile knows of it (memory_decide) */
     batch->whole = memory_full(engine) ||
                    dict_len(engine->users) + BATCHES * EVENT_BATCH_MAX > engine->options.users_max ||
                    dict_len(engine->items) + BATCHES * EVENT_BATCH_MAX > engine->options.items_max;
+    if (batch->whole)
+        atomic_fetch_sub(&engine->batches_bare, 1);
     return batch;
 }
 
 void engine_batch_give(struct engine *engine, struct event_batch *batch)
 {
-    uint64_t number = atomic_load_explicit(&engine->batches_given, memory_order_relaxed);
     int64_t oldest = -1;
 
     for (uint32_t i = 0; i < batch->len; i++)
         if (batch->events[i].logged >= 0 && (oldest < 0 || batch->events[i].logged < oldest))
             oldest = batch->events[i].logged;
+    pthread_mutex_lock(&engine->give_lock); /* each topic's feed gives: numbers are in the order of the queue */
+    uint64_t number = atomic_load_explicit(&engine->batches_given, memory_order_relaxed);
     atomic_store_explicit(&engine->batch_oldest[number % (BATCHES * 2)], oldest, memory_order_relaxed);
     atomic_store_explicit(&engine->batches_given, number + 1, memory_order_release);
     holds_back(engine);
     fr_queue_push(engine->given, batch, -1); /* room for all batches: never waits */
+    pthread_mutex_unlock(&engine->give_lock);
 }
 
 /* One at most is on its way: with more the queue could be full of them while the engine takes nothing, and feed would wait. */
@@ -82,6 +87,8 @@ static int wait_for_batch(const struct engine *engine, bool stopping)
 
 static void give_back(struct engine *engine, struct event_batch *batch)
 {
+    if (!batch->whole)
+        atomic_fetch_sub(&engine->batches_bare, 1);
     batch->len = 0;
     fr_arena_reset(&batch->arena);
     fr_queue_push(engine->spare, batch, -1);
@@ -135,6 +142,12 @@ static void open_state(struct engine *engine)
                                                                   .units = options->normalize,
                                                                   .half_life = options->sar.half_life},
                                       engine->epoch);
+    engine->catalogue = catalogue_new(
+        &(struct catalogue_options){.users_max = options->users_max,
+                                    .items_max = options->items_max,
+                                    .categories_max = options->categories_max ? options->categories_max : CATEGORIES_STANDARD,
+                                    .bytes_max = (size_t)options->catalogue_mb_max << 20},
+        engine->epoch);
     fr_array_init(&engine->item_users, sizeof(_Atomic uint32_t), options->items_max);
     fr_array_init(&engine->item_first_seen, sizeof(_Atomic int64_t), options->items_max);
     fr_array_init(&engine->page_peak, sizeof(_Atomic uint32_t), options->items_max / POPULAR_PAGE + 1);
@@ -154,6 +167,7 @@ static void open_threads_room(struct engine *engine)
     pthread_condattr_t monotonic;
 
     pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_init(&engine->give_lock, NULL);
     pthread_mutex_init(&engine->outbox_lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -182,7 +196,10 @@ static void open_series(struct engine *engine)
     engine->visible_series = FR_SERIES(FR_M_EVENT_TO_VISIBLE);
     engine->pause_series = FR_SERIES(FR_M_ENGINE_PAUSE);
     engine->evicted_series = FR_SERIES(FR_M_HISTORY_EVICTED);
-    static const char *const reasons[] = {"undecodable", "user_id", "item_id", "value", "time", "null", "capacity", "crash"};
+    static const char *const said[SAID_KINDS] = {"item", "item_gone", "user", "user_gone"};
+    for (size_t i = 0; i < SAID_KINDS; i++)
+        engine->said_series[i] = fr_series(FR_M_CATALOGUE_RECORDS, said[i], "", "");
+    static const char *const reasons[] = {"undecodable", "user_id", "item_id", "key", "bounds", "value", "time", "null", "capacity", "crash"};
     for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++) {
         fr_series(FR_M_EVENTS_REJECTED, reasons[i], "", "");
         fr_series(FR_M_DEAD_LETTERS, reasons[i], "", "");
@@ -323,6 +340,7 @@ void engine_free(struct engine *engine)
         rows_free(engine->postings);
     if (engine->dedup)
         dedup_free(engine->dedup);
+    catalogue_free(engine->catalogue);
     forgetting_free(engine->forgetting);
     cutoffs_free(engine->cutoffs);
     histories_free(engine->histories);
@@ -357,6 +375,7 @@ void engine_free(struct engine *engine)
     board_free(engine->board);
     pthread_cond_destroy(&engine->outbox_changed);
     pthread_mutex_destroy(&engine->outbox_lock);
+    pthread_mutex_destroy(&engine->give_lock);
     pthread_mutex_destroy(&engine->lock);
     free(engine);
 }

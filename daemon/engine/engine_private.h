@@ -3,11 +3,13 @@
  *
  *     hold.c memory.c    when ingest stands still, and who is let in
  *     engine.c    open, load, the thread's loop, stop           apply.c    one batch: repeats, ids, learning, history
+ *     apply_said.c catalogue.c    what is said of items and users beside events
  *     publish.c   positions, freezing, durable offsets, status   outbox.c   dead letters until Kafka has them
  *     gaps.c      what Kafka had deleted before it was read     forget.c cutoffs.c   who and what is forgotten
  *     recover.c   the state from the store at the start
  *     models.c blend.c    which models run, and when they show what they have learned
  *     refresh.c   the thread that solves EASE               watch.c    whose events somebody wants to hear of
+ *     filter.c    what a question may list
  *     query.c score.c similar.c popular.c facts.c ranks.c     questions, on readers
  *     extremes.c  smallest and largest affinity, for normalize   evaluate.c quality.c adwin.c  prequential quality
  */
@@ -26,13 +28,14 @@
 #include "freshet/queue.h"
 #include "freshet/rows.h"
 #include "freshet/topk.h"
+#include "catalogue.h"
 #include "checkpoint.h"
 #include "cutoffs.h"
 #include "dedup.h"
 #include "dict.h"
 #include "histories.h"
 
-enum { BATCHES = 8, POPULAR_PAGE = 4096, OUTBOX_BUCKETS = 4096 };
+enum { BATCHES = 8, POPULAR_PAGE = 4096, OUTBOX_BUCKETS = 4096, SAID_KINDS = EVENT_USER_GONE - EVENT_ITEM + 1 };
 
 struct partition {
     char topic[TOPIC_BYTES_MAX + 1];
@@ -96,6 +99,7 @@ struct engine {
     struct dict *users, *items;
     struct histories *histories;
     struct rows *postings;          /* NULL: not kept */
+    struct catalogue *catalogue;
     struct dedup *dedup;            /* NULL: off */
     struct cutoffs *cutoffs;
     struct forgetting *forgetting;
@@ -121,6 +125,8 @@ struct engine {
     _Atomic int64_t now;             /* the newest event time applied; -1: none */
     _Atomic uint64_t events;         /* applied ever */
     _Atomic int64_t changed;         /* wall time of the last batch */
+    pthread_mutex_t give_lock;       /* of giving a batch */
+    _Atomic uint32_t batches_bare;   /* out, or given and not yet applied, and taken when whole records were not asked for */
     _Atomic uint64_t batches_given, batches_done;
     _Atomic int64_t batch_oldest[BATCHES * 2]; /* oldest Kafka time in batch number n, at n mod its length */
     _Atomic int64_t uncommitted_since; /* wall time of the oldest batch in the journal of the moment; 0: none */
@@ -142,8 +148,10 @@ struct engine {
         uint64_t rest_ns;        /* not before: publishing has taken its share of the time */
     } unpublished;
     bool stopping;
+    uint64_t context[FEATURES_MAX]; /* of the touch in hand */
     uint64_t *type_counts;
     struct fr_series **type_series;
+    struct fr_series *said_series[SAID_KINDS]; /* from EVENT_ITEM on */
     struct fr_series *duplicate_series, *visible_series, *pause_series, *evicted_series;
 
     /* under lock */
@@ -180,6 +188,18 @@ struct engine {
 
 /* apply.c; thread: engine */
 void apply_batch(struct engine *engine, struct event_batch *batch);
+uint32_t apply_user(struct engine *engine, struct fr_bytes id, uint64_t hash); /* a new one's handle; DICT_NONE: no room for its id */
+uint32_t apply_item(struct engine *engine, struct fr_bytes id, uint64_t hash);
+/* The bound of the state that stands against one more; NULL if none does. */
+const char *apply_user_bound(const struct engine *engine);
+const char *apply_item_bound(const struct engine *engine);
+/* A record that would exceed a bound of the state. Nothing of it has been applied. */
+void apply_refuse(struct engine *engine, const struct event *event, const char *why);
+/* apply_said.c: EVENT_ITEM .. EVENT_USER_GONE. */
+void apply_said(struct engine *engine, const struct event *event);
+/* Nothing is said of it any more. */
+void apply_unsay_item(struct engine *engine, uint32_t item);
+void apply_unsay_user(struct engine *engine, uint32_t user);
 void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, when_ms when, double weight);
 void apply_forget_user(struct engine *engine, uint32_t user);
 void apply_leave(struct engine *engine, uint32_t user, uint32_t at); /* the item in slot `at` leaves; the head is to be saved */
@@ -315,17 +335,54 @@ static inline uint32_t users_of(const struct engine *engine, uint32_t item)
     return atomic_load_explicit(users, memory_order_relaxed);
 }
 
-/* query.c, shared by the kinds of question */
-struct choice { /* what a filter allows */
+/* filter.c, shared by the kinds of question */
+struct choice { /* what a filter allows, beside marks and sieve */
     bool only_included;
     const uint32_t *included;
     size_t included_len;
 };
+struct categories {
+    const uint32_t *at; /* numbers */
+    size_t len;
+};
+struct sieve { /* what the catalogue says against an item */
+    const struct catalogue *catalogue;
+    when_ms now;
+    struct fr_bytes asker;
+    bool required; /* of which nothing is said is not listed */
+    bool any_asked, nothing; /* nothing: a category is asked for that no item has */
+    struct categories any, all, none;
+};
+bool sieve_lets(const void *sieve, uint32_t item);
 void reader_mark(struct reader *reader, uint32_t item, uint8_t bit);
-void reader_unmark_all(struct reader *reader);
+void reader_unmark_all(struct reader *reader); /* the end of every question that has called reader_filter or reader_mark */
 struct choice reader_filter(struct reader *reader, const struct ask *ask);
 bool reader_allows(const struct reader *reader, const struct choice *choice, uint32_t item);
+
+struct caps { /* most of each category in an answer */
+    const struct catalogue *catalogue;
+    uint32_t most; /* 0: no bound */
+    uint32_t categories, *counts;
+};
+void caps_init(struct caps *caps, struct reader *reader, uint32_t most);
+struct picks { /* best first */
+    struct fr_ranked *at;
+    const struct learner **sources; /* NULL: none is noted */
+    size_t len;
+};
+/* The k best that the caps allow: in order, each is taken that no category of its own forbids by then. `pick` gives the k best without,
+ * and is called for more of them until there are enough; after the last call its accumulator stands. Caps go on counting. */
+struct picks reader_pick(struct reader *reader, struct caps *caps, size_t k,
+                         struct picks (*pick)(struct reader *reader, const void *context, size_t k), const void *context);
+
 uint32_t reader_item_of(const struct reader *reader, struct fr_bytes id); /* DICT_NONE: unknown as of reader_begin */
+
+/* What the models know a question or an event by, besides the history: what came with it, then what is said of the user, as far as
+ * FEATURES_MAX reaches. `room` is used where both are there. Thread: any, inside an epoch. */
+const uint64_t *features_joined(const struct catalogue *catalogue, uint32_t user, const uint64_t *context, size_t len,
+                                uint64_t room[FEATURES_MAX], size_t *ret_len);
+
+/* query.c, shared likewise */
 /* Copies the history, resolves the seeds, forgets the scores of the question before. */
 struct query reader_prepare(struct reader *reader, const struct ask *ask);
 void reader_mark_seen(struct reader *reader, const struct ask *ask, const struct query *query);
@@ -361,6 +418,6 @@ struct place {
 };
 struct place place_in_list(const struct reader *reader, const struct choice *choice, const struct scores *scores, bool zero, uint32_t item);
 /* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
-size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room);
+struct picks popular_best(struct reader *reader, const void *choice, size_t k);
 
 #endif

@@ -40,7 +40,11 @@ int reader_user(struct reader *reader, struct fr_bytes id, struct user_facts *re
         };
     }
     qsort(affinities, len, sizeof(*affinities), by_affinity);
-    *ret_facts = (struct user_facts){affinities, len, reader->history.last_event, reader->history.events};
+    *ret_facts = (struct user_facts){affinities, len, reader->history.last_event, reader->history.events, NULL};
+    const struct catalogue_user *record = catalogue_user(engine->catalogue, user);
+    struct features_said *features = record ? fr_arena_take(&reader->arena, sizeof(*features)) : NULL;
+    if (record && catalogue_user_read(record->said, features))
+        ret_facts->features = features;
     return FR_OK;
 }
 
@@ -52,6 +56,10 @@ int reader_item(struct reader *reader, struct fr_bytes id, struct item_facts *re
         return fr_fail(err, FR_NOT_FOUND, "item_id is not known");
     const _Atomic int64_t *first = fr_array_at(&reader->engine->item_first_seen, item);
     int64_t seen = atomic_load_explicit(first, memory_order_acquire);
-    *ret_facts = (struct item_facts){users_of(reader->engine, item), seen ? seen - 1 : 0};
+    *ret_facts = (struct item_facts){users_of(reader->engine, item), seen ? seen - 1 : 0, NULL};
+    const struct catalogue_item *record = catalogue_item(reader->engine->catalogue, item);
+    struct item_said *said = record ? fr_arena_take(&reader->arena, sizeof(*said)) : NULL;
+    if (record && catalogue_item_read(record->said, said))
+        ret_facts->said = said;
     return FR_OK;
 }

@@ -118,6 +118,7 @@ static void drop_user(struct engine *engine, uint32_t user)
 {
     apply_forget_user(engine, user);
     models_forget_user(engine, user);
+    apply_unsay_user(engine, user);
     dict_remove(engine->users, user);
     journal_clear(engine->journal, TABLE_HISTORY, user);
     journal_put(engine->journal, TABLE_USERS, user, 0, "", 0);
@@ -125,6 +126,7 @@ static void drop_user(struct engine *engine, uint32_t user)
 
 static void drop_item(struct engine *engine, uint32_t item)
 {
+    apply_unsay_item(engine, item);
     dict_remove(engine->items, item);
     journal_put(engine->journal, TABLE_ITEMS, item, 0, "", 0);
     journal_delete(engine->journal, TABLE_ITEMS, item, COLUMN_FIRST_SEEN);

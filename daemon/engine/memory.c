@@ -10,7 +10,7 @@
  * written with that batch's positions in one checkpoint. Whatever is applied again after a crash is applied under what
  * was decided before it or, if that was not written, is decided anew: each event is in the state or a dead letter
  * ("capacity"), never both. A dead letter carries its whole record, so the decision waits for the first batch that was
- * filled knowing of it.
+ * filled knowing of it, when none is out that was not.
  *
  * It is taken back by a start with a higher memory_soft, or none.
  *
@@ -52,7 +52,7 @@ void memory_decide(struct engine *engine, const struct event_batch *batch)
         .users = dict_len(engine->users), .items = dict_len(engine->items), .soft = engine->options.memory_soft};
     struct fr_writer value;
 
-    if (!atomic_load(&engine->closing) || !batch->whole)
+    if (!atomic_load(&engine->closing) || !batch->whole || atomic_load(&engine->batches_bare))
         return;
     atomic_store(&engine->closing, false);
     tell_bounds(engine, true, admission.users, admission.items);

@@ -19,15 +19,17 @@ static void offer(struct reader *reader, uint32_t item, struct fr_topk *top)
 {
     uint32_t users = users_of(reader->engine, item);
 
-    if (users && !scores_touched(&reader->scores, item) && !(reader->scores.mark[item] & SCORES_EXCLUDED))
+    if (users && fr_topk_wants(top, users) && !scores_touched(&reader->scores, item) && !scores_excluded(&reader->scores, item))
         fr_topk_offer(top, item, users);
 }
 
-size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k, struct fr_ranked *room)
+struct picks popular_best(struct reader *reader, const void *context, size_t k)
 {
+    const struct choice *choice = context;
+    struct picks picks = {.at = fr_arena_take(&reader->arena, (k + 1) * sizeof(*picks.at))};
     struct fr_topk top;
 
-    fr_topk_init(&top, room, k, item_before, reader);
+    fr_topk_init(&top, picks.at, k, item_before, reader);
     if (choice->only_included) {
         for (size_t i = 0; i < choice->included_len; i++)
             offer(reader, choice->included[i], &top);
@@ -41,21 +43,23 @@ size_t popular_pick(struct reader *reader, const struct choice *choice, size_t k
         }
     }
     fr_topk_finish(&top);
-    return top.len;
+    picks.len = top.len;
+    return picks;
 }
 
 void reader_popular(struct reader *reader, const struct ask *filter, struct recommendation_list *ret_list)
 {
-    size_t k = filter->k < reader->items ? filter->k : reader->items, len;
-    struct fr_ranked *room = fr_arena_take(&reader->arena, (k + 1) * sizeof(*room));
-    struct recommended *items = fr_arena_take(&reader->arena, (k + 1) * sizeof(*items));
+    size_t k = filter->k < reader->items ? filter->k : reader->items;
+    struct caps caps;
 
     scores_reset(&reader->scores, reader->items);
     struct choice choice = reader_filter(reader, filter);
-    len = popular_pick(reader, &choice, k, room);
-    for (size_t i = 0; i < len; i++)
+    caps_init(&caps, reader, filter->max_per_category);
+    struct picks best = reader_pick(reader, &caps, k, popular_best, &choice);
+    struct recommended *items = fr_arena_take(&reader->arena, (best.len + 1) * sizeof(*items));
+    for (size_t i = 0; i < best.len; i++)
         items[i] = (struct recommended){
-            .item = dict_id(reader->engine->items, room[i].id), .score = room[i].score, .source = "popular"};
+            .item = dict_id(reader->engine->items, best.at[i].id), .score = best.at[i].score, .source = "popular"};
     reader_unmark_all(reader);
-    *ret_list = (struct recommendation_list){items, len, "popular", false};
+    *ret_list = (struct recommendation_list){items, best.len, "popular", false};
 }

@@ -143,9 +143,12 @@ uint32_t engine_partitions_known(struct engine *engine, const char *topic)
     return known;
 }
 
-const char *engine_cluster(const struct engine *engine)
+const char *engine_cluster(struct engine *engine, char room[CLUSTER_BYTES_MAX + 1])
 {
-    return engine->cluster;
+    pthread_mutex_lock(&engine->lock);
+    memcpy(room, engine->cluster, sizeof(engine->cluster));
+    pthread_mutex_unlock(&engine->lock);
+    return room;
 }
 
 void engine_cluster_set(struct engine *engine, const char *id)
@@ -549,6 +552,8 @@ static void state_figures(struct engine *engine)
     fr_gauge(fr_series(FR_M_STATE_BYTES, "dedup", "", ""), engine->dedup ? (double)dedup_bytes(engine->dedup) : 0);
     fr_gauge(fr_series(FR_M_STATE_BYTES, "items", "", ""),
              (double)(fr_array_bytes(&engine->item_users) + fr_array_bytes(&engine->item_first_seen)));
+    fr_gauge(fr_series(FR_M_STATE_BYTES, "catalogue", "", ""), (double)catalogue_bytes(engine->catalogue));
+    fr_gauge(FR_SERIES(FR_M_CATALOGUE_ITEMS), catalogue_items(engine->catalogue));
     fr_gauge(fr_series(FR_M_STATE_BYTES, "outbox", "", ""), (double)atomic_load(&engine->outbox_bytes));
     fr_gauge(fr_series(FR_M_STATE_BYTES, "retired", "", ""), (double)fr_epoch_waiting(engine->epoch));
     fr_gauge(FR_SERIES(FR_M_OUTBOX_PENDING), (double)atomic_load(&engine->outbox_len));

@@ -81,61 +81,11 @@ const struct as_of *reader_as_of(const struct reader *reader)
     return &reader->as_of;
 }
 
-/* ---- filters ---- */
-
-uint32_t reader_item_of(const struct reader *reader, struct fr_bytes id)
-{
-    uint32_t item = dict_find(reader->engine->items, id, dict_hash(id));
-
-    return item < reader->items ? item : DICT_NONE; /* one born after reader_begin does not exist yet */
-}
-
-void reader_mark(struct reader *reader, uint32_t item, uint8_t bit)
-{
-    if (item >= reader->items)
-        return;
-    fr_reserve((void **)&reader->marked, &reader->marked_cap, reader->marked_len + 1, sizeof(*reader->marked));
-    reader->marked[reader->marked_len++] = item;
-    reader->scores.mark[item] |= bit;
-}
-
-void reader_unmark_all(struct reader *reader)
-{
-    while (reader->marked_len)
-        reader->scores.mark[reader->marked[--reader->marked_len]] = 0;
-}
-
-struct choice reader_filter(struct reader *reader, const struct ask *ask)
-{
-    struct choice choice = {.only_included = ask->include_len > 0};
-    uint32_t *included = fr_arena_take(&reader->arena, (ask->include_len + 1) * sizeof(*included));
-
-    forgetting_mark(reader);
-    for (size_t i = 0; i < ask->exclude_len; i++)
-        reader_mark(reader, reader_item_of(reader, ask->exclude[i]), SCORES_EXCLUDED);
-    for (size_t i = 0; i < ask->include_len; i++) {
-        uint32_t item = reader_item_of(reader, ask->include[i]);
-        if (item == DICT_NONE || reader->scores.mark[item] & SCORES_INCLUDED)
-            continue;
-        reader_mark(reader, item, SCORES_INCLUDED);
-        included[choice.included_len++] = item;
-    }
-    choice.included = included;
-    return choice;
-}
-
 bool item_before(void *context, uint32_t a, uint32_t b)
 {
     const struct reader *reader = context;
 
     return fr_bytes_order(dict_id(reader->engine->items, a), dict_id(reader->engine->items, b)) < 0;
-}
-
-bool reader_allows(const struct reader *reader, const struct choice *choice, uint32_t item)
-{
-    uint8_t mark = reader->scores.mark[item];
-
-    return !(mark & SCORES_EXCLUDED) && (!choice->only_included || mark & SCORES_INCLUDED);
 }
 
 /* ---- selection ---- */
@@ -219,8 +169,8 @@ static void offer_untouched(struct reader *reader, const struct choice *choice, 
         return;
     }
     for (uint32_t item = 0; item < reader->items; item++)
-        if (!scores_touched(&reader->scores, item) && !(reader->scores.mark[item] & SCORES_EXCLUDED) &&
-            users_of(reader->engine, item))
+        if (!scores_touched(&reader->scores, item) && users_of(reader->engine, item) && fr_topk_wants(top, zero) &&
+            !scores_excluded(&reader->scores, item))
             fr_topk_offer(top, item, zero);
 }
 
@@ -313,8 +263,6 @@ struct query reader_prepare(struct reader *reader, const struct ask *ask)
     struct seed *seeds = fr_arena_take(&reader->arena, (ask->seeds_len + 1) * sizeof(*seeds));
     struct query query = {
         .seeds = seeds,
-        .context = ask->context,
-        .context_len = ask->context_len,
         .user_id = ask->user,
         .now = atomic_load_explicit(&engine->now, memory_order_acquire),
         .items = reader->items,
@@ -322,6 +270,8 @@ struct query reader_prepare(struct reader *reader, const struct ask *ask)
 
     scores_reset(&reader->scores, reader->items);
     query.seeds_len = resolve_seeds(reader, ask, seeds, query.now);
+    query.context = features_joined(engine->catalogue, user, ask->context, ask->context_len,
+                                    fr_arena_take(&reader->arena, FEATURES_MAX * sizeof(*query.context)), &query.context_len);
     if (user != DICT_NONE) {
         histories_copy(engine->histories, user, &reader->history);
         query.history = reader->history.view;
@@ -340,8 +290,8 @@ static size_t pick(struct reader *reader, const struct learner *learner, struct 
     struct engine *engine = reader->engine;
     struct fr_topk top;
 
-    if (!choice->only_included && !reader_in_parity(engine, learner) && k <= BEST_MOST)
-        query->best = (uint32_t)k;
+    bool few = !choice->only_included && !reader_in_parity(engine, learner) && k <= BEST_MOST;
+    query->best = few ? (uint32_t)k : 0;
     fr_topk_init(&top, room, k, item_before, reader);
     if (choice->only_included && learner->ops->score)
         score_included(reader, learner, query, choice);
@@ -365,16 +315,48 @@ void reader_mark_seen(struct reader *reader, const struct ask *ask, const struct
         reader_mark(reader, query->history.item[i], SCORES_EXCLUDED);
 }
 
-/* The k best of who answers; sources[i], if it is not NULL, is who has brought room[i]. */
-static size_t pick_best(struct reader *reader, const struct learner *learner, struct query *query, const struct choice *choice,
-                        struct fr_ranked *room, const struct learner **sources, size_t k)
+/* What is asked of whom: what reader_pick repeats. */
+struct asking {
+    const struct learner *learner;
+    struct query *query;
+    const struct choice *choice;
+};
+
+/* The k best of who answers, each with who has brought it. */
+static struct picks pick_best(struct reader *reader, const void *context, size_t k)
 {
+    const struct asking *asking = context;
+    const struct engine *engine = reader->engine;
+    struct picks picks = {.at = fr_arena_take(&reader->arena, (k + 1) * sizeof(*picks.at)),
+                          .sources = fr_arena_take(&reader->arena, (k + 1) * sizeof(*picks.sources))};
+
+    scores_reset(&reader->scores, reader->items);
     for (size_t i = 0; i < k; i++)
-        sources[i] = learner;
-    if (!reader_knows(query, learner))
-        return 0;
-    return learner == &reader->engine->blended ? blend_pick(reader, query, choice, k, room, sources)
-                                               : pick(reader, learner, query, choice, room, k);
+        picks.sources[i] = asking->learner;
+    if (!reader_knows(asking->query, asking->learner))
+        return picks;
+    picks.len = asking->learner == &engine->blended
+                    ? blend_pick(reader, asking->query, asking->choice, k, picks.at, picks.sources)
+                    : pick(reader, asking->learner, asking->query, asking->choice, picks.at, k);
+    return picks;
+}
+
+static struct recommended *list_of(struct reader *reader, const struct ask *ask, const struct query *query, const struct picks *best,
+                                   const struct picks *fill)
+{
+    struct recommended *items = fr_arena_take(&reader->arena, (best->len + fill->len + 1) * sizeof(*items));
+
+    for (size_t i = 0; i < best->len; i++) {
+        items[i] = (struct recommended){.item = dict_id(reader->engine->items, best->at[i].id),
+                                        .score = best->at[i].score,
+                                        .source = best->sources[i]->ops->name};
+        if (ask->explain)
+            items[i].reasons = explain(reader, best->sources[i], query, best->at[i].id, &items[i].reasons_len);
+    }
+    for (size_t i = 0; i < fill->len; i++)
+        items[best->len + i] =
+            (struct recommended){.item = dict_id(reader->engine->items, fill->at[i].id), .source = "popular"};
+    return items;
 }
 
 void reader_recommend(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list)
@@ -383,24 +365,16 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     const struct learner *learner = models_find(engine, ask->model);
     struct query query = reader_prepare(reader, ask);
     struct choice choice = reader_filter(reader, ask);
-    size_t k = ask->k < reader->items ? ask->k : reader->items, filled = 0;
-    struct fr_ranked *room = fr_arena_take(&reader->arena, (k + 1) * sizeof(*room));
-    struct recommended *items = fr_arena_take(&reader->arena, (k + 1) * sizeof(*items));
-    const struct learner **sources = fr_arena_take(&reader->arena, (k + 1) * sizeof(*sources));
+    size_t k = ask->k < reader->items ? ask->k : reader->items;
+    struct picks best, fill = {0};
+    struct caps caps;
 
+    caps_init(&caps, reader, ask->max_per_category);
     reader_mark_seen(reader, ask, &query);
-    size_t len = pick_best(reader, learner, &query, &choice, room, sources, k);
-    if (len < k && !(reader_knows(&query, learner) && reader_in_parity(engine, learner)))
-        filled = popular_pick(reader, &choice, k - len, room + len);
-    for (size_t i = 0; i < len + filled; i++) {
-        items[i] = (struct recommended){
-            .item = dict_id(engine->items, room[i].id),
-            .score = i < len ? room[i].score : 0,
-            .source = i < len ? sources[i]->ops->name : "popular",
-        };
-        if (ask->explain && i < len)
-            items[i].reasons = explain(reader, sources[i], &query, room[i].id, &items[i].reasons_len);
-    }
+    best = reader_pick(reader, &caps, k, pick_best, &(struct asking){learner, &query, &choice});
+    if (best.len < k && !(reader_knows(&query, learner) && reader_in_parity(engine, learner)))
+        fill = reader_pick(reader, &caps, k - best.len, popular_best, &choice);
+    const struct recommended *items = list_of(reader, ask, &query, &best, &fill);
     reader_unmark_all(reader);
-    *ret_list = (struct recommendation_list){items, len + filled, learner->ops->name, filled > 0};
+    *ret_list = (struct recommendation_list){items, best.len + fill.len, learner->ops->name, fill.len > 0};
 }

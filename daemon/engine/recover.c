@@ -232,6 +232,36 @@ static bool load_dedup(void *context, uint32_t row, const uint32_t *columns, con
     return !engine->dedup || dedup_load(engine->dedup, row, cells, len);
 }
 
+static bool load_said_item(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
+{
+    struct engine *engine = context;
+
+    return len == 1 && columns[0] == 0 && row < dict_len(engine->items) && catalogue_put_item(engine->catalogue, row, cells[0]);
+}
+
+static bool load_said_user(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
+{
+    struct engine *engine = context;
+
+    return len == 1 && columns[0] == 0 && row < dict_len(engine->users) && catalogue_put_user(engine->catalogue, row, cells[0]);
+}
+
+/* In turn: what goes first is checked against by what comes next, or shares what it changes with it. */
+static int load_in_turn(struct engine *engine, struct fr_err *err)
+{
+    const struct state_loader loaders[] = {
+        {.table = TABLE_USERS, .context = engine, .cells = load_user},
+        {.table = TABLE_ITEMS, .context = engine, .cells = load_item},
+        {.table = TABLE_CATALOGUE_ITEMS, .context = engine, .cells = load_said_item},
+        {.table = TABLE_CATALOGUE_USERS, .context = engine, .cells = load_said_user},
+    };
+    int status = FR_OK;
+
+    for (size_t i = 0; i < sizeof(loaders) / sizeof(*loaders) && !status; i++)
+        status = state_load(engine->store, &loaders[i], 1, err);
+    return status;
+}
+
 /* Ids first, for all others are checked against them; then what stands on its own, side by side (state_load). Of what a
  * history is loaded into, its own slots, n_i, postings, extremes and the journal, no model touches anything. */
 static int load_tables(struct engine *engine, struct fr_err *err)
@@ -239,12 +269,8 @@ static int load_tables(struct engine *engine, struct fr_err *err)
     struct learner_loader contexts[TABLES];
     struct state_loader loaders[TABLES];
     size_t len = 0;
-    int status = state_load(
-        engine->store, &(struct state_loader){.table = TABLE_USERS, .context = engine, .cells = load_user}, 1, err);
+    int status = load_in_turn(engine, err);
 
-    if (!status)
-        status = state_load(engine->store,
-                            &(struct state_loader){.table = TABLE_ITEMS, .context = engine, .cells = load_item}, 1, err);
     if (status)
         return status;
     for (size_t m = 0; m < engine->learners_len; m++) {

@@ -16,16 +16,27 @@
 
 #include "engine_private.h"
 
+/* Of what stands in the accumulator. */
+static struct picks best_of_scores(struct reader *reader, const void *choice, size_t k)
+{
+    struct picks picks = {.at = fr_arena_take(&reader->arena, (k + 1) * sizeof(*picks.at))};
+    struct fr_topk top;
+
+    fr_topk_init(&top, picks.at, k, item_before, reader);
+    reader_offer(reader, &reader->scores, choice, &top);
+    fr_topk_finish(&top);
+    picks.len = top.len;
+    return picks;
+}
+
 int reader_similar_items(struct reader *reader, struct fr_bytes id, const struct ask *filter, struct neighbour_list *ret_list,
                          struct fr_err *err)
 {
     struct engine *engine = reader->engine;
     uint32_t item = dict_find(engine->items, id, dict_hash(id));
     size_t k = filter->k < reader->items ? filter->k : reader->items;
-    struct fr_ranked *room = fr_arena_take(&reader->arena, (k + 1) * sizeof(*room));
-    struct neighbour *neighbours = fr_arena_take(&reader->arena, (k + 1) * sizeof(*neighbours));
     const struct learner *learner = models_find(engine, filter->model);
-    struct fr_topk top;
+    struct caps caps;
 
     if (!learner->ops->neighbours)
         learner = &engine->learners[0]; /* the one that is made of items that go together */
@@ -35,13 +46,13 @@ int reader_similar_items(struct reader *reader, struct fr_bytes id, const struct
     struct choice choice = reader_filter(reader, filter);
     reader_mark(reader, item, SCORES_EXCLUDED);
     learner->ops->neighbours(learner->model, item, &reader->scores);
-    fr_topk_init(&top, room, k, item_before, reader);
-    reader_offer(reader, &reader->scores, &choice, &top);
-    fr_topk_finish(&top);
-    for (size_t i = 0; i < top.len; i++)
-        neighbours[i] = (struct neighbour){dict_id(engine->items, room[i].id), room[i].score};
+    caps_init(&caps, reader, filter->max_per_category);
+    struct picks best = reader_pick(reader, &caps, k, best_of_scores, &choice);
+    struct neighbour *neighbours = fr_arena_take(&reader->arena, (best.len + 1) * sizeof(*neighbours));
+    for (size_t i = 0; i < best.len; i++)
+        neighbours[i] = (struct neighbour){dict_id(engine->items, best.at[i].id), best.at[i].score};
     reader_unmark_all(reader);
-    *ret_list = (struct neighbour_list){neighbours, top.len};
+    *ret_list = (struct neighbour_list){neighbours, best.len};
     return FR_OK;
 }
 

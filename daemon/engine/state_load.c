@@ -26,7 +26,7 @@
 #include "freshet/queue.h"
 #include "pile.h"
 
-enum { PILES_EACH = 3, BUILDERS_MAX = 8, LANES_MAX = 16 };
+enum { PILES_EACH = 3, BUILDERS_MAX = 8, LANES_MAX = 24 };
 
 struct lane;
 

@@ -74,6 +74,9 @@ static void log_missing(struct assignment *assignment)
     if (!assignment->missing && assignment->len)
         fr_log(FR_ERROR, "feed", "topic.gone", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
                "the topic is gone; waiting for it, and whatever comes under its name must prove to be the same log");
+    else if (!assignment->missing && assignment->options->kind != FEED_EVENTS)
+        fr_log(FR_DEBUG, "feed", "topic.missing", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
+               "there is no such topic, which may be as it should be; it is read as soon as it is there");
     else if (!assignment->missing)
         fr_log(FR_WARN, "feed", "topic.missing", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
                "the topic does not exist yet; waiting for it");

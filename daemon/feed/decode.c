@@ -19,7 +19,7 @@
 
 #include "decode.h"
 #include "freshet/metric.h"
-
+#include "said.h"
 
 /* The types by name: open addressing at a quarter full, so nearly always one probe. */
 struct type_slot {
@@ -39,6 +39,7 @@ struct decoder {
     struct fr_series *context_ignored;
     struct json_t *document; /* of the last JSON record: its runs are the event's */
     struct problem problem;  /* of the last rejected record */
+    struct said_decoder *said; /* of a compacted topic; else NULL */
 };
 
 bool problem_say(struct problem *problem, const char *reason, const char *format, ...)
@@ -83,6 +84,8 @@ struct decoder *decoder_new(const struct feed_options *options)
         slot = type_slot(decoder, fr_bytes_of(decoder->weights[i].type));
         *slot = (struct type_slot){fr_bytes_of(decoder->weights[i].type), i};
     }
+    if (options->kind != FEED_EVENTS)
+        decoder->said = said_decoder_new(options->format, options->kind == FEED_USERS);
     decoder->context_ignored = FR_SERIES(FR_M_CONTEXT_IGNORED);
     decoder->weights[decoder->other] = (struct feed_weight){"other", 1, false};
     return decoder;
@@ -97,6 +100,7 @@ void decoder_free(struct decoder *decoder)
     free(decoder->weights);
     free(decoder->types);
     decode_json_release(decoder->document);
+    said_decoder_free(decoder->said);
     free(decoder);
 }
 
@@ -211,7 +215,7 @@ static bool decode(struct decoder *decoder, const struct record *record, struct 
 
     if (!record->has_value)
         return problem_say(problem, "null", "the value is null; only compacted topics have tombstones");
-    if (!framing_open(decoder->format, record->content_type, record->value, &encoding, &payload, problem))
+    if (!framing_open(decoder->format, record->content_type, record->value, PLACE_EVENT, &encoding, &payload, problem))
         return false;
     if (encoding == ENCODING_JSON) {
         if (!decode_json(payload, &decoder->document, &fields, problem))
@@ -241,7 +245,7 @@ bool decoder_decode(struct decoder *decoder, const struct record *record, struct
         decode_json_release(decoder->document);
         decoder->document = NULL;
     }
-    if (decode(decoder, record, ret_event))
+    if (decoder->said ? said_decode(decoder->said, record, ret_event, &decoder->problem) : decode(decoder, record, ret_event))
         return true;
     *ret_event = (struct event){.kind = EVENT_REJECT, .logged = ret_event->logged};
     *ret_reject = (struct reject){.key = record->key,
@@ -263,5 +267,5 @@ uint64_t record_print(const struct record *record)
 
 bool record_misrouted(const struct record *record, const struct event *event)
 {
-    return !record->has_key || !fr_bytes_equal(record->key, event->user);
+    return event->kind == EVENT_APPLY && (!record->has_key || !fr_bytes_equal(record->key, event->user));
 }

@@ -4,6 +4,8 @@
  *     value ── framing ──> payload ── decode_protobuf | decode_json ──> fields ── the contract's rules ──> event
  *                 \______________________\_______________________________________\_______________________> problem
  *
+ * Items and users take the same way by said.h.
+ *
  * Nothing is copied: ids point into the record or, for JSON, into the parsed document, which the decoder keeps until
  * its next record. Thread: the owner's.
  */
@@ -32,7 +34,7 @@ struct decoder *decoder_new(const struct feed_options *options);
 void decoder_free(struct decoder *decoder);
 
 /*
- * True: *ret_event is an EVENT_APPLY. False: it is an EVENT_REJECT, and *ret_reject says why. Either way partition and
+ * True: *ret_event is an EVENT_APPLY, or of a compacted topic one of EVENT_ITEM .. EVENT_USER_GONE. False: it is an EVENT_REJECT, and *ret_reject says why. Either way partition and
  * offset are left to the caller, runs are valid until the next call, and event.reject is NULL.
  */
 bool decoder_decode(struct decoder *decoder, const struct record *record, struct event *ret_event,
@@ -72,7 +74,9 @@ static inline void fields_reset(struct fields *fields)
 void fields_context(struct fields *fields, struct fr_bytes name, struct fr_bytes value);
 
 enum encoding { ENCODING_PROTOBUF, ENCODING_JSON };
-bool framing_open(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value,
+enum { PLACE_EVENT, PLACE_ITEM, PLACE_USER }; /* of a message in events.proto */
+/* `place`: of the message that is wanted. */
+bool framing_open(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value, int32_t place,
                   enum encoding *ret_encoding, struct fr_bytes *ret_payload, struct problem *problem);
 
 bool decode_protobuf(struct fr_bytes payload, struct fields *ret_fields, struct problem *problem);

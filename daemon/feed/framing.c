@@ -11,7 +11,8 @@
  * has, and after the frame's header it would count -62 message indexes.
  *
  * The indexes are zigzag varints, a count and then the path to the message in its file; a lone 0 stands for the path
- * [0], the file's first message. Event is the first message of events.proto, so any other path names something else.
+ * [0], the file's first message. Event is the first message of events.proto, so any other path names something else. Item and User may
+ * be the first of a file of their own, or stand where events.proto has them.
  */
 #include <strings.h>
 
@@ -62,7 +63,7 @@ static bool take_index(struct fr_bytes *payload, int32_t *ret_index)
     return false;
 }
 
-static bool skip_indexes(struct fr_bytes *payload, struct problem *problem)
+static bool skip_indexes(struct fr_bytes *payload, int32_t place, struct problem *problem)
 {
     int32_t count, index;
 
@@ -74,13 +75,13 @@ static bool skip_indexes(struct fr_bytes *payload, struct problem *problem)
         return problem_say(problem, "undecodable", "the frame counts %d message indexes", (int)count);
     if (!take_index(payload, &index))
         return problem_say(problem, "undecodable", "the frame's message indexes are cut short or too long");
-    if (count != 1 || index != 0)
+    if (count != 1 || (index != 0 && index != place))
         return problem_say(problem, "undecodable", "the frame names message %d at depth %d, not the first of its file",
                            (int)index, (int)count);
     return true;
 }
 
-bool framing_open(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value,
+bool framing_open(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value, int32_t place,
                   enum encoding *ret_encoding, struct fr_bytes *ret_payload, struct problem *problem)
 {
     bool framed = value.len > 0 && value.at[0] == 0;
@@ -90,7 +91,7 @@ bool framing_open(enum feed_format format, struct fr_bytes content_type, struct 
     if (framed)
         value = (struct fr_bytes){value.at + FRAME_HEADER, value.len - FRAME_HEADER};
     *ret_encoding = encoding_of(format, content_type, value);
-    if (framed && *ret_encoding == ENCODING_PROTOBUF && !skip_indexes(&value, problem))
+    if (framed && *ret_encoding == ENCODING_PROTOBUF && !skip_indexes(&value, place, problem))
         return false;
     *ret_payload = value;
     return true;

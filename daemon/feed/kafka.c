@@ -1,5 +1,5 @@
 /*
- * kafka.c -- the feed's thread: from Kafka's records to the engine's batches.
+ * kafka.c -- the feed's threads, one for each topic: from Kafka's records to the engine's batches.
  *
  *     take an empty batch ──> wait for one record ──> take what else is there ──> give it at once
  *          │ none: the engine is behind                 (timeout 0)                 no timer: freshness
@@ -33,14 +33,13 @@ enum {
     ARENA_BYTES_MAX = 4 << 20, /* a batch of huge rejected records is given early */
 };
 
-struct feed {
-    struct feed_options options; /* own copies throughout */
+/* One topic's consumer. All of it is its thread's, but for `stopping`. */
+struct tap {
+    struct feed_options options; /* the feed's, with this topic and kind */
     struct engine *engine;
-    struct dead_letters *letters;
+    const _Atomic bool *stopping;
     struct fr_thread *thread;
-    _Atomic bool stopping;
 
-    /* feed's thread */
     struct client client;
     rd_kafka_t *consumer; /* NULL only while `broken` */
     struct assignment assignment;
@@ -52,6 +51,17 @@ struct feed {
     uint64_t reported_ns; /* when all partitions were last reported */
     uint64_t rebuild_ns;  /* not before */
     unsigned silence_ms;  /* how long may it be silent before we ask */
+};
+
+enum { TAPS_MAX = 3 };
+static const char *const thread_names[TAPS_MAX] = {[FEED_EVENTS] = "feed", [FEED_ITEMS] = "feed-items", [FEED_USERS] = "feed-users"};
+
+struct feed {
+    struct feed_options options; /* own copies throughout */
+    struct dead_letters *letters;
+    _Atomic bool stopping;
+    struct tap *taps[TAPS_MAX];
+    size_t taps_len;
 };
 
 /* ---- options ------------------------------------------------------------------------------------------------ */
@@ -78,6 +88,8 @@ static void options_copy(struct feed_options *copy, const struct feed_options *o
 
     *copy = *options;
     copy->topic = fr_strdup(options->topic);
+    copy->items_topic = fr_strdup(options->items_topic ? options->items_topic : "");
+    copy->users_topic = fr_strdup(options->users_topic ? options->users_topic : "");
     copy->dead_letter_topic = fr_strdup(options->dead_letter_topic);
     copy->version = fr_strdup(options->version ? options->version : "");
     copy->kafka_keys = copy_texts(options->kafka_keys, options->kafka_len);
@@ -97,6 +109,8 @@ static void options_release(struct feed_options *options)
     free_texts(options->kafka_keys, options->kafka_len);
     free_texts(options->kafka_values, options->kafka_len);
     free((char *)options->topic);
+    free((char *)options->items_topic);
+    free((char *)options->users_topic);
     free((char *)options->dead_letter_topic);
     free((char *)options->version);
 }
@@ -117,8 +131,10 @@ static void keep_ids(struct event_batch *batch, struct event *event)
 {
     char *copy = fr_arena_take(&batch->arena, event->user.len + event->item.len);
 
-    memcpy(copy, event->user.at, event->user.len);
-    memcpy(copy + event->user.len, event->item.at, event->item.len);
+    if (event->user.len) /* what is said of an item names no user, */
+        memcpy(copy, event->user.at, event->user.len);
+    if (event->item.len) /* and the other way round */
+        memcpy(copy + event->user.len, event->item.at, event->item.len);
     event->user.at = copy;
     event->item.at = copy + event->user.len;
 }
@@ -129,6 +145,15 @@ static void keep_context(struct event_batch *batch, struct event *event)
 
     if (bytes)
         event->context = memcpy(fr_arena_take(&batch->arena, bytes), event->context, bytes);
+}
+
+/* All that the event points to. */
+static void keep_event(struct event_batch *batch, struct event *event)
+{
+    keep_ids(batch, event);
+    keep_context(batch, event);
+    if (event->said.len)
+        event->said = keep(batch, event->said);
 }
 
 static const struct reject *keep_reject(struct event_batch *batch, const struct reject *reject)
@@ -154,7 +179,7 @@ static struct fr_bytes content_type(const rd_kafka_message_t *message)
     return (struct fr_bytes){value, size};
 }
 
-static struct record record_of(const struct feed *feed, const rd_kafka_message_t *message)
+static struct record record_of(const struct tap *tap, const rd_kafka_message_t *message)
 {
     rd_kafka_timestamp_type_t type;
     when_ms logged = rd_kafka_message_timestamp(message, &type);
@@ -164,19 +189,19 @@ static struct record record_of(const struct feed *feed, const rd_kafka_message_t
         .value = {message->payload, message->len},
         .has_key = message->key != NULL,
         .has_value = message->payload != NULL,
-        .content_type = feed->options.format == FEED_AUTO ? content_type(message) : (struct fr_bytes){NULL, 0},
+        .content_type = tap->options.format == FEED_AUTO ? content_type(message) : (struct fr_bytes){NULL, 0},
         .logged = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : logged,
     };
 }
 
 /* True and false as of decoder_decode. The decoder does not see a record that crashes the process. */
-static bool decode_unless_convicted(struct feed *feed, const struct assigned *assigned, int64_t offset,
+static bool decode_unless_convicted(struct tap *tap, const struct assigned *assigned, int64_t offset,
                                     const struct record *record, struct event *event, struct reject *ret_reject)
 {
     if (!fr_box_convicts(assigned->index, offset))
-        return decoder_decode(feed->decoder, record, event, ret_reject);
+        return decoder_decode(tap->decoder, record, event, ret_reject);
     fr_log(FR_ERROR, "feed", "record.crashes",
-           FR_FIELDS(FR_TEXT("topic", feed->options.topic), FR_INT("offset", offset)),
+           FR_FIELDS(FR_TEXT("topic", tap->options.topic), FR_INT("offset", offset)),
            "the process has crashed %d times with the record at %lld in hand; it is dead-lettered undecoded", FR_BOX_TIMES,
            (long long)offset);
     *event = (struct event){.kind = EVENT_REJECT, .logged = record->logged <= EVENT_WHEN_MAX ? record->logged : -1};
@@ -189,9 +214,9 @@ static bool decode_unless_convicted(struct feed *feed, const struct assigned *as
     return false;
 }
 
-static void take_record(struct feed *feed, struct event_batch *batch, const rd_kafka_message_t *message)
+static void take_record(struct tap *tap, struct event_batch *batch, const rd_kafka_message_t *message)
 {
-    struct assigned *assigned = assignment_at(&feed->assignment, message->partition);
+    struct assigned *assigned = assignment_at(&tap->assignment, message->partition);
     struct record record;
     struct reject reject;
     struct event *event;
@@ -199,17 +224,16 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
 
     if (!assigned)
         return; /* fetched before the partition was halted */
-    record = record_of(feed, message);
+    record = record_of(tap, message);
     print = record_print(&record);
-    if (!assignment_wants(&feed->assignment, message->partition, message->offset, print))
+    if (!assignment_wants(&tap->assignment, message->partition, message->offset, print))
         return;
     event = &batch->events[batch->len++];
     fr_flight_of(assigned->index, message->offset);
-    if (decode_unless_convicted(feed, assigned, message->offset, &record, event, &reject)) {
+    if (decode_unless_convicted(tap, assigned, message->offset, &record, event, &reject)) {
         if (record_misrouted(&record, event))
-            fr_count(feed->misrouted, 1);
-        keep_ids(batch, event);
-        keep_context(batch, event);
+            fr_count(tap->misrouted, 1);
+        keep_event(batch, event);
         if (batch->whole)
             event->reject = keep_reject(batch, &(struct reject){.key = record.key,
                                                                 .value = record.value,
@@ -227,19 +251,19 @@ static void take_record(struct feed *feed, struct event_batch *batch, const rd_k
     assigned->next = message->offset + 1;
     assigned->touched = true;
     assigned->read++;
-    assignment_tastes(&feed->assignment, message->partition, event->kind == EVENT_REJECT);
+    assignment_tastes(&tap->assignment, message->partition, event->kind == EVENT_REJECT);
 }
 
 /* The end of the log: nothing below it is missing, which records alone do not tell (control records, compaction). */
-static void take_end(struct feed *feed, struct event_batch *batch, const rd_kafka_message_t *message)
+static void take_end(struct tap *tap, struct event_batch *batch, const rd_kafka_message_t *message)
 {
-    struct assigned *assigned = assignment_at(&feed->assignment, message->partition);
+    struct assigned *assigned = assignment_at(&tap->assignment, message->partition);
 
     if (!assigned)
         return;
     assigned->touched = true;
     if (message->offset < assigned->next)
-        assignment_lost(&feed->assignment, message->partition); /* a log that does not reach to where we were */
+        assignment_lost(&tap->assignment, message->partition); /* a log that does not reach to where we were */
     if (message->offset <= assigned->next)
         return;
     assigned->next = message->offset;
@@ -247,43 +271,43 @@ static void take_end(struct feed *feed, struct event_batch *batch, const rd_kafk
         (struct event){.kind = EVENT_POSITION, .partition = assigned->index, .offset = assigned->next, .logged = -1};
 }
 
-static void take_error(struct feed *feed, const rd_kafka_message_t *message)
+static void take_error(struct tap *tap, const rd_kafka_message_t *message)
 {
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
-        assignment_lost(&feed->assignment, message->partition);
+        assignment_lost(&tap->assignment, message->partition);
         return;
     }
     if (client_may_be_another(message->err))
-        feed->client.disconnected = true;
-    if (message->err == RD_KAFKA_RESP_ERR__FATAL && !feed->broken) {
-        fr_count(feed->rebuilt_broken, 1);
-        feed->broken = true;
+        tap->client.disconnected = true;
+    if (message->err == RD_KAFKA_RESP_ERR__FATAL && !tap->broken) {
+        fr_count(tap->rebuilt_broken, 1);
+        tap->broken = true;
     }
     fr_log(FR_WARN, "feed", "fetch.error",
-           FR_FIELDS(FR_TEXT("topic", feed->options.topic), FR_INT("partition", message->partition),
+           FR_FIELDS(FR_TEXT("topic", tap->options.topic), FR_INT("partition", message->partition),
                      FR_TEXT("code", rd_kafka_err2name(message->err))),
            "%s", rd_kafka_message_errstr(message));
 }
 
 /* Waits for one message, then takes what is there without waiting. */
-static void fill(struct feed *feed, struct event_batch *batch)
+static void fill(struct tap *tap, struct event_batch *batch)
 {
     rd_kafka_message_t *message;
     int timeout_ms;
 
-    assignment_tell(&feed->assignment, batch);
+    assignment_tell(&tap->assignment, batch);
     timeout_ms = batch->len ? 0 : POLL_TIMEOUT_MS;
-    while (batch->len < EVENT_BATCH_MAX && batch->arena.total < ARENA_BYTES_MAX && !feed->broken &&
-           !feed->client.disconnected && (message = rd_kafka_consumer_poll(feed->consumer, timeout_ms))) {
+    while (batch->len < EVENT_BATCH_MAX && batch->arena.total < ARENA_BYTES_MAX && !tap->broken &&
+           !tap->client.disconnected && (message = rd_kafka_consumer_poll(tap->consumer, timeout_ms))) {
         timeout_ms = 0;
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-            take_record(feed, batch, message);
+            take_record(tap, batch, message);
         else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-            take_end(feed, batch, message);
+            take_end(tap, batch, message);
         else
-            take_error(feed, message);
+            take_error(tap, message);
         if (!message->err || message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-            feed->heard = true;
+            tap->heard = true;
         rd_kafka_message_destroy(message);
     }
 }
@@ -291,113 +315,154 @@ static void fill(struct feed *feed, struct event_batch *batch)
 /* ---- the consumer's life --------------------------------------------------------------------------------------- */
 
 /* Nothing is committed and no group left, so there is no close to wait for. */
-static void drop_consumer(struct feed *feed)
+static void drop_consumer(struct tap *tap)
 {
-    if (!feed->consumer)
+    if (!tap->consumer)
         return;
-    assignment_attach(&feed->assignment, NULL);
-    rd_kafka_destroy_flags(feed->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    feed->consumer = NULL;
+    assignment_attach(&tap->assignment, NULL);
+    rd_kafka_destroy_flags(tap->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    tap->consumer = NULL;
 }
 
-static void attach_consumer(struct feed *feed)
+static void attach_consumer(struct tap *tap)
 {
-    feed->broken = false;
-    feed->client.disconnected = false; /* all is compared anyway */
-    feed->heard_ns = fr_mono_ns();
-    assignment_attach(&feed->assignment, feed->consumer);
+    tap->broken = false;
+    tap->client.disconnected = false; /* all is compared anyway */
+    tap->heard_ns = fr_mono_ns();
+    assignment_attach(&tap->assignment, tap->consumer);
 }
 
-static bool rebuild_consumer(struct feed *feed, uint64_t now_ns)
+static bool rebuild_consumer(struct tap *tap, uint64_t now_ns)
 {
     struct fr_err err;
 
-    if (now_ns < feed->rebuild_ns)
+    if (now_ns < tap->rebuild_ns)
         return false;
-    feed->rebuild_ns = now_ns + REBUILD_PAUSE_MS * 1000000ULL;
-    drop_consumer(feed);
-    if (settings_consumer(&feed->consumer, &feed->options, &feed->client, &err)) {
+    tap->rebuild_ns = now_ns + REBUILD_PAUSE_MS * 1000000ULL;
+    drop_consumer(tap);
+    if (settings_consumer(&tap->consumer, &tap->options, &tap->client, &err)) {
         fr_log(FR_ERROR, "feed", "consumer.failed", FR_NO_FIELDS, "%s; trying again", err.text);
         return false;
     }
-    attach_consumer(feed);
+    attach_consumer(tap);
     return true;
 }
 
 /* Silent for long: is there really nothing? Each time that a new consumer hears no more than the old one, the next is
  * asked for later. */
-static void watch_silence(struct feed *feed, uint64_t now_ns)
+static void watch_silence(struct tap *tap, uint64_t now_ns)
 {
-    if (feed->heard) {
-        feed->heard = false;
-        feed->heard_ns = now_ns;
-        feed->silence_ms = (unsigned)feed->options.silence;
-        client_reached(&feed->client);
+    if (tap->heard) {
+        tap->heard = false;
+        tap->heard_ns = now_ns;
+        tap->silence_ms = (unsigned)tap->options.silence;
+        client_reached(&tap->client);
     }
-    if (now_ns - feed->heard_ns < feed->silence_ms * 1000000ULL)
+    if (now_ns - tap->heard_ns < tap->silence_ms * 1000000ULL)
         return;
-    feed->heard_ns = now_ns;
-    if (!assignment_behind(&feed->assignment))
+    tap->heard_ns = now_ns;
+    if (!assignment_behind(&tap->assignment))
         return;
-    fr_log(FR_WARN, "feed", "consumer.silent", FR_FIELDS(FR_TEXT("topic", feed->options.topic)),
-           "the log goes on but nothing came for %g s; making a new consumer", feed->silence_ms / 1000.0);
-    fr_count(feed->rebuilt_silent, 1);
-    feed->rebuild_ns = 0;
-    feed->silence_ms = feed->silence_ms * 2 < SILENCE_MAX_MS ? feed->silence_ms * 2 : SILENCE_MAX_MS;
-    feed->broken = true;
+    fr_log(FR_WARN, "feed", "consumer.silent", FR_FIELDS(FR_TEXT("topic", tap->options.topic)),
+           "the log goes on but nothing came for %g s; making a new consumer", tap->silence_ms / 1000.0);
+    fr_count(tap->rebuilt_silent, 1);
+    tap->rebuild_ns = 0;
+    tap->silence_ms = tap->silence_ms * 2 < SILENCE_MAX_MS ? tap->silence_ms * 2 : SILENCE_MAX_MS;
+    tap->broken = true;
 }
 
-static void consume_once(struct feed *feed)
+static void consume_once(struct tap *tap)
 {
     struct event_batch *batch;
     uint64_t now_ns = fr_mono_ns();
-    bool all = now_ns - feed->reported_ns >= REPORT_ALL_MS * 1000000ULL;
+    bool all = now_ns - tap->reported_ns >= REPORT_ALL_MS * 1000000ULL;
 
-    if (feed->broken && !rebuild_consumer(feed, now_ns)) {
+    if (tap->broken && !rebuild_consumer(tap, now_ns)) {
         poll(NULL, 0, POLL_TIMEOUT_MS);
         return;
     }
-    if (feed->client.disconnected) {
-        feed->client.disconnected = false;
-        assignment_doubt(&feed->assignment);
+    if (tap->client.disconnected) {
+        tap->client.disconnected = false;
+        assignment_doubt(&tap->assignment);
     }
-    assignment_refresh(&feed->assignment, now_ns);
-    assignment_lows(&feed->assignment, now_ns);
-    if (feed->assignment.answered)
-        client_reached(&feed->client);
-    batch = engine_batch_take(feed->engine, TAKE_TIMEOUT_MS);
+    assignment_refresh(&tap->assignment, now_ns);
+    assignment_lows(&tap->assignment, now_ns);
+    if (tap->assignment.answered)
+        client_reached(&tap->client);
+    batch = engine_batch_take(tap->engine, TAKE_TIMEOUT_MS);
     if (!batch) {
-        feed->heard_ns = now_ns; /* it is us who do not listen */
+        tap->heard_ns = now_ns; /* it is us who do not listen */
         return;
     }
-    fill(feed, batch);
-    engine_batch_give(feed->engine, batch);
-    feed->reported_ns = all ? now_ns : feed->reported_ns;
-    assignment_report(&feed->assignment, all);
-    watch_silence(feed, now_ns);
+    fill(tap, batch);
+    engine_batch_give(tap->engine, batch);
+    tap->reported_ns = all ? now_ns : tap->reported_ns;
+    assignment_report(&tap->assignment, all);
+    watch_silence(tap, now_ns);
 }
 
 static void consume(void *arg)
 {
-    struct feed *feed = arg;
-    struct fr_pulse *pulse = fr_pulse_start("feed");
+    struct tap *tap = arg;
+    struct fr_pulse *pulse = fr_pulse_start(thread_names[tap->options.kind]);
 
-    while (!atomic_load_explicit(&feed->stopping, memory_order_relaxed)) {
+    while (!atomic_load_explicit(tap->stopping, memory_order_relaxed)) {
         fr_pulse_beat(pulse);
-        consume_once(feed);
+        consume_once(tap);
     }
     fr_pulse_stop(pulse);
 }
 
 /* ---- start and stop --------------------------------------------------------------------------------------------- */
 
+static void tap_free(struct tap *tap)
+{
+    drop_consumer(tap);
+    assignment_release(&tap->assignment);
+    decoder_free(tap->decoder);
+    free(tap);
+}
+
+static int tap_new(struct feed *feed, enum feed_kind kind, const char *topic, struct engine *engine, struct fr_err *err)
+{
+    struct tap *tap = fr_zalloc(1, sizeof(*tap));
+
+    tap->options = feed->options;
+    tap->options.topic = topic;
+    tap->options.kind = kind;
+    if (kind != FEED_EVENTS) /* the newest word on an item may be its first */
+        tap->options.start = FEED_EARLIEST;
+    tap->engine = engine;
+    tap->stopping = &feed->stopping;
+    tap->silence_ms = (unsigned)feed->options.silence;
+    tap->misrouted = FR_SERIES(FR_M_EVENTS_MISROUTED);
+    tap->rebuilt_silent = fr_series(FR_M_CONSUMER_REBUILDS, "silent", "", "");
+    tap->rebuilt_broken = fr_series(FR_M_CONSUMER_REBUILDS, "broken", "", "");
+    tap->decoder = decoder_new(&tap->options);
+    client_init(&tap->client, kind == FEED_EVENTS ? "consumer" : kind == FEED_ITEMS ? "consumer of items" : "consumer of users");
+    assignment_init(&tap->assignment, &tap->options, engine);
+    feed->taps[feed->taps_len++] = tap;
+    return settings_consumer(&tap->consumer, &tap->options, &tap->client, err);
+}
+
 static void feed_free(struct feed *feed)
 {
-    drop_consumer(feed);
-    assignment_release(&feed->assignment);
-    decoder_free(feed->decoder);
+    while (feed->taps_len)
+        tap_free(feed->taps[--feed->taps_len]);
     options_release(&feed->options);
     free(feed);
+}
+
+static int make_taps(struct feed *feed, struct engine *engine, struct fr_err *err)
+{
+    const struct feed_options *options = &feed->options;
+    int status = tap_new(feed, options->kind, options->topic, engine, err);
+
+    if (!status && *options->items_topic)
+        status = tap_new(feed, FEED_ITEMS, options->items_topic, engine, err);
+    if (!status && *options->users_topic)
+        status = tap_new(feed, FEED_USERS, options->users_topic, engine, err);
+    return status;
 }
 
 int feed_start(struct feed **ret_feed, const struct feed_options *options, struct engine *engine, struct fr_err *err)
@@ -406,23 +471,18 @@ int feed_start(struct feed **ret_feed, const struct feed_options *options, struc
     int status;
 
     options_copy(&feed->options, options);
-    feed->engine = engine;
-    feed->silence_ms = (unsigned)feed->options.silence;
-    feed->misrouted = FR_SERIES(FR_M_EVENTS_MISROUTED);
-    feed->rebuilt_silent = fr_series(FR_M_CONSUMER_REBUILDS, "silent", "", "");
-    feed->rebuilt_broken = fr_series(FR_M_CONSUMER_REBUILDS, "broken", "", "");
-    feed->decoder = decoder_new(&feed->options);
-    client_init(&feed->client, "consumer");
-    assignment_init(&feed->assignment, &feed->options, engine);
-    status = settings_consumer(&feed->consumer, &feed->options, &feed->client, err);
+    status = make_taps(feed, engine, err);
     if (status == FR_OK)
         status = dead_letters_start(&feed->letters, &feed->options, engine, err);
     if (status) {
         feed_free(feed);
         return status;
     }
-    attach_consumer(feed);
-    feed->thread = fr_thread_start_nice("feed", FR_NICE_INGEST, consume, feed);
+    for (size_t i = 0; i < feed->taps_len; i++) {
+        struct tap *tap = feed->taps[i];
+        attach_consumer(tap);
+        tap->thread = fr_thread_start_nice(thread_names[tap->options.kind], FR_NICE_INGEST, consume, tap);
+    }
     *ret_feed = feed;
     return FR_OK;
 }
@@ -430,8 +490,10 @@ int feed_start(struct feed **ret_feed, const struct feed_options *options, struc
 void feed_stop_polling(struct feed *feed)
 {
     atomic_store_explicit(&feed->stopping, true, memory_order_relaxed);
-    fr_thread_join(feed->thread);
-    feed->thread = NULL;
+    for (size_t i = 0; i < feed->taps_len; i++) {
+        fr_thread_join(feed->taps[i]->thread);
+        feed->taps[i]->thread = NULL;
+    }
 }
 
 void feed_stop(struct feed *feed)

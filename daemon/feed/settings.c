@@ -34,6 +34,10 @@ static const struct setting consumer_defaults[] = {
     {"topic.metadata.refresh.interval.ms", "10000"},
     {"reconnect.backoff.max.ms", "2000"},
 };
+/* Nobody waits for a catalogue as for events. */
+static const struct setting catalogue_defaults[] = {
+    {"queued.max.messages.kbytes", "16384"},
+};
 static const struct setting consumer_owned[] = {
     {"auto.offset.reset", "error"},
     {"enable.auto.commit", "false"},
@@ -248,6 +252,8 @@ int settings_consumer(rd_kafka_t **ret_kafka, const struct feed_options *options
     int status;
 
     set_ours(conf, consumer_defaults, LENGTH(consumer_defaults));
+    if (options->kind != FEED_EVENTS)
+        set_ours(conf, catalogue_defaults, LENGTH(catalogue_defaults));
     if ((status = set_users(conf, options, err)) || (status = need_brokers(conf, err))) {
         rd_kafka_conf_destroy(conf);
         return status;

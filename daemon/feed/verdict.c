@@ -157,7 +157,8 @@ static void welcome_back(struct assignment *assignment)
 
 static void judge(struct assignment *assignment, const char *id)
 {
-    const char *known = engine_cluster(assignment->engine);
+    char room[CLUSTER_BYTES_MAX + 1];
+    const char *known = engine_cluster(assignment->engine, room);
 
     if (strcmp(id, known) == 0) {
         if (assignment->foreign) {

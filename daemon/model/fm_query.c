@@ -154,9 +154,9 @@ static void passed_take(const struct model *model, const struct scores *scores, 
     for (uint32_t block = 0; block < SIFTED_AT_ONCE / CODE_ROWS; block++) {
         for (unsigned bits = above[block]; bits; bits &= bits - 1) {
             uint32_t k = block * CODE_ROWS + (uint32_t)__builtin_ctz(bits), item = first + k;
-            if (item >= scores->items || isinf(estimates[k]) || scores->mark[item] & SCORES_EXCLUDED)
+            if (item >= scores->items || isinf(estimates[k]) || (double)estimates[k] < sieve->floor)
                 continue;
-            if (atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed))
+            if (atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed) && !scores_excluded(scores, item))
                 sieve_take(sieve, item, (double)estimates[k]);
         }
     }

@@ -200,7 +200,7 @@ static void retrieve_all(const struct model *model, const struct side *side, str
 
 /* Rows of a chunk from `at` on. Meanwhile the same rows of the `next` chunk are fetched: where that lies no processor can guess. */
 static void rows_offer(const struct model *model, const struct side *side, const struct ncf_chunk *chunk,
-                       const struct ncf_chunk *next, uint32_t first, uint32_t at, uint32_t len, const uint8_t *mark,
+                       const struct ncf_chunk *next, uint32_t first, uint32_t at, uint32_t len, const struct scores *scores,
                        struct sieve *sieve)
 {
     size_t gmf = model->dense.shape.gmf;
@@ -211,9 +211,9 @@ static void rows_offer(const struct model *model, const struct side *side, const
     model->kernels->dots(chunk->rows + at * gmf, NULL, len, gmf, side->of[which_of(side, chunk)].weighted, dots);
     for (uint32_t k = 0; k < len; k++) {
         uint32_t item = first + at + k;
-        if (!((double)dots[k] >= sieve->floor) || !chunk->known[at + k] || !isfinite(dots[k]) || mark[item] & SCORES_EXCLUDED)
+        if (!((double)dots[k] >= sieve->floor) || !chunk->known[at + k] || !isfinite(dots[k]))
             continue;
-        if (atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed))
+        if (atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed) && !scores_excluded(scores, item))
             sieve_take(sieve, item, (double)dots[k]);
     }
 }
@@ -230,7 +230,7 @@ static void candidates_find(const struct model *model, const struct side *side, 
         const struct ncf_chunk *chunk = view->chunks[c], *next = view->chunks[to = (c + stride) % chunks];
         for (uint32_t at = 0; chunk && first < scores->items && at < len; at += AT_ONCE) {
             uint32_t rows = len - at < AT_ONCE ? len - at : AT_ONCE;
-            rows_offer(model, side, chunk, next, first, at, rows, scores->mark, sieve);
+            rows_offer(model, side, chunk, next, first, at, rows, scores, sieve);
         }
     }
     sieve_cut(sieve);

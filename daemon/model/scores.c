@@ -75,7 +75,7 @@ bool scores_narrow(struct scores *scores, size_t best, double rest)
             continue;
         }
         scores->touched[kept++] = item;
-        if (!fr_topk_wants(&top, value) || scores->mark[item] & SCORES_EXCLUDED)
+        if (!fr_topk_wants(&top, value) || scores_excluded(scores, item))
             continue;
         fr_topk_take(&top, item, value);
         if (top.len == best && top.room[0].score > rest * slack)

@@ -38,7 +38,7 @@ struct sieve sieve_in(struct scores *scores, size_t most);
 enum { SIEVE_AT_ONCE = 256 };
 typedef void sieve_fill(const struct model *model, const struct query *query, uint32_t first, uint32_t len, double *values);
 /*
- * Of a model that has a value for every item: touches the query's `best` highest that are not marked SCORES_EXCLUDED, and all that are
+ * Of a model that has a value for every item: touches the query's `best` highest that are not scores_excluded, and all that are
  * equal to the last of them, so that it is the asker who chooses among these. False, and nothing is touched: all matter, or there are
  * so few that they may as well be scored all.
  */

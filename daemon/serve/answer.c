@@ -20,6 +20,7 @@
 #include "answer_backups.h"
 #include "answer_operate.h"
 #include "answer_parts.h"
+#include "answer_said.h"
 #include "answer_why.h"
 #include "check.h"
 #include "freshet/life.h"
@@ -138,7 +139,7 @@ static bool read_similar(struct check *check, const void *message)
     if (!check_id(check, user.len ? "user_id" : "item_id", user.len ? user : item) || !check_k(check, request->k) ||
         !check_model(check, request->model, item.len > 0) || !check_filter(check, request->filter))
         return false;
-    if (user.len && ask->exclude_len + ask->include_len)
+    if (user.len && ask->exclude_len + ask->include_len + ask->any_len + ask->all_len + ask->none_len + ask->max_per_category)
         return answer_refuse(check->answer, RPC_CODE_INVALID_ARGUMENT,
                              "filter is for items; the answer to a user_id has users");
     return true;
@@ -148,7 +149,7 @@ static bool read_similar(struct check *check, const void *message)
 static void refuse_status(struct answer *answer, int status, const struct fr_err *err)
 {
     if (status == FR_NOT_FOUND)
-        answer_refuse(answer, RPC_CODE_NOT_FOUND, "no event has named this item_id");
+        answer_refuse(answer, RPC_CODE_NOT_FOUND, "neither an event nor the catalogue has named this item_id");
     else if (status == FR_LIMIT)
         answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "limits.similar_work is too small for this: %s", err->text);
     else if (status == FR_INVALID)
@@ -236,6 +237,8 @@ static void answer_get_user(struct answerer *answerer, struct question *question
         room[i].affinity = facts.affinities[i].affinity;
         room[i].last_event_ms = facts.affinities[i].last;
     }
+    if (facts.features)
+        response.features = said_user(&question->arena, facts.features, &response.n_features);
     response.user_id = wire_data(question->ask.user);
     response.n_affinities = facts.affinities_len;
     response.last_event_ms = facts.last_event;
@@ -264,6 +267,8 @@ static void answer_get_item(struct answerer *answerer, struct question *question
         refuse_status(answer, status, &err);
         return;
     }
+    if (facts.said)
+        said_item(&question->arena, facts.said, &item);
     item.item_id = wire_data(question->item);
     response.item = &item;
     response.users = facts.users;

@@ -152,24 +152,40 @@ bool check_items(struct check *check, const char *field, const ProtobufCBinaryDa
     return true;
 }
 
+static bool check_categories(struct check *check, const char *field, char *const *names, size_t len,
+                             const struct fr_bytes **ret_names, size_t *ret_len)
+{
+    struct fr_bytes *room;
+
+    if (len > check->limits->max_filter_items)
+        return WRONG(check, "%s has %zu names; limits.max_filter_items is %u", field, len, check->limits->max_filter_items);
+    room = fr_arena_take(&check->question->arena, len * sizeof(*room));
+    for (size_t i = 0; i < len; i++) {
+        room[i] = fr_bytes_of(names[i]);
+        const char *problem = fr_id_problem(room[i].at, room[i].len);
+        if (problem)
+            return WRONG(check, "%s[%zu] %s; a category is 1 to %d bytes of UTF-8 without NUL", field, i, problem, FR_ID_BYTES_MAX);
+    }
+    *ret_names = room;
+    *ret_len = len;
+    return true;
+}
+
 bool check_filter(struct check *check, const Freshet__V1__Filter *filter)
 {
     struct ask *ask = &check->question->ask;
-    const char *later;
 
     if (!filter)
         return true;
-    if (!check_items(check, "filter.exclude_items", filter->exclude_items, filter->n_exclude_items, &ask->exclude,
-                     &ask->exclude_len) ||
-        !check_items(check, "filter.include_items", filter->include_items, filter->n_include_items, &ask->include,
-                     &ask->include_len))
-        return false;
-    later = filter->n_any_category     ? "any_category"
-            : filter->n_all_categories ? "all_categories"
-            : filter->n_no_category    ? "no_category"
-            : filter->max_per_category ? "max_per_category"
-                                       : NULL;
-    return !later || LATER(check, "filter.%s is not served by this version", later);
+    ask->max_per_category = filter->max_per_category;
+    return check_items(check, "filter.exclude_items", filter->exclude_items, filter->n_exclude_items, &ask->exclude,
+                       &ask->exclude_len) &&
+           check_items(check, "filter.include_items", filter->include_items, filter->n_include_items, &ask->include,
+                       &ask->include_len) &&
+           check_categories(check, "filter.any_category", filter->any_category, filter->n_any_category, &ask->any, &ask->any_len) &&
+           check_categories(check, "filter.all_categories", filter->all_categories, filter->n_all_categories, &ask->all,
+                            &ask->all_len) &&
+           check_categories(check, "filter.no_category", filter->no_category, filter->n_no_category, &ask->none, &ask->none_len);
 }
 
 /* ---- context ---- */

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "freshet/bytes.h"
+#include "freshet/catalogue.h"
 #include "freshet/clock.h"
 #include "freshet/err.h"
 #include "freshet/event.h"
@@ -39,6 +40,10 @@ struct engine_model {
 struct engine_options {
     uint32_t history_max;          /* distinct items kept per user; 0 = unbounded. Shapes the state */
     uint32_t users_max, items_max; /* events that would exceed them are dead-lettered ("capacity") */
+    uint32_t categories_max;       /* names of categories known; records that would exceed it are dead-lettered ("capacity"). 0: 100,000 */
+    uint32_t catalogue_mb_max;     /* of what is said of items and users, likewise; 0: no bound */
+    bool require_catalogue;        /* only items of which the catalogue says something are in answers */
+    when_ms (*clock)(void);        /* for availability; NULL: the wall clock. Thread: any */
     uint64_t memory_soft, memory_hard; /* bytes held: at soft no new users and items, at hard no events (memory.c); 0 = off */
     uint64_t (*memory_held)(void *context); /* asked for them on the engine's thread; must not block */
     void *memory_context;
@@ -113,7 +118,7 @@ uint32_t engine_partitions_known(struct engine *engine, const char *topic);
 
 /* The Kafka cluster whose log the state stands for, "" while none is recorded; recorded in the write that holds the next change.
  * Thread: feed. */
-const char *engine_cluster(const struct engine *engine);
+const char *engine_cluster(struct engine *engine, char room[CLUSTER_BYTES_MAX + 1]);
 void engine_cluster_set(struct engine *engine, const char *id);
 /* The oldest offset Kafka still holds. Thread: feed. */
 void engine_partition_low(struct engine *engine, uint32_t index, int64_t low);
@@ -254,6 +259,10 @@ struct ask {
     size_t seeds_len;
     const struct fr_bytes *exclude, *include; /* include_len 0 and !only_include: everything */
     size_t exclude_len, include_len;
+    /* Names of categories: one of `any`, each of `all`, none of `none`. An item of which nothing is said has no category. */
+    const struct fr_bytes *any, *all, *none;
+    size_t any_len, all_len, none_len;
+    uint32_t max_per_category; /* 0: no bound. Best first, an item is left out if one of its categories has so many in the answer */
     const uint64_t *context; /* features that came with the question, as in struct query */
     size_t context_len;
     uint32_t k;
@@ -338,11 +347,13 @@ struct user_facts {
     size_t affinities_len;
     when_ms last_event;
     uint64_t events;
+    const struct features_said *features; /* NULL: nothing is said of the user */
 };
 int reader_user(struct reader *reader, struct fr_bytes user, struct user_facts *ret_facts, struct fr_err *err); /* FR_NOT_FOUND */
 struct item_facts {
     uint64_t users;
-    when_ms first_seen; /* the smallest event time seen on it */
+    when_ms first_seen; /* the smallest event time seen on it; 0: no event yet */
+    const struct item_said *said; /* NULL: the catalogue says nothing of it */
 };
 int reader_item(struct reader *reader, struct fr_bytes item, struct item_facts *ret_facts, struct fr_err *err); /* FR_NOT_FOUND */
 

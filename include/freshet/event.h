@@ -22,7 +22,9 @@ enum event_kind {
     EVENT_APPLY,    /* learn it */
     EVENT_REJECT,   /* a poisoned record: goes to the dead-letter topic, the offset moves on */
     EVENT_POSITION, /* no record: offsets below `offset` hold nothing more (end of log, control records) */
+    EVENT_ITEM,      /* of the compacted topics: what `said` holds of `item` takes the place of what was said before */
     EVENT_ITEM_GONE, /* nothing is said of `item` any more: it leaves the catalogue */
+    EVENT_USER,      /* the same of `user` */
     EVENT_USER_GONE, /* `user` is forgotten */
     EVENT_HOLE,     /* no record: Kafka has deleted all that was not yet applied below `offset`; recorded as a hole */
 };
@@ -43,7 +45,7 @@ static inline bool event_weigh(double of_type, bool use_value, double value, dou
 struct reject {
     struct fr_bytes key, value;
     bool has_key, has_value; /* a null is not an empty run */
-    const char *reason;      /* literal, a metric label: "undecodable", "user_id", "item_id", "value", "time", "null", "capacity", "crash" */
+    const char *reason;      /* literal, a metric label: "undecodable", "user_id", "item_id", "key", "bounds", "value", "time", "null", "capacity", "crash" */
     struct fr_bytes message; /* for people: names the field and the limit */
 };
 
@@ -54,8 +56,13 @@ struct event {
     when_ms logged;     /* the record's Kafka timestamp; -1 when it has none */
     uint64_t print;     /* the record's fingerprint, by which its log is told from another */
 
-    /* EVENT_APPLY */
+    /* EVENT_APPLY; of the compacted topics one of the two */
     struct fr_bytes user, item; /* 1..256 bytes of UTF-8 without NUL */
+
+    /* EVENT_ITEM, EVENT_USER */
+    struct fr_bytes said; /* in the form of catalogue.h, within its bounds */
+
+    /* EVENT_APPLY */
     when_ms when;               /* event time, 0..EVENT_WHEN_MAX */
     double weight;              /* finite, |weight| <= EVENT_WEIGHT_MAX */
     uint32_t type;              /* index into the configured types; the last one is "other" */
@@ -64,7 +71,7 @@ struct event {
     const uint64_t *context;    /* features that came with it (feature.h), in the record's order; none: NULL */
     uint32_t context_len;       /* at most FEATURES_MAX */
 
-    /* EVENT_REJECT; EVENT_APPLY in a batch that asks for whole records */
+    /* EVENT_REJECT; all other records in a batch that asks for whole ones */
     const struct reject *reject;
 };
 

@@ -3,7 +3,8 @@
  *
  * The consumer gets all partitions of the topic by rd_kafka_assign, each at the offset the store holds (or the
  * configured start for a log never read). A record becomes a struct event or a counted rejection; feed never touches a model. When the
- * engine is behind, feed simply stops polling. A second thread sends dead letters once the store holds them.
+ * engine is behind, feed simply stops polling. The compacted topics are read in the same way, each by a consumer of its own, so that
+ * neither a missing topic nor a long catalogue delays an event. One more thread sends dead letters once the store holds them.
  *
  * Decoding is in decode.c, free of Kafka: bytes in, event or reason out.
  */
@@ -25,8 +26,13 @@ struct feed_weight {
     bool use_value; /* multiplied by the event's value */
 };
 
+enum feed_kind { FEED_EVENTS, FEED_ITEMS, FEED_USERS };
+
 struct feed_options {
     const char *topic, *dead_letter_topic;
+    enum feed_kind kind; /* what is in `topic` */
+    /* Compacted, each read beside `topic` on a thread of its own, always from its beginning; NULL or "": none. */
+    const char *items_topic, *users_topic;
     enum feed_format format;
     enum feed_start start;
     when_ms start_time;    /* for FEED_TIME */
@@ -47,7 +53,7 @@ struct feed_options {
 const char *feed_kafka_key_problem(const char *key, const char *value, char *room, size_t room_len);
 
 struct feed;
-/* Starts the threads. The topic need not exist yet. */
+/* Starts the threads. The topics need not exist yet. */
 int feed_start(struct feed **ret_feed, const struct feed_options *options, struct engine *engine, struct fr_err *err);
 void feed_stop_polling(struct feed *feed); /* gives the last batch; dead letters go on leaving */
 void feed_stop(struct feed *feed); /* the same if it was not yet done, ends the threads; frees */

@@ -42,7 +42,9 @@ enum journal_table {
     TABLE_NCF_GMF_HISTORY = 14, /* BYTES: (item, 0) = its row, in a history, for the product; */
     TABLE_NCF_MLP_HISTORY = 15, /* BYTES: for the layers */
     TABLE_NCF_DENSE = 16,       /* BYTES: (0, 0) = counters; (1, block) = numbers of the layers and of their optimiser */
-    TABLES = 17,
+    TABLE_CATALOGUE_ITEMS = 17, /* BYTES: (item, 0) = what is said of it (catalogue.h) */
+    TABLE_CATALOGUE_USERS = 18, /* BYTES: (user, 0) = what is said of the user */
+    TABLES = 19,
 };
 #define COLUMN_HEAD UINT32_MAX
 

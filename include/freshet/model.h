@@ -128,20 +128,22 @@ struct query {
     struct fr_bytes user_id; /* as the question has it; may be empty */
     when_ms now;     /* the newest event time applied */
     uint32_t items;  /* handles are below this */
-    uint32_t best;   /* only so many of the highest scores matter, of items that are not marked SCORES_EXCLUDED; 0: all do */
+    uint32_t best;   /* only so many of the highest scores matter, of items that are not scores_excluded; 0: all do */
     bool unit;       /* parity, for normalize: score with `unit` in place of `affinity`, seeds weigh 1 */
 };
 
 /*
  * One asking thread's accumulator over all items: dense values, and a list of those touched, so that clearing costs what was touched.
  * An item without evidence has the value -0.0, which no sum of ours can be (scores_add), so that value and touch are one word of
- * memory. `mark` is the filter's (SCORES_*).
+ * memory. `mark` and `lets` are the filter's (SCORES_*).
  */
 enum { SCORES_EXCLUDED = 1, SCORES_INCLUDED = 2 };
 struct scores {
     bool dense;        /* retrieve has set value[0 .. items) itself, each, and no touched; -0.0: it knows nothing of the item */
     double *value;     /* by item; -0.0: not touched */
     uint8_t *mark;     /* by item; the asker's own, all zero between its questions */
+    bool (*lets)(const void *sieve, uint32_t item); /* may it be listed, as far as marks do not say? NULL: all may. The asker's own */
+    const void *sieve;
     uint32_t *touched; /* items with evidence, in order of first touch */
     uint32_t touched_len;
     uint32_t items;    /* items at or past it do not exist for this query */
@@ -156,10 +158,15 @@ void scores_release(struct scores *scores);
 /* Makes room for `items` items and forgets the last query's values and touches. Marks stay as they are; new ones are 0. */
 void scores_reset(struct scores *scores, uint32_t items);
 /*
- * Forgets the touch of every item that cannot be among the `best` highest that are not marked SCORES_EXCLUDED, if each value, the
+ * Forgets the touch of every item that cannot be among the `best` highest that are not scores_excluded, if each value, the
  * untouched ones' too, may still grow by up to `rest`. False, and nothing is forgotten, if an untouched item could be.
  */
 bool scores_narrow(struct scores *scores, size_t best, double rest);
+/* Cannot be in the answer. The second look costs memory far away: first ask if the item's score would do. */
+static inline bool scores_excluded(const struct scores *scores, uint32_t item)
+{
+    return scores->mark[item] & SCORES_EXCLUDED || (scores->lets && !scores->lets(scores->sieve, item));
+}
 static inline bool scores_untouched(double value)
 {
     uint64_t bits;

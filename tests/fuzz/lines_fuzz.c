@@ -33,16 +33,21 @@ static void try_line(struct format *format, const uint8_t *at, size_t len)
         for (size_t i = 0; i < event.context_len; i++) /* looks at every byte */
             fr_feature_add(keys, &keys_len, event.context[i].name, event.context[i].value);
     }
+    if (result == LINE_SAID) {
+        struct fr_bytes id = format_of(format) == FORMAT_OF_USERS ? event.user : event.item;
+        assert(!fr_id_problem(id.at, id.len) && event.said.len);
+    }
     free(line);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const names[] = {"movielens", "csv", "tsv", "jsonl", "online-retail", "libfm"};
+    static const char *const names[] = {"movielens",   "csv",   "tsv",       "jsonl",      "online-retail",
+                                        "items-jsonl", "items-tsv", "users-jsonl", "libfm"};
 
     if (size < 1)
         return 0;
-    struct format *format = format_new(names[data[0] % 6]);
+    struct format *format = format_new(names[data[0] % 9]);
     const uint8_t *at = data + 1, *end = data + size;
     while (at < end) {
         const uint8_t *newline = memchr(at, '\n', (size_t)(end - at));

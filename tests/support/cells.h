@@ -280,7 +280,8 @@ static inline void cells_assert_stored(struct store *store, const struct cells *
     static const enum journal_table order[] = {
         TABLE_HISTORY,     TABLE_USERS,    TABLE_PAIRS,   TABLE_DEDUP,     TABLE_ITEMS,         TABLE_FM_DENSE,
         TABLE_FM_ITEMS,    TABLE_FM_HISTORY, TABLE_FM_FEATURES, TABLE_TRENDING, TABLE_QUALITY, TABLE_NCF_DENSE,
-        TABLE_NCF_GMF_ITEMS, TABLE_NCF_MLP_ITEMS, TABLE_NCF_MLP_HISTORY, TABLE_NCF_GMF_HISTORY};
+        TABLE_NCF_GMF_ITEMS, TABLE_NCF_MLP_ITEMS, TABLE_NCF_MLP_HISTORY, TABLE_NCF_GMF_HISTORY,
+        TABLE_CATALOGUE_USERS, TABLE_CATALOGUE_ITEMS};
     enum { LANES = sizeof(order) / sizeof(*order) };
     _Static_assert(LANES == TABLES - 1, "each table");
     struct cells *got = calloc(1, sizeof(*got));

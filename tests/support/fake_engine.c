@@ -131,8 +131,13 @@ void fake_engine_hold(struct engine *engine, bool held)
 
 const struct fake_partition *fake_engine_partition(const struct engine *engine, int32_t number)
 {
+    return fake_engine_partition_of(engine, NULL, number);
+}
+
+const struct fake_partition *fake_engine_partition_of(const struct engine *engine, const char *topic, int32_t number)
+{
     for (size_t i = 0; i < engine->partitions_len; i++) {
-        if (engine->partitions[i].number == number)
+        if (engine->partitions[i].number == number && (!topic || strcmp(engine->partitions[i].topic, topic) == 0))
             return &engine->partitions[i];
     }
     return NULL;
@@ -184,9 +189,12 @@ uint32_t engine_partitions_known(struct engine *engine, const char *topic)
     return (uint32_t)engine->partitions_len;
 }
 
-const char *engine_cluster(const struct engine *engine)
+const char *engine_cluster(struct engine *engine, char room[CLUSTER_BYTES_MAX + 1])
 {
-    return engine->cluster;
+    lock(engine);
+    snprintf(room, CLUSTER_BYTES_MAX + 1, "%s", engine->cluster);
+    unlock(engine);
+    return room;
 }
 
 void engine_cluster_set(struct engine *engine, const char *id)
@@ -252,9 +260,12 @@ static void note(struct engine *engine, const struct fake_partition *partition, 
                                  .when = event->when,
                                  .weight = event->weight,
                                  .context = event->context_len ? event->context[0] : 0};
-    if (event->kind == EVENT_APPLY) {
-        memcpy(noted->user, event->user.at, event->user.len);
-        memcpy(noted->item, event->item.at, event->item.len);
+    if (event->kind != EVENT_REJECT) {
+        if (event->user.len)
+            memcpy(noted->user, event->user.at, event->user.len);
+        if (event->item.len)
+            memcpy(noted->item, event->item.at, event->item.len);
+        noted->said_len = event->said.len;
     } else if (event->kind == EVENT_REJECT) {
         snprintf(noted->reason, sizeof(noted->reason), "%s", event->reject->reason);
         memcpy(noted->message, event->reject->message.at, event->reject->message.len);

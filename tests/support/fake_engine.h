@@ -22,6 +22,7 @@ struct fake_event {
     when_ms logged, when;
     double weight;
     uint64_t context; /* the first key; 0: there is none */
+    size_t said_len;
     char user[260], item[260], reason[24], message[260];
 };
 
@@ -74,5 +75,7 @@ void fake_engine_hold(struct engine *engine, bool held);
 bool fake_engine_wait(struct engine *engine, bool (*ready)(const struct engine *engine, const void *want),
                       const void *want);
 const struct fake_partition *fake_engine_partition(const struct engine *engine, int32_t number);
+/* Of one topic among several; NULL: of any. */
+const struct fake_partition *fake_engine_partition_of(const struct engine *engine, const char *topic, int32_t number);
 
 #endif

@@ -27,10 +27,21 @@ static const struct recommended popular[] = {
     {{"apple", 5}, 3, "popular", NULL, 0}, {{"pear", 4}, 2, "popular", NULL, 0}, {{"plum", 4}, 1, "popular", NULL, 0}};
 static const struct neighbour like_apple[] = {{{"pear", 4}, 0.75}, {{"plum", 4}, 0.5}}, like_ann[] = {{{"bob", 3}, 6}};
 static const struct user_affinity affinities[] = {{{"apple", 5}, 2.5, 400}, {{"pear", 4}, 1, 350}};
+static const float taste[] = {0.5F, -1};
+static const struct item_said apple = {.hidden = true,
+                                       .from = 5,
+                                       .until = 6,
+                                       .owner = {"bob", 3},
+                                       .title = {"An apple", 8},
+                                       .embedding = {(const char *)taste, sizeof(taste)},
+                                       .categories_len = 2,
+                                       .categories = {{"fruit", 5}, {"red", 3}},
+                                       .features = {1, {{{"sort", 4}, {"Boskoop", 7}}}}};
+static const struct features_said ann = {1, {{{"city", 4}, {"Ulm", 3}}}};
 static const struct {
     struct fr_bytes id;
     struct item_facts facts;
-} items[] = {{{"apple", 5}, {3, 100}}, {{"pear", 4}, {2, 200}}, {{"plum", 4}, {1, 300}}};
+} items[] = {{{"apple", 5}, {3, 100, &apple}}, {{"pear", 4}, {2, 200, NULL}}, {{"plum", 4}, {1, 300, NULL}}};
 
 const char *engine_model(const struct engine *known, size_t index)
 {
@@ -276,7 +287,7 @@ int reader_user(struct reader *reader, struct fr_bytes user, struct user_facts *
         return fr_fail(err, (enum fr_status)reader->engine->broken, "broken");
     if (!fr_bytes_equal(user, FR_BYTES("ann")))
         return fr_fail(err, FR_NOT_FOUND, "no such user");
-    *ret_facts = (struct user_facts){affinities, 2, 400, 4};
+    *ret_facts = (struct user_facts){affinities, 2, 400, 4, &ann};
     return FR_OK;
 }
 

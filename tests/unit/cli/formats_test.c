@@ -181,7 +181,35 @@ static void libfm_is_label_user_item_and_context(void **state)
     format_free(format);
 }
 
-static void there_are_six_formats(void **state)
+static void what_is_said_goes_out_as_it_is(void **state)
+{
+    struct format *items = format_new("items-jsonl"), *users = format_new("users-jsonl"), *titles = format_new("items-tsv");
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(format_of(items), FORMAT_OF_ITEMS);
+    assert_int_equal(format_of(titles), FORMAT_OF_ITEMS);
+    assert_int_equal(format_of(users), FORMAT_OF_USERS);
+    assert_int_equal(parse(items, "{\"itemId\":\"i7\", \"hidden\":true}", &event, &problem), LINE_SAID);
+    assert_true(fr_bytes_equal(event.item, FR_BYTES("i7")) && !event.user.len);
+    assert_true(fr_bytes_equal(event.said, FR_BYTES("{\"itemId\":\"i7\", \"hidden\":true}")));
+    assert_int_equal(parse(items, "{\"user_id\":\"ann\"}", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(items, "[]", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(users, "{\"user_id\":\"ann\"}", &event, &problem), LINE_SAID);
+    assert_true(fr_bytes_equal(event.user, FR_BYTES("ann")) && !event.item.len);
+    assert_int_equal(parse(users, "{\"item_id\":\"i7\"}", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(titles, "i7\tA \"good\" bench", &event, &problem), LINE_SAID);
+    assert_true(fr_bytes_equal(event.item, FR_BYTES("i7")));
+    assert_true(fr_bytes_equal(event.said, FR_BYTES("{\"item_id\":\"i7\",\"title\":\"A \\\"good\\\" bench\"}")));
+    assert_int_equal(parse(titles, "i7", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(titles, "i7\t\xff", &event, &problem), LINE_BAD);
+    format_free(items);
+    format_free(users);
+    format_free(titles);
+}
+
+static void there_is_no_other_format(void **state)
 {
     (void)state;
     assert_null(format_new("parquet"));
@@ -198,7 +226,8 @@ int main(void)
         cmocka_unit_test(the_extract_repeats_time_and_customer_by_leaving_them_out),
         cmocka_unit_test(context_comes_along),
         cmocka_unit_test(libfm_is_label_user_item_and_context),
-        cmocka_unit_test(there_are_six_formats),
+        cmocka_unit_test(what_is_said_goes_out_as_it_is),
+        cmocka_unit_test(there_is_no_other_format),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -218,16 +218,16 @@ static void the_cluster_is_stored_and_may_be_exchanged(void **state)
     struct world world = open_world(store);
 
     (void)state;
-    assert_string_equal(engine_cluster(world.engine), "");
+    assert_string_equal(engine_cluster(world.engine, (char[CLUSTER_BYTES_MAX + 1]){0}), "");
     engine_cluster_set(world.engine, "first");
     checkpoint(&world); /* no event is needed */
     end(&world);
     world = open_world(store);
-    assert_string_equal(engine_cluster(world.engine), "first");
+    assert_string_equal(engine_cluster(world.engine, (char[CLUSTER_BYTES_MAX + 1]){0}), "first");
     engine_cluster_set(world.engine, "second");
     end(&world);
     world = open_world(store);
-    assert_string_equal(engine_cluster(world.engine), "second");
+    assert_string_equal(engine_cluster(world.engine, (char[CLUSTER_BYTES_MAX + 1]){0}), "second");
     end(&world);
     store->ops->close(store);
 }
@@ -248,7 +248,7 @@ static void an_ephemeral_log_is_forgotten_with_its_holes_and_its_cluster(void **
     for (int start = 1; start <= 2; start++) {
         begin(&world, &options);
         assert_int_equal(world.next, -1);
-        assert_string_equal(engine_cluster(world.engine), "");
+        assert_string_equal(engine_cluster(world.engine, (char[CLUSTER_BYTES_MAX + 1]){0}), "");
         give_one(&world, printed(0, 1), 1);
         give_one(&world, hole(4), 4); /* below the old one: of another log */
         end(&world);

@@ -144,7 +144,7 @@ static void tell_positions(struct world *world, struct fr_writer *out)
 
     engine_status(world->engine, status);
     fr_put_text(out, "users %" PRIu64 " items %" PRIu64 " pairs %" PRIu64 " events %" PRIu64 " cluster %s\n", status->users,
-                status->items, status->pairs, status->model_events, engine_cluster(world->engine));
+                status->items, status->pairs, status->model_events, engine_cluster(world->engine, (char[CLUSTER_BYTES_MAX + 1]){0}));
     for (size_t i = 0; i < status->partitions_len; i++) {
         const struct partition_status *partition = &status->partitions[i];
         int64_t last = -1;

@@ -283,6 +283,54 @@ static void the_embedded_broker_serves_both_topics(void **state)
     assert_int_equal(feed_broker_start(&broker, TOPIC, TOPIC, 1, &err), FR_INVALID); /* the same topic twice */
 }
 
+/* The catalogue is read from its beginning whatever feed.start says, and a topic of it may come later. */
+static void compacted_topics_are_read_beside_the_events(void **state)
+{
+    const struct fake_event *events[8];
+    struct feed_options options = world_options();
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    assert_int_equal(rd_kafka_mock_topic_create(world.cluster, "items", 2, 1), 0);
+    assert_int_equal(rd_kafka_mock_topic_create(world.cluster, "users", 3, 1), 0);
+    rd_kafka_mock_topic_set_error(world.cluster, "users", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    world_send(&world, "items", 1, FR_BYTES("i1"), FR_BYTES("{\"item_id\":\"i1\",\"title\":\"One\"}"), 1000, NULL);
+    world_send(&world, "items", 1, FR_BYTES("i1"), (struct fr_bytes){NULL, 0}, 1001, NULL);
+    world_send(&world, "items", 1, FR_BYTES("i2"), FR_BYTES("{\"item_id\":\"i1\"}"), 1002, NULL);
+    world_flush(&world);
+    options.items_topic = "items";
+    options.users_topic = "users";
+    options.start = FEED_LATEST;
+    world_feed(&world, options);
+    wait_for_of(&world, "items", 1, 3, PARTITION_RUNNING);
+    wait_for_of(&world, TOPIC, 0, 0, PARTITION_RUNNING);
+    rd_kafka_mock_topic_set_error(world.cluster, "users", RD_KAFKA_RESP_ERR_NO_ERROR);
+    world_send(&world, "users", 2, FR_BYTES("ann"), FR_BYTES("{\"user_id\":\"ann\"}"), 1000, NULL);
+    world_send(&world, "users", 2, FR_BYTES("ann"), (struct fr_bytes){NULL, 0}, 1001, NULL);
+    world_flush(&world);
+    wait_for_of(&world, "users", 2, 2, PARTITION_RUNNING);
+    world_events(&world, 0, 0, 1);
+    wait_for_of(&world, TOPIC, 0, 1, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(world.engine->applied, 1);
+    assert_true(events_of(&world, 1, events, 8) >= 3);
+    assert_int_equal(events[0]->kind, EVENT_ITEM);
+    assert_string_equal(events[0]->item, "i1");
+    assert_true(events[0]->said_len > 0);
+    assert_int_equal(events[1]->kind, EVENT_ITEM_GONE);
+    assert_string_equal(events[1]->item, "i1");
+    assert_int_equal(events[2]->kind, EVENT_REJECT);
+    assert_string_equal(events[2]->reason, "key");
+    size_t len = events_of(&world, 2, events, 8); /* an empty partition's end may come first */
+    assert_true(len >= 2);
+    assert_int_equal(events[len - 2]->kind, EVENT_USER);
+    assert_int_equal(events[len - 1]->kind, EVENT_USER_GONE);
+    assert_string_equal(events[len - 1]->user, "ann");
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +342,7 @@ int main(void)
         cmocka_unit_test(an_engine_that_is_behind_loses_nothing),
         cmocka_unit_test(a_batch_of_huge_rejected_records_is_given_early),
         cmocka_unit_test(a_topic_may_come_later),
+        cmocka_unit_test(compacted_topics_are_read_beside_the_events),
         cmocka_unit_test(a_broker_that_goes_and_comes_back_costs_nothing),
         cmocka_unit_test(without_any_broker_feed_still_starts_and_stops),
         cmocka_unit_test(the_embedded_broker_serves_both_topics),

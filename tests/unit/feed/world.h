@@ -131,6 +131,7 @@ static inline void world_events(struct world *world, int partition, int first, i
 /* ---- what to wait for ------------------------------------------------------------------------------------------ */
 
 struct want {
+    const char *topic; /* NULL: any */
     int32_t number;
     int64_t next;
     enum partition_state state;
@@ -140,7 +141,7 @@ struct want {
 static inline bool partition_reached(const struct engine *engine, const void *want)
 {
     const struct want *wanted = want;
-    const struct fake_partition *partition = fake_engine_partition(engine, wanted->number);
+    const struct fake_partition *partition = fake_engine_partition_of(engine, wanted->topic, wanted->number);
 
     return partition && partition->next >= wanted->next && partition->state == wanted->state;
 }
@@ -155,16 +156,21 @@ static inline bool has_done_letters(const struct engine *engine, const void *wan
     return engine->letters_done >= ((const struct want *)want)->count;
 }
 
-static inline void wait_for(struct world *world, int32_t number, int64_t next, enum partition_state state)
+static inline void wait_for_of(struct world *world, const char *topic, int32_t number, int64_t next, enum partition_state state)
 {
-    struct want want = {.number = number, .next = next, .state = state};
+    struct want want = {.topic = topic, .number = number, .next = next, .state = state};
 
     if (!fake_engine_wait(world->engine, partition_reached, &want)) {
-        const struct fake_partition *partition = fake_engine_partition(world->engine, number);
+        const struct fake_partition *partition = fake_engine_partition_of(world->engine, topic, number);
         fail_msg("partition %d is at %lld in state %d, not at %lld in %d", number,
                  partition ? (long long)partition->next : -2, partition ? (int)partition->state : -1, (long long)next,
                  (int)state);
     }
+}
+
+static inline void wait_for(struct world *world, int32_t number, int64_t next, enum partition_state state)
+{
+    wait_for_of(world, NULL, number, next, state);
 }
 
 /* The feed's loop has gone round some times more. */

@@ -277,6 +277,9 @@ static void a_user_is_told_by_affinities_and_an_unknown_one_is_empty(void **stat
     assert_int_equal(response->affinities[0]->last_event_ms, 400);
     assert_int_equal(response->last_event_ms, 400);
     assert_int_equal(response->events, 4);
+    assert_int_equal(response->n_features, 1);
+    assert_string_equal(response->features[0]->key, "city");
+    assert_string_equal(response->features[0]->value, "Ulm");
     FREE(response);
 
     request.user_id = id("zoe");
@@ -285,6 +288,28 @@ static void a_user_is_told_by_affinities_and_an_unknown_one_is_empty(void **stat
     assert_int_equal(response->n_affinities, 0);
     assert_int_equal(response->events, 0);
     assert_as_of(response->as_of);
+    FREE(response);
+}
+
+static void an_item_is_told_whole(void **state)
+{
+    Freshet__V1__GetItemRequest request = FRESHET__V1__GET_ITEM_REQUEST__INIT;
+    Freshet__V1__GetItemResponse *response;
+
+    (void)state;
+    request.item_id = id("apple");
+    response = ASK(RPC_GET_ITEM, request, freshet__v1__get_item_response);
+    assert_id(response->item->item_id, "apple");
+    assert_int_equal(response->users, 3);
+    assert_true(response->item->hidden && response->item->available_from_ms == 5 && response->item->available_until_ms == 6);
+    assert_id(response->item->owner_user_id, "bob");
+    assert_string_equal(response->item->title, "An apple");
+    assert_int_equal(response->item->n_categories, 2);
+    assert_string_equal(response->item->categories[1], "red");
+    assert_int_equal(response->item->n_features, 1);
+    assert_string_equal(response->item->features[0]->value, "Boskoop");
+    assert_int_equal(response->item->n_embedding, 2);
+    assert_true(response->item->embedding[0] == 0.5F && response->item->embedding[1] == -1);
     FREE(response);
 }
 
@@ -449,12 +474,12 @@ static void what_the_reader_says_becomes_a_status(void **state)
 
     (void)state;
     similar.item_id = item.item_id = id("fig");
-    assert_refused(RPC_SIMILAR, &similar.base, RPC_CODE_NOT_FOUND, "no event has named this item_id");
+    assert_refused(RPC_SIMILAR, &similar.base, RPC_CODE_NOT_FOUND, "neither an event nor the catalogue has named this item_id");
     similar.model = wire_text("fm");
     assert_false(read_message(RPC_SIMILAR, &similar.base)); /* before anybody is asked */
     assert_refused(RPC_SIMILAR, &similar.base, RPC_CODE_INVALID_ARGUMENT, "model \"fm\" has no similar items");
     similar.model = wire_text("");
-    assert_refused(RPC_GET_ITEM, &item.base, RPC_CODE_NOT_FOUND, "no event has named this item_id");
+    assert_refused(RPC_GET_ITEM, &item.base, RPC_CODE_NOT_FOUND, "neither an event nor the catalogue has named this item_id");
     similar.item_id = id("");
     similar.user_id = user.user_id = id("ann");
     engine.similar_users = FR_INVALID;
@@ -530,6 +555,7 @@ int main(void)
         TEST(an_explanation_has_sentences_for_people),
         TEST(a_watched_list_is_another_if_what_it_shows_is),
         TEST(a_user_is_told_by_affinities_and_an_unknown_one_is_empty),
+        TEST(an_item_is_told_whole),
         TEST(an_item_has_exactly_these_bytes_on_the_wire),
         TEST(fields_of_a_newer_client_are_ignored),
         TEST(similar_of_an_unknown_user_is_empty),

@@ -116,6 +116,7 @@ static void filters_out_of_bounds_are_refused(void **state)
     Freshet__V1__SimilarRequest request = FRESHET__V1__SIMILAR_REQUEST__INIT;
     Freshet__V1__Filter filter = FRESHET__V1__FILTER__INIT;
     ProtobufCBinaryData items[] = {id("a"), id("b"), id("c"), id("d")}, bad[] = {id("a"), id("")};
+    char *categories[] = {wire_text("a"), wire_text("b"), wire_text("c"), wire_text("")};
 
     (void)state;
     request.item_id = id("apple");
@@ -131,6 +132,21 @@ static void filters_out_of_bounds_are_refused(void **state)
     filter.n_include_items = 2;
     INVALID(RPC_SIMILAR, request, "filter.include_items[1] is empty" ID_RULE);
     filter.n_include_items = 1;
+    filter.no_category = categories;
+    filter.n_no_category = 4;
+    INVALID(RPC_SIMILAR, request, "filter.no_category has 4 names; limits.max_filter_items is 3");
+    filter.n_no_category = 0;
+    filter.any_category = categories + 2;
+    filter.n_any_category = 2;
+    INVALID(RPC_SIMILAR, request, "filter.any_category[1] is empty; a category is 1 to 256 bytes of UTF-8 without NUL");
+    filter.n_any_category = 1;
+    filter.all_categories = categories;
+    filter.n_all_categories = 1;
+    filter.max_per_category = 2;
+    assert_true(read_message(RPC_SIMILAR, &request.base));
+    assert_true(fr_bytes_equal(question.ask.any[0], FR_BYTES("c")) && question.ask.any_len == 1);
+    assert_true(fr_bytes_equal(question.ask.all[0], FR_BYTES("a")) && question.ask.all_len == 1 && !question.ask.none_len);
+    assert_int_equal(question.ask.max_per_category, 2);
     request.item_id = id("");
     request.user_id = id("ann");
     INVALID(RPC_SIMILAR, request, "filter is for items; the answer to a user_id has users");
@@ -163,8 +179,6 @@ static void good_wishes_of_later_versions_are_unimplemented_by_name(void **state
 {
     Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
     Freshet__V1__PopularRequest popular = FRESHET__V1__POPULAR_REQUEST__INIT;
-    Freshet__V1__Filter filter = FRESHET__V1__FILTER__INIT;
-    char *categories[] = {wire_text("fruit")};
 
     (void)state;
     request.user_id = id("ann");
@@ -174,19 +188,6 @@ static void good_wishes_of_later_versions_are_unimplemented_by_name(void **state
     request.exploration = 1;
     LATER(RPC_RECOMMEND, request, "exploration is not served by this version");
     request.exploration = 0;
-    request.filter = &filter;
-    filter.any_category = filter.all_categories = filter.no_category = categories;
-    filter.n_any_category = 1;
-    LATER(RPC_RECOMMEND, request, "filter.any_category is not served by this version");
-    filter.n_any_category = 0;
-    filter.n_all_categories = 1;
-    LATER(RPC_RECOMMEND, request, "filter.all_categories is not served by this version");
-    filter.n_all_categories = 0;
-    filter.n_no_category = 1;
-    LATER(RPC_RECOMMEND, request, "filter.no_category is not served by this version");
-    filter.n_no_category = 0;
-    filter.max_per_category = 2;
-    LATER(RPC_RECOMMEND, request, "filter.max_per_category is not served by this version");
     popular.by = wire_text("trending");
     LATER(RPC_POPULAR, popular, "by \"trending\" is not served by this version");
     popular.by = wire_text("newest");
