@@ -20,13 +20,13 @@ static bool take_member(struct fr_bytes key, json_t *value, struct fields *field
     if (json_is_null(value))
         return true;
     if (json_key_is(key, FR_BYTES("user_id"), FR_BYTES("userId")))
-        return json_text(value, "user_id", &fields->user, problem);
+        return json_text_of(value, "user_id", &fields->user, problem);
     if (json_key_is(key, FR_BYTES("item_id"), FR_BYTES("itemId")))
-        return json_text(value, "item_id", &fields->item, problem);
+        return json_text_of(value, "item_id", &fields->item, problem);
     if (fr_bytes_equal(key, FR_BYTES("type")))
-        return json_text(value, "type", &fields->type, problem);
+        return json_text_of(value, "type", &fields->type, problem);
     if (json_key_is(key, FR_BYTES("event_id"), FR_BYTES("eventId")))
-        return json_text(value, "event_id", &fields->event_id, problem);
+        return json_text_of(value, "event_id", &fields->event_id, problem);
     if (json_key_is(key, FR_BYTES("time_ms"), FR_BYTES("timeMs")))
         return json_whole(value, "time_ms", &fields->time, problem);
     if (fr_bytes_equal(key, FR_BYTES("context")))

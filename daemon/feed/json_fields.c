@@ -101,7 +101,7 @@ bool json_real_of(const json_t *value, const char *name, double *ret_real, struc
     return true;
 }
 
-bool json_text(const json_t *value, const char *name, struct fr_bytes *ret_text, struct problem *problem)
+bool json_text_of(const json_t *value, const char *name, struct fr_bytes *ret_text, struct problem *problem)
 {
     if (!json_is_string(value))
         return problem_say(problem, "undecodable", "%s is not a string", name);

@@ -18,7 +18,7 @@ static bool take_categories(const json_t *value, struct said *said, struct probl
     if (!json_is_array(value))
         return problem_say(problem, "undecodable", "categories is not an array");
     for (size_t i = 0; i < json_array_size(value); i++)
-        if (!json_text(json_array_get(value, i), "an entry of categories", &category, problem) ||
+        if (!json_text_of(json_array_get(value, i), "an entry of categories", &category, problem) ||
             !said_category(said, category, problem))
             return false;
     return true;
@@ -49,7 +49,7 @@ static bool take_item_member(struct fr_bytes key, json_t *value, struct said *sa
     struct item_said *item = &said->item;
 
     if (json_key_is(key, FR_BYTES("item_id"), FR_BYTES("itemId")))
-        return json_text(value, "item_id", &said->id, problem);
+        return json_text_of(value, "item_id", &said->id, problem);
     if (fr_bytes_equal(key, FR_BYTES("categories")))
         return take_categories(value, said, problem);
     if (fr_bytes_equal(key, FR_BYTES("features")))
@@ -61,18 +61,18 @@ static bool take_item_member(struct fr_bytes key, json_t *value, struct said *sa
     if (fr_bytes_equal(key, FR_BYTES("hidden")))
         return take_flag(value, "hidden", &item->hidden, problem);
     if (json_key_is(key, FR_BYTES("owner_user_id"), FR_BYTES("ownerUserId")))
-        return json_text(value, "owner_user_id", &item->owner, problem);
+        return json_text_of(value, "owner_user_id", &item->owner, problem);
     if (fr_bytes_equal(key, FR_BYTES("embedding")))
         return take_embedding(value, said, problem);
     if (fr_bytes_equal(key, FR_BYTES("title")))
-        return json_text(value, "title", &item->title, problem);
+        return json_text_of(value, "title", &item->title, problem);
     return true;
 }
 
 static bool take_user_member(struct fr_bytes key, json_t *value, struct said *said, struct problem *problem)
 {
     if (json_key_is(key, FR_BYTES("user_id"), FR_BYTES("userId")))
-        return json_text(value, "user_id", &said->id, problem);
+        return json_text_of(value, "user_id", &said->id, problem);
     return !fr_bytes_equal(key, FR_BYTES("features")) || json_pairs(value, "features", take_feature, said, problem);
 }
 
