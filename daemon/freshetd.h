@@ -4,6 +4,8 @@
 #ifndef FRESHETD_H
 #define FRESHETD_H
 
+#include <pthread.h>
+
 #include "config.h"
 #include "disk.h"
 #include "notify.h"
@@ -38,6 +40,8 @@ struct freshetd {
     struct window *window;
     struct serve *serve;
     struct feed *feed;
+    pthread_mutex_t feed_lock;
+    struct feed *asked_feed; /* under feed_lock; NULL unless it may be asked to forget: calls come before it starts, and while it stops */
     int exit_code;
 };
 

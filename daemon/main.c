@@ -228,7 +228,7 @@ done:
 
 int main(int argc, char **argv)
 {
-    struct freshetd d = {0};
+    struct freshetd d = {.feed_lock = PTHREAD_MUTEX_INITIALIZER};
     int code = EXIT_DONE;
 
     if (!options_read(&d.options, argc, argv))

@@ -267,6 +267,44 @@ static int ask_reload(void *context, config_say *say, void *to, struct fr_err *e
     return reload(context, say, to, err);
 }
 
+/* The feed starts after those who serve and stops before them: calls may come earlier and later. */
+static int no_feed(struct fr_err *err)
+{
+    return fr_fail(err, FR_CLOSED, "the daemon is not reading Kafka yet, or not any more");
+}
+
+static int ask_forget(void *context, bool item, struct fr_bytes id, uint64_t *ret_ticket, struct fr_err *err)
+{
+    struct freshetd *d = context;
+    int status;
+
+    pthread_mutex_lock(&d->feed_lock);
+    status = d->asked_feed ? feed_forget(d->asked_feed, item ? FEED_ITEMS : FEED_USERS, id, ret_ticket, err) : no_feed(err);
+    pthread_mutex_unlock(&d->feed_lock);
+    return status;
+}
+
+static bool ask_forgotten(void *context, uint64_t ticket, struct tombstone *ret, int *ret_status, struct fr_err *ret_err)
+{
+    struct freshetd *d = context;
+    bool done = true;
+
+    pthread_mutex_lock(&d->feed_lock);
+    if (d->asked_feed)
+        done = feed_forget_done(d->asked_feed, ticket, ret, ret_status, ret_err);
+    else
+        *ret_status = no_feed(ret_err);
+    pthread_mutex_unlock(&d->feed_lock);
+    return done;
+}
+
+static void let_ask(struct freshetd *d, struct feed *feed)
+{
+    pthread_mutex_lock(&d->feed_lock);
+    d->asked_feed = feed;
+    pthread_mutex_unlock(&d->feed_lock);
+}
+
 int start_serve(struct freshetd *d, struct fr_err *err)
 {
     struct serve_options options;
@@ -275,7 +313,7 @@ int start_serve(struct freshetd *d, struct fr_err *err)
     options.version = FRESHET_VERSION;
     options.brokers = config_brokers(d->cfg);
     options.backups = d->backups;
-    options.control = (struct serve_control){d, ask_drain, ask_reload};
+    options.control = (struct serve_control){d, ask_drain, ask_reload, ask_forget, ask_forgotten};
     options.certificate = d->security.serve;
     options.admin_certificate = d->security.admin;
     options.tokens = d->security.tokens;
@@ -294,10 +332,14 @@ int start_feed(struct freshetd *d, struct fr_err *err)
     config_feed_options(d->cfg, &options);
     options.cluster_any = options.cluster_any || d->options.dev; /* its broker is a new one each time */
     options.version = FRESHET_VERSION;
-    return feed_start(&d->feed, &options, d->engine, err);
+    int status = feed_start(&d->feed, &options, d->engine, err);
+    if (status == FR_OK)
+        let_ask(d, d->feed);
+    return status;
 }
 
 void stop_feed(struct freshetd *d)
 {
+    let_ask(d, NULL);
     feed_stop(d->feed);
 }

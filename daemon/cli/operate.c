@@ -1,9 +1,12 @@
 /*
- * operate.c -- the operators' verbs that are one call of the Admin service: status, checkpoint, pause, resume, drain, reload, log-level.
+ * operate.c -- the operators' verbs that are one call of the Admin service: status, checkpoint, pause, resume, drain, reload, log-level,
+ * forget.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
+#include "freshet/clock.h"
 #include "freshet/v1/admin.pb-c.h"
 
 /* One verb: what it says of itself, what it calls, and how the answer looks to people. */
@@ -251,4 +254,57 @@ int verb_log_level(int argc, char **argv)
     }
     request.level = (char *)(uintptr_t)rest.at[0];
     return call(&operation, &common, &request.base);
+}
+
+/* ---- forget ---- */
+
+static void show_forgotten(const Freshet__V1__Position *tombstone, int64_t cutoff_ms, char **remains, size_t len)
+{
+    char cutoff[32];
+
+    printf("forgotten: events up to %s are ignored for ever (tombstone %s/%d before %lld)\n", fr_time_text(cutoff_ms, cutoff),
+           tombstone ? tombstone->topic : "", tombstone ? tombstone->partition : -1, tombstone ? (long long)tombstone->offset : -1);
+    for (size_t i = 0; i < len; i++)
+        printf("  remains   %s\n", remains[i]);
+}
+
+static void show_forget_user(const void *message)
+{
+    const Freshet__V1__ForgetUserResponse *answer = message;
+
+    show_forgotten(answer->tombstone, answer->cutoff_ms, answer->remains, answer->n_remains);
+}
+
+static void show_forget_item(const void *message)
+{
+    const Freshet__V1__ForgetItemResponse *answer = message;
+
+    show_forgotten(answer->tombstone, answer->cutoff_ms, answer->remains, answer->n_remains);
+}
+
+int verb_forget(int argc, char **argv)
+{
+    static const struct operation of_user = {
+        {"forget", "[OPTION]... user|item ID", "Forget a user or an item, for ever; tells what remains, where, and why.",
+         "freshet forget user ann"},
+        "/freshet.v1.Admin/ForgetUser",
+        &freshet__v1__forget_user_response__descriptor,
+        show_forget_user,
+    };
+    static const struct operation of_item = {
+        {0}, "/freshet.v1.Admin/ForgetItem", &freshet__v1__forget_item_response__descriptor, show_forget_item};
+    Freshet__V1__ForgetUserRequest user = FRESHET__V1__FORGET_USER_REQUEST__INIT;
+    Freshet__V1__ForgetItemRequest item = FRESHET__V1__FORGET_ITEM_REQUEST__INIT;
+    struct common common = common_defaults();
+    struct texts rest = {0};
+    int status = read_options(&of_user, argc, argv, &common, &rest);
+
+    if (status >= 0)
+        return status;
+    if (rest.len != 2 || (strcmp(rest.at[0], "user") && strcmp(rest.at[0], "item"))) {
+        cli_fail("forget wants 'user' or 'item', and an id");
+        return CLI_USAGE;
+    }
+    user.user_id = item.item_id = data_of(rest.at[1]);
+    return strcmp(rest.at[0], "user") ? call(&of_item, &common, &item.base) : call(&of_user, &common, &user.base);
 }

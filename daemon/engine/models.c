@@ -112,6 +112,11 @@ enum score_unit engine_model_unit(const struct engine *engine, const char *name)
     return learner ? models_unit(learner, &beside) : SCORE_ORDERS;
 }
 
+const char *engine_model_remains(const struct engine *engine, size_t index)
+{
+    return index < engine->learners_len ? engine->learners[index].ops->remains : NULL;
+}
+
 bool engine_model_has_neighbours(const struct engine *engine, const char *name)
 {
     const struct learner *learner = models_find(engine, name);

@@ -17,6 +17,7 @@
 
 #include "assign.h"
 #include "dead_letters.h"
+#include "tombstones.h"
 #include "decode.h"
 #include "freshet/alloc.h"
 #include "freshet/blackbox.h"
@@ -59,6 +60,7 @@ static const char *const thread_names[TAPS_MAX] = {[FEED_EVENTS] = "feed", [FEED
 struct feed {
     struct feed_options options; /* own copies throughout */
     struct dead_letters *letters;
+    struct tombstones *tombstones;
     _Atomic bool stopping;
     struct tap *taps[TAPS_MAX];
     size_t taps_len;
@@ -483,6 +485,7 @@ int feed_start(struct feed **ret_feed, const struct feed_options *options, struc
         attach_consumer(tap);
         tap->thread = fr_thread_start_nice(thread_names[tap->options.kind], FR_NICE_INGEST, consume, tap);
     }
+    feed->tombstones = tombstones_start(&feed->options);
     *ret_feed = feed;
     return FR_OK;
 }
@@ -501,6 +504,17 @@ void feed_stop(struct feed *feed)
     if (!feed)
         return;
     feed_stop_polling(feed);
+    tombstones_stop(feed->tombstones);
     dead_letters_stop(feed->letters);
     feed_free(feed);
+}
+
+int feed_forget(struct feed *feed, enum feed_kind kind, struct fr_bytes id, uint64_t *ret_ticket, struct fr_err *err)
+{
+    return tombstones_ask(feed->tombstones, kind, id, ret_ticket, err);
+}
+
+bool feed_forget_done(struct feed *feed, uint64_t ticket, struct tombstone *ret, int *ret_status, struct fr_err *ret_err)
+{
+    return tombstones_done(feed->tombstones, ticket, ret, ret_status, ret_err);
 }

@@ -310,6 +310,7 @@ static const struct model_table tables[] = {
 
 const struct model_ops fm_ops = {
     .name = "fm",
+    .remains = "what those events have taught the numbers of items and features; it fades as others are learned, and goes with --rebuild",
     .context = true,
     .relative = true,
     .tables = tables,

@@ -288,6 +288,7 @@ static const struct model_table tables[] = {
 const struct model_ops ncf_ops = {
     .name = "ncf",
     .relative = true,
+    .remains = "what those events have taught the numbers of items and layers; it fades as others are learned, and goes with --rebuild",
     .tables = tables,
     .tables_len = sizeof(tables) / sizeof(*tables),
     .open = ncf_open,

@@ -393,6 +393,8 @@ static const struct kind {
     [RPC_RESUME_INGEST] = {&freshet__v1__resume_ingest_request__descriptor, read_nothing, answer_operate, false},
     [RPC_DRAIN] = {&freshet__v1__drain_request__descriptor, read_nothing, answer_operate, false},
     [RPC_SET_LOG_LEVEL] = {&freshet__v1__set_log_level_request__descriptor, read_set_log_level, answer_operate, false},
+    [RPC_FORGET_USER] = {&freshet__v1__forget_user_request__descriptor, read_forget_user, answer_operate, false},
+    [RPC_FORGET_ITEM] = {&freshet__v1__forget_item_request__descriptor, read_forget_item, answer_operate, false},
     [RPC_RELOAD_CONFIG] = {&freshet__v1__reload_config_request__descriptor, read_nothing, answer_operate, false},
 };
 
@@ -427,7 +429,8 @@ bool question_read(struct answerer *answerer, struct question *question, enum rp
         question->ticket = engine_checkpoint_ask(answerer->engine);
     if (rpc == RPC_PAUSE_INGEST)
         engine_hold(answerer->engine, HOLD_ASKED, true);
-    return backups_begin(answerer->limits->backups, question, ret_answer);
+    return forget_begin(&answerer->limits->control, question, ret_answer) &&
+           backups_begin(answerer->limits->backups, question, ret_answer);
 }
 
 bool question_ready(struct answerer *answerer, struct question *question)
@@ -436,6 +439,8 @@ bool question_ready(struct answerer *answerer, struct question *question)
         return engine_checkpoint_done(answerer->engine, question->ticket, NULL);
     if (question->rpc == RPC_PAUSE_INGEST)
         return engine_at_rest(answerer->engine);
+    if (question->rpc == RPC_FORGET_USER || question->rpc == RPC_FORGET_ITEM)
+        return forget_ready(&answerer->limits->control, answerer->engine, question);
     if (question->rpc == RPC_BACKUP || question->rpc == RPC_VERIFY_BACKUP)
         return backups_done(answerer->limits->backups, question->ticket);
     while (question->reached < question->not_before_len) {
@@ -456,6 +461,11 @@ const char *question_unready(const struct question *question)
         return "the backup goes on, but was not done";
     case RPC_PAUSE_INGEST:
         return "no more records are read, but what was read was not yet applied";
+    case RPC_FORGET_USER:
+    case RPC_FORGET_ITEM:
+        return question->forgetting == FORGET_WRITES    ? "the tombstone may still be written, but was not"
+               : question->forgetting == FORGET_APPLIES ? "the tombstone is written, but was not applied"
+                                                        : "the tombstone is applied, but that was not synced";
     case RPC_VERIFY_BACKUP:
         return "the verification goes on, but was not done";
     default:

@@ -40,6 +40,11 @@ struct question { /* a zeroed one is empty and may be read into again and again 
     uint64_t ticket; /* of a checkpoint, or of a job on backups */
     uint64_t backup; /* to verify; 0: all */
     int level;       /* enum fr_level, of SetLogLevel */
+    /* ForgetUser, ForgetItem: first `ticket` is the tombstone's, then it is written and awaited, then the ticket is a checkpoint's */
+    enum { FORGET_WRITES, FORGET_APPLIES, FORGET_SYNCS, FORGET_FAILED } forgetting;
+    struct tombstone tombstone;
+    const char *failure; /* in the arena */
+    enum rpc_code failure_code;
 };
 
 struct answerer;

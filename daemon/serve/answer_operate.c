@@ -1,5 +1,5 @@
 /*
- * answer_operate.c -- PauseIngest, ResumeIngest, Drain, SetLogLevel and ReloadConfig.
+ * answer_operate.c -- PauseIngest, ResumeIngest, Drain, SetLogLevel, ReloadConfig, ForgetUser and ForgetItem.
  *
  * Each is done on the Admin's one thread; draining is only begun. Pausing begins when the question is read and is answered when what feed had
  * in hand is applied: from then on the state stands still. Each leaves a line in the log, for those who wonder later.
@@ -17,6 +17,15 @@ static void say(struct question *question, const ProtobufCMessage *message, stru
     answer->code = RPC_CODE_OK;
     answer->message[0] = '\0';
     answer->bytes = wire_pack(&question->arena, message);
+}
+
+static char *kept(struct fr_arena *arena, const char *text)
+{
+    size_t len = text ? strlen(text) : 0;
+    char *copy = fr_arena_take(arena, len + 1);
+
+    memcpy(copy, text ? text : "", len + 1);
+    return copy;
 }
 
 /* ---- ingest ---- */
@@ -85,6 +94,121 @@ static void set_log_level(struct question *question, struct answer *answer)
     say(question, &response.base, answer);
 }
 
+/* ---- forgetting ---- */
+
+bool read_forget_user(struct check *check, const void *message)
+{
+    const Freshet__V1__ForgetUserRequest *request = message;
+
+    check->question->item = wire_bytes(request->user_id);
+    return check_id(check, "user_id", check->question->item);
+}
+
+bool read_forget_item(struct check *check, const void *message)
+{
+    const Freshet__V1__ForgetItemRequest *request = message;
+
+    check->question->item = wire_bytes(request->item_id);
+    return check_id(check, "item_id", check->question->item);
+}
+
+static enum rpc_code code_of(enum fr_status status)
+{
+    switch (status) {
+    case FR_CONFIG:
+        return RPC_CODE_FAILED_PRECONDITION;
+    case FR_LIMIT:
+        return RPC_CODE_RESOURCE_EXHAUSTED;
+    default:
+        return RPC_CODE_UNAVAILABLE; /* Kafka did not take it: the same call may succeed later */
+    }
+}
+
+bool forget_begin(const struct serve_control *control, struct question *question, struct answer *answer)
+{
+    struct fr_err err;
+
+    if (question->rpc != RPC_FORGET_USER && question->rpc != RPC_FORGET_ITEM)
+        return true;
+    if (!control->forget)
+        return answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "this daemon reads no log that a tombstone could be written to");
+    if (control->forget(control->context, question->rpc == RPC_FORGET_ITEM, question->item, &question->ticket, &err))
+        return answer_refuse(answer, code_of(err.code), "%s", err.text);
+    return true;
+}
+
+bool forget_ready(const struct serve_control *control, struct engine *engine, struct question *question)
+{
+    struct fr_err err;
+    int status;
+
+    if (question->forgetting == FORGET_WRITES) {
+        if (!control->forgotten(control->context, question->ticket, &question->tombstone, &status, &err))
+            return false;
+        question->forgetting = status ? FORGET_FAILED : FORGET_APPLIES;
+        question->failure_code = status ? code_of(err.code) : RPC_CODE_OK;
+        question->failure = status ? kept(&question->arena, err.text) : NULL;
+    }
+    if (question->forgetting == FORGET_APPLIES) {
+        const struct tombstone *tombstone = &question->tombstone;
+        if (!engine_reached(engine, fr_bytes_of(tombstone->topic), tombstone->partition, tombstone->offset + 1))
+            return false;
+        question->forgetting = FORGET_SYNCS;
+        question->ticket = engine_checkpoint_ask(engine);
+    }
+    return question->forgetting == FORGET_FAILED || engine_checkpoint_done(engine, question->ticket, NULL);
+}
+
+/* What stays of an id that is forgotten, as a message has it. */
+static size_t remains_of(struct fr_arena *arena, const struct engine *engine, bool item, char ***ret_texts)
+{
+    size_t len = 0;
+
+    *ret_texts = fr_arena_take(arena, (ENGINE_MODELS_MAX + 4) * sizeof(**ret_texts));
+    for (size_t m = 0; engine_model(engine, m); m++) {
+        const char *remains = engine_model_remains(engine, m);
+        if (!remains)
+            continue;
+        struct fr_writer text;
+        fr_writer_init(&text, 0);
+        fr_put_text(&text, "model %s: %s", engine_model(engine, m), remains);
+        fr_put_u8(&text, 0);
+        (*ret_texts)[len++] = kept(arena, text.at);
+        fr_writer_release(&text);
+    }
+    (*ret_texts)[len++] = wire_text("state: a hash of the id and the cut-off, so that older events stay ignored");
+    (*ret_texts)[len++] = wire_text(item ? "Kafka: records that name it, until their topic's retention takes them"
+                                         : "Kafka: the user's records, until their topic's retention takes them");
+    (*ret_texts)[len++] = wire_text("backups made before: all of it; who restores one has it forgotten again at the start");
+    return len;
+}
+
+static void forget_answer(struct engine *engine, struct question *question, struct answer *answer)
+{
+    /* The two messages are alike, field by field. */
+    Freshet__V1__ForgetUserResponse user = FRESHET__V1__FORGET_USER_RESPONSE__INIT;
+    Freshet__V1__ForgetItemResponse item = FRESHET__V1__FORGET_ITEM_RESPONSE__INIT;
+    Freshet__V1__Position position = FRESHET__V1__POSITION__INIT;
+    bool of_item = question->rpc == RPC_FORGET_ITEM;
+
+    if (question->forgetting == FORGET_FAILED) {
+        answer_refuse(answer, question->failure_code, "%s", question->failure);
+        return;
+    }
+    position.topic = wire_text(question->tombstone.topic);
+    position.partition = question->tombstone.partition;
+    position.offset = question->tombstone.offset + 1;
+    user.tombstone = item.tombstone = &position;
+    user.cutoff_ms = item.cutoff_ms = question->tombstone.logged;
+    user.n_remains = item.n_remains = remains_of(&question->arena, engine, of_item, &user.remains);
+    item.remains = user.remains;
+    fr_log(FR_INFO, "serve", of_item ? "item.forgotten" : "user.forgotten",
+           FR_FIELDS(FR_TEXT("topic", position.topic), FR_INT("partition", position.partition),
+                     FR_INT("offset", question->tombstone.offset)),
+           "%s was forgotten by a call", of_item ? "an item" : "a user");
+    say(question, of_item ? &item.base : &user.base, answer);
+}
+
 /* ---- the configuration ---- */
 
 struct changes {
@@ -95,15 +219,6 @@ struct changes {
     } *first, **last;
     size_t len;
 };
-
-static char *kept(struct fr_arena *arena, const char *text)
-{
-    size_t len = text ? strlen(text) : 0;
-    char *copy = fr_arena_take(arena, len + 1);
-
-    memcpy(copy, text ? text : "", len + 1);
-    return copy;
-}
 
 static void note_change(void *to, const char *key, bool applied, const char *before, const char *after)
 {
@@ -155,6 +270,10 @@ void operate_answer(const struct serve_control *control, struct engine *engine, 
         break;
     case RPC_SET_LOG_LEVEL:
         set_log_level(question, answer);
+        break;
+    case RPC_FORGET_USER:
+    case RPC_FORGET_ITEM:
+        forget_answer(engine, question, answer);
         break;
     default:
         reload_config(control, question, answer);

@@ -37,6 +37,8 @@ enum rpc_listener { RPC_PUBLIC = 1, RPC_ADMIN = 2, RPC_BOTH = 3 };
     RPC(RESUME_INGEST, "freshet.v1.Admin", "ResumeIngest", "ResumeIngest", ONE, ADMIN, ADMIN, 1)                       \
     RPC(DRAIN, "freshet.v1.Admin", "Drain", "Drain", ONE, ADMIN, ADMIN, 1)                                             \
     RPC(SET_LOG_LEVEL, "freshet.v1.Admin", "SetLogLevel", "SetLogLevel", ONE, ADMIN, ADMIN, 1)                         \
+    RPC(FORGET_USER, "freshet.v1.Admin", "ForgetUser", "ForgetUser", ONE, ADMIN, WRITE, 4)                             \
+    RPC(FORGET_ITEM, "freshet.v1.Admin", "ForgetItem", "ForgetItem", ONE, ADMIN, WRITE, 4)                             \
     RPC(RELOAD_CONFIG, "freshet.v1.Admin", "ReloadConfig", "ReloadConfig", ONE, ADMIN, ADMIN, 1)                       \
     RPC(HEALTH_CHECK, "grpc.health.v1.Health", "Check", "Health.Check", ONE, BOTH, NONE, 4)                            \
     RPC(HEALTH_WATCH, "grpc.health.v1.Health", "Watch", "Health.Watch", WATCH, BOTH, NONE, 2)                          \

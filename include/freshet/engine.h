@@ -187,6 +187,8 @@ struct engine_status {
 void engine_status(struct engine *engine, struct engine_status *ret_status); /* large: not for the stack */
 /* The names that ask.model may have: SAR first; NULL past the last. */
 const char *engine_model(const struct engine *engine, size_t index);
+/* Of the model of that index: what of a forgotten user's or item's events stays in it; NULL: nothing does, or there is no such model. */
+const char *engine_model_remains(const struct engine *engine, size_t index);
 /* Can this one say which items are like an item? The blend can: SAR speaks for it. */
 /* What its scores say. Thread: any. */
 enum score_unit engine_model_unit(const struct engine *engine, const char *name);

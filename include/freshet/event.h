@@ -75,6 +75,14 @@ struct event {
     const struct reject *reject;
 };
 
+/* Where a null value under an id was written, so that the id is forgotten. */
+struct tombstone {
+    const char *topic; /* of the configuration */
+    int32_t partition;
+    int64_t offset;
+    when_ms logged; /* its Kafka time: the cut-off */
+};
+
 enum { EVENT_BATCH_MAX = 1024 };
 
 struct event_batch {

@@ -57,6 +57,12 @@ struct feed;
 int feed_start(struct feed **ret_feed, const struct feed_options *options, struct engine *engine, struct fr_err *err);
 void feed_stop_polling(struct feed *feed); /* gives the last batch; dead letters go on leaving */
 void feed_stop(struct feed *feed); /* the same if it was not yet done, ends the threads; frees */
+/* Forgetting goes through the log: a tombstone for a user or an item is written to its compacted topic, and comes back from there like any
+ * record. FR_CONFIG: there is no such topic; FR_LIMIT: too many are on their way. Thread: any, between start and stop. */
+int feed_forget(struct feed *feed, enum feed_kind kind, struct fr_bytes id, uint64_t *ret_ticket, struct fr_err *err);
+/* True once Kafka has it, or will not: *ret_status. */
+bool feed_forget_done(struct feed *feed, uint64_t ticket, struct tombstone *ret, int *ret_status, struct fr_err *ret_err);
+
 const char *feed_library_version(void); /* librdkafka's */
 
 /* The embedded broker of --dev: librdkafka's mock cluster, this topic and the dead-letter topic made. Keeps nothing, and at most

@@ -242,6 +242,8 @@ struct model_ops {
     bool anybody; /* it has an answer for users of whom nothing is known, */
     bool context; /* and this one for those of whom no more is known than the features that came with the question */
     bool relative; /* its scores mean something beside one another only: 0 is one like any other, and not what no evidence is worth */
+    /* What of a forgotten user's or item's events stays in it, for people; NULL: nothing does. */
+    const char *remains;
     const struct model_table *tables; /* NULL: it keeps nothing */
     size_t tables_len;
     struct model *(*open)(const void *options, const struct model_host *host);

@@ -23,6 +23,9 @@ struct serve_control {
      * FR_OK, and nothing has changed: it has problems, which err names. */
     int (*reload)(void *context, void (*say)(void *to, const char *key, bool applied, const char *before, const char *after),
                   void *to, struct fr_err *err);
+    /* Has a tombstone written for a user, or an item; feed_forget and feed_forget_done. */
+    int (*forget)(void *context, bool item, struct fr_bytes id, uint64_t *ret_ticket, struct fr_err *err);
+    bool (*forgotten)(void *context, uint64_t ticket, struct tombstone *ret, int *ret_status, struct fr_err *ret_err);
 };
 
 struct serve_options {

@@ -49,6 +49,12 @@ const char *engine_model(const struct engine *known, size_t index)
     return index == 0 ? "sar" : index == 1 ? "fm" : NULL;
 }
 
+const char *engine_model_remains(const struct engine *known, size_t index)
+{
+    (void)known;
+    return index == 1 ? "what it was taught" : NULL;
+}
+
 bool engine_model_has_neighbours(const struct engine *known, const char *name)
 {
     (void)known;

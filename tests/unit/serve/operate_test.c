@@ -3,11 +3,17 @@
  */
 #include "asking.h"
 
+#include <stdio.h>
+
 #include "freshet/log.h"
 
 static struct world {
     int drains, reloads;
     bool problems;
+    bool item;          /* was it an item that was to be forgotten last? */
+    char forgotten[20]; /* and which */
+    bool written;       /* Kafka has said so */
+    int refused;        /* with this status */
 } world;
 
 static void note_drain(void *context)
@@ -28,6 +34,28 @@ static int note_reload(void *context, void (*say)(void *to, const char *key, boo
     return FR_OK;
 }
 
+static int note_forget(void *context, bool item, struct fr_bytes id, uint64_t *ret_ticket, struct fr_err *err)
+{
+    struct world *asked = context;
+
+    if (asked->refused == FR_CONFIG)
+        return fr_fail(err, FR_CONFIG, "feed.users_topic is empty");
+    asked->item = item;
+    snprintf(asked->forgotten, sizeof(asked->forgotten), "%.*s", (int)id.len, id.at);
+    *ret_ticket = 77;
+    return FR_OK;
+}
+
+static bool note_forgotten(void *context, uint64_t ticket, struct tombstone *ret, int *ret_status, struct fr_err *ret_err)
+{
+    struct world *asked = context;
+
+    assert_int_equal(ticket, 77);
+    *ret = (struct tombstone){"events", 2, 40, 5000};
+    *ret_status = asked->refused ? fr_fail(ret_err, (enum fr_status)asked->refused, "Kafka does not take it") : FR_OK;
+    return asked->written;
+}
+
 static int begin(void **state)
 {
     set_up(state);
@@ -35,7 +63,7 @@ static int begin(void **state)
     answerer_free(answerer);
     static struct serve_options able;
     able = options;
-    able.control = (struct serve_control){&world, note_drain, note_reload};
+    able.control = (struct serve_control){&world, note_drain, note_reload, note_forget, note_forgotten};
     answerer = answerer_new(&able, &engine);
     fr_log_setup(FR_ERROR, FR_LOG_AUTO);
     return 0;
@@ -151,6 +179,72 @@ static void a_configuration_with_problems_is_refused_by_its_problems(void **stat
     assert_string_equal(answer.message, "the configuration has problems, and nothing has changed: unknown key 'feed.topik'");
 }
 
+/* ---- forgetting ---- */
+
+static void ask_to_forget(enum rpc rpc)
+{
+    Freshet__V1__ForgetUserRequest user = FRESHET__V1__FORGET_USER_REQUEST__INIT;
+    Freshet__V1__ForgetItemRequest item = FRESHET__V1__FORGET_ITEM_REQUEST__INIT;
+
+    user.user_id = item.item_id = id("ann");
+    assert_true(read_message(rpc, rpc == RPC_FORGET_USER ? &user.base : &item.base));
+}
+
+static void it_is_forgotten_once_written_applied_and_synced(void **state)
+{
+    Freshet__V1__ForgetItemResponse *response;
+
+    (void)state;
+    ask_to_forget(RPC_FORGET_ITEM);
+    assert_true(world.item);
+    assert_string_equal(world.forgotten, "ann");
+    assert_false(question_ready(answerer, &question));
+    assert_non_null(strstr(question_unready(&question), "may still be written"));
+    world.written = true;
+    assert_false(question_ready(answerer, &question)); /* offset 40 is the next to be applied */
+    assert_non_null(strstr(question_unready(&question), "was not applied"));
+    assert_int_equal(engine.asked, 0);
+    engine.next = 41;
+    assert_false(question_ready(answerer, &question));
+    assert_int_equal(engine.asked, 1);
+    assert_non_null(strstr(question_unready(&question), "was not synced"));
+    engine.done = 1;
+    assert_true(question_ready(answerer, &question));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_OK);
+    response = freshet__v1__forget_item_response__unpack(NULL, answer.bytes.len, (const uint8_t *)answer.bytes.at);
+    assert_string_equal(response->tombstone->topic, "events");
+    assert_int_equal(response->tombstone->partition, 2);
+    assert_int_equal(response->tombstone->offset, 41);
+    assert_int_equal(response->cutoff_ms, 5000);
+    assert_int_equal(response->n_remains, 4);
+    assert_string_equal(response->remains[0], "model fm: what it was taught");
+    FREE(response);
+}
+
+static void who_cannot_be_forgotten_is_told_why(void **state)
+{
+    Freshet__V1__ForgetUserRequest request = FRESHET__V1__FORGET_USER_REQUEST__INIT;
+
+    (void)state;
+    assert_false(read_message(RPC_FORGET_USER, &request.base));
+    assert_int_equal(answer.code, RPC_CODE_INVALID_ARGUMENT);
+    assert_non_null(strstr(answer.message, "user_id"));
+    request.user_id = id("ann");
+    world.refused = FR_CONFIG;
+    assert_false(read_message(RPC_FORGET_USER, &request.base));
+    assert_int_equal(answer.code, RPC_CODE_FAILED_PRECONDITION);
+    assert_string_equal(answer.message, "feed.users_topic is empty");
+    world.refused = FR_IO;
+    world.written = true;
+    ask_to_forget(RPC_FORGET_USER);
+    assert_false(world.item);
+    assert_true(question_ready(answerer, &question));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_UNAVAILABLE);
+    assert_string_equal(answer.message, "Kafka does not take it");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +252,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_pause_is_answered_when_the_state_stands_still, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_drain_is_asked_for_once_per_call, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_level_is_set_and_the_one_before_told, begin, tear_down),
+        cmocka_unit_test_setup_teardown(it_is_forgotten_once_written_applied_and_synced, begin, tear_down),
+        cmocka_unit_test_setup_teardown(who_cannot_be_forgotten_is_told_why, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_reload_tells_what_differs, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_configuration_with_problems_is_refused_by_its_problems, begin, tear_down),
     };
