@@ -32,7 +32,7 @@ class World(unittest.TestCase):
         World.kafka = World.kafka or testbed.Kafka()
         self.random = random.Random(SEED)
         self.topic = self.kafka.create_topic(self.id().rsplit(".", 1)[1], PARTITIONS)
-        self.events = []
+        self.events, self.published = [], 0
         self.daemon = testbed.Daemon(self.kafka, {
             "feed.topic": self.topic, "sar.mode": "parity", "sar.half_life_days": 0, "sar.similarity": "cooccurrence",
             "store.checkpoint_interval_ms": 50, "store.wal_sync_interval_ms": 50, "engine.evaluate_every": 0})
@@ -49,7 +49,8 @@ class World(unittest.TestCase):
             user, item = f"u{self.random.randrange(USERS)}", f"i{int(self.random.random() ** 2 * ITEMS)}"
             weight = self.random.randrange(1, 6)
             self.events.append((user, item, weight))
-            records.append(testbed.event_protobuf(user, item, "rating", weight, START_MS + len(self.events), f"e{len(self.events)}"))
+            self.published += 1
+            records.append(testbed.event_protobuf(user, item, "rating", weight, START_MS + self.published, f"e{self.published}"))
         self.kafka.publish(self.topic, records)
 
     def assert_counts(self):

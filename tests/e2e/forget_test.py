@@ -1,0 +1,78 @@
+"""Forgetting: a user and an item leave for good, through the log, whatever is replayed, killed or restored.
+
+    events ──> Kafka ──> freshetd ──backup──> forget ──> older records again, kill -9, the backup back in place ──> still forgotten
+"""
+import shutil
+import subprocess
+import time
+import unittest
+
+import testbed
+from backup_test import START_MS, World
+from testbed import pb, until
+
+USER, ITEM = "u3", "i1"
+
+
+class Forget(World):
+    def setUp(self):
+        super().setUp()
+        names = {"items": self.topic + ".items", "users": self.topic + ".users"}
+        for kind, topic in names.items():
+            self.kafka.create_topic(topic, 2)
+            self.daemon.settings[f"feed.{kind}_topic"] = topic
+
+    def freshet(self, *arguments):
+        run = subprocess.run([testbed.BIN / "freshet", *arguments, "--admin", self.daemon.addresses["admin_grpc"]], capture_output=True,
+                             text=True, timeout=testbed.PATIENCE_S)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return run.stdout
+
+    def replay_old_records(self, logged_ms):
+        """As a producer does that had it in its hands all the while."""
+        producer = self.kafka.producer()
+        for user, item in ((USER, "i0"), ("u4", ITEM)):
+            key, value = testbed.event_protobuf(user, item, "rating", 1, START_MS)
+            producer.produce(self.topic, key=key, value=value, timestamp=logged_ms)
+        self.assertEqual(producer.flush(testbed.PATIENCE_S), 0)
+
+    def assert_forgotten_items_are_gone(self):
+        until(lambda: self.daemon.metrics().value("freshet_forgetting_items") == 0, "no history holds what was forgotten")
+        self.assert_counts()
+
+    def test_for_ever(self):
+        self.daemon.start()
+        self.learn_and_back_up(600)
+        self.assertTrue(self.daemon.affinities(USER))
+        began_ms = int(time.time() * 1000)
+        said = self.freshet("forget", "user", USER) + self.freshet("forget", "item", ITEM)
+        self.assertEqual(said.count("forgotten: events up to"), 2)
+        self.assertIn("remains   Kafka:", said)
+        answer = self.daemon.admin.ForgetUser(testbed.admin_pb2.ForgetUserRequest(user_id=USER), timeout=testbed.PATIENCE_S)
+        self.assertTrue(began_ms <= answer.cutoff_ms <= time.time() * 1000)
+        self.assertEqual(self.daemon.affinities(USER), {})
+        self.events = [event for event in self.events if event[0] != USER and event[1] != ITEM]
+        self.assert_forgotten_items_are_gone()
+
+        self.replay_old_records(began_ms - 1)
+        self.assert_counts()
+        self.assertEqual(self.daemon.metrics().total("freshet_events_forgotten_total"), 2)
+        self.publish(300)  # of whom is forgotten, too: they are somebody new
+        self.assert_counts()
+        self.assertTrue(self.daemon.affinities(USER))
+
+        self.daemon.kill()
+        self.daemon.start()
+        self.assert_forgotten_items_are_gone()
+
+        self.daemon.kill()
+        shutil.rmtree(self.store)  # the backup of before takes its place
+        self.daemon.start()
+        self.assertIn("forgotten.again", self.daemon.log.read_text())
+        self.assert_forgotten_items_are_gone()
+        self.assertNotIn(USER.encode(), (self.data / "store.forgotten").read_bytes())
+        self.assertEqual(self.daemon.api.GetItem(pb.GetItemRequest(item_id=ITEM)).users, len({u for u, i, _ in self.events if i == ITEM}))
+
+
+if __name__ == "__main__":
+    testbed.main()
