@@ -135,10 +135,19 @@ static void drop_item(struct engine *engine, uint32_t item)
     show(engine);
 }
 
+/*
+ * One that is read again (after a restore, or in a replay) finds its cut-off in place: what is held by then is of later events, and stays. What
+ * was said of the id is taken back all the same, for it stands before the tombstone in the same log.
+ */
 void forget_user(struct engine *engine, const struct event *event)
 {
     uint32_t user = dict_find(engine->users, event->user, dict_hash(event->user));
+    bool again = is_before(engine, FORMAT_USER, event->user, event->logged);
 
+    if (user != DICT_NONE && again)
+        apply_unsay_user(engine, user);
+    if (again)
+        return;
     cutoffs_put(engine->cutoffs, FORMAT_USER, event->user, event->logged < 0 ? 0 : event->logged, engine->journal,
                 engine->frozen + 1);
     if (user != DICT_NONE)
@@ -149,7 +158,12 @@ void forget_user(struct engine *engine, const struct event *event)
 void forget_item(struct engine *engine, const struct event *event)
 {
     uint32_t item = dict_find(engine->items, event->item, dict_hash(event->item));
+    bool again = is_before(engine, FORMAT_ITEM, event->item, event->logged);
 
+    if (item != DICT_NONE && again)
+        apply_unsay_item(engine, item);
+    if (again)
+        return;
     cutoffs_put(engine->cutoffs, FORMAT_ITEM, event->item, event->logged < 0 ? 0 : event->logged, engine->journal,
                 engine->frozen + 1);
     if (item != DICT_NONE)

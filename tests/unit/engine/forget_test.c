@@ -337,6 +337,31 @@ static void an_item_is_in_no_answer_from_its_tombstone_on_and_a_restart_goes_on_
     world.store->ops->close(world.store);
 }
 
+/* The topics are read side by side: a tombstone may be met again when events of after it are learned. */
+static void a_tombstone_met_again_takes_nothing_from_those_who_came_since(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+
+    (void)state;
+    begin(&world, &options);
+    town(&world);
+    give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1), gone(7, NULL, "bread", NOON + 1), event(8, "bob", "apple", NOON + 2),
+                                  event(9, "bob", "bread", NOON + 2)},
+         4);
+    await(&world, 10);
+    await_forgotten(&world);
+    assert_string_equal(recommend(&world, "ann", (struct ask){0}), "bread 0.500000 cheese 0.000000");
+    give(&world, (struct event[]){gone(10, "bob", NULL, NOON + 1), gone(11, NULL, "bread", NOON + 1), gone(12, "bob", NULL, NOON)}, 3);
+    await(&world, 13);
+    assert_string_equal(recommend(&world, "ann", (struct ask){0}), "bread 0.500000 cheese 0.000000");
+    give(&world, (struct event[]){gone(13, "bob", NULL, NOON + 2)}, 1);
+    await(&world, 14);
+    assert_string_equal(recommend(&world, "ann", (struct ask){0}), "cheese 0.000000");
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 static void an_id_leaves_no_bytes_in_the_store(void **state)
 {
     struct world world = {.store = store_memory_new(NULL)};
@@ -421,6 +446,7 @@ int main(void)
         cmocka_unit_test(a_row_that_a_model_keeps_for_a_user_goes_with_her),
         cmocka_unit_test(events_of_before_the_tombstone_are_ignored_and_counted_whenever_they_come),
         cmocka_unit_test(an_item_is_in_no_answer_from_its_tombstone_on_and_a_restart_goes_on_taking_it_out),
+        cmocka_unit_test(a_tombstone_met_again_takes_nothing_from_those_who_came_since),
         cmocka_unit_test(an_id_leaves_no_bytes_in_the_store),
         cmocka_unit_test(a_restored_state_forgets_again),
     };
