@@ -31,6 +31,8 @@ enum {
     REPORT_ALL_MS = 500,
     SILENCE_MAX_MS = 3600000,
     REBUILD_PAUSE_MS = 1000,
+    SETTLE_MAX_MS = 30000, /* so long events wait for what is said of items and users, */
+    BEHIND_LOOK_MS = 2,    /* and look each */
     ARENA_BYTES_MAX = 4 << 20, /* a batch of huge rejected records is given early */
 };
 
@@ -52,6 +54,10 @@ struct tap {
     uint64_t reported_ns; /* when all partitions were last reported */
     uint64_t rebuild_ns;  /* not before */
     unsigned silence_ms;  /* how long may it be silent before we ask */
+    /* What is said of items and users comes before events: a replay would otherwise learn events of after a tombstone, and then forget them. */
+    _Atomic unsigned *behind; /* topics whose end, as first seen, is not reached; the feed's */
+    bool settled;             /* this one is not, or not any more, among them */
+    uint64_t answered_ns;     /* when Kafka first told what there is; 0: not yet */
 };
 
 enum { TAPS_MAX = 3 };
@@ -62,6 +68,7 @@ struct feed {
     struct dead_letters *letters;
     struct tombstones *tombstones;
     _Atomic bool stopping;
+    _Atomic unsigned behind;
     struct tap *taps[TAPS_MAX];
     size_t taps_len;
 };
@@ -403,14 +410,43 @@ static void consume_once(struct tap *tap)
     watch_silence(tap, now_ns);
 }
 
+/* Has all been read that there was? Partitions that are halted, and a topic that there is not, keep nobody waiting; nor does one that takes
+ * too long. */
+static bool has_settled(struct tap *tap, uint64_t now_ns)
+{
+    if (!tap->answered_ns && tap->assignment.answered)
+        tap->answered_ns = now_ns;
+    if (!tap->answered_ns)
+        return false;
+    for (size_t i = 0; i < tap->assignment.len && now_ns - tap->answered_ns < SETTLE_MAX_MS * 1000000ULL; i++) {
+        const struct assigned *assigned = &tap->assignment.partitions[i];
+        if (assigned_is_read(assigned) && (assigned->end < 0 || (assigned->next < 0 ? 0 : assigned->next) < assigned->end))
+            return false;
+    }
+    return true;
+}
+
+static void look_if_settled(struct tap *tap)
+{
+    if (tap->settled || !has_settled(tap, fr_mono_ns()))
+        return;
+    tap->settled = true;
+    atomic_fetch_sub(tap->behind, 1);
+}
+
 static void consume(void *arg)
 {
     struct tap *tap = arg;
     struct fr_pulse *pulse = fr_pulse_start(thread_names[tap->options.kind]);
 
+    while (tap->options.kind == FEED_EVENTS && atomic_load(tap->behind) && !atomic_load_explicit(tap->stopping, memory_order_relaxed)) {
+        fr_pulse_beat(pulse);
+        poll(NULL, 0, BEHIND_LOOK_MS);
+    }
     while (!atomic_load_explicit(tap->stopping, memory_order_relaxed)) {
         fr_pulse_beat(pulse);
         consume_once(tap);
+        look_if_settled(tap);
     }
     fr_pulse_stop(pulse);
 }
@@ -436,6 +472,9 @@ static int tap_new(struct feed *feed, enum feed_kind kind, const char *topic, st
         tap->options.start = FEED_EARLIEST;
     tap->engine = engine;
     tap->stopping = &feed->stopping;
+    tap->behind = &feed->behind;
+    tap->settled = kind == FEED_EVENTS;
+    atomic_fetch_add(&feed->behind, !tap->settled);
     tap->silence_ms = (unsigned)feed->options.silence;
     tap->misrouted = FR_SERIES(FR_M_EVENTS_MISROUTED);
     tap->rebuilt_silent = fr_series(FR_M_CONSUMER_REBUILDS, "silent", "", "");

@@ -331,6 +331,39 @@ static void compacted_topics_are_read_beside_the_events(void **state)
     world_close(&world);
 }
 
+/* A replay must know who was forgotten when, before it learns of them. */
+static void what_is_said_comes_before_events(void **state)
+{
+    enum { SAID = 3000, EVENTS = 20 };
+    struct feed_options options = world_options();
+    struct world world;
+    size_t said = 0;
+
+    (void)state;
+    world_open(&world, 1);
+    assert_int_equal(rd_kafka_mock_topic_create(world.cluster, "items", 2, 1), 0);
+    for (int i = 0; i < SAID; i++) {
+        char id[16], value[64];
+        snprintf(id, sizeof(id), "i%d", i);
+        snprintf(value, sizeof(value), "{\"item_id\":\"i%d\",\"title\":\"One\"}", i);
+        world_send(&world, "items", i & 1, fr_bytes_of(id), fr_bytes_of(value), 1000, NULL);
+    }
+    world_flush(&world);
+    world_events(&world, 0, 0, EVENTS);
+    options.items_topic = "items";
+    world_feed(&world, options);
+    wait_for_of(&world, TOPIC, 0, EVENTS, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    for (size_t i = 0; i < world.engine->events_len; i++) {
+        said += world.engine->events[i].kind == EVENT_ITEM;
+        if (world.engine->events[i].kind == EVENT_APPLY)
+            assert_int_equal(said, SAID);
+    }
+    assert_int_equal(world.engine->applied, EVENTS);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +375,7 @@ int main(void)
         cmocka_unit_test(an_engine_that_is_behind_loses_nothing),
         cmocka_unit_test(a_batch_of_huge_rejected_records_is_given_early),
         cmocka_unit_test(a_topic_may_come_later),
+        cmocka_unit_test(what_is_said_comes_before_events),
         cmocka_unit_test(compacted_topics_are_read_beside_the_events),
         cmocka_unit_test(a_broker_that_goes_and_comes_back_costs_nothing),
         cmocka_unit_test(without_any_broker_feed_still_starts_and_stops),
