@@ -543,6 +543,7 @@ void config_serve_options(const struct config *cfg, struct serve_options *ret_op
         .max_watches = (uint32_t)cfg->limits.max_watches,
         .memory = (uint64_t)cfg->limits.rpc_memory,
         .max_concurrent_streams = (uint32_t)cfg->limits.max_concurrent_streams,
+        .slow = cfg->serve.slow_ms,
         .drain_grace = cfg->serve.drain_grace_ms,
         .client_rate = cfg->limits.client_rate,
         .client_burst = (uint32_t)cfg->limits.client_burst,

@@ -24,7 +24,7 @@ struct refresh {
     struct engine *engine;
     struct model *model; /* EASE's */
     struct fr_thread *thread;
-    struct fr_series *age_series, *items_series, *seconds_series, *good_series, *bad_series;
+    struct fr_series *age_series, *changed_series, *items_series, *seconds_series, *good_series, *bad_series;
     _Atomic bool stop;
 
     /* between the thread and the engine's, which waits for no lock that a thread of low priority may hold */
@@ -32,6 +32,7 @@ struct refresh {
     sem_t shown;               /* posted when it is */
     _Atomic uint64_t offer_ns; /* when the histories were begun to be read that the offer stands for */
     _Atomic uint64_t shown_ns; /* and what is shown; 0: nothing is */
+    _Atomic uint64_t offer_changes, shown_changes; /* all there had been by then */
 
     /* the thread's own */
     struct fr_epoch_reader *presence;
@@ -126,6 +127,7 @@ static bool work(struct refresh *refresh)
     uint64_t begun = fr_mono_ns();
 
     refresh->changes = ease_changes(refresh->model);
+    atomic_store(&refresh->offer_changes, refresh->changes);
     refresh->facts.slots = histories_slots(refresh->engine->histories);
     int status = refresh_once(refresh, &err);
     refresh->ended_ns = fr_mono_ns();
@@ -185,6 +187,7 @@ struct refresh *refresh_new(struct engine *engine)
     *refresh = (struct refresh){
         .engine = engine,
         .age_series = fr_series(FR_M_REFRESH_AGE, "ease", "", ""),
+        .changed_series = fr_series(FR_M_REFRESH_CHANGED, "ease", "", ""),
         .items_series = fr_series(FR_M_REFRESH_ITEMS, "ease", "", ""),
         .seconds_series = fr_series(FR_M_REFRESH_SECONDS, "ease", "", ""),
         .good_series = fr_series(FR_M_REFRESHES, "ease", "good", ""),
@@ -241,6 +244,7 @@ void refresh_show(struct refresh *refresh)
         return;
     ease_ops.publish(refresh->model);
     atomic_store(&refresh->shown_ns, atomic_load(&refresh->offer_ns));
+    atomic_store(&refresh->shown_changes, atomic_load(&refresh->offer_changes));
     atomic_store(&refresh->offered, false);
     sem_post(&refresh->shown);
 }
@@ -253,6 +257,8 @@ void refresh_figures(struct refresh *refresh)
     if (refresh->model)
         ease_shown(refresh->model, &shown);
     fr_gauge(refresh->age_series, shown_ns ? (double)(fr_mono_ns() - shown_ns) / 1e9 : 0);
+    fr_gauge(refresh->changed_series,
+             refresh->model ? (double)(ease_changes(refresh->model) - atomic_load(&refresh->shown_changes)) : 0);
     fr_gauge(refresh->items_series, shown.items);
 }
 

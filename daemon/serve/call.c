@@ -293,6 +293,7 @@ void call_wait(struct call *call)
         call_reject(call, REJECTED_WAITING, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_waiting calls are waiting already");
         return;
     }
+    call->waited = true;
     call->question = lane->question; /* it owns what it points to */
     lane->question = (struct question){0};
 }

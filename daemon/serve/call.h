@@ -47,6 +47,7 @@ struct call {
     bool writing;     /* of a stream: a message is on its way */
     bool finished;    /* its status is sent, or it is gone */
     bool counted;
+    bool waited; /* for a position, or for what it asked for: how long it took says nothing */
     bool in_flight;                 /* counted in serve's calls */
     struct client *client;          /* counted among its calls; NULL: nobody counts */
     uint64_t since_ns, deadline_ns; /* UINT64_MAX: none */

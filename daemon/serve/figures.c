@@ -8,6 +8,7 @@
 #include <grpc/slice.h>
 #include <stdio.h>
 
+#include "freshet/log.h"
 #include "trace.h"
 
 void call_count_arrival(const struct call *call)
@@ -15,18 +16,35 @@ void call_count_arrival(const struct call *call)
     fr_gauge_add(call->lane->serve->inflight[call->rpc], 1);
 }
 
-/* The trace that its caller records and this call is part of. */
-static bool recorded_trace(const struct call *call, char id[TRACE_ID_ROOM])
+/* The trace this call is part of, "" if its caller names none; true: the caller records it. */
+static bool trace_of(const struct call *call, char id[TRACE_ID_ROOM])
 {
     bool recorded = false;
 
-    for (size_t i = 0; i < call->metadata.count && !recorded; i++) {
+    id[0] = '\0';
+    for (size_t i = 0; i < call->metadata.count && !*id; i++) {
         const grpc_metadata *entry = &call->metadata.metadata[i];
         if (grpc_slice_str_cmp(entry->key, "traceparent") == 0)
             trace_read((struct fr_bytes){(const char *)GRPC_SLICE_START_PTR(entry->value), GRPC_SLICE_LENGTH(entry->value)}, id,
                        &recorded);
     }
     return recorded;
+}
+
+/* A question that took long though it had nothing to wait for, and a mistake of ours: with the trace, so that the caller's side is found. */
+static void tell(const struct call *call, enum rpc_code code, double seconds, const char *trace)
+{
+    const struct rpc_method *method = &rpc_methods[call->rpc];
+    span_ms slow = call->lane->serve->options.slow;
+    bool failed = code == RPC_CODE_INTERNAL;
+
+    if (!failed && (!slow || seconds * 1000 < (double)slow || method->kind != RPC_KIND_ONE || method->listeners != RPC_PUBLIC ||
+                    call->waited))
+        return;
+    fr_log(failed ? FR_ERROR : FR_WARN, "serve", failed ? "rpc.failed" : "rpc.slow",
+           FR_FIELDS(FR_TEXT("method", method->label), FR_TEXT("code", rpc_code_name(code)), FR_REAL("seconds", seconds),
+                     FR_TEXT("trace_id", trace)),
+           "%s", failed ? "a call was answered INTERNAL" : "a question took longer than serve.slow_ms");
 }
 
 void call_counted(struct call *call, enum rpc_code code)
@@ -40,11 +58,12 @@ void call_counted(struct call *call, enum rpc_code code)
     call->counted = true;
     caller_leave(call);
     fr_gauge_add(serve->inflight[call->rpc], -1);
-    if (recorded_trace(call, id)) {
+    if (trace_of(call, id)) {
         snprintf(exemplar, sizeof(exemplar), "trace_id=\"%s\"", id);
         fr_observe_with(serve->seconds[call->rpc], seconds, exemplar);
     } else {
         fr_observe(serve->seconds[call->rpc], seconds);
     }
     fr_count(serve->handled[call->rpc][code], 1);
+    tell(call, code, seconds, id);
 }

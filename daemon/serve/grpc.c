@@ -306,7 +306,8 @@ int serve_start(struct serve **ret_serve, const struct serve_options *options, s
     if (status != FR_OK)
         serve->options.drain_grace = 0;
     serve->engine = engine;
-    watch_start(serve);
+    if (status == FR_OK) /* else somebody else may listen to this engine */
+        watch_start(serve);
     /* A server that could not bind is started all the same: what has begun is ended in one way only. */
     listener_start(&serve->listeners[0]);
     listener_start(&serve->listeners[1]);

@@ -188,6 +188,8 @@ void watch_start(struct serve *serve)
 
 void watch_stop(struct serve *serve)
 {
+    if (!serve->watcher)
+        return;
     atomic_store(&serve->watcher_ends, true);
     engine_watch_wake(serve->engine);
     fr_thread_join(serve->watcher);

@@ -41,6 +41,7 @@ struct serve_options {
     uint32_t max_waiting;     /* parked calls at most; beyond: RESOURCE_EXHAUSTED */
     uint64_t memory;          /* bytes gRPC may hold for each listener's connections and calls; near it, it turns them away */
     uint32_t max_concurrent_streams;
+    span_ms slow;             /* a question that takes longer is logged; 0: none */
     span_ms drain_grace;      /* calls in flight may take this long while draining */
     double client_rate;       /* questions a second of one client, by its token's name or else by its address; 0: any number */
     uint32_t client_burst;    /* of them at once after a pause; 0: a second's worth */

@@ -140,22 +140,23 @@ class Page(unittest.TestCase):
 
         def told():
             m = daemon.metrics()
-            places = [(str(p), {"topic": TOPIC, "partition": str(p)}) for p in range(PARTITIONS)]
+            places = [(p.topic, p.partition, p.end) for p in daemon.status().partitions]
             handled = m.series["freshet_rpc_handled_total"]
             methods = {}
             for labels, value in handled.items():
                 by = dict(labels)
                 all_, bad = methods.get(by["method"], (0, 0))
                 methods[by["method"]] = (all_ + value, bad + (value if by["code"] != "OK" else 0))
-            ends = {p.partition: p.end for p in daemon.status().partitions}
             return {
                 "applied": m.total("freshet_events_applied_total"), "asked": sum(handled.values()), "rejected": m.total("freshet_events_rejected_total"),
                 "lag": f"{m.total('freshet_consumer_lag_messages'):.0f}records", "users": m.value("freshet_state_users"),
                 "items": m.value("freshet_state_items"), "pairs": m.value("freshet_state_pairs"),
                 "checkpoints": m.value("freshet_checkpoint_duration_seconds_count"),
                 "methods": {name: counts for name, counts in methods.items() if counts[0]},
-                "partitions": {f"{TOPIC}/{p}": ["running", m.value("freshet_consumer_lag_messages", **labels), m.value("freshet_offset_applied", **labels),
-                                                m.value("freshet_offset_durable", **labels), ends[int(p)]] for p, labels in places},
+                "partitions": {f"{topic}/{p}": ["running", *(m.value(name, topic=topic, partition=str(p))
+                                                             for name in ("freshet_consumer_lag_messages", "freshet_offset_applied",
+                                                                          "freshet_offset_durable")), end]
+                               for topic, p, end in places},
                 "quality": {model: [f"{m.value('freshet_model_quality', model=model, metric=metric, window=window):.3f}"
                                     for window in ("10000", "100000") for metric in ("hit_rate_10", "ndcg_10", "mrr_10")]
                             for model in ("sar", "popular", "fm", "auto")},
