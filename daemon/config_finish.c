@@ -535,6 +535,7 @@ void config_serve_options(const struct config *cfg, struct serve_options *ret_op
         .default_k = (uint32_t)cfg->recommend.k,
         .max_k = (uint32_t)cfg->limits.max_k,
         .max_seeds = (uint32_t)cfg->limits.max_seeds,
+        .exploration_seed = (uint64_t)cfg->recommend.exploration_seed,
         .max_filter_items = (uint32_t)cfg->limits.max_filter_items,
         .max_message_bytes = (uint32_t)cfg->limits.max_message_bytes,
         .max_inflight = (uint32_t)cfg->limits.max_inflight,

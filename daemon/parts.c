@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "fallback.h"
@@ -310,6 +311,8 @@ int start_serve(struct freshetd *d, struct fr_err *err)
     struct serve_options options;
 
     config_serve_options(d->cfg, &options);
+    if (!options.exploration_seed && getrandom(&options.exploration_seed, sizeof(options.exploration_seed), 0) < 0)
+        return fr_fail(err, FR_IO, "no random number for recommend.exploration_seed: %s", strerror(errno));
     options.version = FRESHET_VERSION;
     options.brokers = config_brokers(d->cfg);
     options.backups = d->backups;

@@ -185,11 +185,12 @@ int verb_recommend(int argc, char **argv)
     static const struct usage usage = {"recommend", "[USER]... [OPTION]...",
                                        "What to show each USER, or a session given by --seed. JSON of several users is an array, in their order.\n"
                                        "--all asks for every user of a list and writes lines, of TSV or of JSON, for other tools to judge.",
-                                       "freshet recommend 17850 -k 5 --explain --titles ops/data/online-retail/titles.tsv"};
+                                       "freshet recommend 17850 -k 5 --explain --diversity 0.3 --titles ops/data/online-retail/titles.tsv"};
     struct common common = common_defaults();
     struct texts users = {0}, seeds = {0}, exclude = {0}, include = {0}, context = {0};
     uint64_t k = 0;
     const char *model = "", *list = "-";
+    double diversity = 0, exploration = 0;
     bool explain = false, include_seen = false, all = false;
     const struct option_row rows[] = {
         {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
@@ -200,6 +201,9 @@ int verb_recommend(int argc, char **argv)
         {"exclude", 0, OPTION_TEXTS, &exclude, "ITEM", "never this one; may be repeated"},
         {"include", 0, OPTION_TEXTS, &include, "ITEM", "only among these; may be repeated"},
         {"include-seen", 0, OPTION_FLAG, &include_seen, NULL, "also what the user has had"},
+        {"diversity", 0, OPTION_REAL, &diversity, "0..1", "how much variety counts against score (default 0)"},
+        {"exploration", 0, OPTION_REAL, &exploration, "0..1",
+         "how much of the list is drawn; JSON has each one's propensity (default 0)"},
         {"explain", 'e', OPTION_FLAG, &explain, NULL, "say which items each one comes from"},
         {"model", 0, OPTION_TEXT, &model, "NAME", "which model answers (default: the daemon's)"},
         {"context", 0, OPTION_TEXTS, &context, "NAME=VALUE", "what the factor models may go by besides; may be repeated"},
@@ -224,6 +228,8 @@ int verb_recommend(int argc, char **argv)
     request.model = (char *)(uintptr_t)model;
     request.explain = explain;
     request.include_seen = include_seen;
+    request.diversity = diversity;
+    request.exploration = exploration;
     request.filter = ask_filter(&exclude, &include);
     const struct texts asked = users.len ? users : (struct texts){.at = (const char *[]){""}, .len = 1};
     status = all                    ? recommend_all(&common, &request, list)
@@ -235,11 +241,15 @@ int verb_recommend(int argc, char **argv)
 
 int verb_popular(int argc, char **argv)
 {
-    static const struct usage usage = {"popular", "[OPTION]...", "The items most users hold.", "freshet popular -k 20"};
+    static const struct usage usage = {"popular", "[OPTION]...", "The items most users hold, are touching lately, or that came last.",
+                                       "freshet popular --by trending -k 20"};
     struct common common = common_defaults();
     uint64_t k = 0;
+    const char *by = "";
     const struct option_row rows[] = {
         {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
+        {"by", 0, OPTION_TEXT, &by, "users|trending|newest",
+         "the score: distinct users, users that fade, when it came in Unix ms (default users)"},
         TITLES_ROW(common), SERVER_ROW(common), OUTPUT_ROWS(common), {0},
     };
     Freshet__V1__PopularRequest request = FRESHET__V1__POPULAR_REQUEST__INIT;
@@ -251,6 +261,7 @@ int verb_popular(int argc, char **argv)
         return status;
     if (!common_check(&common))
         return CLI_USAGE;
+    request.by = (char *)(uintptr_t)by;
     request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;

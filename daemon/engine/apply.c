@@ -111,6 +111,7 @@ void apply_make_room(struct engine *engine, uint32_t users, uint32_t items)
     fr_array_grow(&engine->item_users, items);
     fr_array_grow(&engine->item_first_seen, items);
     fr_array_grow(&engine->page_peak, items / POPULAR_PAGE + 1);
+    fr_array_grow(&engine->page_newest, items / POPULAR_PAGE + 1);
     if (engine->postings)
         rows_extend(engine->postings, items);
     for (size_t m = 0; m < engine->learners_len; m++)
@@ -216,6 +217,7 @@ static void see_item(struct engine *engine, uint32_t item, when_ms when)
 
     if (known && known - 1 <= when)
         return;
+    popular_came(engine, item, when);
     atomic_store_explicit(first, when + 1, memory_order_release);
     unsigned char bytes[8];
     for (int i = 0; i < 8; i++)

@@ -18,6 +18,16 @@ static bool is_outdated(const struct engine *engine, enum format_forgotten kind,
     return logged < cutoffs_upto(engine->cutoffs, kind, id);
 }
 
+bool apply_say_item(struct engine *engine, uint32_t item, struct fr_bytes said)
+{
+    if (!catalogue_put_item(engine->catalogue, item, said))
+        return false;
+    int64_t from = catalogue_item(engine->catalogue, item)->from;
+    if (from > 0)
+        popular_came(engine, item, from);
+    return true;
+}
+
 static void say_item(struct engine *engine, const struct event *event)
 {
     uint64_t hash = dict_hash(event->item);
@@ -34,7 +44,7 @@ static void say_item(struct engine *engine, const struct event *event)
         apply_refuse(engine, event, bound);
         return;
     }
-    catalogue_put_item(engine->catalogue, item, event->said);
+    apply_say_item(engine, item, event->said);
     journal_put(engine->journal, TABLE_CATALOGUE_ITEMS, item, 0, event->said.at, event->said.len);
 }
 

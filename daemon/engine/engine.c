@@ -151,6 +151,7 @@ static void open_state(struct engine *engine)
     fr_array_init(&engine->item_users, sizeof(_Atomic uint32_t), options->items_max);
     fr_array_init(&engine->item_first_seen, sizeof(_Atomic int64_t), options->items_max);
     fr_array_init(&engine->page_peak, sizeof(_Atomic uint32_t), options->items_max / POPULAR_PAGE + 1);
+    fr_array_init(&engine->page_newest, sizeof(_Atomic int64_t), options->items_max / POPULAR_PAGE + 1);
     if (options->user_postings)
         engine->postings = rows_new(options->items_max, engine->epoch);
     if (options->dedup_window > 0)
@@ -352,6 +353,7 @@ void engine_free(struct engine *engine)
     fr_array_release(&engine->item_users);
     fr_array_release(&engine->item_first_seen);
     fr_array_release(&engine->page_peak);
+    fr_array_release(&engine->page_newest);
     for (uint32_t i = 0; i < PARTITIONS_MAX; i++) {
         if (engine->partitions[i])
             free(engine->partitions[i]->holes);

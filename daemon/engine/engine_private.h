@@ -9,7 +9,7 @@
  *     recover.c   the state from the store at the start
  *     models.c blend.c    which models run, and when they show what they have learned
  *     refresh.c   the thread that solves EASE               watch.c    whose events somebody wants to hear of
- *     filter.c    what a question may list
+ *     filter.c    what a question may list                  arrange.c  in which order, if not simply the best first
  *     query.c score.c similar.c popular.c facts.c ranks.c     questions, on readers
  *     extremes.c  smallest and largest affinity, for normalize   evaluate.c quality.c adwin.c  prequential quality
  */
@@ -121,6 +121,7 @@ struct engine {
     struct fr_array item_users;      /* _Atomic uint32_t n_i, by item */
     struct fr_array item_first_seen; /* _Atomic int64_t, by item: event time + 1; 0: never */
     struct fr_array page_peak;       /* _Atomic uint32_t: no n_i in the page of POPULAR_PAGE items is above it */
+    struct fr_array page_newest;     /* _Atomic int64_t, likewise: no item in it came later; + 1, 0: none has come */
     _Atomic uint32_t items_held;     /* items with n_i > 0 */
     _Atomic int64_t now;             /* the newest event time applied; -1: none */
     _Atomic uint64_t events;         /* applied ever */
@@ -197,6 +198,8 @@ const char *apply_item_bound(const struct engine *engine);
 void apply_refuse(struct engine *engine, const struct event *event, const char *why);
 /* apply_said.c: EVENT_ITEM .. EVENT_USER_GONE. */
 void apply_said(struct engine *engine, const struct event *event);
+/* False: these bytes say nothing. Thread: also loaders, each item one. */
+bool apply_say_item(struct engine *engine, uint32_t item, struct fr_bytes said);
 /* Nothing is said of it any more. */
 void apply_unsay_item(struct engine *engine, uint32_t item);
 void apply_unsay_user(struct engine *engine, uint32_t user);
@@ -365,15 +368,18 @@ struct caps { /* most of each category in an answer */
     uint32_t categories, *counts;
 };
 void caps_init(struct caps *caps, struct reader *reader, uint32_t most);
+bool caps_let(const struct caps *caps, const struct catalogue_item *record); /* of an item with this record (or NULL), one more */
+void caps_count(struct caps *caps, const struct catalogue_item *record, int by);
 struct picks { /* best first */
     struct fr_ranked *at;
     const struct learner **sources; /* NULL: none is noted */
+    double *propensities;           /* NULL: nothing was drawn */
     size_t len;
 };
+typedef struct picks picker(struct reader *reader, const void *context, size_t k); /* the k best of something */
 /* The k best that the caps allow: in order, each is taken that no category of its own forbids by then. `pick` gives the k best without,
  * and is called for more of them until there are enough; after the last call its accumulator stands. Caps go on counting. */
-struct picks reader_pick(struct reader *reader, struct caps *caps, size_t k,
-                         struct picks (*pick)(struct reader *reader, const void *context, size_t k), const void *context);
+struct picks reader_pick(struct reader *reader, struct caps *caps, size_t k, picker *pick, const void *context);
 
 uint32_t reader_item_of(const struct reader *reader, struct fr_bytes id); /* DICT_NONE: unknown as of reader_begin */
 
@@ -417,7 +423,10 @@ struct place {
     uint32_t before, beside, ahead; /* ahead: of those beside, whose id comes first; counted by ranks_count alone */
 };
 struct place place_in_list(const struct reader *reader, const struct choice *choice, const struct scores *scores, bool zero, uint32_t item);
-/* popular.c: the most held items that are neither excluded nor touched (and included, if that is asked), best first. */
+/* popular.c */
+void popular_came(struct engine *engine, uint32_t item, when_ms when); /* seen first, or to be available from then. Thread: engine, loaders */
+double popular_trending(const struct reader *reader, uint32_t item);   /* 0 if the model does not run */
+/* The most held items that are neither excluded nor touched (and included, if that is asked), best first. */
 struct picks popular_best(struct reader *reader, const void *choice, size_t k);
 
 #endif

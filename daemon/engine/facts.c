@@ -56,7 +56,8 @@ int reader_item(struct reader *reader, struct fr_bytes id, struct item_facts *re
         return fr_fail(err, FR_NOT_FOUND, "item_id is not known");
     const _Atomic int64_t *first = fr_array_at(&reader->engine->item_first_seen, item);
     int64_t seen = atomic_load_explicit(first, memory_order_acquire);
-    *ret_facts = (struct item_facts){users_of(reader->engine, item), seen ? seen - 1 : 0, NULL};
+    *ret_facts = (struct item_facts){
+        .users = users_of(reader->engine, item), .trending = popular_trending(reader, item), .first_seen = seen ? seen - 1 : 0};
     const struct catalogue_item *record = catalogue_item(reader->engine->catalogue, item);
     struct item_said *said = record ? fr_arena_take(&reader->arena, sizeof(*said)) : NULL;
     if (record && catalogue_item_read(record->said, said))

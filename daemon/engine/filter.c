@@ -260,7 +260,7 @@ void caps_init(struct caps *caps, struct reader *reader, uint32_t most)
 }
 
 /* A category younger than the question is not counted. */
-static bool caps_let(const struct caps *caps, const struct catalogue_item *record)
+bool caps_let(const struct caps *caps, const struct catalogue_item *record)
 {
     for (uint32_t i = 0; record && i < record->categories_len; i++)
         if (record->categories[i] < caps->categories && caps->counts[record->categories[i]] >= caps->most)
@@ -268,7 +268,7 @@ static bool caps_let(const struct caps *caps, const struct catalogue_item *recor
     return true;
 }
 
-static void caps_count(struct caps *caps, const struct catalogue_item *record, int by)
+void caps_count(struct caps *caps, const struct catalogue_item *record, int by)
 {
     for (uint32_t i = 0; record && i < record->categories_len; i++)
         if (record->categories[i] < caps->categories)
@@ -294,8 +294,7 @@ static size_t caps_take(struct caps *caps, struct picks *picks, size_t k, const 
     return kept;
 }
 
-struct picks reader_pick(struct reader *reader, struct caps *caps, size_t k,
-                         struct picks (*pick)(struct reader *reader, const void *context, size_t k), const void *context)
+struct picks reader_pick(struct reader *reader, struct caps *caps, size_t k, picker *pick, const void *context)
 {
     if (!caps->most)
         return pick(reader, context, k);

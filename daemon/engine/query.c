@@ -6,6 +6,7 @@
  *        - those that nobody holds                        a model may still, or always, have a score of them
  *        k best by score, equal scores by item id          topk
  *        + fill: parity, items without evidence at score 0; product, popular items at score 0 behind them
+ *        in this order, or as arrange.c puts them
  *
  * as_of is noted before anything is read, so that an answer has seen at least what it says.
  * Thread: each reader its own.
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arrange.h"
 #include "blend.h"
 #include "engine_private.h"
 
@@ -350,12 +352,15 @@ static struct recommended *list_of(struct reader *reader, const struct ask *ask,
         items[i] = (struct recommended){.item = dict_id(reader->engine->items, best->at[i].id),
                                         .score = best->at[i].score,
                                         .source = best->sources[i]->ops->name};
+        if (best->propensities)
+            items[i].propensity = best->propensities[i];
         if (ask->explain)
             items[i].reasons = explain(reader, best->sources[i], query, best->at[i].id, &items[i].reasons_len);
     }
     for (size_t i = 0; i < fill->len; i++)
-        items[best->len + i] =
-            (struct recommended){.item = dict_id(reader->engine->items, fill->at[i].id), .source = "popular"};
+        items[best->len + i] = (struct recommended){.item = dict_id(reader->engine->items, fill->at[i].id),
+                                                    .source = "popular",
+                                                    .propensity = fill->propensities ? fill->propensities[i] : 0};
     return items;
 }
 
@@ -368,12 +373,16 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     size_t k = ask->k < reader->items ? ask->k : reader->items;
     struct picks best, fill = {0};
     struct caps caps;
+    struct arrangement arrangement;
 
     caps_init(&caps, reader, ask->max_per_category);
+    arrange_init(&arrangement, reader, &caps, ask, k);
     reader_mark_seen(reader, ask, &query);
-    best = reader_pick(reader, &caps, k, pick_best, &(struct asking){learner, &query, &choice});
+    const struct asking asking = {learner, &query, &choice};
+    best = arrange_asked(ask) ? arrange(&arrangement, pick_best, &asking) : reader_pick(reader, &caps, k, pick_best, &asking);
     if (best.len < k && !(reader_knows(&query, learner) && reader_in_parity(engine, learner)))
-        fill = reader_pick(reader, &caps, k - best.len, popular_best, &choice);
+        fill = arrange_asked(ask) ? arrange(&arrangement, popular_best, &choice)
+                                  : reader_pick(reader, &caps, k - best.len, popular_best, &choice);
     const struct recommended *items = list_of(reader, ask, &query, &best, &fill);
     reader_unmark_all(reader);
     *ret_list = (struct recommendation_list){items, best.len + fill.len, learner->ops->name, fill.len > 0};

@@ -158,6 +158,7 @@ static bool load_first_seen(struct engine *engine, uint32_t item, struct fr_byte
     if (in.failed || first > (uint64_t)EVENT_WHEN_MAX)
         return false;
     *(_Atomic int64_t *)fr_array_at(&engine->item_first_seen, item) = (int64_t)first + 1;
+    popular_came(engine, item, (when_ms)first);
     return true;
 }
 
@@ -236,7 +237,7 @@ static bool load_said_item(void *context, uint32_t row, const uint32_t *columns,
 {
     struct engine *engine = context;
 
-    return len == 1 && columns[0] == 0 && row < dict_len(engine->items) && catalogue_put_item(engine->catalogue, row, cells[0]);
+    return len == 1 && columns[0] == 0 && row < dict_len(engine->items) && apply_say_item(engine, row, cells[0]);
 }
 
 static bool load_said_user(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)

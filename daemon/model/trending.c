@@ -15,6 +15,9 @@
  * but for rounding. An item that nobody holds is 0 again, exactly. The sums note how many events they stand for: in a store that has
  * learned without them, they are made of its histories first.
  *
+ * Each page of items has a peak that no sum in it exceeds, so that who looks for the highest needs not look at all. It rises with the sums; since
+ * what is touched later counts for more, it does not stay far above them for long, and when the landmark moves it is found anew.
+ *
  * Threads: learning is the engine's, asking anybody's. While the landmark moves `moves` is odd, and who has asked meanwhile asks again.
  */
 #include <math.h>
@@ -33,6 +36,7 @@ struct model {
     struct model_host host;
     span_ms half_life;
     struct fr_array sums;      /* _Atomic double, by item */
+    struct fr_array peaks;     /* _Atomic double: no sum in the page of TRENDING_PAGE items is above it */
     struct debt debt;          /* items */
     uint32_t items;
     _Atomic int64_t landmark;  /* -1: no event yet */
@@ -49,6 +53,7 @@ static struct model *trending_open(const void *options, const struct model_host 
     model->half_life = ((const struct trending_options *)options)->half_life;
     atomic_init(&model->landmark, -1);
     fr_array_init(&model->sums, sizeof(_Atomic double), host->items_max);
+    fr_array_init(&model->peaks, sizeof(_Atomic double), host->items_max / TRENDING_PAGE + 1);
     debt_init(&model->debt, host->items_max);
     return model;
 }
@@ -58,6 +63,7 @@ static void trending_close(struct model *model)
     if (!model)
         return;
     fr_array_release(&model->sums);
+    fr_array_release(&model->peaks);
     debt_release(&model->debt);
     free(model);
 }
@@ -65,6 +71,7 @@ static void trending_close(struct model *model)
 static void trending_extend(struct model *model, uint32_t items)
 {
     fr_array_grow(&model->sums, items);
+    fr_array_grow(&model->peaks, items / TRENDING_PAGE + 1);
     model->items = items > model->items ? items : model->items;
     debt_extend(&model->debt, model->items);
 }
@@ -72,6 +79,21 @@ static void trending_extend(struct model *model, uint32_t items)
 static _Atomic double *sum_of(const struct model *model, uint32_t item)
 {
     return fr_array_at(&model->sums, item);
+}
+
+static _Atomic double *peak_of(const struct model *model, uint32_t item)
+{
+    return fr_array_at(&model->peaks, item / TRENDING_PAGE);
+}
+
+/* Before the sum is shown: a peak may never be below. Thread: engine, loaders. */
+static void raise_peak(struct model *model, uint32_t item, double sum)
+{
+    _Atomic double *peak = peak_of(model, item);
+    double known = atomic_load_explicit(peak, memory_order_relaxed);
+
+    while (known < sum && !atomic_compare_exchange_weak_explicit(peak, &known, sum, memory_order_release, memory_order_relaxed))
+        ;
 }
 
 /* ---- learning ---- */
@@ -87,7 +109,15 @@ static void change(struct model *model, uint32_t item, double sum)
 {
     if (debt_change(&model->debt, item))
         put_sum(model, item, model->debt.to);
+    raise_peak(model, item, sum);
     atomic_store_explicit(sum_of(model, item), sum, memory_order_release);
+}
+
+/* Before every sum is set anew. */
+static void peaks_anew(struct model *model)
+{
+    for (uint32_t item = 0; item < model->items; item += TRENDING_PAGE)
+        atomic_store_explicit(peak_of(model, item), 0, memory_order_relaxed);
 }
 
 static void move_landmark(struct model *model, when_ms to)
@@ -97,10 +127,13 @@ static void move_landmark(struct model *model, when_ms to)
     atomic_fetch_add(&model->moves, 1);
     int64_t steps = landmark < 0 ? 0 : (to - landmark - 1) / (FAR * model->half_life);
     landmark = landmark < 0 ? to : landmark + steps * FAR * model->half_life;
+    int by = -FAR * (int)(steps < STEPS_MOST ? steps : STEPS_MOST);
+    if (steps)
+        peaks_anew(model);
     for (uint32_t item = 0; steps && item < model->items; item++) {
         double sum = atomic_load_explicit(sum_of(model, item), memory_order_relaxed);
         if (sum > 0)
-            change(model, item, ldexp(sum, -FAR * (int)(steps < STEPS_MOST ? steps : STEPS_MOST)));
+            change(model, item, ldexp(sum, by));
     }
     atomic_store_explicit(&model->landmark, landmark, memory_order_release);
     atomic_fetch_add(&model->moves, 1);
@@ -146,6 +179,8 @@ static void trending_forget(struct model *model, const struct touch *touch)
 
 static void trending_recall(struct model *model, const struct history *history)
 {
+    if (!history)
+        peaks_anew(model);
     for (uint32_t item = 0; !history && item < model->items; item++)
         change(model, item, 0);
     for (uint32_t slot = 0; history && slot < history->len; slot++) {
@@ -163,6 +198,14 @@ static bool trending_current(const struct model *model)
 
 /* ---- asking ---- */
 
+/* Brings a sum from the landmark to `now`. */
+static double factor_at(const struct model *model, when_ms now)
+{
+    double span = (double)(now - atomic_load_explicit(&model->landmark, memory_order_acquire));
+
+    return exp2(-span / (double)model->half_life);
+}
+
 /* For those named, or (`items` NULL) all from `first` on. */
 static void look(const struct model *model, when_ms now, uint32_t first, const uint32_t *items, size_t len, double *values)
 {
@@ -170,10 +213,21 @@ static void look(const struct model *model, when_ms now, uint32_t first, const u
 
     do {
         before = atomic_load_explicit(&model->moves, memory_order_acquire);
-        double span = (double)(now - atomic_load_explicit(&model->landmark, memory_order_acquire));
-        double factor = exp2(-span / (double)model->half_life);
+        double factor = factor_at(model, now);
         for (size_t i = 0; i < len; i++)
             values[i] = factor * atomic_load_explicit(sum_of(model, items ? items[i] : first + (uint32_t)i), memory_order_acquire);
+    } while (before % 2 || atomic_load_explicit(&model->moves, memory_order_relaxed) != before);
+}
+
+void trending_peaks(const struct model *model, when_ms now, size_t pages, double *peaks)
+{
+    uint32_t before;
+
+    do {
+        before = atomic_load_explicit(&model->moves, memory_order_acquire);
+        double factor = factor_at(model, now);
+        for (size_t p = 0; p < pages; p++)
+            peaks[p] = factor * atomic_load_explicit((const _Atomic double *)fr_array_at(&model->peaks, p), memory_order_acquire);
     } while (before % 2 || atomic_load_explicit(&model->moves, memory_order_relaxed) != before);
 }
 
@@ -197,7 +251,8 @@ static void trending_score(const struct model *model, const struct query *query,
 
 static void trending_stats(const struct model *model, struct model_stats *ret_stats)
 {
-    *ret_stats = (struct model_stats){.bytes = fr_array_bytes(&model->sums) + debt_bytes(model->items)};
+    *ret_stats = (struct model_stats){
+        .bytes = fr_array_bytes(&model->sums) + fr_array_bytes(&model->peaks) + debt_bytes(model->items)};
 }
 
 /* ---- the store ---- */
@@ -269,6 +324,7 @@ static bool trending_load(struct model *model, uint32_t row, const uint32_t *col
             break;
         memcpy(&sum, cells[i].at, sizeof(sum));
         good = sum >= 0 && !isinf(sum);
+        raise_peak(model, (uint32_t)item, sum);
         atomic_store_explicit(sum_of(model, (uint32_t)item), sum, memory_order_relaxed);
     }
     return good;

@@ -13,6 +13,7 @@
 #include "answer.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <freshet/v1/admin.pb-c.h>
@@ -61,6 +62,17 @@ void question_release(struct question *question)
 
 /* ---- Recommend ---- */
 
+/*
+ * What the drawing of this question depends on: (recommend.exploration_seed, n-th question that explores since the start), so that a log of
+ * questions asked anew, one after the other, is answered alike. One count for all threads: no two questions share a draw.
+ */
+static uint64_t next_draw(const struct serve_options *limits)
+{
+    static _Atomic uint64_t count;
+
+    return limits->exploration_seed ^ atomic_fetch_add_explicit(&count, 1, memory_order_relaxed) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 static bool read_recommend(struct check *check, const void *message)
 {
     const Freshet__V1__RecommendRequest *request = message;
@@ -69,12 +81,15 @@ static bool read_recommend(struct check *check, const void *message)
     question->ask.explain = request->explain;
     question->ask.include_seen = request->include_seen;
     question->max_staleness_ms = request->max_staleness_ms;
+    question->ask.diversity = request->diversity;
+    question->ask.exploration = request->exploration;
+    question->ask.draw = request->exploration > 0 ? next_draw(check->limits) : 0;
     return check_k(check, request->k) && check_model(check, request->model, false) &&
            check_user_or_seeds(check, wire_bytes(request->user_id), request->seeds, request->n_seeds) &&
            check_positions(check, request->not_before, request->n_not_before) && check_filter(check, request->filter) &&
            check_context(check, (ProtobufCMessage *const *)request->context, request->n_context) &&
-           check_later_share(check, "diversity", request->diversity) &&
-           check_later_share(check, "exploration", request->exploration);
+           check_share(check, "diversity", request->diversity) &&
+           check_share(check, "exploration", request->exploration);
 }
 
 static bool read_watch(struct check *check, const void *message)
@@ -272,6 +287,7 @@ static void answer_get_item(struct answerer *answerer, struct question *question
     item.item_id = wire_data(question->item);
     response.item = &item;
     response.users = facts.users;
+    response.trending = facts.trending;
     response.first_seen_ms = facts.first_seen;
     response.as_of = part_as_of(&question->arena, answerer->reader);
     part_say(question, &response.base, answer);

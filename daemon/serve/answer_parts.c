@@ -80,6 +80,7 @@ Freshet__V1__Recommendation **part_recommendations(struct fr_arena *arena, const
         room[i].item_id = wire_data(item->item);
         room[i].score = item->score;
         room[i].source = wire_text(item->source);
+        room[i].propensity = item->propensity;
         room[i].n_reasons = item->reasons_len;
         room[i].reasons = part_reasons(arena, item->reasons, item->reasons_len);
     }

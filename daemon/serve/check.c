@@ -1,7 +1,7 @@
 /*
  * check.c -- every field of a request against its limit.
  *
- * Wrong input is INVALID_ARGUMENT; a good wish that this version cannot grant is UNIMPLEMENTED.
+ * Wrong input is INVALID_ARGUMENT; what this daemon is not set up for is FAILED_PRECONDITION.
  */
 #include "check.h"
 
@@ -14,7 +14,6 @@
 #include "wire.h"
 
 #define WRONG(check, ...) answer_refuse((check)->answer, RPC_CODE_INVALID_ARGUMENT, __VA_ARGS__)
-#define LATER(check, ...) answer_refuse((check)->answer, RPC_CODE_UNIMPLEMENTED, __VA_ARGS__)
 
 enum { QUOTED_MAX = 64 };
 
@@ -241,20 +240,28 @@ bool check_positions(struct check *check, Freshet__V1__Position *const *position
     return true;
 }
 
-bool check_later_share(struct check *check, const char *field, double value)
+bool check_share(struct check *check, const char *field, double value)
 {
     if (!(value >= 0 && value <= 1)) /* a NaN lies nowhere */
         return WRONG(check, "%s is %g; it must lie within 0 and 1", field, value);
-    return value <= 0 || LATER(check, "%s is not served by this version", field);
+    return true;
 }
 
 bool check_popular_by(struct check *check, const char *by)
 {
+    static const char *const names[POPULAR_BYS] = {"users", "trending", "newest"};
     char room[QUOTED_MAX + 3];
+    const char *model;
+    size_t at = 0, i = 0;
 
-    if (!*by || strcmp(by, "users") == 0)
-        return true;
-    if (strcmp(by, "trending") == 0 || strcmp(by, "newest") == 0)
-        return LATER(check, "by \"%s\" is not served by this version", by);
-    return WRONG(check, "by %s is not known; it is one of: users, trending, newest", quoted(by, room));
+    while (*by && at < POPULAR_BYS && strcmp(by, names[at]) != 0)
+        at++;
+    check->question->ask.by = (enum popular_by)at;
+    if (at == POPULAR_TRENDING) {
+        while ((model = engine_model(check->engine, i)) && strcmp(model, "trending") != 0)
+            i++;
+        return model || answer_refuse(check->answer, RPC_CODE_FAILED_PRECONDITION,
+                                      "by \"trending\" needs recommend.models to name trending");
+    }
+    return at < POPULAR_BYS || WRONG(check, "by %s is not known; it is one of: users, trending, newest", quoted(by, room));
 }

@@ -28,8 +28,7 @@ bool check_items(struct check *check, const char *field, const ProtobufCBinaryDa
 /* Entries of a map of text to text. */
 bool check_context(struct check *check, ProtobufCMessage *const *context, size_t len);
 bool check_positions(struct check *check, Freshet__V1__Position *const *positions, size_t len);
-/* Numbers of 0..1 that only a later version acts on. */
-bool check_later_share(struct check *check, const char *field, double value);
+bool check_share(struct check *check, const char *field, double value);
 bool check_popular_by(struct check *check, const char *by);
 
 #endif

@@ -254,6 +254,7 @@ struct ask_seed {
     double weight; /* finite; 0 = 1 */
     when_ms when;  /* 0 = the newest event time */
 };
+enum popular_by { POPULAR_USERS, POPULAR_TRENDING, POPULAR_NEWEST, POPULAR_BYS };
 struct ask {
     const char *model;    /* one of engine_model's; NULL or "": the default */
     struct fr_bytes user; /* may be empty when there are seeds */
@@ -269,6 +270,11 @@ struct ask {
     size_t context_len;
     uint32_t k;
     bool explain, include_seen;
+    /* Of reader_recommend, each within 0 and 1, 0 = off: how much variety counts against score, how much of the list is drawn; and what the
+     * drawing depends on, with the user. The same question of the same state with the same draw has the same answer. */
+    double diversity, exploration;
+    uint64_t draw;
+    enum popular_by by; /* of reader_popular */
 };
 struct why {
     struct fr_bytes item; /* of the history, or a seed; empty: the text says what it is */
@@ -281,6 +287,7 @@ struct recommended {
     const char *source; /* "sar", "popular": the model that brought it */
     const struct why *reasons;
     size_t reasons_len;
+    double propensity; /* with which it was put here, given those before it; 0: nothing was drawn */
 };
 struct recommendation_list {
     const struct recommended *items;
@@ -336,7 +343,14 @@ int reader_similar_items(struct reader *reader, struct fr_bytes item, const stru
 /* FR_NOT_FOUND: unknown user; FR_LIMIT: more work than similar_work_max; FR_INVALID: no postings are kept. */
 int reader_similar_users(struct reader *reader, struct fr_bytes user, uint32_t k, struct neighbour_list *ret_list,
                          struct fr_err *err);
-/* By distinct users; score = their number. */
+/*
+ * By ask.by, best first, equal ones by item id, and the score is the figure:
+ *
+ *     POPULAR_USERS      distinct users
+ *     POPULAR_TRENDING   the same, each fading by trending.half_life_days, as of the newest event time. Nothing if that model does not run
+ *     POPULAR_NEWEST     when it came, Unix ms: available_from if the catalogue says that, else the smallest event time seen on it. Also
+ *                        what nobody has touched yet
+ */
 void reader_popular(struct reader *reader, const struct ask *filter, struct recommendation_list *ret_list);
 
 struct user_affinity {
@@ -354,6 +368,7 @@ struct user_facts {
 int reader_user(struct reader *reader, struct fr_bytes user, struct user_facts *ret_facts, struct fr_err *err); /* FR_NOT_FOUND */
 struct item_facts {
     uint64_t users;
+    double trending;    /* its users, each fading, as of the newest event time; 0 if that model does not run */
     when_ms first_seen; /* the smallest event time seen on it; 0: no event yet */
     const struct item_said *said; /* NULL: the catalogue says nothing of it */
 };

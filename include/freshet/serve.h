@@ -34,6 +34,7 @@ struct serve_options {
     int threads;              /* completion queues, one thread each; 1 is best on 2 cores */
     uint32_t default_k, max_k;
     uint32_t max_seeds, max_filter_items;  /* per request */
+    uint64_t exploration_seed; /* what is drawn for RecommendRequest.exploration depends on it */
     uint32_t max_message_bytes;
     uint32_t max_inflight;    /* questions admitted and not yet answered; beyond: RESOURCE_EXHAUSTED, at once */
     span_ms max_queue;        /* a question that has waited longer for its turn is not answered: RESOURCE_EXHAUSTED */

@@ -9,6 +9,7 @@ import subprocess
 import unittest
 
 import testbed
+from testbed import pb
 
 TOPIC, USERS, ITEMS, GROUPS, PIECES, PIECE = "choices", 200, 120, 4, 8, 1500
 MODELS = ["sar", "trending", "fm", "ncf", "auto"]
@@ -43,6 +44,7 @@ class Models(unittest.TestCase):
                 self.assertEqual(self.lists(calm, model), self.lists(shot, model), f"{model}, stopped in good order")
             self.check_context(shot)
             self.check_client(shot)
+            self.check_order(calm, shot)
 
     @staticmethod
     def choices(draw, start):
@@ -82,6 +84,26 @@ class Models(unittest.TestCase):
         for model in ("sar", "fm", "ncf"):
             alike = self.client(daemon, "similar", "i1", "-k", "5", "--model", model)
             self.assertEqual([(n["id"], n["similarity"]) for n in alike["neighbours"]], daemon.similar(item_id="i1", k=5, model=model))
+
+    def check_order(self, calm, shot):
+        """Variety, what is drawn, and what is popular otherwise than by users: over the wire, by the client, and alike after kills."""
+        ask = lambda daemon, **more: daemon.api.Recommend(pb.RecommendRequest(user_id="u1", k=10, **more), timeout=30)
+        plain, mixed = ask(shot), ask(shot, diversity=0.9)
+        self.assertEqual([r.propensity for r in plain.items], [0] * 10)
+        self.assertEqual(mixed.items[0].item_id, plain.items[0].item_id)
+        self.assertNotEqual([r.item_id for r in mixed.items], [r.item_id for r in plain.items])
+        self.assertEqual([r.item_id for r in mixed.items], [r.item_id for r in ask(calm, diversity=0.9).items])
+        drawn = [tuple(r.item_id for r in ask(shot, exploration=1).items) for _ in range(4)]
+        self.assertEqual(len(set(drawn)), 4)
+        told = self.client(shot, "recommend", "u1", "-k", "10", "--exploration", "0.5", "--diversity", "0.2")["items"]
+        self.assertTrue(all(0 < item["propensity"] <= 1 for item in told), told)
+        for by in ("trending", "newest"):
+            items = [(r.item_id, r.score) for r in shot.api.Popular(pb.PopularRequest(k=10, by=by), timeout=30).items]
+            self.assertEqual(items, [(r.item_id, r.score) for r in calm.api.Popular(pb.PopularRequest(k=10, by=by), timeout=30).items])
+            self.assertEqual(items, [(item["itemId"], item["score"]) for item in self.client(shot, "popular", "-k", "10", "--by", by)["items"]])
+            got = shot.api.GetItem(pb.GetItemRequest(item_id=items[0][0]), timeout=30)
+            self.assertEqual(items[0][1], got.trending if by == "trending" else got.first_seen_ms)
+            self.assertEqual(items, sorted(items, key=lambda item: (-item[1], item[0].encode())))
 
     def client(self, daemon, *arguments):
         ran = subprocess.run([testbed.BIN / "freshet", *arguments, "--output", "json", "--server", daemon.addresses["grpc"]],

@@ -16,6 +16,7 @@
 #include "answer.h"
 #include "trace.h"
 #include "freshet/log.h"
+#include "freshet/trending.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -32,7 +33,8 @@ static struct engine *small_town(void)
 {
     static const char *const held[][2] = {{"ann", "a"}, {"ann", "b"}, {"bob", "a"},
                                           {"bob", "b"}, {"bob", "c"}, {"cat", "c"}};
-    static const struct engine_model models[] = {{"popular", NULL}, {ENGINE_BLEND, NULL}};
+    static const struct trending_options trending = {86400000};
+    static const struct engine_model models[] = {{"popular", NULL}, {"trending", &trending}, {ENGINE_BLEND, NULL}};
     struct engine_options options = {.users_max = 100,
                                      .items_max = 100,
                                      .user_postings = true,
@@ -45,7 +47,7 @@ static struct engine *small_town(void)
                                      .types_len = 2,
                                      .sar = {.parity = true, .similarity = SAR_JACCARD, .threshold = 1, .recency = 1},
                                      .models = models,
-                                     .models_len = 2,
+                                     .models_len = 3,
                                      .default_model = "sar"};
     struct engine *engine;
     struct fr_err err;
@@ -77,8 +79,10 @@ static void check_list(struct fr_bytes bytes)
         freshet__v1__recommend_response__unpack(NULL, bytes.len, (const uint8_t *)bytes.at);
 
     assert(list && list->n_items <= limits.max_k && list->as_of);
-    for (size_t i = 0; i < list->n_items; i++)
+    for (size_t i = 0; i < list->n_items; i++) {
         assert(!fr_id_problem((const char *)list->items[i]->item_id.data, list->items[i]->item_id.len));
+        assert(list->items[i]->propensity >= 0 && list->items[i]->propensity <= 1);
+    }
     freshet__v1__recommend_response__free_unpacked(list, NULL);
 }
 

@@ -20,11 +20,12 @@ struct reader {
 };
 
 static const struct why because[] = {{{"apple", 5}, 1, NULL}, {{"pear", 4}, 0.5, NULL}};
-static const struct recommended for_ann[] = {{{"plum", 4}, 1.5, "sar", NULL, 0}, {{"pear", 4}, 0, "popular", NULL, 0}};
-static const struct recommended for_ann_why[] = {{{"plum", 4}, 1.5, "sar", because, 2},
-                                                 {{"pear", 4}, 0, "popular", NULL, 0}};
+static const struct recommended for_ann[] = {{{"plum", 4}, 1.5, "sar", NULL, 0, 0}, {{"pear", 4}, 0, "popular", NULL, 0, 0}};
+static const struct recommended for_ann_drawn[] = {{{"plum", 4}, 1.5, "sar", NULL, 0, 0.75}, {{"pear", 4}, 0, "popular", NULL, 0, 1}};
+static const struct recommended for_ann_why[] = {{{"plum", 4}, 1.5, "sar", because, 2, 0},
+                                                 {{"pear", 4}, 0, "popular", NULL, 0, 0}};
 static const struct recommended popular[] = {
-    {{"apple", 5}, 3, "popular", NULL, 0}, {{"pear", 4}, 2, "popular", NULL, 0}, {{"plum", 4}, 1, "popular", NULL, 0}};
+    {{"apple", 5}, 3, "popular", NULL, 0, 0}, {{"pear", 4}, 2, "popular", NULL, 0, 0}, {{"plum", 4}, 1, "popular", NULL, 0, 0}};
 static const struct neighbour like_apple[] = {{{"pear", 4}, 0.75}, {{"plum", 4}, 0.5}}, like_ann[] = {{{"bob", 3}, 6}};
 static const struct user_affinity affinities[] = {{{"apple", 5}, 2.5, 400}, {{"pear", 4}, 1, 350}};
 static const float taste[] = {0.5F, -1};
@@ -41,7 +42,7 @@ static const struct features_said ann = {1, {{{"city", 4}, {"Ulm", 3}}}};
 static const struct {
     struct fr_bytes id;
     struct item_facts facts;
-} items[] = {{{"apple", 5}, {3, 100, &apple}}, {{"pear", 4}, {2, 200, NULL}}, {{"plum", 4}, {1, 300, NULL}}};
+} items[] = {{{"apple", 5}, {3, 1.25, 100, &apple}}, {{"pear", 4}, {2, 0, 200, NULL}}, {{"plum", 4}, {1, 0, 300, NULL}}};
 
 const char *engine_model(const struct engine *known, size_t index)
 {
@@ -174,7 +175,7 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     reader->engine->came_for_one += ask->k == 1;
     note(reader->engine, ask);
     *ret_list = (struct recommendation_list){.model = "sar", .fallback = true};
-    ret_list->items = !known ? popular : ask->explain ? for_ann_why : for_ann;
+    ret_list->items = !known ? popular : ask->exploration > 0 ? for_ann_drawn : ask->explain ? for_ann_why : for_ann;
     ret_list->len = least(ask->k, known ? 2 : 3);
     if (known) {
         memcpy(reader->list, ret_list->items, sizeof(reader->list));

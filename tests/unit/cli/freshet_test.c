@@ -58,6 +58,7 @@ static void wrong_use_is_status_2(void **state)
         "", "fly", "recommend", "recommend --no", "recommend --all ann", "status --output xml", "publish x --output xml", "publish", "user", "item a b",
         "recommend ann --context phone", "recommend ann --context =phone", "similar --model fm",
         "score", "score ann", "score ann apple --seed pear=x", "explain ann", "explain ann apple pear", "watch", "watch ann bob",
+        "recommend ann --diversity much", "recommend ann --exploration",
     };
     char call[256], said[4096];
 

@@ -142,7 +142,39 @@ static void popular_items_carry_their_number_of_users(void **state)
     assert_id(response->items[0]->item_id, "apple");
     assert_true(response->items[0]->score == 3);
     assert_as_of(response->as_of);
+    assert_int_equal(engine.ask.by, POPULAR_USERS);
     FREE(response);
+    request.by = wire_text("newest");
+    response = ASK(RPC_POPULAR, request, freshet__v1__popular_response);
+    assert_int_equal(engine.ask.by, POPULAR_NEWEST);
+    FREE(response);
+}
+
+/* A question that waits keeps its draw; the next one has another; what is not drawn has none. */
+static void what_is_drawn_carries_its_propensity(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__RecommendResponse *response;
+    uint64_t draws[3];
+
+    (void)state;
+    request.user_id = id("ann");
+    request.diversity = 0.25;
+    response = ASK(RPC_RECOMMEND, request, freshet__v1__recommend_response);
+    assert_true(engine.ask.diversity == 0.25 && engine.ask.exploration == 0 && engine.ask.draw == 0);
+    assert_true(response->items[0]->propensity == 0);
+    FREE(response);
+    request.exploration = 0.5;
+    for (int i = 0; i < 3; i++) {
+        response = ASK(RPC_RECOMMEND, request, freshet__v1__recommend_response);
+        assert_true(engine.ask.exploration == 0.5);
+        assert_true(response->items[0]->propensity == 0.75 && response->items[1]->propensity == 1);
+        FREE(response);
+        draws[i] = engine.ask.draw;
+        question_answer(answerer, &question, &answer);
+        assert_true(engine.ask.draw == draws[i]);
+    }
+    assert_true(draws[0] != draws[1] && draws[1] != draws[2] && draws[0] != draws[2]);
 }
 
 static void a_list_is_scored_in_its_order(void **state)
@@ -301,6 +333,7 @@ static void an_item_is_told_whole(void **state)
     response = ASK(RPC_GET_ITEM, request, freshet__v1__get_item_response);
     assert_id(response->item->item_id, "apple");
     assert_int_equal(response->users, 3);
+    assert_true(response->trending == 1.25);
     assert_true(response->item->hidden && response->item->available_from_ms == 5 && response->item->available_until_ms == 6);
     assert_id(response->item->owner_user_id, "bob");
     assert_string_equal(response->item->title, "An apple");
@@ -554,6 +587,7 @@ int main(void)
         TEST(what_cannot_be_scored_is_named),
         TEST(an_explanation_has_sentences_for_people),
         TEST(a_watched_list_is_another_if_what_it_shows_is),
+        TEST(what_is_drawn_carries_its_propensity),
         TEST(a_user_is_told_by_affinities_and_an_unknown_one_is_empty),
         TEST(an_item_is_told_whole),
         TEST(an_item_has_exactly_these_bytes_on_the_wire),

@@ -6,7 +6,6 @@
 #include "freshet/feature.h"
 
 #define INVALID(rpc, request, text) assert_refused((rpc), &(request).base, RPC_CODE_INVALID_ARGUMENT, (text))
-#define LATER(rpc, request, text) assert_refused((rpc), &(request).base, RPC_CODE_UNIMPLEMENTED, (text))
 #define ID_RULE "; an id is 1 to 256 bytes of UTF-8 without NUL"
 
 static void ids_out_of_bounds_are_refused_by_name(void **state)
@@ -175,23 +174,13 @@ static void positions_out_of_bounds_are_refused(void **state)
     INVALID(RPC_RECOMMEND, request, "not_before has 4097 positions; at most 4096 partitions are served");
 }
 
-static void good_wishes_of_later_versions_are_unimplemented_by_name(void **state)
+static void what_needs_a_model_that_does_not_run_is_refused_by_name(void **state)
 {
-    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
     Freshet__V1__PopularRequest popular = FRESHET__V1__POPULAR_REQUEST__INIT;
 
     (void)state;
-    request.user_id = id("ann");
-    request.diversity = 0.5;
-    LATER(RPC_RECOMMEND, request, "diversity is not served by this version");
-    request.diversity = 0;
-    request.exploration = 1;
-    LATER(RPC_RECOMMEND, request, "exploration is not served by this version");
-    request.exploration = 0;
     popular.by = wire_text("trending");
-    LATER(RPC_POPULAR, popular, "by \"trending\" is not served by this version");
-    popular.by = wire_text("newest");
-    LATER(RPC_POPULAR, popular, "by \"newest\" is not served by this version");
+    assert_refused(RPC_POPULAR, &popular.base, RPC_CODE_FAILED_PRECONDITION, "by \"trending\" needs recommend.models to name trending");
 }
 
 int main(void)
@@ -202,7 +191,7 @@ int main(void)
         TEST(numbers_and_names_out_of_bounds_are_refused),
         TEST(filters_out_of_bounds_are_refused),
         TEST(positions_out_of_bounds_are_refused),
-        TEST(good_wishes_of_later_versions_are_unimplemented_by_name),
+        TEST(what_needs_a_model_that_does_not_run_is_refused_by_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
