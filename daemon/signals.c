@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,6 +18,7 @@
 
 static int messages[2]; /* main reads 0, the thread writes 1; one byte is one signal */
 static atomic_bool main_listens;
+static pthread_t taker; /* the thread; set before pass_on can run */
 
 static sigset_t ours(void)
 {
@@ -30,11 +32,28 @@ static sigset_t ours(void)
     return set;
 }
 
+/*
+ * Runs in none of our threads, for they block these signals: in one that a library started before main (OpenBLAS of the pthread kind does). The
+ * kernel may choose that one, and the default would end the process without a drain.
+ */
+static void pass_on(int number)
+{
+    int kept = errno;
+
+    pthread_kill(taker, number);
+    errno = kept;
+}
+
 static void take_signals(void *arg)
 {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    const struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
     sigset_t set = ours();
 
     (void)arg;
+    taker = pthread_self();
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+        sigaction(numbers[i], &action, NULL);
     for (;;) {
         unsigned char byte;
         int number;

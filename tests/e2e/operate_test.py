@@ -1,5 +1,9 @@
 """What an operator does to a running daemon, with the client's verbs: pause, resume, log-level, reload, drain."""
 import json
+import os
+import pathlib
+import re
+import signal
 import subprocess
 import unittest
 
@@ -35,6 +39,19 @@ class Operate(unittest.TestCase):
         self.reload(daemon)
         self.assertIn("draining", self.freshet(daemon, "drain"))
         self.assertEqual(daemon.process.wait(testbed.PATIENCE_S), 0)
+
+    def test_threads_of_libraries(self):
+        """a signal that the kernel gives to a thread from before main is nevertheless the daemon's: HUP reloads, TERM drains"""
+        shim = testbed.BIN.parent / "tests" / "libearly_thread.so"
+        environment = {"LD_PRELOAD": shim, "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+        daemon = Daemon(self.kafka, {"feed.topic": TOPIC, "feed.dead_letter_topic": "operate.letters"}, environment=environment).start()
+        tasks = [re.search(r"^SigBlk:\s+(\w+)$", task.read_text(), re.M)[1]
+                 for task in pathlib.Path(f"/proc/{daemon.process.pid}/task").glob("*/status")]
+        self.assertIn(0, [int(blocked, 16) >> (signal.SIGTERM - 1) & 1 for blocked in tasks], "the shim's thread blocks nothing")
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda: '"event":"reload' in daemon.log_tail(), "it reloads")
+        daemon.stop()
+        self.assertIn('"event":"drain"', daemon.log_tail())
 
     def pause(self, daemon):
         self.assertEqual(self.freshet(daemon, "pause"), "ingest stands still: asked\n")
