@@ -1,0 +1,25 @@
+# bash completion for freshet. What there is it asks the program itself, so that it is never out of date.
+_freshet()
+{
+    local word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} words
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        words=$(freshet --help 2>/dev/null | sed -n 's/^  \([a-z-]*\)  .*/\1/p')
+        words+=" --help --version"
+    elif [[ $word == -* ]]; then
+        words=$(freshet "$verb" --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*' | sort -u)
+    else
+        case ${COMP_WORDS[COMP_CWORD - 1]} in
+        --output) words="table json" ;;
+        --format) words="movielens csv tsv jsonl online-retail" ;;
+        *)
+            case $verb in
+            log-level) words="debug info warn error" ;;
+            forget) [ "$COMP_CWORD" -eq 2 ] && words="user item" ;;
+            *) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+            esac ;;
+        esac
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+complete -o filenames -F _freshet freshet
