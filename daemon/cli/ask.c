@@ -129,15 +129,31 @@ int ask_context(const struct texts *texts, const ProtobufCMessageDescriptor *typ
     return CLI_DONE;
 }
 
-Freshet__V1__Filter *ask_filter(const struct texts *exclude, const struct texts *include)
+static char **names_of(const struct texts *texts)
+{
+    char **names = cli_take(texts->len + 1, sizeof(*names));
+
+    for (size_t i = 0; i < texts->len; i++)
+        names[i] = (char *)(uintptr_t)texts->at[i];
+    return names;
+}
+
+Freshet__V1__Filter *ask_filter(const struct filter_asked *asked)
 {
     Freshet__V1__Filter *filter = cli_take(1, sizeof(*filter));
 
     freshet__v1__filter__init(filter);
-    filter->n_exclude_items = exclude->len;
-    filter->exclude_items = ask_ids(exclude);
-    filter->n_include_items = include->len;
-    filter->include_items = ask_ids(include);
+    filter->n_exclude_items = asked->exclude.len;
+    filter->exclude_items = ask_ids(&asked->exclude);
+    filter->n_include_items = asked->include.len;
+    filter->include_items = ask_ids(&asked->include);
+    filter->n_any_category = asked->any.len;
+    filter->any_category = names_of(&asked->any);
+    filter->n_all_categories = asked->all.len;
+    filter->all_categories = names_of(&asked->all);
+    filter->n_no_category = asked->none.len;
+    filter->no_category = names_of(&asked->none);
+    filter->max_per_category = asked->per_category > UINT32_MAX ? UINT32_MAX : (uint32_t)asked->per_category;
     return filter;
 }
 
@@ -187,7 +203,8 @@ int verb_recommend(int argc, char **argv)
                                        "--all asks for every user of a list and writes lines, of TSV or of JSON, for other tools to judge.",
                                        "freshet recommend 17850 -k 5 --explain --diversity 0.3 --titles ops/data/online-retail/titles.tsv"};
     struct common common = common_defaults();
-    struct texts users = {0}, seeds = {0}, exclude = {0}, include = {0}, context = {0};
+    struct texts users = {0}, seeds = {0}, context = {0};
+    struct filter_asked filter = {0};
     uint64_t k = 0;
     const char *model = "", *list = "-";
     double diversity = 0, exploration = 0;
@@ -198,8 +215,7 @@ int verb_recommend(int argc, char **argv)
         {"users", 0, OPTION_TEXT, &list, "FILE", "with --all: user ids, a line each (default -, standard input)"},
         {"user", 'u', OPTION_TEXTS, &users, "USER", "like USER as an argument; may be repeated"},
         {"seed", 's', OPTION_TEXTS, &seeds, "ITEM[=W]", "an item of the present session, the newest last; may be repeated"},
-        {"exclude", 0, OPTION_TEXTS, &exclude, "ITEM", "never this one; may be repeated"},
-        {"include", 0, OPTION_TEXTS, &include, "ITEM", "only among these; may be repeated"},
+        FILTER_ROWS(filter),
         {"include-seen", 0, OPTION_FLAG, &include_seen, NULL, "also what the user has had"},
         {"diversity", 0, OPTION_REAL, &diversity, "0..1", "how much variety counts against score (default 0)"},
         {"exploration", 0, OPTION_REAL, &exploration, "0..1",
@@ -230,7 +246,7 @@ int verb_recommend(int argc, char **argv)
     request.include_seen = include_seen;
     request.diversity = diversity;
     request.exploration = exploration;
-    request.filter = ask_filter(&exclude, &include);
+    request.filter = ask_filter(&filter);
     const struct texts asked = users.len ? users : (struct texts){.at = (const char *[]){""}, .len = 1};
     status = all                    ? recommend_all(&common, &request, list)
              : common_json(&common) ? recommend_json(&common, &request, &asked)
@@ -246,10 +262,12 @@ int verb_popular(int argc, char **argv)
     struct common common = common_defaults();
     uint64_t k = 0;
     const char *by = "";
+    struct filter_asked filter = {0};
     const struct option_row rows[] = {
         {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
         {"by", 0, OPTION_TEXT, &by, "users|trending|newest",
          "the score: distinct users, users that fade, when it came in Unix ms (default users)"},
+        FILTER_ROWS(filter),
         TITLES_ROW(common), SERVER_ROW(common), OUTPUT_ROWS(common), {0},
     };
     Freshet__V1__PopularRequest request = FRESHET__V1__POPULAR_REQUEST__INIT;
@@ -262,6 +280,7 @@ int verb_popular(int argc, char **argv)
     if (!common_check(&common))
         return CLI_USAGE;
     request.by = (char *)(uintptr_t)by;
+    request.filter = ask_filter(&filter);
     request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;
@@ -289,10 +308,12 @@ int verb_similar(int argc, char **argv)
     struct texts items = {0};
     uint64_t k = 0;
     const char *user = NULL, *model = "";
+    struct filter_asked filter = {0};
     const struct option_row rows[] = {
         {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
         {"user", 'u', OPTION_TEXT, &user, "USER", "users like this one"},
         {"model", 0, OPTION_TEXT, &model, "NAME", "which model answers (default: the daemon's)"},
+        FILTER_ROWS(filter),
         TITLES_ROW(common), SERVER_ROW(common), OUTPUT_ROWS(common), {0},
     };
     Freshet__V1__SimilarRequest request = FRESHET__V1__SIMILAR_REQUEST__INIT;
@@ -312,6 +333,7 @@ int verb_similar(int argc, char **argv)
     request.item_id = data_of(items.len ? items.at[0] : "");
     request.user_id = data_of(user ? user : "");
     request.model = (char *)(uintptr_t)model;
+    request.filter = ask_filter(&filter);
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;
     status = ask_call(&common, ASK_SERVICE "Similar", &request, &freshet__v1__similar_response__descriptor, &answer);

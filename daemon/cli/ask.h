@@ -15,7 +15,21 @@ void ask_free(void *message);
 int ask_seeds(const struct texts *texts, size_t *ret_len, Freshet__V1__Seed ***ret_seeds);
 /* NAME=VALUE each, as entries of a map. */
 int ask_context(const struct texts *texts, const ProtobufCMessageDescriptor *entry, size_t *ret_len, void *ret_entries);
-Freshet__V1__Filter *ask_filter(const struct texts *exclude, const struct texts *include);
+/* What an answer may list, from the rows of the verbs that have a filter. */
+struct filter_asked {
+    struct texts exclude, include, any, all, none;
+    uint64_t per_category;
+};
+#define FILTER_ROWS(filter)                                                                                            \
+    {"exclude", 0, OPTION_TEXTS, &(filter).exclude, "ITEM", "never this one; may be repeated"},                        \
+        {"include", 0, OPTION_TEXTS, &(filter).include, "ITEM", "only among these; may be repeated"},                  \
+        {"category", 0, OPTION_TEXTS, &(filter).any, "NAME", "only of this category, or of another one given so"},     \
+        {"all-categories", 0, OPTION_TEXTS, &(filter).all, "NAME", "only of this category; may be repeated: of all of them"}, \
+        {"no-category", 0, OPTION_TEXTS, &(filter).none, "NAME", "none of this category; may be repeated"},            \
+    {                                                                                                                  \
+        "per-category", 0, OPTION_COUNT, &(filter).per_category, "N", "at most so many of one category"                \
+    }
+Freshet__V1__Filter *ask_filter(const struct filter_asked *asked);
 ProtobufCBinaryData *ask_ids(const struct texts *texts);
 
 /* A table: rank, item, score, source, the title and what each comes from if they are there. */

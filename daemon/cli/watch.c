@@ -53,7 +53,8 @@ int verb_watch(int argc, char **argv)
                                        "What to show USER, now and anew whenever the user's events have changed it. JSON is a document a line.",
                                        "freshet watch 17850 -k 5"};
     struct common common = common_defaults();
-    struct texts users = {0}, seeds = {0}, exclude = {0}, include = {0}, context = {0};
+    struct texts users = {0}, seeds = {0}, context = {0};
+    struct filter_asked filter = {0};
     uint64_t k = 0, most = 0;
     const char *model = "";
     bool explain = false, include_seen = false;
@@ -62,8 +63,7 @@ int verb_watch(int argc, char **argv)
         {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
         {"lists", 'n', OPTION_COUNT, &most, "N", "end after so many lists (default: never)"},
         {"seed", 's', OPTION_TEXTS, &seeds, "ITEM[=W]", "an item of the present session, the newest last; may be repeated"},
-        {"exclude", 0, OPTION_TEXTS, &exclude, "ITEM", "never this one; may be repeated"},
-        {"include", 0, OPTION_TEXTS, &include, "ITEM", "only among these; may be repeated"},
+        FILTER_ROWS(filter),
         {"include-seen", 0, OPTION_FLAG, &include_seen, NULL, "also what the user has had"},
         {"explain", 'e', OPTION_FLAG, &explain, NULL, "say which items each one comes from"},
         {"model", 0, OPTION_TEXT, &model, "NAME", "which model answers (default: the daemon's)"},
@@ -92,7 +92,7 @@ int verb_watch(int argc, char **argv)
     request.model = (char *)(uintptr_t)model;
     request.explain = explain;
     request.include_seen = include_seen;
-    request.filter = ask_filter(&exclude, &include);
+    request.filter = ask_filter(&filter);
     status = watch(&(struct show){&common, titles, explain, 0, most}, &request);
     titles_close(titles);
     return status;

@@ -117,11 +117,11 @@ int verb_explain(int argc, char **argv)
                                        "list, what adds up to the score, and what leaves it out.",
                                        "freshet explain 17850 85123A --titles ops/data/online-retail/titles.tsv"};
     struct common common = common_defaults();
-    struct texts rest = {0}, exclude = {0}, include = {0};
+    struct texts rest = {0};
+    struct filter_asked filter = {0};
     struct asker asker = {.model = ""};
     const struct option_row rows[] = {ASKER_ROWS(asker),
-                                      {"exclude", 0, OPTION_TEXTS, &exclude, "ITEM", "in a list without this one; may be repeated"},
-                                      {"include", 0, OPTION_TEXTS, &include, "ITEM", "in a list of these alone; may be repeated"},
+                                      FILTER_ROWS(filter),
                                       TITLES_ROW(common), SERVER_ROW(common), OUTPUT_ROWS(common), {0}};
     Freshet__V1__ExplainRequest request = FRESHET__V1__EXPLAIN_REQUEST__INIT;
     Freshet__V1__ExplainResponse *answer;
@@ -140,7 +140,7 @@ int verb_explain(int argc, char **argv)
     request.user_id = data_of(rest.at[0]);
     request.item_id = data_of(rest.at[1]);
     request.model = (char *)(uintptr_t)asker.model;
-    request.filter = ask_filter(&exclude, &include);
+    request.filter = ask_filter(&filter);
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;
     status = ask_call(&common, ASK_SERVICE "Explain", &request, &freshet__v1__explain_response__descriptor, &answer);

@@ -357,6 +357,8 @@ struct sieve { /* what the catalogue says against an item */
     struct categories any, all, none;
 };
 bool sieve_lets(const void *sieve, uint32_t item);
+/* Does the question's own filter let the item through, whatever the catalogue says besides? After reader_filter, before reader_unmark_all. */
+bool filter_lets(const struct reader *reader, const struct ask *ask, uint32_t item);
 void reader_mark(struct reader *reader, uint32_t item, uint8_t bit);
 void reader_unmark_all(struct reader *reader); /* the end of every question that has called reader_filter or reader_mark */
 struct choice reader_filter(struct reader *reader, const struct ask *ask);

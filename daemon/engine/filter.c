@@ -93,6 +93,22 @@ bool sieve_lets(const void *context, uint32_t item)
     return categories_let(sieve, record);
 }
 
+bool filter_lets(const struct reader *reader, const struct ask *ask, uint32_t item)
+{
+    const struct sieve *sieve = reader->scores.sieve;
+    bool included = !ask->include_len;
+
+    for (size_t i = 0; i < ask->exclude_len; i++)
+        if (reader_item_of(reader, ask->exclude[i]) == item)
+            return false;
+    for (size_t i = 0; i < ask->include_len && !included; i++)
+        included = reader_item_of(reader, ask->include[i]) == item;
+    if (!included || !sieve || !(ask->any_len || ask->all_len || ask->none_len))
+        return included;
+    const struct catalogue_item *record = catalogue_item(sieve->catalogue, item);
+    return record ? !sieve->nothing && categories_let(sieve, record) : !(ask->any_len || ask->all_len);
+}
+
 /* Numbers of the names that are known. */
 static struct categories resolve(struct reader *reader, const struct fr_bytes *names, size_t len)
 {

@@ -248,6 +248,7 @@ void reader_score(struct reader *reader, const struct ask *ask, const struct fr_
 struct subject {
     const struct opinion *opinion;
     uint32_t item;
+    struct fr_bytes asker;
     bool filtered, scored;
 };
 
@@ -292,12 +293,47 @@ static bool filtered(const struct reader *reader, const struct subject *subject)
     return subject->filtered;
 }
 
+/* ---- what the catalogue says ---- */
+
+static const struct catalogue_item *record_of(const struct reader *reader, const struct subject *subject)
+{
+    return subject->item == DICT_NONE ? NULL : catalogue_item(reader->engine->catalogue, subject->item);
+}
+
+static bool hidden(const struct reader *reader, const struct subject *subject)
+{
+    const struct catalogue_item *record = record_of(reader, subject);
+
+    return record && record->hidden;
+}
+
+static bool unavailable(const struct reader *reader, const struct subject *subject)
+{
+    const struct catalogue_item *record = record_of(reader, subject);
+    when_ms now = reader->engine->options.clock ? reader->engine->options.clock() : fr_wall_ms();
+
+    return record && (now < record->from || (record->until && now >= record->until));
+}
+
+static bool owned(const struct reader *reader, const struct subject *subject)
+{
+    const struct catalogue_item *record = record_of(reader, subject);
+
+    return record && record->owner.len && fr_bytes_equal(record->owner, subject->asker);
+}
+
+static bool uncatalogued(const struct reader *reader, const struct subject *subject)
+{
+    return reader->engine->options.require_catalogue && subject->item != DICT_NONE && !record_of(reader, subject);
+}
+
 /* Every reason there is to leave an item out. */
 static const struct exclusion {
     const char *name;
     bool (*holds)(const struct reader *reader, const struct subject *subject);
 } exclusions[] = {
-    {"unknown item", unknown}, {"no evidence", without_evidence}, {"seen", seen}, {"seed", seed}, {"filter", filtered},
+    {"unknown item", unknown}, {"no evidence", without_evidence}, {"seen", seen},   {"seed", seed},          {"filter", filtered},
+    {"hidden", hidden},        {"unavailable", unavailable},      {"owner", owned}, {"not in catalogue", uncatalogued},
 };
 enum { EXCLUSIONS = sizeof(exclusions) / sizeof(*exclusions) };
 
@@ -316,7 +352,8 @@ void reader_explain(struct reader *reader, const struct ask *ask, struct fr_byte
     struct opinion opinion = opinion_begin(reader, ask);
     struct choice choice = reader_filter(reader, ask);
     uint32_t item = reader_item_of(reader, id);
-    struct subject subject = {.opinion = &opinion, .item = item, .filtered = item != DICT_NONE && !reader_allows(reader, &choice, item)};
+    struct subject subject = {
+        .opinion = &opinion, .item = item, .asker = ask->user, .filtered = item != DICT_NONE && !filter_lets(reader, ask, item)};
     struct rank rank = {0};
 
     *ret_explanation = (struct explanation){0};

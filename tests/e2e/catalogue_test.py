@@ -44,6 +44,12 @@ class Catalogue(unittest.TestCase):
         answer = daemon.api.Recommend(pb.RecommendRequest(user_id="u0", k=ITEMS, include_seen=True, filter=pb.Filter(**filters)), timeout=30)
         return {r.item_id for r in answer.items}
 
+    def client_names(self, daemon, *arguments):
+        run = subprocess.run([testbed.BIN / "freshet", *arguments, "--output", "json", "--server", daemon.addresses["grpc"]],
+                             check=True, capture_output=True, timeout=testbed.PATIENCE_S)
+        answer = json.loads(run.stdout)
+        return {row["itemId"] for row in answer.get("items", [])} | {row["id"] for row in answer.get("neighbours", [])}
+
     def test_what_is_said(self):
         """items and users by real clients; filters, kill -9, tombstones, dead letters"""
         everything = {f"i{n}" for n in range(ITEMS)}
@@ -84,6 +90,13 @@ class Catalogue(unittest.TestCase):
         similar = daemon.api.Similar(pb.SimilarRequest(item_id="i1", k=ITEMS, filter=pb.Filter(all_categories=["even"])), timeout=30)
         neighbours = {n.id for n in similar.neighbours}  # within SAR's window; asked by nobody, so nobody's own
         self.assertTrue({"i2", "i6"} <= neighbours <= even | {"i2"}, neighbours)
+        self.assertEqual(self.client_names(daemon, "recommend", "u0", "--include-seen", "--category", "even", "--category", "nowhere"), even)
+        self.assertEqual(self.client_names(daemon, "recommend", "u0", "--include-seen", "--all-categories", "even", "--all-categories", "odd"), set())
+        two = self.client_names(daemon, "recommend", "u0", "--include-seen", "--no-category", "even", "--per-category", "2")
+        self.assertTrue("i19" in two and len(two) == 3 and two <= shown - even, two)
+        self.assertEqual(self.client_names(daemon, "popular", "--category", "odd", "--exclude", "i1", "-k", "2"), {"i11", "i13"})
+        self.assertTrue(self.client_names(daemon, "similar", "i1", "--category", "even") <= even | {"i2"})
+        self.assertEqual(daemon.api.Explain(pb.ExplainRequest(user_id="u0", item_id="i2"), timeout=30).excluded_by, ["seen", "owner"])
         got = daemon.api.GetItem(pb.GetItemRequest(item_id="i6"), timeout=30)
         self.assertEqual((got.item.title, list(got.item.categories), dict(got.item.features), list(got.item.embedding), got.item.available_from_ms),
                          ("Title of i6", ["even", "all"], {"brand": "acme"}, [0.5, -1], 1000))

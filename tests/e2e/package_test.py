@@ -88,11 +88,14 @@ class Package(unittest.TestCase):
             ready = next(line for line in daemon.stdout if line.startswith("ready "))
             at = dict(word.split("=", 1) for word in ready.split()[1:])
             (self.root / "tmp/events.jsonl").write_text('{"user_id":"ann","item_id":"apple","time_ms":1000}\n')
-            self.inside("freshet", "publish", "/tmp/events.jsonl", "--format", "jsonl", "--brokers", at["brokers"], "--wait", "--server",
-                        at["grpc"])
-            self.assertIn("apple", self.inside("freshet", "user", "ann", "--server", at["grpc"]))
-            self.inside("freshet", "drain", "--admin", at["admin_grpc"])
-            self.assertEqual(daemon.wait(testbed.PATIENCE_S), 0)
+            try:
+                self.inside("freshet", "publish", "/tmp/events.jsonl", "--format", "jsonl", "--brokers", at["brokers"], "--wait", "--admin",
+                            at["admin_grpc"])
+                self.assertIn("apple", self.inside("freshet", "user", "ann", "--server", at["grpc"]))
+                self.inside("freshet", "drain", "--admin", at["admin_grpc"])
+                self.assertEqual(daemon.wait(testbed.PATIENCE_S), 0)
+            finally:
+                daemon.kill()
         self.assertTrue(self.there("var/lib/freshet/store"))
 
     def completed(self):

@@ -179,6 +179,62 @@ static void owners_are_not_shown_their_own(void **state)
 }
 
 /* An item is known once either topic has named it, a user likewise. */
+static const char *excluded(struct world *world, struct ask ask, const char *user, const char *item)
+{
+    static char text[256];
+    struct reader *reader = reader_new(world->engine);
+    struct explanation explanation;
+    size_t at = 0;
+
+    ask.user = fr_bytes_of(user);
+    reader_begin(reader);
+    reader_explain(reader, &ask, fr_bytes_of(item), &explanation);
+    text[0] = '\0';
+    for (size_t i = 0; i < explanation.excluded_by_len; i++)
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", i ? ", " : "", explanation.excluded_by[i]);
+    assert_int_equal(explanation.rank == 0, at && strcmp(text, "no evidence") != 0);
+    reader_end(reader);
+    reader_free(reader);
+    return text;
+}
+
+static void why_an_item_is_left_out_is_told(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = shop_options();
+    const struct fr_bytes dairy[] = {FR_BYTES("dairy")}, fruit[] = {FR_BYTES("fruit")}, cheese[] = {FR_BYTES("cheese")};
+    const struct ask none = {.k = 5}, only_fruit = {.k = 5, .any = fruit, .any_len = 1}, no_dairy = {.k = 5, .none = dairy, .none_len = 1},
+                     not_cheese = {.k = 5, .exclude = cheese, .exclude_len = 1}, only_dairy = {.k = 5, .any = dairy, .any_len = 1};
+    struct item_said said = {.categories_len = 1, .categories = {FR_BYTES("dairy")}};
+
+    (void)state;
+    now_ms = 1000;
+    begin(&world, &options);
+    town(&world);
+    assert_string_equal(excluded(&world, none, "ann", "cheese"), "");
+    assert_string_equal(excluded(&world, none, "ann", "apple"), "seen");
+    assert_string_equal(excluded(&world, none, "ann", "nothing"), "unknown item");
+    assert_string_equal(excluded(&world, not_cheese, "ann", "cheese"), "filter");
+    assert_string_equal(excluded(&world, only_fruit, "ann", "cheese"), "filter"); /* nothing is said of it */
+    tell_engine(&world, say_item(6, "cheese", &said));
+    assert_string_equal(excluded(&world, only_fruit, "ann", "cheese"), "filter");
+    assert_string_equal(excluded(&world, no_dairy, "ann", "cheese"), "filter");
+    assert_string_equal(excluded(&world, only_dairy, "ann", "cheese"), "");
+    said.hidden = true;
+    said.from = 2000;
+    said.owner = FR_BYTES("ann");
+    tell_engine(&world, say_item(7, "cheese", &said));
+    assert_string_equal(excluded(&world, only_dairy, "ann", "cheese"), "hidden, unavailable, owner");
+    now_ms = 2000;
+    assert_string_equal(excluded(&world, only_fruit, "cat", "cheese"), "no evidence, seen, filter, hidden");
+    end(&world);
+    options.require_catalogue = true;
+    begin(&world, &options);
+    assert_string_equal(excluded(&world, none, "cat", "bread"), "not in catalogue");
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 static void what_is_said_makes_known(void **state)
 {
     struct world world = {.store = store_memory_new(NULL)};
@@ -367,6 +423,7 @@ int main(void)
         cmocka_unit_test(an_item_that_is_gone_comes_back_as_another),
         cmocka_unit_test(availability_goes_by_the_clock_handed_in),
         cmocka_unit_test(owners_are_not_shown_their_own),
+        cmocka_unit_test(why_an_item_is_left_out_is_told),
         cmocka_unit_test(what_is_said_makes_known),
         cmocka_unit_test(a_user_who_is_gone_is_forgotten),
         cmocka_unit_test(what_has_no_room_is_a_dead_letter_and_leaves_no_trace),
