@@ -6,7 +6,9 @@
 #include "answer_backups.h"
 
 #include <freshet/v1/admin.pb-c.h>
+#include <string.h>
 
+#include "answer_parts.h"
 #include "wire.h"
 
 bool read_verify_backup(struct check *check, const void *message)
@@ -49,23 +51,7 @@ bool backups_begin(struct backups *backups, struct question *question, struct an
     return true;
 }
 
-static void say(struct question *question, const ProtobufCMessage *message, struct answer *answer)
-{
-    answer->code = RPC_CODE_OK;
-    answer->message[0] = '\0';
-    answer->bytes = wire_pack(&question->arena, message);
-}
-
 /* ---- what a backup is ---- */
-
-static char *copy_text(struct fr_arena *arena, const char *text, size_t len)
-{
-    char *copy = fr_arena_take(arena, len + 1);
-
-    memcpy(copy, text, len);
-    copy[len] = '\0';
-    return copy;
-}
 
 static void tell(struct fr_arena *arena, const struct backup *backup, Freshet__V1__BackupInfo *info)
 {
@@ -73,15 +59,15 @@ static void tell(struct fr_arena *arena, const struct backup *backup, Freshet__V
 
     info->id = backup->id;
     info->made_ms = backup->made;
-    info->version = copy_text(arena, backup->version, strlen(backup->version));
+    info->version = part_text(arena, backup->version, strlen(backup->version));
     info->bytes = backup->bytes;
     info->events = backup->events;
     info->event_time_ms = backup->now;
-    info->problem = copy_text(arena, backup->problem, strlen(backup->problem));
+    info->problem = part_text(arena, backup->problem, strlen(backup->problem));
     info->n_positions = backup->positions_len;
     for (size_t i = 0; i < backup->positions_len; i++) {
         freshet__v1__position__init(&positions[i]);
-        positions[i].topic = copy_text(arena, backup->positions[i].topic, strlen(backup->positions[i].topic));
+        positions[i].topic = part_text(arena, backup->positions[i].topic, strlen(backup->positions[i].topic));
         positions[i].partition = backup->positions[i].partition;
         positions[i].offset = backup->positions[i].next;
     }
@@ -117,7 +103,7 @@ static void answer_list(struct backups *backups, struct question *question, stru
     backups_look(backups, look, &looking);
     response.n_backups = looking.len;
     response.backups = looking.pointers;
-    say(question, &response.base, answer);
+    part_say(question, &response.base, answer);
 }
 
 static void answer_made(struct backups *backups, struct question *question, const struct backups_result *result,
@@ -130,7 +116,7 @@ static void answer_made(struct backups *backups, struct question *question, cons
     response.backup = looking.len ? looking.infos : NULL;
     response.bytes_written = result->made.written;
     response.seconds = result->seconds;
-    say(question, &response.base, answer);
+    part_say(question, &response.base, answer);
 }
 
 /* The lines of `problems`, one each. */
@@ -142,7 +128,7 @@ static size_t split(struct fr_arena *arena, const char *problems, char ***ret_li
         len += *at == '\n';
     *ret_lines = fr_arena_take(arena, (len + 1) * sizeof(**ret_lines));
     for (const char *at = problems; n < len; at += strcspn(at, "\n") + 1)
-        (*ret_lines)[n++] = copy_text(arena, at, strcspn(at, "\n"));
+        (*ret_lines)[n++] = part_text(arena, at, strcspn(at, "\n"));
     return len;
 }
 
@@ -160,7 +146,7 @@ static void answer_verified(struct question *question, const struct backups_resu
     }
     response.n_checks = result->checks_len;
     response.seconds = result->seconds;
-    say(question, &response.base, answer);
+    part_say(question, &response.base, answer);
 }
 
 void backups_answer(struct backups *backups, struct question *question, struct answer *answer)

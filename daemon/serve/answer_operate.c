@@ -9,24 +9,9 @@
 #include <freshet/v1/admin.pb-c.h>
 #include <string.h>
 
+#include "answer_parts.h"
 #include "freshet/log.h"
 #include "wire.h"
-
-static void say(struct question *question, const ProtobufCMessage *message, struct answer *answer)
-{
-    answer->code = RPC_CODE_OK;
-    answer->message[0] = '\0';
-    answer->bytes = wire_pack(&question->arena, message);
-}
-
-static char *kept(struct fr_arena *arena, const char *text)
-{
-    size_t len = text ? strlen(text) : 0;
-    char *copy = fr_arena_take(arena, len + 1);
-
-    memcpy(copy, text ? text : "", len + 1);
-    return copy;
-}
 
 /* ---- ingest ---- */
 
@@ -46,7 +31,7 @@ static void pause_ingest(struct engine *engine, struct question *question, struc
     Freshet__V1__PauseIngestResponse response = FRESHET__V1__PAUSE_INGEST_RESPONSE__INIT;
 
     response.n_held = held_of(&question->arena, engine, &response.held);
-    say(question, &response.base, answer);
+    part_say(question, &response.base, answer);
 }
 
 static void resume_ingest(struct engine *engine, struct question *question, struct answer *answer)
@@ -55,7 +40,7 @@ static void resume_ingest(struct engine *engine, struct question *question, stru
 
     engine_hold(engine, HOLD_ASKED, false);
     response.n_held = held_of(&question->arena, engine, &response.held);
-    say(question, &response.base, answer);
+    part_say(question, &response.base, answer);
 }
 
 /* ---- the daemon ---- */
@@ -69,7 +54,7 @@ static void drain(const struct serve_control *control, struct question *question
         return;
     }
     control->drain(control->context);
-    say(question, &response.base, answer);
+    part_say(question, &response.base, answer);
 }
 
 bool read_set_log_level(struct check *check, const void *message)
@@ -91,7 +76,7 @@ static void set_log_level(struct question *question, struct answer *answer)
     response.before = wire_text(fr_level_name(fr_log_level((enum fr_level)question->level)));
     fr_log(FR_INFO, "serve", "log.level", FR_FIELDS(FR_TEXT("before", response.before), FR_TEXT("level", now)),
            "lines of this level and above are logged");
-    say(question, &response.base, answer);
+    part_say(question, &response.base, answer);
 }
 
 /* ---- forgetting ---- */
@@ -147,7 +132,7 @@ bool forget_ready(const struct serve_control *control, struct engine *engine, st
             return false;
         question->forgetting = status ? FORGET_FAILED : FORGET_APPLIES;
         question->failure_code = status ? code_of(err.code) : RPC_CODE_OK;
-        question->failure = status ? kept(&question->arena, err.text) : NULL;
+        question->failure = status ? part_text(&question->arena, err.text, strlen(err.text)) : NULL;
     }
     if (question->forgetting == FORGET_APPLIES) {
         const struct tombstone *tombstone = &question->tombstone;
@@ -173,7 +158,7 @@ static size_t remains_of(struct fr_arena *arena, const struct engine *engine, bo
         fr_writer_init(&text, 0);
         fr_put_text(&text, "model %s: %s", engine_model(engine, m), remains);
         fr_put_u8(&text, 0);
-        (*ret_texts)[len++] = kept(arena, text.at);
+        (*ret_texts)[len++] = part_text(arena, text.at, strlen(text.at));
         fr_writer_release(&text);
     }
     (*ret_texts)[len++] = wire_text("state: a hash of the id and the cut-off, so that older events stay ignored");
@@ -206,7 +191,7 @@ static void forget_answer(struct engine *engine, struct question *question, stru
            FR_FIELDS(FR_TEXT("topic", position.topic), FR_INT("partition", position.partition),
                      FR_INT("offset", question->tombstone.offset)),
            "%s was forgotten by a call", of_item ? "an item" : "a user");
-    say(question, of_item ? &item.base : &user.base, answer);
+    part_say(question, of_item ? &item.base : &user.base, answer);
 }
 
 /* ---- the configuration ---- */
@@ -226,9 +211,9 @@ static void note_change(void *to, const char *key, bool applied, const char *bef
     struct change *change = fr_arena_take(changes->arena, sizeof(*change));
 
     freshet__v1__config_change__init(&change->message);
-    change->message.key = kept(changes->arena, key);
-    change->message.before = kept(changes->arena, before);
-    change->message.after = kept(changes->arena, after);
+    change->message.key = part_text(changes->arena, key, strlen(key));
+    change->message.before = part_text(changes->arena, before, before ? strlen(before) : 0);
+    change->message.after = part_text(changes->arena, after, after ? strlen(after) : 0);
     change->message.applied = applied;
     change->next = NULL;
     *changes->last = change;
@@ -253,7 +238,7 @@ static void reload_config(const struct serve_control *control, struct question *
     response.changes = fr_arena_take(&question->arena, (changes.len + 1) * sizeof(*response.changes));
     for (struct change *change = changes.first; change; change = change->next)
         response.changes[response.n_changes++] = &change->message;
-    say(question, &response.base, answer);
+    part_say(question, &response.base, answer);
 }
 
 void operate_answer(const struct serve_control *control, struct engine *engine, struct question *question, struct answer *answer)

@@ -14,6 +14,16 @@ void part_say(struct question *question, const ProtobufCMessage *message, struct
     answer->bytes = wire_pack(&question->arena, message);
 }
 
+char *part_text(struct fr_arena *arena, const char *text, size_t len)
+{
+    char *copy = fr_arena_take(arena, len + 1);
+
+    if (len)
+        memcpy(copy, text, len);
+    copy[len] = '\0';
+    return copy;
+}
+
 Freshet__V1__Position **part_positions(struct fr_arena *arena, const struct position *positions, size_t len)
 {
     Freshet__V1__Position **pointers, *room = wire_rooms(arena, len, sizeof(*room), &pointers);
