@@ -77,6 +77,13 @@ class Images(unittest.TestCase):
         state = re.search(r"^path = (.*)$", conf.read_text(), re.M)[1]
         self.assertEqual([c.value for c in self.of("VOLUME")], [(state,)])
 
+    def test_packages(self):
+        """the Dockerfile: the packages it installs are those that ops/package makes"""
+        built = next(c.value[0] for c in self.commands if c.cmd == "RUN")
+        self.assertTrue(os.access(testbed.SOURCE / built.split()[0], os.X_OK), built)
+        names = set(re.findall(r"build/packages/(\w+)_\*\.deb", built))
+        self.assertEqual(names, set(re.findall(r"^Package: (\S+)$", (OPS / "debian" / "control").read_text(), re.M)))
+
     def test_healthcheck(self):
         """the health check says what /readyz says"""
         check = DOCKER / "healthcheck"
