@@ -38,7 +38,7 @@ struct model {
     struct fr_array sums;      /* _Atomic double, by item */
     struct fr_array peaks;     /* _Atomic double: no sum in the page of TRENDING_PAGE items is above it */
     struct debt debt;          /* items */
-    uint32_t items;
+    _Atomic uint32_t items;    /* the engine's thread writes, whoever asks for figures reads */
     _Atomic int64_t landmark;  /* -1: no event yet */
     _Atomic uint32_t moves;
     bool landmark_unsaved;
@@ -72,8 +72,10 @@ static void trending_extend(struct model *model, uint32_t items)
 {
     fr_array_grow(&model->sums, items);
     fr_array_grow(&model->peaks, items / TRENDING_PAGE + 1);
-    model->items = items > model->items ? items : model->items;
-    debt_extend(&model->debt, model->items);
+    if (items <= atomic_load_explicit(&model->items, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&model->items, items, memory_order_relaxed);
+    debt_extend(&model->debt, items);
 }
 
 static _Atomic double *sum_of(const struct model *model, uint32_t item)
@@ -252,7 +254,7 @@ static void trending_score(const struct model *model, const struct query *query,
 static void trending_stats(const struct model *model, struct model_stats *ret_stats)
 {
     *ret_stats = (struct model_stats){
-        .bytes = fr_array_bytes(&model->sums) + fr_array_bytes(&model->peaks) + debt_bytes(model->items)};
+        .bytes = fr_array_bytes(&model->sums) + fr_array_bytes(&model->peaks) + debt_bytes(atomic_load_explicit(&model->items, memory_order_relaxed))};
 }
 
 /* ---- the store ---- */
