@@ -21,7 +21,7 @@ struct owed {
 };
 
 struct cutoffs {
-    struct format_cutoff *places; /* kind 0: free */
+    struct format_cutoff *places; /* kind 0: free. The engine's thread writes, under lock, and reads without */
     size_t room;                  /* a power of two */
     _Atomic size_t len, bytes;
     pthread_mutex_t lock;
@@ -93,7 +93,7 @@ static void grow(struct cutoffs *cutoffs)
 }
 
 /* False: one as late is there already. */
-static bool put(struct cutoffs *cutoffs, const struct format_cutoff *cutoff)
+static bool put_locked(struct cutoffs *cutoffs, const struct format_cutoff *cutoff)
 {
     struct format_cutoff *place = place_of(cutoffs, cutoff);
 
@@ -109,6 +109,14 @@ static bool put(struct cutoffs *cutoffs, const struct format_cutoff *cutoff)
     return true;
 }
 
+static bool put(struct cutoffs *cutoffs, const struct format_cutoff *cutoff)
+{
+    pthread_mutex_lock(&cutoffs->lock);
+    bool is_later = put_locked(cutoffs, cutoff);
+    pthread_mutex_unlock(&cutoffs->lock);
+    return is_later;
+}
+
 when_ms cutoffs_upto(const struct cutoffs *cutoffs, enum format_forgotten kind, struct fr_bytes id)
 {
     if (cutoffs_len(cutoffs) == 0)
@@ -117,6 +125,14 @@ when_ms cutoffs_upto(const struct cutoffs *cutoffs, enum format_forgotten kind, 
     const struct format_cutoff *place = place_of(cutoffs, &wanted);
 
     return place->kind ? place->upto : -1;
+}
+
+when_ms cutoffs_look(struct cutoffs *cutoffs, enum format_forgotten kind, struct fr_bytes id)
+{
+    pthread_mutex_lock(&cutoffs->lock);
+    when_ms upto = cutoffs_upto(cutoffs, kind, id);
+    pthread_mutex_unlock(&cutoffs->lock);
+    return upto;
 }
 
 static void journal_it(struct journal *journal, const struct format_cutoff *cutoff)

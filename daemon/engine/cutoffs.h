@@ -8,7 +8,7 @@
  * An id is known again by 128 bits of hash; the id itself is not kept. Open addressing, linear probing, nothing removed; 32 bytes
  * per cut-off at most half of the places taken.
  *
- * Thread: engine, but for cutoffs_note.
+ * Thread: engine, but for cutoffs_note and cutoffs_look.
  */
 #ifndef FR_CUTOFFS_H
 #define FR_CUTOFFS_H
@@ -31,6 +31,7 @@ size_t cutoffs_bytes(const struct cutoffs *cutoffs); /* Thread: any */
 
 /* -1: there is none. */
 when_ms cutoffs_upto(const struct cutoffs *cutoffs, enum format_forgotten kind, struct fr_bytes id);
+when_ms cutoffs_look(struct cutoffs *cutoffs, enum format_forgotten kind, struct fr_bytes id); /* Thread: any */
 /* Never goes back. It is in the journal, and in the ledger before journal `number` is written. */
 void cutoffs_put(struct cutoffs *cutoffs, enum format_forgotten kind, struct fr_bytes id, when_ms upto, struct journal *journal,
                  uint64_t number);

@@ -171,6 +171,11 @@ void forget_item(struct engine *engine, const struct event *event)
     fr_count(engine->forgetting->forgotten[FORMAT_ITEM], 1);
 }
 
+when_ms engine_cutoff(struct engine *engine, bool item, struct fr_bytes id)
+{
+    return cutoffs_look(engine->cutoffs, item ? FORMAT_ITEM : FORMAT_USER, id);
+}
+
 int forget_note(void *context, uint64_t number, struct fr_err *err)
 {
     struct engine *engine = context;

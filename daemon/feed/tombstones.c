@@ -73,7 +73,6 @@ static void on_report(rd_kafka_t *producer, const rd_kafka_message_t *message, v
 {
     struct tombstones *tombstones = client;
     struct wish *wish = message->_private;
-    rd_kafka_timestamp_type_t type;
 
     (void)producer;
     if (!message->err)
@@ -82,8 +81,7 @@ static void on_report(rd_kafka_t *producer, const rd_kafka_message_t *message, v
     if (message->err) {
         end_wish(tombstones, wish, refuse(wish, topic_of(tombstones, wish->kind), message->err));
     } else {
-        wish->where = (struct tombstone){topic_of(tombstones, wish->kind), message->partition, message->offset,
-                                             rd_kafka_message_timestamp(message, &type)};
+        wish->where = (struct tombstone){topic_of(tombstones, wish->kind), message->partition, message->offset};
         end_wish(tombstones, wish, FR_OK);
     }
     pthread_mutex_unlock(&tombstones->lock);

@@ -184,7 +184,7 @@ static void forget_answer(struct engine *engine, struct question *question, stru
     position.partition = question->tombstone.partition;
     position.offset = question->tombstone.offset + 1;
     user.tombstone = item.tombstone = &position;
-    user.cutoff_ms = item.cutoff_ms = question->tombstone.logged;
+    user.cutoff_ms = item.cutoff_ms = engine_cutoff(engine, of_item, question->item);
     user.n_remains = item.n_remains = remains_of(&question->arena, engine, of_item, &user.remains);
     item.remains = user.remains;
     fr_log(FR_INFO, "serve", of_item ? "item.forgotten" : "user.forgotten",

@@ -231,6 +231,8 @@ struct as_of {
 const struct as_of *reader_as_of(const struct reader *reader); /* as of reader_begin */
 /* Has everything before these positions been applied? An unknown partition has not. Needs no reader. */
 bool engine_reached(struct engine *engine, struct fr_bytes topic, int32_t partition, int64_t next);
+/* Events of the user (or item) up to this Kafka time are ignored for ever; negative: it was not forgotten. Needs no reader. */
+when_ms engine_cutoff(struct engine *engine, bool item, struct fr_bytes id);
 
 /*
  * A user whose events somebody wants to hear of, whether or not the user is known yet. What is asked after engine_watch has an event, or

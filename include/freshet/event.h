@@ -80,7 +80,6 @@ struct tombstone {
     const char *topic; /* of the configuration */
     int32_t partition;
     int64_t offset;
-    when_ms logged; /* its Kafka time: the cut-off */
 };
 
 enum { EVENT_BATCH_MAX = 1024 };

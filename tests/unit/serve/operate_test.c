@@ -51,7 +51,7 @@ static bool note_forgotten(void *context, uint64_t ticket, struct tombstone *ret
     struct world *asked = context;
 
     assert_int_equal(ticket, 77);
-    *ret = (struct tombstone){"events", 2, 40, 5000};
+    *ret = (struct tombstone){"events", 2, 40};
     *ret_status = asked->refused ? fr_fail(ret_err, (enum fr_status)asked->refused, "Kafka does not take it") : FR_OK;
     return asked->written;
 }
