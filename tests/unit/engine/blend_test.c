@@ -195,6 +195,47 @@ static void killing_in_between_changes_no_bit(void **state)
     free(stream);
 }
 
+/*
+ * EASE is solved when a clock says so, and is not stored. Where it is solved at the same places of the stream, after a restart too, it
+ * has the same bits, and so has the blend that weighs it.
+ */
+static void stopping_where_ease_is_solved_changes_no_bit(void **state)
+{
+    static const struct ease_options ease = {.lambda = 10, .recency = .8, .items_max = 100}; /* solved when asked for alone */
+    static const struct engine_model models[] = {{"popular", NULL}, {"fm", &fm}, {"ease", &ease}, {ENGINE_BLEND, NULL}};
+    struct engine_options options = with_all();
+    struct stream *stream = stream_new();
+    struct world whole = {.store = store_memory_new(NULL)}, stopped = {.store = store_memory_new(NULL)};
+    struct fr_writer one, two;
+
+    (void)state;
+    options.models = models;
+    options.models_len = sizeof(models) / sizeof(*models);
+    fr_writer_init(&one, 0);
+    fr_writer_init(&two, 0);
+    begin(&whole, &options);
+    begin(&stopped, &options);
+    for (int64_t at = 0, to; at < STREAM; at = to) {
+        to = at + 1357 < STREAM ? at + 1357 : STREAM;
+        replay(&whole, stream, at, to);
+        replay(&stopped, stream, at, to);
+        end(&stopped);
+        begin(&stopped, &options);
+        assert_true(engine_refresh(whole.engine, 20000));
+        assert_true(engine_refresh(stopped.engine, 20000));
+    }
+    describe(&whole, stream, &one);
+    end(&whole);
+    describe(&stopped, stream, &two);
+    end(&stopped);
+    assert_alike(&one, &two);
+    fr_writer_release(&one);
+    fr_writer_release(&two);
+    whole.store->ops->close(whole.store);
+    stopped.store->ops->close(stopped.store);
+    free(stream);
+}
+
 /* ---- what is listed ---- */
 
 static void the_list_is_sorted_has_sources_and_keeps_the_filter(void **state)
@@ -461,6 +502,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopping_in_between_changes_no_bit),
         cmocka_unit_test(killing_in_between_changes_no_bit),
+        cmocka_unit_test(stopping_where_ease_is_solved_changes_no_bit),
         cmocka_unit_test(the_list_is_sorted_has_sources_and_keeps_the_filter),
         cmocka_unit_test(what_is_included_is_as_in_the_whole_list),
         cmocka_unit_test(who_asks_for_many_gets_all_with_evidence),
