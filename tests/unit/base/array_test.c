@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "freshet/alloc.h"
+#include "sanitized.h"
 
 enum { MIB = 1 << 20 };
 
@@ -97,9 +98,8 @@ static size_t resident_bytes(void)
 static void reserving_uses_no_memory(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-    skip(); /* their shadows are memory too */
-#endif
+    if (SANITIZED)
+        skip(); /* shadows are memory too */
     struct fr_array arrays[8];
     size_t before = resident_bytes();
 

@@ -15,12 +15,9 @@
 #include <cmocka.h>
 
 #include "config_reading.h"
+#include "sanitized.h"
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { SEEDS = 1000 }; /* ten times slower there */
-#else
-enum { SEEDS = 10000 };
-#endif
+enum { SEEDS = SANITIZED ? 1000 : 10000 };
 
 static uint64_t random_state;
 

@@ -12,20 +12,10 @@
 #include "engine_world.h"
 #include "histories_private.h"
 #include "rows_lines.h"
+#include "sanitized.h"
 #include "sar_parts.h"
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifdef SANITIZED
-enum { PEOPLE = 2000, THINGS = 5000, EVENTS = 80000, MANY_IDS = false };
-#else
-enum { PEOPLE = 8000, THINGS = 20000, EVENTS = 320000, MANY_IDS = true };
-#endif
+enum { PEOPLE = SANITIZED ? 2000 : 8000, THINGS = SANITIZED ? 5000 : 20000, EVENTS = SANITIZED ? 80000 : 320000, MANY_IDS = !SANITIZED };
 enum { ID_ROOM = 16 };
 
 struct population {

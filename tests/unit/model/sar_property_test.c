@@ -20,14 +20,10 @@
 
 #include <cmocka.h>
 
+#include "sanitized.h"
 #include "sar_driver.h"
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { SEEDS = 600 }; /* ten times slower there */
-#else
-enum { SEEDS = 3000 };
-#endif
-enum { LOG_MAX = 400, KINDS = SAR_LEXICOGRAPHERS_MI + 1 };
+enum { SEEDS = SANITIZED ? 600 : 3000, LOG_MAX = 400, KINDS = SAR_LEXICOGRAPHERS_MI + 1 };
 
 static uint64_t random_state;
 
