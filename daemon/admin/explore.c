@@ -81,41 +81,66 @@ static void finish(struct page *page)
 
 /* ---- parts ---- */
 
-static json_t *reasons_of(const struct recommended *item)
+/* An answer while it is made. */
+struct telling {
+    struct page *page;
+    json_t *titles; /* of the items it names, by id, as far as the catalogue has them */
+};
+
+static struct telling tell(struct page *page)
+{
+    return (struct telling){page, json_object()};
+}
+
+static json_t *item_text(const struct telling *telling, struct fr_bytes item)
+{
+    struct item_facts facts = {0};
+    struct fr_err err = {0};
+    json_t *id = json_text(item);
+
+    if (!json_object_get(telling->titles, json_string_value(id)) && reader_item(telling->page->reader, item, &facts, &err) == FR_OK &&
+        facts.said && facts.said->title.len)
+        json_object_set_new(telling->titles, json_string_value(id), json_text(facts.said->title));
+    return id;
+}
+
+static json_t *reasons_of(const struct telling *telling, const struct recommended *item)
 {
     json_t *list = json_array();
 
     for (size_t i = 0; i < item->reasons_len && i < PAGE_REASONS_MAX; i++)
-        json_array_append_new(list, json_pack("{s:o, s:o}", "item", json_text(item->reasons[i].item), "contribution",
+        json_array_append_new(list, json_pack("{s:o, s:o}", "item", item_text(telling, item->reasons[i].item), "contribution",
                                               json_number(item->reasons[i].contribution)));
     return list;
 }
 
-static json_t *recommendations_of(const struct recommendation_list *recommended)
+static json_t *recommendations_of(const struct telling *telling, const struct recommendation_list *recommended)
 {
     json_t *list = json_array();
 
     for (size_t i = 0; i < recommended->len; i++) {
         const struct recommended *item = &recommended->items[i];
-        json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:o, s:I}", "item", json_text(item->item), "score",
-                                              json_number(item->score), "source", item->source, "reasons", reasons_of(item),
+        json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:o, s:I}", "item", item_text(telling, item->item), "score",
+                                              json_number(item->score), "source", item->source, "reasons",
+                                              reasons_of(telling, item),
                                               "reasons_total", (json_int_t)item->reasons_len));
     }
     return list;
 }
 
-static void put_user(struct page *page, const struct ask *ask, json_t *answer)
+static void put_user(const struct telling *telling, const struct ask *ask, json_t *answer)
 {
+    struct reader *reader = telling->page->reader;
     struct recommendation_list recommended = {0};
     struct user_facts facts = {0};
     struct fr_err err = {0};
-    bool known = reader_user(page->reader, ask->user, &facts, &err) == FR_OK;
+    bool known = reader_user(reader, ask->user, &facts, &err) == FR_OK;
     json_t *affinities = json_array();
 
     if (!known)
         facts = (struct user_facts){0};
     for (size_t i = 0; i < facts.affinities_len && i < PAGE_AFFINITIES_MAX; i++)
-        json_array_append_new(affinities, json_pack("{s:o, s:o, s:I}", "item", json_text(facts.affinities[i].item), "affinity",
+        json_array_append_new(affinities, json_pack("{s:o, s:o, s:I}", "item", item_text(telling, facts.affinities[i].item), "affinity",
                                                     json_number(facts.affinities[i].affinity), "last_ms",
                                                     (json_int_t)facts.affinities[i].last));
     json_object_set_new(answer, "user", json_text(ask->user));
@@ -124,26 +149,27 @@ static void put_user(struct page *page, const struct ask *ask, json_t *answer)
     json_object_set_new(answer, "last_event_ms", json_integer(facts.last_event));
     json_object_set_new(answer, "affinities", affinities);
     json_object_set_new(answer, "affinities_total", json_integer((json_int_t)facts.affinities_len));
-    reader_recommend(page->reader, ask, &recommended); /* takes the room of what was asked before */
+    reader_recommend(reader, ask, &recommended); /* takes the room of what was asked before */
     json_object_set_new(answer, "model", json_string(recommended.model));
     json_object_set_new(answer, "fallback", json_boolean(recommended.fallback));
-    json_object_set_new(answer, "recommendations", recommendations_of(&recommended));
+    json_object_set_new(answer, "recommendations", recommendations_of(telling, &recommended));
 }
 
-static void put_item(struct page *page, struct fr_bytes item, const struct ask *ask, json_t *answer)
+static void put_item(const struct telling *telling, struct fr_bytes item, const struct ask *ask, json_t *answer)
 {
+    struct reader *reader = telling->page->reader;
     struct neighbour_list similar = {0};
     struct item_facts facts = {0};
     struct fr_err err = {0};
-    bool known = reader_item(page->reader, item, &facts, &err) == FR_OK;
+    bool known = reader_item(reader, item, &facts, &err) == FR_OK;
     json_t *list = json_array();
 
-    if (known && reader_similar_items(page->reader, item, ask, &similar, &err) != FR_OK)
+    if (known && reader_similar_items(reader, item, ask, &similar, &err) != FR_OK)
         similar = (struct neighbour_list){0};
     for (size_t i = 0; i < similar.len; i++)
-        json_array_append_new(list, json_pack("{s:o, s:o}", "item", json_text(similar.neighbours[i].id), "similarity",
+        json_array_append_new(list, json_pack("{s:o, s:o}", "item", item_text(telling, similar.neighbours[i].id), "similarity",
                                               json_number(similar.neighbours[i].similarity)));
-    json_object_set_new(answer, "item", json_text(item));
+    json_object_set_new(answer, "item", item_text(telling, item));
     json_object_set_new(answer, "known", json_boolean(known));
     json_object_set_new(answer, "users", json_integer(known ? (json_int_t)facts.users : 0));
     json_object_set_new(answer, "first_seen_ms", json_integer(known ? facts.first_seen : 0));
@@ -157,17 +183,19 @@ enum page_result page_top(struct page *page, const struct page_question *questio
     struct recommendation_list popular = {0};
     struct ask ask;
     enum page_result result = begin(page, question, &ask, out);
+    struct telling telling;
     json_t *list;
 
     if (result != PAGE_ANSWERED)
         return result;
+    telling = tell(page);
     list = json_array();
     reader_popular(page->reader, &ask, &popular);
     for (size_t i = 0; i < popular.len; i++)
-        json_array_append_new(list, json_pack("{s:o, s:o}", "item", json_text(popular.items[i].item), "users",
+        json_array_append_new(list, json_pack("{s:o, s:o}", "item", item_text(&telling, popular.items[i].item), "users",
                                               json_number(popular.items[i].score)));
     finish(page);
-    json_put(out, json_pack("{s:o}", "items", list), DIGITS);
+    json_put(out, json_pack("{s:o, s:o}", "items", list, "titles", telling.titles), DIGITS);
     return PAGE_ANSWERED;
 }
 
@@ -187,11 +215,13 @@ enum page_result page_explore(struct page *page, const struct page_question *que
     result = begin(page, question, &ask, out);
     if (result != PAGE_ANSWERED)
         return result;
+    struct telling telling = tell(page);
     answer = json_object();
     if (question->user.at)
-        put_user(page, &ask, answer);
+        put_user(&telling, &ask, answer);
     else
-        put_item(page, id, &ask, answer);
+        put_item(&telling, id, &ask, answer);
+    json_object_set_new(answer, "titles", telling.titles);
     finish(page);
     json_put(out, answer, DIGITS);
     return PAGE_ANSWERED;

@@ -3,6 +3,7 @@
 Headless Chromium, driven by Playwright; both come from packages, nothing is downloaded by the test. Without a browser it is skipped.
 The log is librdkafka's mock cluster: the page is what is tried here, and that cluster can be killed.
 """
+import json
 import os
 import shutil
 import unittest
@@ -10,10 +11,10 @@ import urllib.parse
 
 import testbed
 
-TOPIC, LETTERS, PARTITIONS, USERS, ITEMS, EVENTS, BAD = "events", "freshet.dead-letters", 4, 150, 60, 3000, 7
+TOPIC, GOODS, LETTERS, PARTITIONS, USERS, ITEMS, EVENTS, BAD = "events", "goods", "freshet.dead-letters", 4, 150, 60, 3000, 7
 SCRIPT_USER, SCRIPT_ITEM = "<script>window.taken = 1</script>", "<img src=x onerror='window.taken = 2'>"
 ODD_USER = 'a+b c&d="é"/?#%41'
-SETTINGS = {"feed.topic": TOPIC, "feed.dead_letter_topic": LETTERS, "recommend.models": "popular, fm, auto", "engine.evaluate_every": 2,
+SETTINGS = {"feed.topic": TOPIC, "feed.items_topic": GOODS, "feed.dead_letter_topic": LETTERS, "recommend.models": "popular, fm, auto", "engine.evaluate_every": 2,
             "store.checkpoint_interval_ms": 100, "admin.history_step_ms": 200}
 PATIENCE_S = 40
 VIEWS = {"desk": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
@@ -118,6 +119,7 @@ class Page(unittest.TestCase):
             self.check_charts(view)
             self.check_box(view, daemon)
             self.check_hostile_ids(view)
+            self.check_titles(daemon)
             self.check_everywhere(daemon)
             self.assertEqual(view.complaints, [])
             self.check_alone(view, daemon)
@@ -201,7 +203,24 @@ class Page(unittest.TestCase):
 
     @staticmethod
     def recommended(view):
-        return view.page.eval_on_selector_all("#explored table.stack tbody tr", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
+        return view.page.eval_on_selector_all("#explored table.stack tbody tr", "rows => rows.map(row => [...row.cells].map(cell => (cell.querySelector('.link') ?? cell).textContent))")
+
+    def check_titles(self, daemon):
+        """What the catalogue calls an item stands beside its id, as text, wherever it is named"""
+        first = daemon.popular(1)[0][0]
+        for id_, title in ((first, "A title"), (SCRIPT_ITEM, SCRIPT_ITEM)):
+            self.kafka.publish(GOODS, [(id_, json.dumps({"item_id": id_, "title": title}))])
+        daemon.wait_applied(GOODS)
+        view = View(daemon)
+        view.until("() => document.querySelector('#top .title')?.textContent === 'A title'")
+        self.assertEqual(view.page.locator("#top .titled .link").first.text_content(), first)
+        self.assertIn("A title", view.explore("item", first))
+        self.assertEqual(view.text("#explored p.title"), "A title")
+        view.explore("user", SCRIPT_USER)
+        self.assertEqual(view.page.locator("#explored .titled .title", has_text=SCRIPT_ITEM).first.text_content(), SCRIPT_ITEM)
+        self.assertIsNone(view.page.evaluate("window.taken ?? null"))
+        self.assertEqual(view.complaints, [])
+        view.context.close()
 
     def check_hostile_ids(self, view):
         """Ids are text, whatever they say."""

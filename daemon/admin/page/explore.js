@@ -12,6 +12,12 @@ export function link(kind, id) {
   return h("button", { type: "button", class: "link id", onclick: () => show(kind, id) }, id);
 }
 
+// The same of an item, and what it is called, if the catalogue says so.
+export function item(id, titles) {
+  const title = titles[id];
+  return title ? h("span", { class: "titled" }, link("item", id), h("span", { class: "title", title }, title)) : link("item", id);
+}
+
 export function offerModels(models) {
   const select = byId("explore-model");
   if (select.options.length === models.length + 1) return;
@@ -20,8 +26,8 @@ export function offerModels(models) {
   select.value = models.includes(chosen) ? chosen : "";
 }
 
-function reason({ item, contribution }) {
-  return h("span", {}, link("item", item), h("span", { class: "num" }, `${contribution > 0 ? "+" : ""}${format.real(contribution)}`));
+function reason(id, contribution, titles) {
+  return h("span", {}, item(id, titles), h("span", { class: "num" }, `${contribution > 0 ? "+" : ""}${format.real(contribution)}`));
 }
 
 function recommendations(answer) {
@@ -31,7 +37,7 @@ function recommendations(answer) {
       "tr",
       {},
       h("td", { class: "num" }, String(i + 1)),
-      h("td", {}, link("item", r.item)),
+      h("td", {}, item(r.item, answer.titles)),
       h("td", { class: "num" }, format.real(r.score)),
       h(
         "td",
@@ -40,7 +46,7 @@ function recommendations(answer) {
           ? h(
               "div",
               { class: "reasons" },
-              ...r.reasons.map(reason),
+              ...r.reasons.map((of) => reason(of.item, of.contribution, answer.titles)),
               r.reasons_total > r.reasons.length ? h("span", { class: "num" }, `and ${r.reasons_total - r.reasons.length} more`) : null,
             )
           : h("span", { class: "note" }, r.source === "popular" ? "popular" : `by ${r.source}`),
@@ -84,7 +90,7 @@ function showUser(answer) {
           h(
             "div",
             { class: "chips" },
-            ...answer.affinities.map(({ item, affinity }) => reason({ item, contribution: affinity })),
+            ...answer.affinities.map((of) => reason(of.item, of.affinity, answer.titles)),
             more > 0 ? h("span", { class: "note" }, `and ${format.count(more)} more`) : null,
           ),
         ]
@@ -99,13 +105,14 @@ function showItem(answer) {
   fillRows(
     body,
     answer.similar.map((n) => [
-      { node: link("item", n.item), head: true },
+      { node: item(n.item, answer.titles), head: true },
       { node: bar(n.similarity / largest) },
       { text: format.real(n.similarity), class: "num" },
     ]),
   );
   return [
     h("h3", {}, answer.item),
+    answer.titles[answer.item] ? h("p", { class: "title" }, answer.titles[answer.item]) : null,
     h(
       "p",
       { class: "note" },
@@ -133,7 +140,7 @@ async function show(kind, id) {
   try {
     const answer = await ask(`/api/explore?${question}`);
     if (mine !== latest) return; // another was asked for meanwhile
-    byId("explored").replaceChildren(...(kind === "user" ? showUser(answer) : showItem(answer)));
+    byId("explored").replaceChildren(...(kind === "user" ? showUser(answer) : showItem(answer)).filter((part) => part !== null));
   } catch {
     if (mine === latest) complain("The daemon does not answer; please try again.");
   }

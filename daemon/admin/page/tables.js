@@ -1,7 +1,7 @@
 // What lies behind the figures, as tables and lists.
 
 import { bar, byId, fillRows, h, setText } from "./dom.js";
-import { link } from "./explore.js";
+import { item } from "./explore.js";
 import * as format from "./format.js";
 
 let shownTop = "";
@@ -175,12 +175,12 @@ export function showWarnings(status) {
 }
 
 export async function showTop(ask) {
-  const { items } = await ask("/api/top.json?k=10");
-  if (JSON.stringify(items) === shownTop) return; // a focus in it stays
-  shownTop = JSON.stringify(items);
-  setText(byId("top-note"), items.length ? "By distinct users." : "No item is known yet.");
+  const top = await ask("/api/top.json?k=10");
+  if (JSON.stringify(top) === shownTop) return; // a focus in it stays
+  shownTop = JSON.stringify(top);
+  setText(byId("top-note"), top.items.length ? "By distinct users." : "No item is known yet.");
   showBars(
     byId("top"),
-    items.map(({ item, users }) => ({ name: { node: link("item", item), head: true }, size: users, text: format.count(users) })),
+    top.items.map((of) => ({ name: { node: item(of.item, top.titles), head: true }, size: of.users, text: format.count(of.users) })),
   );
 }

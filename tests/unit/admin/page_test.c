@@ -122,6 +122,8 @@ static void a_user_has_recommendations_and_reasons(void **state)
     assert_string_equal(text("affinities.0.item"), "apple");
     assert_string_equal(text("model"), "sar");
     assert_true(json_is_true(at("fallback")));
+    assert_int_equal(json_object_size(at("titles")), 1); /* the catalogue has no other */
+    assert_string_equal(text("titles.apple"), "An apple");
 }
 
 static void an_unknown_user_is_told_from_a_known_one(void **state)
