@@ -354,6 +354,9 @@ static void a_tombstone_met_again_takes_nothing_from_those_who_came_since(void *
     assert_string_equal(recommend(&world, "ann", (struct ask){0}), "bread 0.500000 cheese 0.000000");
     give(&world, (struct event[]){gone(10, "bob", NULL, NOON + 1), gone(11, NULL, "bread", NOON + 1), gone(12, "bob", NULL, NOON)}, 3);
     await(&world, 13);
+    assert_int_equal(engine_cutoff(world.engine, false, FR_BYTES("bob")), NOON + 1); /* it never goes back */
+    assert_int_equal(engine_cutoff(world.engine, true, FR_BYTES("bread")), NOON + 1);
+    assert_true(engine_cutoff(world.engine, true, FR_BYTES("bob")) < 0);
     assert_string_equal(recommend(&world, "ann", (struct ask){0}), "bread 0.500000 cheese 0.000000");
     give(&world, (struct event[]){gone(13, "bob", NULL, NOON + 2)}, 1);
     await(&world, 14);
