@@ -422,6 +422,7 @@ static void set_models(struct config *cfg)
         .features_max = (uint32_t)cfg->fm.features_max,
         .features_admit = (uint32_t)cfg->fm.features_admit,
         .features_ttl = cfg->fm.features_ttl_ms,
+        .item_features = cfg->fm.item_features,
         .int8_above = (uint32_t)cfg->fm.int8_above,
         .candidates = (uint32_t)cfg->fm.candidates,
     };

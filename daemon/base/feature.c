@@ -23,6 +23,13 @@ uint64_t fr_feature_key(struct fr_bytes name, struct fr_bytes value)
     return key ? key : 1;
 }
 
+uint64_t fr_category_key(struct fr_bytes name)
+{
+    uint64_t key = XXH3_64bits_withSeed(name.at, name.len, 1);
+
+    return key ? key : 1;
+}
+
 bool fr_feature_add(uint64_t *keys, size_t *len, struct fr_bytes name, struct fr_bytes value)
 {
     uint64_t key = fr_feature_key(name, value);

@@ -114,12 +114,14 @@ static int load_and_run(struct eval *eval, int protocol)
     int status = CLI_FAILED;
 
     if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, eval->settings) &&
-        (!eval->test || eval_load(&eval->tests, &eval->users, &eval->items, eval->test, eval->format, eval->settings))) {
+        (!eval->test || eval_load(&eval->tests, &eval->users, &eval->items, eval->test, eval->format, eval->settings)) &&
+        (!eval->said || eval_load_items(&eval->catalogue, &eval->items, eval->said))) {
         eval->upto = eval->log.len;
         status = run(eval, protocol);
     }
     eval_log_release(&eval->log);
     eval_log_release(&eval->tests);
+    eval_catalogue_release(&eval->catalogue);
     names_release(&eval->users);
     names_release(&eval->items);
     return status;
@@ -167,6 +169,7 @@ int verb_eval(int argc, char **argv)
         {"every", 0, OPTION_COUNT, &eval.every, "N", "prequential: rank one event in so many (default 1)"},
         {"refresh", 0, OPTION_COUNT, &eval.refresh, "N", "prequential: solve EASE anew after so many events (default 2000)"},
         {"test", 't', OPTION_TEXT, &eval.test, "FILE", "what is to be found, or scored, in the same format"},
+        {"items", 0, OPTION_TEXT, &eval.said, "FILE", "what is said of items, as publish's items-jsonl; known from the start"},
         {"dump", 0, OPTION_TEXT, &eval.dump, "FILE", "split: writes the lists, for any other tool to judge"},
         {"passes", 0, OPTION_COUNT, &eval.passes, "N", "context, ratings: learn FILE so often, but for the first time mixed (default 1)"},
         {"ratings", 0, OPTION_FLAG, &eval.ratings, NULL, "prequential: scores predict weights (fm.loss=squared): also rmse and mae"},

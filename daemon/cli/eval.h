@@ -2,6 +2,7 @@
  * eval.h -- freshet eval: a file through the very engine of the daemon, in this process, and what it would have been worth.
  *
  *     file --eval_log.c--> events in order --eval_replay.c--> engine (in-memory store, no Kafka)
+ *     items --eval_items.c------------------------^
  *                              |                                 | ranks, lists
  *                              +--> eval_prequential.c  eval_split.c  eval_loo.c  eval_scores.c --> figures --> eval_report.c
  *
@@ -50,6 +51,21 @@ bool eval_load(struct eval_log *log, struct names *users, struct names *items, c
                const struct settings *settings);
 void eval_log_release(struct eval_log *log);
 
+/* ---- eval_items.c: what is said of items ---- */
+
+struct eval_item {
+    uint32_t item;
+    struct fr_bytes said; /* in the form of catalogue.h; the catalogue's */
+};
+struct eval_catalogue {
+    struct fr_arena arena;
+    struct eval_item *at;
+    size_t len, cap;
+};
+/* Of a file of items-jsonl. False: it has said why. */
+bool eval_load_items(struct eval_catalogue *catalogue, struct names *items, const char *path);
+void eval_catalogue_release(struct eval_catalogue *catalogue);
+
 enum eval_order { ORDER_TIME, ORDER_FILE, ORDER_MIXED }; /* MIXED: users at random, each one's events as in the file */
 void eval_sort(struct eval_log *log, size_t users, enum eval_order order, uint64_t seed);
 
@@ -79,7 +95,9 @@ struct replay {
     int64_t next; /* offset of the next event */
     const struct names *users, *items;
 };
-bool replay_open(struct replay *replay, const struct settings *settings, const struct names *users, const struct names *items);
+/* Says all of the catalogue. */
+bool replay_open(struct replay *replay, const struct settings *settings, const struct names *users, const struct names *items,
+                 const struct eval_catalogue *catalogue);
 void replay_close(struct replay *replay);
 void replay_learn(struct replay *replay, const struct eval_event *events, size_t len); /* may return before they are applied */
 void replay_await(struct replay *replay);                                              /* until they are */
@@ -159,7 +177,7 @@ void figures_combine(struct figures *ret, const struct figures *runs, size_t len
 /* ---- protocols ---- */
 
 struct eval {
-    const char *path, *test, *format, *negatives, *dump, *protocol, *output, *order_name;
+    const char *path, *test, *said, *format, *negatives, *dump, *protocol, *output, *order_name;
     const char *models[EVAL_MODELS_MAX];
     size_t models_len;
     uint64_t k, every, refresh, sampled, seed, seeds, passes;
@@ -167,6 +185,7 @@ struct eval {
     const struct settings *settings;
     struct names users, items;
     struct eval_log log, tests;
+    struct eval_catalogue catalogue;
     uint64_t outcomes; /* ranked events or users, by the last run */
     uint64_t left_out;
     size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone */

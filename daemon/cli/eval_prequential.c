@@ -4,7 +4,7 @@
  *     event:   a user's first with an item, of positive weight?  every n-th: rank the item among all the user has not had
  *              then learn it, whatever it is
  *
- *     .new     nobody has had the item: nothing can know it, a miss for every model
+ *     .new     nobody has had the item: a miss, but of a model that knows it by its features (--items)
  *     .cold    the user has had fewer than COLD events
  *     .head    the item is among the tenth that most users hold
  *     .tail    it is not, but somebody has it
@@ -20,20 +20,22 @@
 enum { COLD = 5, HEAD_PART = 10 };
 
 struct outcomes {
-    struct standing all, cold, head, tail;
+    struct standing all, cold, head, tail, new;
     struct mean new_items;
     struct errors errors;
 };
 
 static void score(struct outcomes *outcomes, const struct rank *rank, uint32_t events, uint32_t k)
 {
-    bool known = rank->listed;
+    bool known = rank->users != 0;
 
     standing_add(&outcomes->all, rank, k);
     mean_add(&outcomes->new_items, !known);
     if (events < COLD)
         standing_add(&outcomes->cold, rank, k);
-    if (known)
+    if (!known)
+        standing_add(&outcomes->new, rank, k);
+    else
         standing_add(rank->above < rank->candidates / HEAD_PART ? &outcomes->head : &outcomes->tail, rank, k);
 }
 
@@ -46,6 +48,8 @@ static void tell(const struct eval *eval, const struct outcomes *outcomes, doubl
     figures_add_standing(ret, &outcomes->cold, k, ".cold");
     figures_add_standing(ret, &outcomes->head, k, ".head");
     figures_add_standing(ret, &outcomes->tail, k, ".tail");
+    if (eval->said)
+        figures_add_standing(ret, &outcomes->new, k, ".new");
     figures_add(ret, &outcomes->new_items, "new_items");
     char name[FIGURE_NAME];
     snprintf(name, sizeof(name), "coverage@%u", k);
@@ -125,7 +129,7 @@ bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figu
     eval_seen_init(&seen, &eval->log, eval->users.len);
     memset(everybody, true, eval->users.len);
     eval->outcomes = 0;
-    good = replay_open(&replay, eval->settings, &eval->users, &eval->items);
+    good = replay_open(&replay, eval->settings, &eval->users, &eval->items, &eval->catalogue);
     if (good) {
         good = replay_all(eval, &replay, &seen, outcomes);
         for (size_t m = 0; good && m < eval->models_len; m++)

@@ -15,10 +15,39 @@
 #include "freshet/clock.h"
 
 #define REPLAY_TOPIC "events"
+#define SAID_TOPIC "items"
 
 enum { TAKE_MS = 1000, SPIN_NS = 1000000, LAST_CHECKPOINT_MS = 600000, JOURNAL_MB_MAX = 1024, REFRESH_MS = 3600000 };
 
-bool replay_open(struct replay *replay, const struct settings *settings, const struct names *users, const struct names *items)
+static bool say_items(struct replay *replay, const struct eval_catalogue *catalogue, struct fr_err *err)
+{
+    uint32_t partition;
+    int64_t next;
+
+    if (!catalogue->len)
+        return true;
+    if (engine_partition(replay->engine, SAID_TOPIC, 0, &partition, &next, err))
+        return false;
+    for (size_t from = 0, part; from < catalogue->len; from += part) {
+        struct event_batch *batch = engine_batch_take(replay->engine, TAKE_MS);
+        size_t left = catalogue->len - from;
+        part = !batch ? 0 : left < EVENT_BATCH_MAX ? left : EVENT_BATCH_MAX;
+        for (size_t i = 0; i < part; i++)
+            batch->events[i] = (struct event){.kind = EVENT_ITEM,
+                                              .partition = partition,
+                                              .offset = (int64_t)(from + i),
+                                              .item = replay->items->ids[catalogue->at[from + i].item],
+                                              .said = catalogue->at[from + i].said};
+        if (batch) {
+            batch->len = (uint32_t)part;
+            engine_batch_give(replay->engine, batch);
+        }
+    }
+    return true;
+}
+
+bool replay_open(struct replay *replay, const struct settings *settings, const struct names *users, const struct names *items,
+                 const struct eval_catalogue *catalogue)
 {
     struct engine_options options;
     struct fr_err err;
@@ -31,7 +60,8 @@ bool replay_open(struct replay *replay, const struct settings *settings, const s
     options.uncommitted_mb_max = JOURNAL_MB_MAX;
     options.memory_soft = options.memory_hard = 0;
     if (!engine_open(&replay->engine, &options, replay->store, &err) && !engine_start(replay->engine, &err) &&
-        !engine_partition(replay->engine, REPLAY_TOPIC, 0, &replay->partition, &next, &err)) {
+        !engine_partition(replay->engine, REPLAY_TOPIC, 0, &replay->partition, &next, &err) &&
+        say_items(replay, catalogue, &err)) {
         replay->reader = reader_new(replay->engine);
         return true;
     }

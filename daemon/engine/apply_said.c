@@ -22,9 +22,10 @@ bool apply_say_item(struct engine *engine, uint32_t item, struct fr_bytes said)
 {
     if (!catalogue_put_item(engine->catalogue, item, said))
         return false;
-    int64_t from = catalogue_item(engine->catalogue, item)->from;
-    if (from > 0)
-        popular_came(engine, item, from);
+    const struct catalogue_item *record = catalogue_item(engine->catalogue, item);
+    if (record->from > 0)
+        popular_came(engine, item, record->from);
+    models_describe(engine, item, record);
     return true;
 }
 
@@ -45,13 +46,17 @@ static void say_item(struct engine *engine, const struct event *event)
         return;
     }
     apply_say_item(engine, item, event->said);
+    models_learned(engine, 1); /* there may be what askers do not see yet */
     journal_put(engine->journal, TABLE_CATALOGUE_ITEMS, item, 0, event->said.at, event->said.len);
 }
 
 void apply_unsay_item(struct engine *engine, uint32_t item)
 {
-    if (catalogue_drop_item(engine->catalogue, item))
-        journal_delete(engine->journal, TABLE_CATALOGUE_ITEMS, item, 0);
+    if (!catalogue_drop_item(engine->catalogue, item))
+        return;
+    models_describe(engine, item, NULL);
+    models_learned(engine, 1);
+    journal_delete(engine->journal, TABLE_CATALOGUE_ITEMS, item, 0);
 }
 
 static void say_user(struct engine *engine, const struct event *event)

@@ -121,7 +121,8 @@ static int ascending(const void *a, const void *b)
 /* As if no two features had one key. */
 static size_t item_size(const struct item_said *item, struct fr_bytes said)
 {
-    return sizeof(struct catalogue_item) + item->features.len * sizeof(uint64_t) + item->categories_len * sizeof(uint32_t) + said.len;
+    return sizeof(struct catalogue_item) + item->features.len * sizeof(uint64_t) +
+           item->categories_len * (sizeof(uint64_t) + sizeof(uint32_t)) + said.len;
 }
 
 static size_t user_size(const struct features_said *features, struct fr_bytes said)
@@ -131,11 +132,13 @@ static size_t user_size(const struct features_said *features, struct fr_bytes sa
 
 static struct catalogue_item *item_block(const struct item_said *item, const uint32_t *categories, struct fr_bytes said)
 {
-    uint64_t keys[FEATURES_MAX];
+    uint64_t keys[FEATURES_MAX + CATEGORIES_MAX];
     size_t keys_len = catalogue_keys(&item->features, keys), size = item_size(item, said);
     struct catalogue_item *block = fr_alloc(size);
     char *at = (char *)(block + 1);
 
+    for (uint32_t i = 0; i < item->categories_len; i++)
+        keys[keys_len++] = fr_category_key(item->categories[i]);
     *block = (struct catalogue_item){.size = (uint32_t)size,
                                      .hidden = item->hidden,
                                      .from = item->from,

@@ -29,7 +29,7 @@ struct catalogue_item {
     bool hidden;
     int64_t from, until; /* 0: always, forever */
     struct fr_bytes owner, said; /* within the block */
-    const uint64_t *features;
+    const uint64_t *features; /* keys of features, then of categories (feature.h) */
     const uint32_t *categories; /* ascending */
     uint32_t features_len, categories_len;
 };

@@ -233,6 +233,7 @@ void models_publish_due(struct engine *engine, bool idle);   /* between batches;
 bool models_unpublished(const struct engine *engine);       /* any: is there what askers do not see yet? */
 /* Any thread. NULL if no such model runs; "" or NULL is the default. */
 const struct learner *models_find(const struct engine *engine, const char *name);
+void models_describe(struct engine *engine, uint32_t item, const struct catalogue_item *record); /* NULL: nothing is said any more */
 void models_forget_user(struct engine *engine, uint32_t user); /* while it has its id */
 enum score_unit models_unit(const struct learner *learner, uint32_t *ret_beside); /* model_ops.unit */
 
@@ -338,6 +339,13 @@ static inline uint32_t users_of(const struct engine *engine, uint32_t item)
     return atomic_load_explicit(users, memory_order_relaxed);
 }
 
+/* May the item be in an answer? Somebody holds it; or it is in the catalogue, and there is a score of it. */
+static inline bool item_offered(const struct reader *reader, const struct scores *scores, uint32_t item)
+{
+    return users_of(reader->engine, item) ||
+           (scores && scores_touched(scores, item) && catalogue_item(reader->engine->catalogue, item));
+}
+
 /* filter.c, shared by the kinds of question */
 struct choice { /* what a filter allows, beside marks and sieve */
     bool only_included;
@@ -412,7 +420,7 @@ struct affine {
 };
 struct affine reader_normal_map(struct reader *reader, const struct learner *learner, const struct query *query);
 /* ranks.c: could it be listed? */
-bool ranks_candidate(const struct reader *reader, const struct choice *choice, uint32_t item);
+bool ranks_candidate(const struct reader *reader, const struct choice *choice, const struct scores *scores, uint32_t item);
 /* Adds up the ranks of those that are listed: what reader->scores holds, under the marks. */
 void ranks_count(const struct reader *reader, const struct choice *choice, bool parity, const uint32_t *handles, size_t len,
                  struct rank *ranks);

@@ -6,7 +6,8 @@
  * all items somebody holds but the user's own (ranks.c), equal scores counting half. Only the first ten matter, so models are asked for
  * their best alone: one that finds candidates first (NCF by its product, FM by bytes in a large catalogue) ranks the item among
  * these, as it does for users, and an item that is not found is a miss, as it is for them. Items a model knows nothing of stand
- * behind the others, by popularity, as in its answers; an item that nobody holds is a miss.
+ * behind the others, by popularity, as in its answers; an item that nobody holds is a miss,
+ * but of a model that has a score for it by what the catalogue says.
  *
  * What estimates miss is counted on one in RECALL_EVERY of these events, by a scan of everything.
  *
@@ -78,6 +79,8 @@ void evaluator_free(struct evaluator *evaluator)
 /* Only the first ten matter; equal scores count half. */
 static uint8_t place_number(const struct evaluator *evaluator, const struct scores *scores, bool zero, uint32_t item)
 {
+    if (!item_offered(evaluator->reader, scores, item))
+        return 0;
     const struct place place = place_in_list(evaluator->reader, &everything, scores, zero, item);
 
     return place_of_rank(place.before + place.beside / 2.);
@@ -243,7 +246,7 @@ void evaluate(struct evaluator *evaluator, const struct touch *touch)
     unsigned kinds = kinds_of(evaluator, touch);
     for (size_t m = 0; m < QUALITY_MODELS; m++)
         losses[m] = LOSS_UNKNOWN;
-    if (!(kinds & KIND_NEW_ITEM)) /* else a miss of all */
+    if (!(kinds & KIND_NEW_ITEM) || catalogue_item(engine->catalogue, touch->item)) /* else a miss of all */
         rank_by_all(evaluator, touch, places, losses);
     fr_epoch_leave(reader->presence);
     quality_take(evaluator->quality, kinds, places, losses, engine->journal);

@@ -18,6 +18,11 @@
 
 enum { EVENTS_MOST = 10000, LATEST_MS = 250, REST = 10 };
 
+static bool is_said(const void *catalogue, uint32_t item)
+{
+    return catalogue_item(catalogue, item) != NULL;
+}
+
 static void open_one(struct engine *engine, const struct model_ops *ops, const void *options)
 {
     const struct model_host host = {
@@ -27,6 +32,8 @@ static void open_one(struct engine *engine, const struct model_ops *ops, const v
         .items_held = &engine->items_held,
         .events = &engine->events,
         .items_max = engine->options.items_max,
+        .said = is_said,
+        .catalogue = engine->catalogue,
     };
 
     engine->learners[engine->learners_len++] = (struct learner){ops, ops->open(options, &host)};
@@ -90,6 +97,14 @@ const char *engine_model(const struct engine *engine, size_t index)
     if (index < engine->learners_len)
         return engine->learners[index].ops->name;
     return index == engine->learners_len && engine->blend ? ENGINE_BLEND : NULL;
+}
+
+void models_describe(struct engine *engine, uint32_t item, const struct catalogue_item *record)
+{
+    for (size_t m = 0; m < engine->learners_len; m++)
+        if (engine->learners[m].ops->describe)
+            engine->learners[m].ops->describe(engine->learners[m].model, item, record ? record->features : NULL,
+                                              record ? record->features_len : 0);
 }
 
 void models_forget_user(struct engine *engine, uint32_t user)

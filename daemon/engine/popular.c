@@ -173,7 +173,7 @@ double popular_trending(const struct reader *reader, uint32_t item)
 
     if (trending)
         trending->ops->score(trending->model, &query, &item, 1, &value);
-    return value;
+    return value + 0.0; /* not -0 */
 }
 
 void reader_popular(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list)

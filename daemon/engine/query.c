@@ -3,7 +3,7 @@
  *
  *     the user's history (a private copy) + seeds --model--> a score for every item with evidence
  *        - seen, seeds, excluded, not included            marks
- *        - those that nobody holds                        a model may still, or always, have a score of them
+ *        - those that nobody holds                        unless the catalogue knows them and the model has a score of them
  *        k best by score, equal scores by item id          topk
  *        + fill: parity, items without evidence at score 0; product, popular items at score 0 behind them
  *        in this order, or as arrange.c puts them
@@ -97,7 +97,7 @@ static void offer_touched(struct reader *reader, const struct scores *scores, co
     for (uint32_t i = 0; i < scores->touched_len; i++) {
         uint32_t item = scores->touched[i];
         double score = scores->value[item];
-        if (fr_topk_wants(top, score) && reader_allows(reader, choice, item) && users_of(reader->engine, item)) /* read of few */
+        if (fr_topk_wants(top, score) && reader_allows(reader, choice, item) && item_offered(reader, scores, item)) /* read of few */
             fr_topk_take(top, item, score);
     }
 }
@@ -109,7 +109,7 @@ static void offer_dense(struct reader *reader, const struct scores *scores, cons
     for (size_t i = 0; i < len; i++) {
         uint32_t item = choice->only_included ? choice->included[i] : (uint32_t)i;
         double score = scores->value[item];
-        if (fr_topk_wants(top, score) && scores_touched(scores, item) && users_of(reader->engine, item) &&
+        if (fr_topk_wants(top, score) && scores_touched(scores, item) && item_offered(reader, scores, item) &&
             reader_allows(reader, choice, item))
             fr_topk_take(top, item, score);
     }

@@ -15,9 +15,9 @@
 #include "blend.h"
 #include "engine_private.h"
 
-bool ranks_candidate(const struct reader *reader, const struct choice *choice, uint32_t item)
+bool ranks_candidate(const struct reader *reader, const struct choice *choice, const struct scores *scores, uint32_t item)
 {
-    return item != DICT_NONE && reader_allows(reader, choice, item) && users_of(reader->engine, item);
+    return item != DICT_NONE && reader_allows(reader, choice, item) && item_offered(reader, scores, item);
 }
 
 /* What others are compared with, and where. */
@@ -65,7 +65,7 @@ static struct place by_score(const struct standing *standing, double value)
         uint32_t other = all ? (uint32_t)i : scores->touched[i];
         double its = scores->value[other];
         if (its >= value && other != standing->item && (standing->zero || !scores_untouched(its)) &&
-            ranks_candidate(standing->reader, standing->choice, other))
+            ranks_candidate(standing->reader, standing->choice, scores, other))
             meet(standing, other, its > value, &place);
     }
     return place;
@@ -102,10 +102,10 @@ void ranks_count(const struct reader *reader, const struct choice *choice, bool 
         ranks[i].ahead = place.ahead;
     }
     for (uint32_t item = 0; item < reader->items; item++) {
-        if (!ranks_candidate(reader, choice, item))
+        if (!ranks_candidate(reader, choice, &reader->scores, item))
             continue;
         for (size_t i = 0; i < len; i++) {
-            ranks[i].candidates += ranks[i].listed;
+            ranks[i].candidates += ranks[i].listed && users_of(reader->engine, item);
             ranks[i].above += ranks[i].listed && users_of(reader->engine, item) > ranks[i].users;
         }
     }
@@ -135,7 +135,7 @@ void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_
     for (size_t i = 0; i < len; i++) {
         handles[i] = reader_item_of(reader, items[i]);
         ret_ranks[i] = (struct rank){0};
-        if (!ranks_candidate(reader, &choice, handles[i]))
+        if (!ranks_candidate(reader, &choice, &reader->scores, handles[i]))
             continue;
         ret_ranks[i].listed = true;
         ret_ranks[i].users = users_of(engine, handles[i]);

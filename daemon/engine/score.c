@@ -93,7 +93,7 @@ static struct said said_of(const struct reader *reader, const struct opinion *op
 {
     struct said said = {.source = opinion->learner};
 
-    if (item == DICT_NONE || !opinion->known || !users_of(reader->engine, item))
+    if (item == DICT_NONE || !opinion->known || !(users_of(reader->engine, item) || catalogue_item(reader->engine->catalogue, item)))
         return said;
     for (size_t m = 0; m < ENGINE_MODELS_MAX && opinion->values[m]; m++)
         said.value[m] = opinion->values[m][at];
@@ -101,7 +101,7 @@ static struct said said_of(const struct reader *reader, const struct opinion *op
         add_shares(reader, opinion, &said);
     } else {
         double value = said.value[0];
-        said.scored = opinion->parity || !scores_untouched(value);
+        said.scored = (opinion->parity && users_of(reader->engine, item)) || !scores_untouched(value);
         said.score = said.scored ? (value + 0.0 - opinion->map.shift) * opinion->map.scale + opinion->map.base : 0;
     }
     if (!said.scored)
@@ -362,7 +362,7 @@ void reader_explain(struct reader *reader, const struct ask *ask, struct fr_byte
         opinion.ballot = ranks_hear(reader, opinion.learner, &opinion.query, &choice, 0);
         opinion.map = reader_normal_map(reader, opinion.learner, &opinion.query);
     }
-    rank.listed = ranks_candidate(reader, &choice, item);
+    rank.listed = ranks_candidate(reader, &choice, &reader->scores, item);
     if (rank.listed) {
         rank.users = users_of(reader->engine, item);
         ranks_count(reader, &choice, opinion.parity, &item, 1, &rank);

@@ -142,7 +142,7 @@ static const uint64_t *changes_of(const struct embedding *embedding, uint32_t c)
     return (const uint64_t *)(const void *)embedding->unshown.base + c * (SHOWN_ROWS / 64);
 }
 
-static bool chunk_changed(const struct embedding *embedding, uint32_t c)
+bool embedding_unshown(const struct embedding *embedding, uint32_t c)
 {
     uint64_t bits = 0;
 
@@ -185,6 +185,8 @@ static struct shown_chunk *chunk_copy(const struct embedding *embedding, uint32_
     }
     memcpy(chunk->vectors, embedding_vector(embedding, first), len * d * sizeof(float));
     memset(chunk->vectors + len * d, 0, (SHOWN_ROWS - len) * d * sizeof(float));
+    if (embedding->compose)
+        embedding->compose(embedding->owner, c, chunk);
     chunk->codes = (struct row_codes){0};
     if (coded(embedding))
         chunk_encode(embedding, c, old, chunk);
@@ -198,7 +200,7 @@ void embedding_publish(struct embedding *embedding)
     bool changed = false, codeless = old && old_len && coded(embedding) && !old->chunks[0]->codes.code;
 
     for (uint32_t c = 0; c < chunks_len && !changed; c++)
-        changed = chunk_changed(embedding, c);
+        changed = embedding_unshown(embedding, c);
     if (old && !changed && old->rows == embedding->len)
         return;
     size_t size = sizeof(struct shown) + chunks_len * sizeof(struct shown_chunk *);
@@ -206,7 +208,7 @@ void embedding_publish(struct embedding *embedding)
     shown->rows = embedding->len;
     shown->chunks_len = chunks_len;
     for (uint32_t c = 0; c < chunks_len; c++) {
-        bool same = c < old_len && !codeless && !chunk_changed(embedding, c);
+        bool same = c < old_len && !codeless && !embedding_unshown(embedding, c);
         shown->chunks[c] = same ? old->chunks[c] : chunk_copy(embedding, c, c < old_len ? old->chunks[c] : NULL);
     }
     atomic_store(&embedding->shown, shown);

@@ -71,6 +71,9 @@ struct embedding {
     enum journal_table table;
     bool keyed;
     uint32_t coded_above; /* a table of more rows shows codes beside its vectors; 0: never. The owner's to set */
+    /* Makes of a chunk's rows, numbered from c * SHOWN_ROWS on, what is shown of them. NULL: they are shown as they are. The owner's to set */
+    void (*compose)(void *owner, uint32_t c, struct shown_chunk *chunk);
+    void *owner;
     struct fr_array vectors, states, keys, unshown;
     struct debt debt; /* rows */
     struct fr_epoch *epoch;
@@ -101,12 +104,18 @@ static inline uint64_t *embedding_key(const struct embedding *embedding, uint32_
 }
 /* Puts the row's cell, column 0, as it is now. */
 void embedding_put(struct embedding *embedding, uint32_t row, struct journal *journal);
+/* The row is shown anew by the next publication, though it is what it was. */
+static inline void embedding_show(struct embedding *embedding, uint32_t row)
+{
+    ((uint64_t *)(void *)embedding->unshown.base)[row / 64] |= UINT64_C(1) << row % 64;
+}
+bool embedding_unshown(const struct embedding *embedding, uint32_t c); /* is there such a row in the chunk? */
 /* Before every change of a row, of its state or of its key. (A row of count 0 without key is nothing that could be owed.) */
 static inline void embedding_change(struct embedding *embedding, uint32_t row)
 {
     if (debt_change(&embedding->debt, row))
         embedding_put(embedding, row, embedding->debt.to);
-    ((uint64_t *)(void *)embedding->unshown.base)[row / 64] |= UINT64_C(1) << row % 64;
+    embedding_show(embedding, row);
 }
 /* A use of the row; its first one makes G what it begins with. */
 static inline void embedding_use(struct embedding *embedding, uint32_t row, uint32_t when, float g0)

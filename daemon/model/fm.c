@@ -58,6 +58,7 @@ const struct fm_options fm_defaults = {
     .features_max = 100000,
     .features_admit = 3,
     .features_ttl = 0,
+    .item_features = true,
     .int8_above = 20000,
     .candidates = 300,
 };
@@ -84,6 +85,11 @@ static struct model *fm_open(const void *options, const struct model_host *host)
     embedding_init(&model->history, d, (uint32_t)host->items_max, TABLE_FM_HISTORY, false, host->epoch);
     const struct features_options features = {o->features_max, o->features_admit, (uint32_t)(o->features_ttl / 1000)};
     features_init(&model->features, &features, d, model->adagrad.g0, TABLE_FM_FEATURES, host->epoch);
+    model->items.compose = fm_compose;
+    model->items.owner = model;
+    item_features_init(&model->said, host->items_max, o->item_features ? o->features_max : 0);
+    fr_array_init(&model->learned, sizeof(uint64_t), host->items_max / 64 + 1);
+    fr_array_init(&model->view.made, sizeof(uint64_t), host->items_max / SHOWN_ROWS + 1);
     return model;
 }
 
@@ -94,6 +100,9 @@ static void fm_close(struct model *model)
     embedding_release(&model->items);
     embedding_release(&model->history);
     features_release(&model->features);
+    item_features_release(&model->said);
+    fr_array_release(&model->learned);
+    fr_array_release(&model->view.made);
     struct fr_slab *slab = model->slab;
     fr_slab_give(slab, model, sizeof(*model));
     fr_slab_free(slab);
@@ -103,6 +112,9 @@ static void fm_extend(struct model *model, uint32_t items)
 {
     embedding_extend(&model->items, items);
     embedding_extend(&model->history, items);
+    item_features_extend(&model->said, items);
+    fr_array_grow(&model->learned, items / 64 + 1);
+    fr_array_grow(&model->view.made, items / SHOWN_ROWS + 1);
 }
 
 /* A step cannot be taken back: what an erased user taught the items stays in them (algorithms.md 8.12). */
@@ -150,6 +162,9 @@ void fm_settle(struct model *model)
         return;
     model->settled = true;
     features_settle(&model->features, &model->loaded);
+    for (uint32_t item = 0; item < model->items.len; item++)
+        if (embedding_state(&model->items, item)->count)
+            fm_learned(model, item);
     fm_tell(model);
 }
 
@@ -157,6 +172,7 @@ static void fm_publish(struct model *model)
 {
     fm_settle(model);
     atomic_store_explicit(&model->constant, fm_constant(model), memory_order_relaxed);
+    fm_items_publish(model);
     embedding_publish(&model->features.rows);
     embedding_publish(&model->history);
     embedding_publish(&model->items);
@@ -289,7 +305,8 @@ static void fm_stats(const struct model *model, struct model_stats *ret_stats)
         .expired = atomic_load_explicit(&model->expired, memory_order_relaxed),
         .evicted = atomic_load_explicit(&model->evicted, memory_order_relaxed),
         .bytes = atomic_load_explicit(&model->items.bytes, memory_order_relaxed) +
-                 atomic_load_explicit(&model->history.bytes, memory_order_relaxed) + features_bytes(&model->features),
+                 atomic_load_explicit(&model->history.bytes, memory_order_relaxed) + features_bytes(&model->features) +
+                 atomic_load_explicit(&model->said.bytes, memory_order_relaxed),
     };
 }
 
@@ -322,7 +339,9 @@ const struct model_ops fm_ops = {
     .learn = fm_learn,
     .forget = fm_forget,
     .forget_user = fm_forget_user,
+    .describe = fm_describe,
     .publish = fm_publish,
+    .behind = fm_behind,
     .save = fm_save,
     .pay = fm_pay,
     .retrieve = fm_retrieve,

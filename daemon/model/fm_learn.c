@@ -5,20 +5,22 @@
  *     targets             j0 j1 .. jn  the event's item, then negatives; y_j = constant + b_j + <U, I_j>
  *     errors              e_j = d loss / d y_j
  *
- *         softmax         p_j - [j = j0],  p = softmax of z,  z_j0 = y_j0,  z_j = y_j + log(seen / n)
+ *         softmax         p_j - [j = j0],  p = softmax of z,  z_j0 = y_j0,  z_j = y_j + log(learned / n)
  *         logistic        1 / (1 + exp(-y_j)) - [j = j0]
  *         squared         y_j0 - rating, within -2 .. 2
  *
  *     gradients           I_j: e_j U     b_j: e_j     U: g = sum e_j I_j     V_f: x_f g     constant: E = sum e_j
+ *                         I_j is a sum of rows, if the item has features: what comes to each is in fm_items.c
  *         second order    V_f: x_f (g + E (U - x_f V_f))
  *
  * All gradients are of the rows as they were before the event. Then each row makes its step (embedding.h), and one that has
  * become longer than NORM_MOST is cut back to it.
  *
  * Negatives are uniform over the items that have been somebody's, as far as *this model* has been told: a function of the
- * events before this one and of nothing else, so a replay draws alike, whatever else the engine knows by then. With n of `seen`
- * items drawn each stands for seen / n of them: that is what the logarithm says (algorithms.md 3.2, logQ), and the event's own
- * item, which is always there, stands for itself.
+ * events before this one and of nothing else, so a replay draws alike, whatever else the engine knows by then. What is drawn below `seen` and has
+ * never been learned, as most of a catalogue may not, is drawn anew, up to DRAWS_MOST times as often as negatives are wanted. With n of
+ * the learned items drawn each stands for learned / n of them: that is what the logarithm says (algorithms.md 3.2, logQ), and the
+ * event's own item, which is always there, stands for itself. How many are learned is taken from those drawn.
  *
  * What is learned: events of weight above 0, whatever the weight; for the squared loss all, the weight is the rating. An event
  * on an item that is in the history already is learned too, with the history but for that item: what one does again is wanted,
@@ -33,6 +35,7 @@
 #include "fm_parts.h"
 #include "sampler.h"
 
+enum { DRAWS_MOST = 8 }; /* rounds */
 static const float RATING_ERROR_MOST = 2, INTERCEPT_RATE = 0.01f;
 
 static uint64_t negatives_key(const struct model *model, const struct touch *touch)
@@ -45,15 +48,48 @@ static uint32_t negatives_len(const struct model *model)
     return model->options.loss == FM_SQUARED || model->numbers.seen < 2 ? 0 : model->options.negatives;
 }
 
+static bool is_learned(const struct model *model, uint32_t item)
+{
+    return ((const uint64_t *)(const void *)model->learned.base)[item / 64] >> item % 64 & 1;
+}
+
+/* Returns how many it found. *ret_share: of the items seen, so many have been learned, by those that were looked at. */
+static uint32_t negatives_draw(const struct model *model, const struct touch *touch, uint32_t drawn[FM_NEGATIVES_MAX], float *ret_share)
+{
+    uint64_t key = negatives_key(model, touch);
+    uint32_t want = negatives_len(model), tried = 0, got = 0, more[FM_NEGATIVES_MAX];
+
+    *ret_share = 1;
+    if (model->learned_len == model->numbers.seen) {
+        sampler_uniform(key, model->numbers.seen, drawn, want);
+        return want;
+    }
+    for (uint32_t round = 0; round < DRAWS_MOST && got < want; round++) {
+        sampler_uniform(sampler_from(key, (uint64_t)round * want), model->numbers.seen, more, want);
+        for (uint32_t k = 0; k < want && got < want; k++, tried++) {
+            drawn[got] = more[k];
+            got += is_learned(model, more[k]);
+        }
+    }
+    *ret_share = tried ? (float)got / (float)tried : 0;
+    return got;
+}
+
 void fm_prepare(const struct model *model, const struct touch *touch, int stage)
 {
-    uint32_t negatives[FM_NEGATIVES_MAX], len = negatives_len(model), first = 0;
+    uint32_t negatives[FM_NEGATIVES_MAX], first = 0;
+    float share;
+    const bool any = item_features_any(&model->said);
+    const struct item_said_of *said;
 
     if (stage != 0)
         return;
-    sampler_uniform(negatives_key(model, touch), model->numbers.seen, negatives, len);
-    for (uint32_t k = 0; k < len; k++)
+    uint32_t len = negatives_draw(model, touch, negatives, &share);
+    for (uint32_t k = 0; k < len; k++) {
         embedding_prefetch(&model->items, negatives[k]);
+        if (any && (said = item_features_of(&model->said, negatives[k])))
+            __builtin_prefetch(said);
+    }
     embedding_prefetch(&model->items, touch->item);
     if (touch->history.len > model->options.history)
         first = touch->history.len - model->options.history;
@@ -74,6 +110,7 @@ static void features_gather(struct model *model, const struct touch *touch)
         keys[len++] = FM_KEY_NEWCOMER;
     for (size_t k = 0; k < len; k++)
         features_use(&model->features, keys[k], row_seconds(touch->when));
+    fm_items_use(model, touch->item, row_seconds(touch->when));
     event->features_len = 0;
     for (size_t k = 0; k < len; k++) {
         uint32_t row = features_find(&model->features, keys[k]);
@@ -84,8 +121,7 @@ static void features_gather(struct model *model, const struct touch *touch)
 
 static float item_bias(const void *context, uint32_t item)
 {
-    const struct row_state *state = embedding_state(&((const struct model *)context)->items, item);
-    return state->count ? state->bias : NAN;
+    return fm_item_bias(context, item);
 }
 
 /* U, and what all targets' scores have in common. */
@@ -138,27 +174,31 @@ static void item_meet(struct model *model, uint32_t item)
 static void targets_gather(struct model *model, const struct touch *touch)
 {
     struct fm_event *event = &model->event;
-    uint32_t drawn[FM_NEGATIVES_MAX], len = negatives_len(model);
+    uint32_t drawn[FM_NEGATIVES_MAX];
+    float share;
 
     event->target[0] = touch->item;
     event->targets_len = 1;
-    sampler_uniform(negatives_key(model, touch), model->numbers.seen, drawn, len);
+    uint32_t len = negatives_draw(model, touch, drawn, &share);
     for (uint32_t k = 0; k < len; k++) {
         event->target[event->targets_len] = drawn[k];
-        event->targets_len += drawn[k] != touch->item && embedding_state(&model->items, drawn[k])->count;
+        event->targets_len += drawn[k] != touch->item;
     }
+    event->each = (float)model->numbers.seen * share / (float)(event->targets_len - 1); /* where there are any */
     model->kernels->dots(embedding_vector(&model->items, 0), event->target, event->targets_len,
                          model->options.dimensions, event->user, event->score);
     for (uint32_t k = 0; k < event->targets_len; k++)
         event->score[k] += event->constant + embedding_state(&model->items, event->target[k])->bias;
+    if (item_features_any(&model->said))
+        fm_items_gather(model);
 }
 
 /* ---- errors ---- */
 
-static void errors_softmax(struct fm_event *event, uint32_t seen)
+static void errors_softmax(struct fm_event *event)
 {
     float most = event->score[0], sum = 0;
-    float more = event->targets_len > 1 ? logf((float)seen / (float)(event->targets_len - 1)) : 0;
+    float more = event->targets_len > 1 ? logf(event->each) : 0;
 
     for (uint32_t k = 1; k < event->targets_len; k++) {
         event->error[k] = event->score[k] + more;
@@ -201,7 +241,7 @@ static bool errors_find(struct model *model, const struct touch *touch)
         return false;
     switch (model->options.loss) {
     case FM_SOFTMAX:
-        errors_softmax(event, model->numbers.seen);
+        errors_softmax(event);
         break;
     case FM_LOGISTIC:
         errors_logistic(event);
@@ -232,24 +272,32 @@ static void guard(struct model *model, float *row, float norm)
         fm_count(&model->guarded, 1);
 }
 
+void fm_item_row_step(struct model *model, float *row, struct row_state *state, float c, float bias, float square)
+{
+    struct fm_event *event = &model->event;
+
+    state->scale = adagrad_scale(&model->adagrad, state->scale, c * c * square);
+    float rate = adagrad_rate(&model->adagrad, state->scale);
+    guard(model, row, model->kernels->meet(row, c, event->gradient, -rate * c, event->user, model->options.dimensions));
+    shrink_row(model, row, rate);
+    adagrad_number(&model->adagrad, &state->bias, &state->bias_scale, bias);
+}
+
 static void items_step(struct model *model)
 {
     struct fm_event *event = &model->event;
-    const struct vector_kernels *kernels = model->kernels;
     size_t d = model->options.dimensions;
-    float square = kernels->norm(event->user, d) / (float)d;
+    float square = model->kernels->norm(event->user, d) / (float)d;
 
     memset(event->gradient, 0, d * sizeof(float));
     for (uint32_t k = 0; k < event->targets_len; k++) {
-        struct row_state *state = embedding_state(&model->items, event->target[k]);
-        float *row = embedding_vector(&model->items, event->target[k]), error = event->error[k];
-        embedding_change(&model->items, event->target[k]);
-        state->scale = adagrad_scale(&model->adagrad, state->scale, error * error * square);
-        float rate = adagrad_rate(&model->adagrad, state->scale);
-        guard(model, row, kernels->meet(row, error, event->gradient, -rate * error, event->user, d));
-        shrink_row(model, row, rate);
-        adagrad_number(&model->adagrad, &state->bias, &state->bias_scale, error);
+        uint32_t item = event->target[k];
+        embedding_change(&model->items, item);
+        fm_item_row_step(model, embedding_vector(&model->items, item), embedding_state(&model->items, item), event->error[k],
+                         event->error[k], square);
     }
+    if (item_features_any(&model->said))
+        fm_items_step(model, square);
 }
 
 /* One feature of the user's side. `square`: of the gradient's norm. */
@@ -315,6 +363,7 @@ static void learn(struct model *model, const struct touch *touch)
     }
     embedding_change(&model->items, item);
     embedding_use(&model->items, item, when, model->adagrad.g0);
+    fm_learned(model, item);
     model->numbers.seen = item >= model->numbers.seen ? item + 1 : model->numbers.seen;
     items_step(model);
     side_step(model, when);

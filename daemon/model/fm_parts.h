@@ -1,5 +1,5 @@
 /*
- * fm_parts.h -- what fm.c, fm_side.c, fm_learn.c and fm_query.c share.
+ * fm_parts.h -- what fm.c, fm_side.c, fm_items.c, fm_learn.c and fm_query.c share.
  */
 #ifndef FR_FM_PARTS_H
 #define FR_FM_PARTS_H
@@ -11,6 +11,7 @@
 #include "freshet/fm.h"
 #include "freshet/model.h"
 #include "history_terms.h"
+#include "item_features.h"
 
 enum { FM_ROW_NUMBERS = 0, FM_ROW_FILTER = 1, FM_TARGETS_MAX = FM_NEGATIVES_MAX + 1 };
 
@@ -32,9 +33,19 @@ struct fm_event {
     uint32_t feature[FM_FEATURES_MAX], features_len;
     uint32_t target[FM_TARGETS_MAX], targets_len; /* the first is the event's item */
     float score[FM_TARGETS_MAX], error[FM_TARGETS_MAX];
-    float constant;
+    uint32_t run[FM_TARGETS_MAX + 1]; /* where the places of its features begin (item_features.h), if any item has some */
+    float constant, each; /* each: so many items each negative stands for */
     alignas(VECTOR_ALIGN) float user[FM_DIMENSIONS_MAX];
     alignas(VECTOR_ALIGN) float gradient[FM_DIMENSIONS_MAX], crossed[FM_DIMENSIONS_MAX];
+};
+
+/* How far askers are shown what items' features have become (fm_items.c). Publications are numbered. */
+struct fm_view {
+    uint64_t now, moved;    /* the last one; the last before which a row had changed */
+    uint64_t came_and_went; /* features, as of then */
+    bool moving, behind;    /* a row has changed since; not all is shown */
+    uint32_t cursor;        /* chunk */
+    struct fr_array made;   /* by chunk: the last one that has made it, u64 */
 };
 
 struct model {
@@ -46,6 +57,10 @@ struct model {
     struct adagrad adagrad;
     struct embedding items, history; /* by item */
     struct features features;
+    struct item_features said;
+    struct fr_array learned; /* a bit for each item of which something has been learned: count > 0; */
+    uint32_t learned_len;    /* and how many there are */
+    struct fm_view view;
     struct fm_numbers numbers;
     struct features_hand loaded; /* of the features, until they are settled */
     bool settled;
@@ -59,6 +74,14 @@ struct model {
 static inline void fm_count(_Atomic uint64_t *counter, uint64_t by)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_release);
+}
+
+static inline void fm_learned(struct model *model, uint32_t item)
+{
+    uint64_t *word = (uint64_t *)(void *)model->learned.base + item / 64, bit = UINT64_C(1) << item % 64;
+
+    model->learned_len += !(*word & bit);
+    *word |= bit;
 }
 
 /* What was loaded becomes a state that can learn. */
@@ -78,6 +101,19 @@ void fm_terms_init(struct history_terms *terms, const struct fm_options *options
  * was to be expected. `bias` of an item, NAN if it has none. */
 float fm_terms_lean(struct history_terms *terms, const struct history *history, float mean,
                     float (*bias)(const void *context, uint32_t item), const void *context, uint32_t but);
+
+/* What askers are told of the item's bias, as it is now; NAN: nothing has been learned of it. */
+float fm_item_bias(const struct model *model, uint32_t item);
+void fm_describe(struct model *model, uint32_t item, const uint64_t *keys, size_t len);
+void fm_items_use(struct model *model, uint32_t item, uint32_t when); /* keys of the event's item; before rows are noted */
+/* Where any item has features: adds their part to the targets' scores; then, once the errors are known, makes their steps. `square`: |U|^2 / d. */
+void fm_items_gather(struct model *model);
+void fm_items_step(struct model *model, float square);
+/* One step of a row of an item's side along the user's: c U, and of its bias. Adds c times what it was to the user's gradient. */
+void fm_item_row_step(struct model *model, float *row, struct row_state *state, float c, float bias, float square);
+void fm_compose(void *model, uint32_t c, struct shown_chunk *chunk); /* embedding.compose of the items */
+void fm_items_publish(struct model *model); /* before the tables are published */
+bool fm_behind(const struct model *model);
 
 void fm_prepare(const struct model *model, const struct touch *touch, int stage);
 void fm_learn(struct model *model, const struct touch *touch);

@@ -156,7 +156,7 @@ static void passed_take(const struct model *model, const struct scores *scores, 
             uint32_t k = block * CODE_ROWS + (uint32_t)__builtin_ctz(bits), item = first + k;
             if (item >= scores->items || isinf(estimates[k]) || (double)estimates[k] < sieve->floor)
                 continue;
-            if (atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed) && !scores_excluded(scores, item))
+            if (model_host_offers(&model->host, item) && !scores_excluded(scores, item))
                 sieve_take(sieve, item, (double)estimates[k]);
         }
     }

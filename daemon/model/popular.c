@@ -40,11 +40,17 @@ static void popular_learn(struct model *model, const struct touch *touch)
     (void)model, (void)touch;
 }
 
+/* Of an item that nobody holds there is nothing to say. */
+static double users_value(uint32_t users)
+{
+    return users ? users : -0.0;
+}
+
 static void look(const struct model *model, const struct query *query, uint32_t first, uint32_t len, double *values)
 {
     (void)query;
     for (uint32_t k = 0; k < len; k++)
-        values[k] = atomic_load_explicit(&model->host.users_of_item[first + k], memory_order_relaxed);
+        values[k] = users_value(atomic_load_explicit(&model->host.users_of_item[first + k], memory_order_relaxed));
 }
 
 static void popular_retrieve(const struct model *model, const struct query *query, struct scores *scores)
@@ -59,7 +65,7 @@ static void popular_score(const struct model *model, const struct query *query, 
 {
     (void)query;
     for (size_t i = 0; i < len; i++)
-        values[i] = atomic_load_explicit(&model->host.users_of_item[items[i]], memory_order_relaxed);
+        values[i] = users_value(atomic_load_explicit(&model->host.users_of_item[items[i]], memory_order_relaxed));
 }
 
 static void popular_stats(const struct model *model, struct model_stats *ret_stats)

@@ -29,6 +29,12 @@ static inline uint64_t sampler_word(uint64_t key, uint64_t k)
     return sampler_mix(key + (k + 1) * UINT64_C(0x9E3779B97F4A7C15));
 }
 
+/* The key whose numbers are those of `key` from number `from` on. */
+static inline uint64_t sampler_from(uint64_t key, uint64_t from)
+{
+    return key + from * UINT64_C(0x9E3779B97F4A7C15);
+}
+
 /* `len` numbers below `below` (> 0), each as likely as any other to within 2^-32 * below. They may repeat. */
 void sampler_uniform(uint64_t key, uint32_t below, uint32_t *numbers, size_t len);
 

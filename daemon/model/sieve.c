@@ -108,7 +108,7 @@ static void walk(const struct model *model, const struct query *query, sieve_fil
         if (!any_above(values, len, sieve->floor))
             continue;
         for (uint32_t k = 0; k < len; k++) {
-            if (values[k] < sieve->floor || scores_excluded(scores, first + k))
+            if (values[k] < sieve->floor || scores_untouched(values[k]) || scores_excluded(scores, first + k))
                 continue;
             if (touch)
                 scores_add(scores, first + k, values[k]);

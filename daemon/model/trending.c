@@ -208,6 +208,12 @@ static double factor_at(const struct model *model, when_ms now)
     return exp2(-span / (double)model->half_life);
 }
 
+/* Of an item that nobody holds, and that has never been met, there is nothing to say. */
+static double value_of(const struct model *model, uint32_t item, double value)
+{
+    return value == 0 && !atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed) ? -0.0 : value;
+}
+
 /* For those named, or (`items` NULL) all from `first` on. */
 static void look(const struct model *model, when_ms now, uint32_t first, const uint32_t *items, size_t len, double *values)
 {
@@ -216,8 +222,10 @@ static void look(const struct model *model, when_ms now, uint32_t first, const u
     do {
         before = atomic_load_explicit(&model->moves, memory_order_acquire);
         double factor = factor_at(model, now);
-        for (size_t i = 0; i < len; i++)
-            values[i] = factor * atomic_load_explicit(sum_of(model, items ? items[i] : first + (uint32_t)i), memory_order_acquire);
+        for (size_t i = 0; i < len; i++) {
+            uint32_t item = items ? items[i] : first + (uint32_t)i;
+            values[i] = value_of(model, item, factor * atomic_load_explicit(sum_of(model, item), memory_order_acquire));
+        }
     } while (before % 2 || atomic_load_explicit(&model->moves, memory_order_relaxed) != before);
 }
 

@@ -18,6 +18,8 @@ enum { FEATURES_MAX = 32, FEATURE_BYTES_MAX = 256 };
 
 /* 0 if name or value is beyond its bounds. Thread: any. */
 uint64_t fr_feature_key(struct fr_bytes name, struct fr_bytes value);
+/* Of a category of an item, apart from that of any feature. */
+uint64_t fr_category_key(struct fr_bytes name);
 /* Appends it to `keys`, which has room for FEATURES_MAX; one that is there already is left. False: beyond a bound, and left out. */
 bool fr_feature_add(uint64_t *keys, size_t *len, struct fr_bytes name, struct fr_bytes value);
 

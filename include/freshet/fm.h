@@ -39,6 +39,7 @@ struct fm_options {
     uint32_t features_max;   /* keys that have a row; 0: context is not looked at. Shapes the state */
     uint32_t features_admit; /* uses before a key has one, 1 .. 15. Shapes the state */
     span_ms features_ttl;    /* a row unused for so long is freed; 0: never */
+    bool item_features;      /* what is said of items takes part */
     uint32_t int8_above;     /* among more items than these, the best are looked for by bytes first; 0: never */
     uint32_t candidates;     /* that are then ranked exactly, at least, >= 1; and twice as many as are asked for */
 };

@@ -207,7 +207,15 @@ struct model_host {
     const _Atomic uint32_t *items_held;    /* items with n_i > 0. Any thread */
     size_t items_max;
     const _Atomic uint64_t *events;        /* applied ever, as of the last batch; engine's thread */
+    bool (*said)(const void *catalogue, uint32_t item); /* is there a record of it? Any thread, inside an epoch. NULL: of none */
+    const void *catalogue;
 };
+
+/* May an item be in an answer that the model has a score for? */
+static inline bool model_host_offers(const struct model_host *host, uint32_t item)
+{
+    return atomic_load_explicit(&host->users_of_item[item], memory_order_relaxed) || (host->said && host->said(host->catalogue, item));
+}
 
 struct model_stats {
     uint64_t events, pairs, pruned;
@@ -254,6 +262,9 @@ struct model_ops {
     void (*learn)(struct model *model, const struct touch *touch);
     void (*forget)(struct model *model, const struct touch *touch);
     void (*forget_user)(struct model *model, struct fr_bytes user_id); /* what is of this user alone, histories apart */
+    /* The features of what is said of the item, as keys, instead of those before; len 0: it has none any more. While loading, before its rows are
+     * loaded, from any thread, for different items. NULL: it goes by none. */
+    void (*describe)(struct model *model, uint32_t item, const uint64_t *keys, size_t len);
     void (*publish)(struct model *model); /* after loading, then within a second of what was learned, and before what depends on
                                             * it is ranked for evaluation. NULL: askers read in place */
     bool (*behind)(const struct model *model); /* publish has shown only a part, so as not to take long; it wants to be called again */

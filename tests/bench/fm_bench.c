@@ -50,6 +50,18 @@ static double bare_all(float *bare, uint32_t items, const struct stream *stream)
     return EVENTS / ((double)(cpu_ns() - begin) / 1e9);
 }
 
+/* Each item once: so all are there to be drawn beside others, and as many are as are wanted. */
+static void learn_each(struct bench *bench, const struct stream *stream)
+{
+    for (uint32_t item = 0; item < bench->items; item++) {
+        struct touch touch = touch_of(stream, item % EVENTS);
+        touch.item = item;
+        for (unsigned m = 0; m < bench->learners_len; m++)
+            bench->learners[m].ops->learn(bench->learners[m].model, &touch);
+    }
+    journal_reset(bench->journal);
+}
+
 static void bench_learn(const char *name, const struct fm_options *options, uint32_t items, bool with_sar)
 {
     const struct sar_options sar = {.similarity = SAR_SHRUNK_COSINE, .threshold = 1, .window = 10, .score_last = 20,
@@ -65,6 +77,7 @@ static void bench_learn(const char *name, const struct fm_options *options, uint
     if (with_sar)
         bench_learner(&bench, &sar_ops, &sar);
     bench_learner(&bench, &fm_ops, options);
+    learn_each(&bench, &stream);
     learn_all(&bench, &stream); /* until there are rows */
     for (unsigned round = 0; round < ROUNDS; round++) {
         double learned = learn_all(&bench, &stream);

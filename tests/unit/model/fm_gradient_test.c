@@ -16,7 +16,7 @@
 
 #include "fm_driver.h"
 
-enum { D = 16, TERMS_MOST = FM_HISTORY_MAX + FM_CONTEXT_MAX + 1 };
+enum { D = 16, TERMS_MOST = FM_HISTORY_MAX + FM_CONTEXT_MAX + 1, FEATURES = 16, FEATURES_EACH = 3 };
 
 /* All that the loss depends on, of one event. */
 struct point {
@@ -26,6 +26,11 @@ struct point {
     size_t sides_len, targets_len, terms_len;
     double x[TERMS_MOST], side[TERMS_MOST][D], side_bias[TERMS_MOST];
     double target[FM_TARGETS_MAX][D], target_bias[FM_TARGETS_MAX];
+    size_t features_len; /* of the targets */
+    uint32_t row[FEATURES];
+    double feature[FEATURES][D], feature_bias[FEATURES];
+    double said[FM_TARGETS_MAX]; /* how many the target is said to have */
+    bool has[FM_TARGETS_MAX][FEATURES];
 };
 
 static double dot(const double *a, const double *b)
@@ -37,13 +42,29 @@ static double dot(const double *a, const double *b)
     return sum;
 }
 
+/* A target's side: its own row and those of its features. */
+static double item_of(const struct point *point, size_t target, double item[D])
+{
+    double bias = point->target_bias[target];
+
+    memcpy(item, point->target[target], D * sizeof(*item));
+    for (size_t f = 0; f < point->features_len; f++) {
+        if (!point->has[target][f])
+            continue;
+        bias += point->feature_bias[f] / point->said[target];
+        for (size_t k = 0; k < D; k++)
+            item[k] += point->feature[f][k] / sqrt(point->said[target]);
+    }
+    return bias;
+}
+
 /* The definition: every pair of a user's feature and the item; every pair of the user's features. */
 static double score_of(const struct point *point, size_t target)
 {
-    double score = point->intercept + point->target_bias[target];
+    double item[D], score = point->intercept + item_of(point, target, item);
 
     for (size_t f = 0; f < point->sides_len; f++) {
-        score += point->side_bias[f] + point->x[f] * dot(point->side[f], point->target[target]);
+        score += point->side_bias[f] + point->x[f] * dot(point->side[f], item);
         for (size_t g = 0; g < f && point->second_order; g++)
             score += point->x[f] * point->x[g] * dot(point->side[f], point->side[g]);
     }
@@ -110,6 +131,74 @@ static void widen(double *to, const float *from)
         to[k] = (double)from[k];
 }
 
+/* Every third item has no features; the others have up to three of a few, some of which are contexts too, and not the same. */
+static size_t features_of(uint32_t item, uint64_t keys[FEATURES_EACH])
+{
+    size_t len = 0;
+
+    if (item % 3 == 0)
+        return 0;
+    keys[len++] = 1 + item % 5;
+    if (item % 2)
+        keys[len++] = 20 + item % 4;
+    if (item % 7 == 0)
+        keys[len++] = 40;
+    return len;
+}
+
+static void say_features(struct driver *driver)
+{
+    for (uint32_t item = 0; item < ITEMS; item++) {
+        uint64_t keys[FEATURES_EACH];
+        size_t len = features_of(item, keys);
+        fm_ops.describe(driver->model, item, keys, len);
+    }
+}
+
+static uint32_t feature_row(const struct model *model, uint64_t key)
+{
+    return model->said.items_len && item_features_any(&model->said) ? features_find(&model->features, item_feature_key(key)) : FEATURE_NONE;
+}
+
+/* The target `k` of the point is this item. */
+static void point_target(struct point *point, const struct model *model, const struct before *before, size_t k, uint32_t item)
+{
+    uint64_t keys[FEATURES_EACH];
+    size_t len = features_of(item, keys);
+
+    widen(point->target[k], before->items[item]);
+    point->target_bias[k] = (double)before->item_states[item].bias;
+    point->said[k] = (double)len;
+    memset(point->has[k], false, sizeof(point->has[k]));
+    for (size_t i = 0; i < len; i++) {
+        uint32_t row = feature_row(model, keys[i]);
+        size_t f = 0;
+        while (f < point->features_len && point->row[f] != row)
+            f++;
+        if (row == FEATURE_NONE)
+            continue;
+        assert_true(f < FEATURES);
+        point->features_len += f == point->features_len;
+        point->row[f] = row;
+        widen(point->feature[f], before->features[row]);
+        point->feature_bias[f] = (double)before->feature_states[row].bias;
+        point->has[k][f] = true;
+    }
+}
+
+static double bias_of(const struct model *model, const struct before *before, uint32_t item)
+{
+    uint64_t keys[FEATURES_EACH];
+    size_t len = features_of(item, keys);
+    double bias = (double)before->item_states[item].bias;
+
+    for (size_t i = 0; i < len; i++) {
+        uint32_t row = feature_row(model, keys[i]);
+        bias += row == FEATURE_NONE ? 0 : (double)before->feature_states[row].bias / (double)len;
+    }
+    return bias;
+}
+
 /* What the event depended on: the rows it touched, as they were. */
 static void point_init(struct point *point, const struct model *model, const struct before *before, double rating,
                        double leaning)
@@ -136,10 +225,8 @@ static void point_init(struct point *point, const struct model *model, const str
         widen(point->side[k], before->features[event->feature[f]]);
         point->side_bias[k] = (double)before->feature_states[event->feature[f]].bias;
     }
-    for (size_t k = 0; k < event->targets_len; k++) {
-        widen(point->target[k], before->items[event->target[k]]);
-        point->target_bias[k] = (double)before->item_states[event->target[k]].bias;
-    }
+    for (size_t k = 0; k < event->targets_len; k++)
+        point_target(point, model, before, k, event->target[k]);
 }
 
 static void assert_near(double got, double want, double tolerance)
@@ -184,7 +271,7 @@ static bool targets_differ(const struct fm_event *event)
     return true;
 }
 
-static double leaning_of(const struct before *before, const struct history *history, uint32_t but)
+static double leaning_of(const struct model *model, const struct before *before, const struct history *history, uint32_t but)
 {
     double sum = 0, len = 0, mean = before->numbers.ratings / (double)before->numbers.rated;
 
@@ -192,7 +279,7 @@ static double leaning_of(const struct before *before, const struct history *hist
         const struct row_state *state = &before->item_states[history->item[slot]];
         if (!state->count || history->item[slot] == but)
             continue;
-        sum += history->affinity[slot] / stamp_repeats(history->stamp[slot]) - mean - (double)state->bias;
+        sum += history->affinity[slot] / stamp_repeats(history->stamp[slot]) - mean - bias_of(model, before, history->item[slot]);
         len++;
     }
     return sum / (len + 5);
@@ -231,12 +318,19 @@ static void assert_event_stepped(const struct driver *driver, const struct befor
         else
             assert_number_stepped(&point, &point.side_bias[k], is->bias, was->bias_scale, options->eta, options->rho);
     }
+    for (size_t f = 0; f < point.features_len; f++) {
+        const struct row_state fresh = {.scale = (float)options->g0, .bias_scale = (float)options->g0};
+        const struct row_state *was = &before->feature_states[point.row[f]], *is = embedding_state(&model->features.rows, point.row[f]);
+        was = was->count ? was : &fresh;
+        assert_row_stepped(&point, point.feature[f], &model->features.rows, point.row[f], (double)was->scale, options);
+        assert_number_stepped(&point, &point.feature_bias[f], is->bias, was->bias_scale, options->eta, options->rho);
+    }
     if (options->loss == FM_LOGISTIC)
         assert_number_stepped(&point, &point.intercept, model->numbers.intercept, before->numbers.scale,
                               0.01 * options->eta, options->rho);
 }
 
-static void steps_are_those_of_the_loss(enum fm_loss loss, bool second_order, double shrink)
+static void steps_are_those_of_the_loss(enum fm_loss loss, bool second_order, double shrink, bool featured)
 {
     struct fm_options options = fm_defaults;
     static struct before before;
@@ -251,6 +345,8 @@ static void steps_are_those_of_the_loss(enum fm_loss loss, bool second_order, do
     options.features_admit = 1;
     options.rho = 0.99;
     struct driver *driver = driver_new(&options);
+    if (featured)
+        say_features(driver);
     driver_events(driver, 0, 2000);
     for (uint64_t number = 2000; number < 2060; number++) {
         struct person people[USERS];
@@ -270,7 +366,7 @@ static void steps_are_those_of_the_loss(enum fm_loss loss, bool second_order, do
             continue; /* cut, and no slope any more */
         checked++;
         assert_event_stepped(driver, &before, rating,
-                             loss == FM_SQUARED ? leaning_of(&before, &history, event->target[0]) : 0);
+                             loss == FM_SQUARED ? leaning_of(driver->model, &before, &history, event->target[0]) : 0);
     }
     assert_true(checked > 15);
     assert_int_equal(atomic_load(&driver->model->guarded), 0);
@@ -280,43 +376,45 @@ static void steps_are_those_of_the_loss(enum fm_loss loss, bool second_order, do
 static void softmax(void **state)
 {
     (void)state;
-    steps_are_those_of_the_loss(FM_SOFTMAX, false, 0);
-    steps_are_those_of_the_loss(FM_SOFTMAX, true, 0); /* the second order is the same for all targets, and cancels */
+    steps_are_those_of_the_loss(FM_SOFTMAX, false, 0, false);
+    steps_are_those_of_the_loss(FM_SOFTMAX, false, 0, true);
+    steps_are_those_of_the_loss(FM_SOFTMAX, true, 0, false); /* the second order is the same for all targets, and cancels */
 }
 
 static void logistic(void **state)
 {
     (void)state;
-    steps_are_those_of_the_loss(FM_LOGISTIC, false, 0);
-    steps_are_those_of_the_loss(FM_LOGISTIC, true, 0.05);
+    steps_are_those_of_the_loss(FM_LOGISTIC, false, 0, false);
+    steps_are_those_of_the_loss(FM_LOGISTIC, true, 0.05, false);
+    steps_are_those_of_the_loss(FM_LOGISTIC, true, 0.05, true);
 }
 
 static void squared(void **state)
 {
     (void)state;
-    steps_are_those_of_the_loss(FM_SQUARED, false, 0.05);
-    steps_are_those_of_the_loss(FM_SQUARED, true, 0);
+    steps_are_those_of_the_loss(FM_SQUARED, false, 0.05, false);
+    steps_are_those_of_the_loss(FM_SQUARED, false, 0.05, true);
+    steps_are_those_of_the_loss(FM_SQUARED, true, 0, false);
 }
 
 /* x as its definition says: how far each rating is from what was to be expected. */
-static void lean(struct history_terms *terms, const struct before *before, const struct history *history)
+static void lean(struct history_terms *terms, const struct model *model, const struct before *before, const struct history *history)
 {
     double mean = before->numbers.ratings / (double)before->numbers.rated;
-    double leaning = leaning_of(before, history, UINT32_MAX);
+    double leaning = leaning_of(model, before, history, UINT32_MAX);
 
     for (uint32_t k = 0; k < terms->len; k++) {
         uint32_t slot = 0;
         while (history->item[slot] != terms->item[k])
             slot++;
         double rating = history->affinity[slot] / stamp_repeats(history->stamp[slot]);
-        terms->x[k] *= (float)(rating - mean - (double)before->item_states[terms->item[k]].bias - leaning);
+        terms->x[k] *= (float)(rating - mean - bias_of(model, before, terms->item[k]) - leaning);
     }
 }
 
 /* What askers are told is the model's definition, of the rows there are. */
-static void answers_are_the_full_formula(void **state)
+static void assert_answers(bool featured)
 {
-    (void)state;
     for (int loss = FM_SOFTMAX; loss <= FM_SQUARED; loss++) {
         struct fm_options options = fm_defaults;
         static struct before before;
@@ -328,6 +426,8 @@ static void answers_are_the_full_formula(void **state)
         options.features_admit = 1;
         options.features_max = 1000;
         struct driver *driver = driver_new(&options);
+        if (featured)
+            say_features(driver);
         driver_events(driver, 0, 3000);
         driver_publish(driver);
         struct query query = driver_query(driver, 4);
@@ -337,21 +437,27 @@ static void answers_are_the_full_formula(void **state)
         struct fm_event *event = &driver->model->event; /* the question as an event that is never learned */
         fm_terms_init(&event->terms, &options, &query.history, NULL, 0, UINT32_MAX);
         if (loss == FM_SQUARED)
-            lean(&event->terms, &before, &query.history);
+            lean(&event->terms, driver->model, &before, &query.history);
         event->features_len = 2; /* 77777 is nobody's */
         event->feature[0] = features_find(&driver->model->features, 3);
         event->feature[1] = features_find(&driver->model->features, 104);
         event->targets_len = 0;
         point_init(&point, driver->model, &before, 0,
-                   loss == FM_SQUARED ? leaning_of(&before, &query.history, UINT32_MAX) : 0);
+                   loss == FM_SQUARED ? leaning_of(driver->model, &before, &query.history, UINT32_MAX) : 0);
         const double *value = driver_ask(driver, &query);
         for (uint32_t item = 0; item < ITEMS; item++) {
-            widen(point.target[0], before.items[item]);
-            point.target_bias[0] = (double)before.item_states[item].bias;
+            point_target(&point, driver->model, &before, 0, item);
             assert_near(value[item], score_of(&point, 0), 1e-4);
         }
         driver_free(driver);
     }
+}
+
+static void answers_are_the_full_formula(void **state)
+{
+    (void)state;
+    assert_answers(false);
+    assert_answers(true);
 }
 
 int main(void)
