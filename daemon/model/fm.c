@@ -5,7 +5,8 @@
  *
  *     user   U = sum over the newest 20 items h of the history, by last event  x_h V_h,   x = 0.8^age, squares adding up to 1
  *              + sum over the context's features f                             V_f
- *     item   I_j, b_j: the item's own row
+ *     item   I_j = the item's own row v_j + sum over the n features f of what is said of it   V_f / sqrt(n)
+ *            b_j likewise                 + sum over them                                    b_f / n        (fm_items.c)
  *
  * A user is what she did last: no row is kept for users, so one event is enough to know somebody, and nobody's row grows stale
  * (algorithms.md 0.1: twice the accuracy of a user's own row in a stream). Items have two rows, one as target (I), one in
@@ -20,9 +21,10 @@
  * With `user_rows` there is one all the same, of a feature of the user's own: it keeps what the newest items no longer say, and is worth
  * its place where ratings are learned in several passes. It is erased with the user.
  *
- * Rows begin at 0, but for items: those begin with small numbers of their own, else nothing would ever move.
+ * Rows begin at 0, but for items: those begin with small numbers of their own, else nothing would ever move. An item that has not been met
+ * yet is its features, without these.
  *
- * State: embeddings of items (two), of context features (feature_rows.h), and one cell of numbers:
+ * State: embeddings of items (two), of features, contexts' and items' (feature_rows.h), and one cell of numbers:
  *
  *     OFFSET  SIZE                                            OFFSET  SIZE
  *          0     4   version 1, u32                               32    16   features: rows used, chain, hand, newest; u32 each
@@ -350,6 +352,6 @@ const struct model_ops fm_ops = {
     .unit = fm_unit,
     .explain = fm_explain,
     .neighbours = fm_neighbours,
-    .rest = "the item itself, and the context",
+    .rest = "the item itself, what is said of it, and the context",
     .stats = fm_stats,
 };

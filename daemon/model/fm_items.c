@@ -64,14 +64,16 @@ void fm_items_use(struct model *model, uint32_t item, uint32_t when)
 }
 
 /* Where the row stands among those that take part. What `place` held before means nothing. */
-static uint32_t sum_of(struct item_features *of, uint32_t row)
+static uint32_t sum_of(struct model *model, uint32_t row)
 {
+    struct item_features *of = &model->said;
     uint32_t at = of->place[row];
 
-    if (at < of->sums_len && of->sums[at].row == row)
+    if (at < of->sums_len && of->rows[at] == row)
         return at;
+    embedding_prefetch(&model->features.rows, row);
     of->place[row] = of->sums_len;
-    of->sums[of->sums_len] = (struct item_sum){.row = row};
+    of->rows[of->sums_len] = row;
     return of->sums_len++;
 }
 
@@ -82,7 +84,7 @@ static void target_gather(struct model *model, struct item_said_of *said)
 
     for (uint32_t k = 0; k < said->len; k++) {
         uint32_t row = item_feature_row(&model->features, &said->at[k]);
-        of->run[of->run_len] = row == FEATURE_NONE ? FEATURE_NONE : sum_of(of, row);
+        of->run[of->run_len] = row == FEATURE_NONE ? FEATURE_NONE : sum_of(model, row);
         of->run_len += row != FEATURE_NONE;
     }
 }
@@ -97,6 +99,8 @@ void fm_items_gather(struct model *model)
     of->run_len = 0;
     fr_reserve((void **)&of->run, &of->run_room, most, sizeof(*of->run));
     fr_reserve((void **)&of->sums, &of->sums_room, most, sizeof(*of->sums));
+    fr_reserve((void **)&of->rows, &of->rows_room, most, sizeof(*of->rows));
+    fr_reserve((void **)&of->dots, &of->dots_room, most, sizeof(*of->dots));
     for (uint32_t k = 0; k < event->targets_len; k++) {
         struct item_said_of *said = item_features_of(of, event->target[k]);
         event->run[k] = (uint32_t)of->run_len;
@@ -104,13 +108,14 @@ void fm_items_gather(struct model *model)
             target_gather(model, said);
     }
     event->run[event->targets_len] = (uint32_t)of->run_len;
+    model->kernels->dots(embedding_vector(&model->features.rows, 0), of->rows, of->sums_len, d, event->user, of->dots);
     for (uint32_t s = 0; s < of->sums_len; s++)
-        model->kernels->dots(embedding_vector(&model->features.rows, of->sums[s].row), NULL, 1, d, event->user, &of->sums[s].dot);
+        of->sums[s] = (struct item_sum){.bias = embedding_state(&model->features.rows, of->rows[s])->bias};
     for (uint32_t k = 0; k < event->targets_len; k++) {
         const struct item_said_of *said = item_features_of(of, event->target[k]);
         for (uint32_t at = event->run[k]; at < event->run[k + 1]; at++) {
-            const struct item_sum *sum = &of->sums[of->run[at]];
-            event->score[k] += said->vector * sum->dot + said->bias * embedding_state(&model->features.rows, sum->row)->bias;
+            uint32_t s = of->run[at];
+            event->score[k] += said->vector * of->dots[s] + said->bias * of->sums[s].bias;
         }
     }
 }
@@ -130,8 +135,9 @@ void fm_items_step(struct model *model, float square)
     }
     for (uint32_t s = 0; s < of->sums_len; s++) {
         const struct item_sum *sum = &of->sums[s];
-        embedding_change(rows, sum->row);
-        fm_item_row_step(model, embedding_vector(rows, sum->row), embedding_state(rows, sum->row), sum->error, sum->leaning, square);
+        uint32_t row = of->rows[s];
+        embedding_change(rows, row);
+        fm_item_row_step(model, embedding_vector(rows, row), embedding_state(rows, row), sum->error, sum->leaning, square);
     }
     model->view.moving = model->view.moving || of->sums_len;
 }

@@ -27,6 +27,8 @@ void item_features_release(struct item_features *of)
     fr_array_release(&of->chunks);
     free(of->place);
     free(of->sums);
+    free(of->rows);
+    free(of->dots);
     free(of->run);
 }
 

@@ -7,7 +7,7 @@
  *
  *     an event   targets    j0        j1     j2            each a run of places
  *                places     0 1 2     1      1 3
- *                features   f0 f1 f2 f3                    each once: its row, <U, V_f>, and the sums of what it is given
+ *                features   f0 f1 f2 f3                    each once: its row, <U, V_f>, b_f, and the sums of what it is given
  *
  * Rows are feature_rows.h's, among those of contexts, under keys of their own: what a feature says of an item is not what it says of a
  * user. What is kept here is said again at each start, and no part of the state.
@@ -35,8 +35,7 @@ struct item_said_of {
 
 /* Of an event. */
 struct item_sum {
-    uint32_t row;
-    float dot;            /* <U, V_f> */
+    float bias;           /* b_f */
     float error, leaning; /* d loss / d <U, V_f>, d loss / d b_f */
 };
 
@@ -48,8 +47,10 @@ struct item_features {
     _Atomic size_t bytes;
     uint32_t *place; /* by row: where it stands in `sums`, if it does */
     struct item_sum *sums;
+    uint32_t *rows; /* of each sum, */
+    float *dots;    /* and its <U, V_f> */
     uint32_t sums_len;
-    size_t sums_room;
+    size_t sums_room, rows_room, dots_room;
     uint32_t *run; /* places of all targets, one after the other */
     size_t run_len, run_room;
 };

@@ -3,6 +3,7 @@
  *
  *     score(u, j) = constant + b_j + <U, I_j>         U = sum over the last items of the history  x_h V_h
  *                                                       + sum over the context's features         V_f
+ *                                                     I_j = v_j + sum over the item's features      V_f / sqrt(n)
  *
  * See fm.c for what is learned of an event, and algorithms.md 3 for where the numbers come from.
  */

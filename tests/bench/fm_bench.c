@@ -6,6 +6,8 @@
  *   fm_learn_hot        as fm_learn, 2,000 items: all rows in the nearest caches
  *                       baseline of these: 33 rows of that table, drawn alike and fetched ahead, read and written once, and
  *                       the history's 20 rows
+ *   fm_learn_said       as fm_learn, each item with 3 features of 1,000 in all
+ *   fm_publish_said     ms of the longest publication then, when every feature has moved; fm_publish_parts: how many until all is shown
  *   fm_sar_learn        events/s of SAR product and FM on one thread, each event to both
  *   fm_publish, fm_save ms, when every row has changed: how long the engine stands still at most
  *   fm_retrieve_32, fm_retrieve_64
@@ -60,6 +62,54 @@ static void learn_each(struct bench *bench, const struct stream *stream)
             bench->learners[m].ops->learn(bench->learners[m].model, &touch);
     }
     journal_reset(bench->journal);
+}
+
+/* Items' features, as a catalogue has them. */
+static void say_items(struct bench *bench)
+{
+    uint64_t random = 11;
+
+    for (uint32_t item = 0; item < bench->items; item++) {
+        const uint64_t keys[] = {1 + bench_random(&random) % 10, 100 + bench_random(&random) % 100, 1000 + bench_random(&random) % 890};
+        fm_ops.describe(bench->learners[0].model, item, keys, 3);
+    }
+}
+
+static void bench_said(void)
+{
+    struct bench_rounds learned = {.len = 0}, longest = {.len = 0}, parts = {.len = 0};
+    uint64_t random = 1;
+    struct stream stream;
+    struct bench bench;
+
+    stream_init(&stream, ITEMS, &random);
+    bench_open(&bench, ITEMS);
+    bench_learner(&bench, &fm_ops, &fm_defaults);
+    say_items(&bench);
+    learn_each(&bench, &stream);
+    fm_ops.publish(bench.learners[0].model);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        double most = 0, times = 0;
+        bench_round(&learned, learn_all(&bench, &stream), 0);
+        fm_ops.publish(bench.learners[0].model);
+        const struct touch touch = touch_of(&stream, round); /* one event moves features of most chunks */
+        fm_ops.learn(bench.learners[0].model, &touch);
+        do {
+            uint64_t begin = cpu_ns();
+            fm_ops.publish(bench.learners[0].model);
+            double took = (double)(cpu_ns() - begin) / 1e6;
+            most = took > most ? took : most;
+            times++;
+            fr_epoch_reclaim(bench.epoch);
+        } while (fm_ops.behind(bench.learners[0].model));
+        bench_round(&longest, most, 0);
+        bench_round(&parts, times, 0);
+    }
+    bench_print("fm_learn_said", "events/s", &learned, false);
+    bench_print("fm_publish_said", "ms", &longest, true);
+    bench_print("fm_publish_parts", "publications", &parts, true);
+    bench_close(&bench);
+    stream_release(&stream);
 }
 
 static void bench_learn(const char *name, const struct fm_options *options, uint32_t items, bool with_sar)
@@ -201,7 +251,7 @@ static void bench_break_even(uint32_t items)
     stream_release(&stream);
 }
 
-/* `fm_bench learn`, `fm_bench retrieve` or `fm_bench break_even` runs a part. */
+/* `fm_bench learn`, `fm_bench said`, `fm_bench retrieve` or `fm_bench break_even` runs a part. */
 int main(int argc, char **argv)
 {
     struct fm_options logistic = fm_defaults;
@@ -214,6 +264,8 @@ int main(int argc, char **argv)
         bench_learn("fm_learn_hot", &fm_defaults, FEW, false);
         bench_learn("fm_sar_learn", &fm_defaults, ITEMS, true);
     }
+    if (argc < 2 || strcmp(argv[1], "said") == 0)
+        bench_said();
     if (argc < 2 || strcmp(argv[1], "retrieve") == 0) {
         bench_retrieve(32);
         bench_retrieve(64);

@@ -474,6 +474,43 @@ static void a_blank_behind_a_comma_changes_nothing(void **state)
     file_gone(path);
 }
 
+/* Two halves of the catalogue, told apart by a category alone: z is of the half that ann and eve like, and nobody has had it. */
+static void what_is_said_of_items_finds_new_ones(void **state)
+{
+    enum { EVENTS = 400 };
+    static char events[EVENTS * 24 + 200], said[8192], call[600];
+    size_t at = 0, len = 0;
+
+    (void)state;
+    for (int k = 0; k < EVENTS; k++)
+        at += (size_t)sprintf(events + at, "u%d\ti%d\t5\t%d\n", k % 8, k * 7 / 8 % 20 * 2 + k % 2, 100 + k);
+    sprintf(events + at, "u0\tz\t5\t9000\n");
+    for (int item = 0; item < 40; item++)
+        len += (size_t)sprintf(said + len, "{\"item_id\":\"i%d\",\"categories\":[\"half%d\"]}\n", item, item % 2);
+    sprintf(said + len, "{\"itemId\":\"z\",\"categories\":[\"half0\"],\"features\":{\"a\":\"b\"},\"title\":\"Z\"}\n");
+    char *log = file_of(events), *items = file_of(said);
+    snprintf(call, sizeof(call), "%s -f movielens -m fm -k 20 --items %s --set fm.item_features=no", log, items);
+    json_t *without = eval(call);
+    snprintf(call, sizeof(call), "%s -f movielens -m fm -k 20 --items %s", log, items);
+    json_t *with = eval(call);
+    json_t *found = json_object_get(json_object_get(json_object_get(with, "models"), "fm"), "hit_rate@20.new");
+    int over = (int)json_integer_value(json_object_get(found, "over"));
+    expect(without, "fm", "hit_rate@20.new", 0, over);
+    assert_true(json_number_value(json_object_get(found, "value")) * over >= 1);
+    json_decref(without);
+    json_decref(with);
+    file_gone(items);
+    static const char *const bad[] = {"nonsense", "{\"item_id\":\"x\",\"categories\":7}", "{\"item_id\":\"x\",\"features\":{\"a\":1}}"};
+    for (size_t i = 0; i < 3; i++) {
+        items = file_of(bad[i]);
+        snprintf(call, sizeof(call), "%s -f movielens -m fm --items %s 2>&1 >/dev/null", log, items);
+        assert_int_equal(run(call, said, sizeof(said)), 1);
+        assert_non_null(strstr(said, ":1 "));
+        file_gone(items);
+    }
+    file_gone(log);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
@@ -520,6 +557,7 @@ int main(void)
         cmocka_unit_test(lines_have_a_ceiling_and_are_whole),
         cmocka_unit_test(a_sample_of_all_is_the_full_ranking),
         cmocka_unit_test(a_blank_behind_a_comma_changes_nothing),
+        cmocka_unit_test(what_is_said_of_items_finds_new_ones),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
