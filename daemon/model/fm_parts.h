@@ -106,7 +106,8 @@ float fm_terms_lean(struct history_terms *terms, const struct history *history, 
 float fm_item_bias(const struct model *model, uint32_t item);
 void fm_describe(struct model *model, uint32_t item, const uint64_t *keys, size_t len);
 void fm_items_use(struct model *model, uint32_t item, uint32_t when); /* keys of the event's item; before rows are noted */
-/* Where any item has features: adds their part to the targets' scores; then, once the errors are known, makes their steps. `square`: |U|^2 / d. */
+/* Where any item has features: adds their part to the targets' scores; then, once the errors are known, makes their steps.
+ * `square`: |U|^2 / d. */
 void fm_items_gather(struct model *model);
 void fm_items_step(struct model *model, float square);
 /* One step of a row of an item's side along the user's: c U, and of its bias. Adds c times what it was to the user's gradient. */

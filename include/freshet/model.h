@@ -262,8 +262,8 @@ struct model_ops {
     void (*learn)(struct model *model, const struct touch *touch);
     void (*forget)(struct model *model, const struct touch *touch);
     void (*forget_user)(struct model *model, struct fr_bytes user_id); /* what is of this user alone, histories apart */
-    /* The features of what is said of the item, as keys, instead of those before; len 0: it has none any more. While loading, before its rows are
-     * loaded, from any thread, for different items. NULL: it goes by none. */
+    /* The features of what is said of the item, as keys, instead of those before; len 0: it has none any more. While loading, before
+     * its rows are loaded, from any thread, for different items. NULL: it goes by none. */
     void (*describe)(struct model *model, uint32_t item, const uint64_t *keys, size_t len);
     void (*publish)(struct model *model); /* after loading, then within a second of what was learned, and before what depends on
                                             * it is ranked for evaluation. NULL: askers read in place */

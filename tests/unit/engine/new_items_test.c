@@ -142,6 +142,15 @@ static void who_knows_it_lists_it(void **state)
     close_shop(&world);
 }
 
+static size_t bytes_of_fm(const struct world *world)
+{
+    const struct learner *learner = models_find(world->engine, "fm");
+    struct model_stats stats;
+
+    learner->ops->stats(learner->model, &stats);
+    return stats.bytes;
+}
+
 static void what_keeps_others_out_keeps_it_out(void **state)
 {
     const struct engine_options options = shop_options();
@@ -160,8 +169,10 @@ static void what_keeps_others_out_keeps_it_out(void **state)
     assert_false(isnan(listed(&world, "u2", "new", "fm")));
     now_ms = 1000;
     const struct event gone = {.kind = EVENT_ITEM_GONE, .offset = world.next, .logged = NOON + 1, .item = FR_BYTES("new")};
+    size_t bytes = bytes_of_fm(&world);
     give(&world, &gone, 1);
     await(&world, ++world.next);
+    assert_true(bytes_of_fm(&world) < bytes); /* what was said is kept for nobody */
     assert_true(isnan(listed(&world, "u2", "new", "fm")));
     close_shop(&world);
 }
@@ -188,6 +199,28 @@ static void a_category_counts_as_a_feature(void **state)
     assert_false(isnan(score));
     say(&world, "new", "sweet", &(struct item_said){0});
     assert_true(listed(&world, "u0", "new", "fm") != score);
+    close_shop(&world);
+}
+
+/* As in a daemon, where models show what they have learned a little later. */
+static void a_record_is_shown_though_no_event_comes(void **state)
+{
+    struct engine_options options = shop_options();
+    struct world world;
+
+    (void)state;
+    options.publish_at_once = false;
+    open_shop(&world, &options);
+    uint64_t deadline = fr_mono_ns() + 20000000000ULL;
+    while (models_unpublished(world.engine)) { /* what was learned is shown, and nothing waits */
+        assert_true(fr_mono_ns() < deadline);
+        sched_yield();
+    }
+    say(&world, "new", "sweet", &(struct item_said){0});
+    while (isnan(listed(&world, "u0", "new", "fm"))) {
+        assert_true(fr_mono_ns() < deadline);
+        sched_yield();
+    }
     close_shop(&world);
 }
 
@@ -222,6 +255,7 @@ int main(void)
         cmocka_unit_test(who_knows_it_lists_it),
         cmocka_unit_test(what_keeps_others_out_keeps_it_out),
         cmocka_unit_test(a_category_counts_as_a_feature),
+        cmocka_unit_test(a_record_is_shown_though_no_event_comes),
         cmocka_unit_test(a_restart_changes_no_bit),
     };
 
