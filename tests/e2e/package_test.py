@@ -10,12 +10,10 @@ import subprocess
 import tempfile
 import unittest
 
+import debian
 import testbed
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-MIRROR = "http://deb.debian.org/debian"
-# What makes programs start services: there is no systemd in here.
-POLICY = "#!/bin/sh\nexit 101\n"
 
 
 class Package(unittest.TestCase):
@@ -24,13 +22,8 @@ class Package(unittest.TestCase):
         subprocess.run([SOURCE / "ops/package", "--check"], check=True)
         cls.packages = sorted(path for path in (SOURCE / "build/packages").glob("*.deb") if "dbgsym" not in path.name)
         cls.root = pathlib.Path(tempfile.mkdtemp(prefix="freshet-chroot-"))
-        cls.root.chmod(0o755)
         cls.addClassCleanup(cls.remove_root)
-        subprocess.run(["debootstrap", "--variant=minbase", "bookworm", cls.root, MIRROR], check=True, stdout=subprocess.DEVNULL)
-        (cls.root / "usr/sbin/policy-rc.d").write_text(POLICY)
-        (cls.root / "usr/sbin/policy-rc.d").chmod(0o755)
-        for config in pathlib.Path("/etc/apt/apt.conf.d").glob("*proxy*"):
-            shutil.copy(config, cls.root / "etc/apt/apt.conf.d")
+        debian.make(cls.root)
         for kind, where in (("proc", "proc"), ("tmpfs", "dev/shm")):
             (cls.root / where).mkdir(exist_ok=True)
             subprocess.run(["mount", "-t", kind, kind, cls.root / where], check=True)
