@@ -19,7 +19,7 @@ static const struct part {
     const char *name;
     double weight;  /* to begin with */
     uint32_t quota; /* candidates it brings */
-} parts[] = {{"sar", .65, 200}, {"fm", .35, 300}, {"popular", .05, 50}, {"trending", .05, 50}},
+} parts[] = {{"sar", .65, 200}, {"fm", .2, 300}, {"popular", .05, 50}, {"trending", .05, 50}},
   another = {NULL, .05, 300};
 
 struct blend {
