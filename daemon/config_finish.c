@@ -98,6 +98,14 @@ bool config_start(const char *text, enum feed_start *ret_start, when_ms *ret_tim
 
 /* ---- what concerns several keys -------------------------------------------------------------------------------- */
 
+/* A default that hangs on other keys. */
+static void put_default(struct config *cfg, enum config_id id, const char *value)
+{
+    config_put(cfg, config_keys[id].section, config_keys[id].name, value, "default");
+    free(cfg->origin[id]);
+    cfg->origin[id] = NULL;
+}
+
 static void apply_parity(struct config *cfg)
 {
     for (int id = 0; id < CONFIG_KEYS; id++) {
@@ -105,9 +113,7 @@ static void apply_parity(struct config *cfg)
 
         if (!standard || cfg->origin[id])
             continue;
-        config_put(cfg, config_keys[id].section, config_keys[id].name, standard, "default");
-        free(cfg->origin[id]);
-        cfg->origin[id] = NULL;
+        put_default(cfg, (enum config_id)id, standard);
         cfg->parity_default[id] = true;
     }
 }
@@ -256,6 +262,13 @@ static void take_models(struct config *cfg, const char *known)
         else
             cfg->models[cfg->models_len++] = fr_strndup(at, len);
     }
+}
+
+/* The blend answers unless told otherwise; where it does not run, SAR, which always does. */
+static void take_default_model(struct config *cfg)
+{
+    if (!cfg->origin[CONFIG_recommend_default_model] && !runs(cfg, ENGINE_BLEND, strlen(ENGINE_BLEND)))
+        put_default(cfg, CONFIG_recommend_default_model, "sar");
 }
 
 static void check_model(struct config *cfg)
@@ -451,6 +464,7 @@ void config_finish(struct config *cfg, const struct config_host *host)
     mark_use_value(cfg);
     check_together(cfg);
     take_models(cfg, host->models);
+    take_default_model(cfg);
     check_model(cfg);
     check_kafka(cfg, host);
     set_models(cfg);

@@ -1,11 +1,11 @@
 /*
  * daemon_bench.c -- the whole daemon in a process of its own: Kafka in, gRPC out.
  *
- *     daemon_bench FRESHETD [EVENTS [ROUNDS [BROKERS [PARTS]]]]
+ *     daemon_bench FRESHETD [EVENTS [ROUNDS [BROKERS [PARTS [MODELS]]]]]
  *
  * Defaults: 800,000 events a round, 5 rounds, the embedded broker ("-"), all parts: i(ngest), q(uestions), b(usy),
- * v(isible). SAR alone in product mode, 100,000 items, 60,000 users, 16
- * partitions. Broker, daemon and this process share the machine, and the state grows from round to round. Ratios are
+ * v(isible). SAR alone in product mode unless MODELS says others (as recommend.models, "-": what a daemon without settings runs), and
+ * the default model answers if it is among them; 100,000 items, 60,000 users, 16 partitions. Broker, daemon and this process share the machine, and the state grows from round to round. Ratios are
  * > 1 where we are better, so for a cost they are baseline / value.
  *
  *   daemon_ingest          events/s through Kafka into the state; baseline: a bare consume loop on the same records
@@ -37,7 +37,7 @@
 enum { CPU_CALLS = 10000, CPU_AT_ONCE = 8, LATENCY_CALLS = 3000, VISIBLE_PER_SECOND = 1000, VISIBLE_EVENTS = 4000 };
 
 struct bench {
-    const char *program;
+    const char *program, *models; /* NULL: the daemon's own */
     unsigned long events;
     unsigned rounds;
     struct topic topic;
@@ -50,9 +50,11 @@ struct bench {
 
 static void begin_daemon(struct bench *bench)
 {
-    char brokers[200], topic[200], path[300];
-    const char *settings[] = {brokers, topic, path, "limits.max_concurrent_streams=1000", "recommend.models=sar", NULL};
+    char brokers[200], topic[200], path[300], models[200];
+    const char *settings[] = {brokers, topic, path, "limits.max_concurrent_streams=1000", bench->models ? models : NULL, NULL};
 
+    if (bench->models)
+        snprintf(models, sizeof(models), "recommend.models=%s", bench->models);
     snprintf(brokers, sizeof(brokers), "kafka.bootstrap.servers=%s", bench->topic.brokers);
     snprintf(topic, sizeof(topic), "feed.topic=%s", bench->topic.name);
     snprintf(path, sizeof(path), "store.path=%s/store", bench->folder);
@@ -420,9 +422,12 @@ int main(int argc, char **argv)
         bench.events = strtoul(argv[2], NULL, 10);
     if (argc > 3)
         bench.rounds = (unsigned)strtoul(argv[3], NULL, 10);
-    if (argc < 2 || argc > 6 || bench.events < 10000 || bench.rounds == 0 || bench.rounds > BENCH_ROUNDS_MAX)
-        die("usage: daemon_bench FRESHETD [EVENTS [ROUNDS [BROKERS [PARTS]]]]");
+    if (argc < 2 || argc > 7 || bench.events < 10000 || bench.rounds == 0 || bench.rounds > BENCH_ROUNDS_MAX)
+        die("usage: daemon_bench FRESHETD [EVENTS [ROUNDS [BROKERS [PARTS [MODELS]]]]]");
     bench.program = argv[1];
+    bench.models = argc > 6 ? argv[6] : "sar";
+    if (strcmp(bench.models, "-") == 0)
+        bench.models = NULL;
     setvbuf(stdout, NULL, _IOLBF, 0);
     fr_log_setup(FR_WARN, FR_LOG_TEXT);
     topic_begin(&bench.topic, argc > 4 && strcmp(argv[4], "-") ? argv[4] : NULL);

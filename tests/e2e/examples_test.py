@@ -36,7 +36,8 @@ class Examples(unittest.TestCase):
         cls.kafka = testbed.Kafka()
         cls.kafka.create_topic("events", 16)  # many, so that a partitioner that is not Java's hardly lands on the same by chance
         cls.kafka.create_topic("aside", 16)
-        cls.daemon = testbed.Daemon(cls.kafka).start()
+        # By SAR: what a program prints is compared to the last digit with what is asked a moment later, and EASE may be solved between.
+        cls.daemon = testbed.Daemon(cls.kafka, {"recommend.models": "sar"}).start()
         with lzma.open(DATA, "rt") as packed:
             history = "".join(itertools.islice(packed, 20000))
         subprocess.run([testbed.BIN / "freshet", "publish", "-", "--format", "online-retail"], input=history, text=True, check=True,

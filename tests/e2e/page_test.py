@@ -187,7 +187,7 @@ class Page(unittest.TestCase):
         text = view.explore("user", "u1", k=5)
         self.assertEqual([row[1] for row in self.recommended(view)], [item for item, _ in best])
         self.assertIn("Has chosen", text)
-        self.assertIn("sar answers", text)
+        self.assertIn("auto answers", text)
         self.assertGreater(view.page.locator("#explored .reasons .link").count(), 0)
         self.assertIn("fm answers", view.explore("user", "u1", "fm", 3))
         self.assertEqual([row[1] for row in self.recommended(view)], [item for item, _ in daemon.recommend("u1", k=3, model="fm")])

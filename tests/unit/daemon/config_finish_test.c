@@ -98,6 +98,36 @@ static void brokers_are_needed_and_the_models_must_exist(void **state)
     config_free(cfg);
 }
 
+/* Nobody has to change two keys at once, and who asks for exactly SAR gets it. */
+static void who_answers_unless_told_otherwise(void **state)
+{
+    static const struct {
+        const char *text, *answers, *origin; /* origin: as --print-config tells it of default_model */
+    } cases[] = {
+        {"", "auto", "default"},
+        {"[recommend]\nmodels =\n", "sar", "default"},
+        {"[recommend]\nmodels = fm\n", "sar", "default"},
+        {"[recommend]\nmodels = fm, auto\n", "auto", "default"},
+        {"[recommend]\ndefault_model = sar\n", "sar", "test.conf:2"},
+        {"[sar]\nmode = parity\n", "sar", "default"},
+        {"[sar]\nmode = parity\n[recommend]\nmodels = fm, auto\n", "auto", "default"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct config *cfg = read_text(cases[i].text);
+        struct engine_options engine;
+
+        config_finish(cfg, &(struct config_host){.own_broker = true, .models = "sar popular trending fm ncf ease auto"});
+        assert_string_equal(config_problems(cfg), "");
+        config_engine_options(cfg, &engine);
+        assert_string_equal(engine.default_model, cases[i].answers);
+        const char *origin = cfg->origin[CONFIG_recommend_default_model];
+        assert_string_equal(origin ? origin : "default", cases[i].origin);
+        config_free(cfg);
+    }
+}
+
 static const char *no_offset_store(const char *key, const char *value, char *room, size_t room_len)
 {
     (void)value, (void)room, (void)room_len;
@@ -253,6 +283,7 @@ int main(void)
         cmocka_unit_test(what_secures_a_listener_goes_together),
         cmocka_unit_test(the_admin_takes_what_it_has_not_from_the_other_listener),
         cmocka_unit_test(brokers_are_needed_and_the_models_must_exist),
+        cmocka_unit_test(who_answers_unless_told_otherwise),
         cmocka_unit_test(kafka_keys_are_checked_by_who_knows_them),
         cmocka_unit_test(a_start_is_a_word_or_a_time),
         cmocka_unit_test(what_is_no_time_is_refused),

@@ -16,6 +16,16 @@
 
 /* ---- defaults --------------------------------------------------------------------------------------------------- */
 
+/* Those that run beside SAR, in the order they learn. */
+static void assert_models(const struct engine_options *engine, const char *names)
+{
+    char found[200] = "";
+
+    for (size_t m = 0; m < engine->models_len; m++)
+        snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%s", m ? " " : "", engine->models[m].name);
+    assert_string_equal(found, names);
+}
+
 static void the_defaults_are_those_of_the_contract(void **state)
 {
     struct config *cfg = finished("");
@@ -46,7 +56,8 @@ static void the_defaults_are_those_of_the_contract(void **state)
     assert_int_equal(engine.sar.score_last, 20);
     assert_int_equal(engine.sar.neighbours_max, 500);
     assert_true(engine.sar.recency == 0.8);
-    assert_string_equal(engine.default_model, "sar");
+    assert_string_equal(engine.default_model, "auto");
+    assert_models(&engine, "popular trending fm ease auto");
     assert_int_equal(serve.default_k, 10);
     assert_int_equal(serve.max_k, 1000);
     assert_string_equal(serve.listen, "127.0.0.1:50051");

@@ -17,9 +17,18 @@
 #include "engine_world.h"
 #include "folder.h"
 #include "freshet/codec.h"
+#include "freshet/ease.h"
+#include "freshet/fm.h"
 #include "freshet/store.h"
+#include "freshet/trending.h"
 
 enum { USERS = 30, ITEMS = 20, ROUNDS = 6, PER_ROUND = 80 };
+
+/* What runs beside SAR by default, and answers; none of it did when the kept stores were made. */
+static const struct trending_options trending = {7 * DAY};
+static const struct ease_options ease = {.lambda = 300, .recency = .8, .items_max = 4000, .refresh_percent = 5, .refresh_interval = 600000};
+static const struct engine_model others[] = {{"popular", NULL}, {"trending", &trending}, {"fm", &fm_defaults}, {"ease", &ease}, {ENGINE_BLEND, NULL}};
+static bool by_default;
 
 /* Fixed for good: other numbers here would be another shape, and the kept stores could not be loaded. */
 static struct engine_options options(void)
@@ -43,7 +52,10 @@ static struct engine_options options(void)
                 .window = 3,
                 .score_last = 5,
                 .recency = 0.8},
-        .default_model = "sar",
+        .default_model = by_default ? ENGINE_BLEND : "sar",
+        .models = others,
+        .models_len = by_default ? sizeof(others) / sizeof(*others) : 0,
+        .evaluate_every = by_default ? 1 : 0,
         .shape = "sar.half_life_days=1\nsar.mode=product\n",
     };
 }
@@ -182,7 +194,7 @@ static void tell_user(struct world *world, struct reader *reader, const char *us
         fr_put_text(out, "\n");
     }
     reader_end(reader);
-    fr_put_text(out, "%s gets %s\n", user, recommend(world, user, (struct ask){.k = 5}));
+    fr_put_text(out, "%s gets %s\n", user, recommend(world, user, (struct ask){.k = 5, .model = "sar"}));
 }
 
 static void tell_item(struct reader *reader, const char *item, struct fr_writer *out)
@@ -192,7 +204,7 @@ static void tell_item(struct reader *reader, const char *item, struct fr_writer 
 
     reader_begin(reader);
     if (reader_item(reader, fr_bytes_of(item), &facts, NULL) == FR_OK &&
-        reader_similar_items(reader, fr_bytes_of(item), &(struct ask){.k = 5}, &like, NULL) == FR_OK) {
+        reader_similar_items(reader, fr_bytes_of(item), &(struct ask){.k = 5, .model = "sar"}, &like, NULL) == FR_OK) {
         fr_put_text(out, "%s users %" PRIu64 " first %" PRId64 " like", item, facts.users, facts.first_seen);
         for (size_t i = 0; i < like.len; i++)
             fr_put_text(out, " %.*s %.6f", (int)like.neighbours[i].id.len, like.neighbours[i].id.at,
@@ -331,6 +343,62 @@ static void the_one_without_fingerprints_does_too(void **state)
     compare("store-v0.1-unprinted");
 }
 
+/* ---- models that are new to it ---- */
+
+/* Of one, or "" if it has nothing to say of the user and others are shown in its place. */
+static const char *word_of(struct world *world, const char *model)
+{
+    const char *list = recommend(world, "user-03", (struct ask){.k = 3, .model = model, .include_seen = true});
+
+    return strstr(list, "fallback") ? "" : list;
+}
+
+static void give_more(struct world *world, int64_t first, int64_t len)
+{
+    struct event events[PER_ROUND];
+    char names[PER_ROUND][2][16];
+
+    for (int64_t i = 0; i < len; i++) {
+        snprintf(names[i][0], sizeof(names[i][0]), "user-%02d", (int)i % USERS);
+        snprintf(names[i][1], sizeof(names[i][1]), "new-%02d", (int)i % 7);
+        events[i] = event(first + i, names[i][0], names[i][1], NOON + (first + i) * 60000);
+    }
+    give(world, events, (size_t)len);
+    await(world, first + len);
+    checkpoint(world);
+}
+
+static void the_models_of_today_learn_in_it_from_here_on(void **state)
+{
+    const char *source = getenv("FRESHET_SOURCE");
+    struct world world = {0};
+    char kept[600], folder[256], sar[4096], learned[4096];
+
+    (void)state;
+    by_default = true;
+    compare("store-v0.1"); /* nothing is lost of what it holds */
+    snprintf(kept, sizeof(kept), "%s/tests/data/store-v0.1/store", source ? source : ".");
+    folder_make(folder);
+    copy_folder(kept, folder);
+    open_world(&world, folder);
+    snprintf(sar, sizeof(sar), "%s", word_of(&world, "sar"));
+    assert_string_equal(word_of(&world, "fm"), "");
+    assert_string_not_equal(word_of(&world, ENGINE_BLEND), ""); /* at once, by what SAR knows */
+    give_more(&world, ROUNDS * PER_ROUND, PER_ROUND);
+    snprintf(learned, sizeof(learned), "%s", word_of(&world, "fm"));
+    assert_non_null(strstr(learned, "new-")); /* it knows what it has seen */
+    assert_string_not_equal(word_of(&world, "sar"), sar);
+    close_world(&world);
+    open_world(&world, folder);
+    assert_string_equal(word_of(&world, "fm"), learned);
+    close_world(&world);
+    by_default = false; /* and back again: what stays of the others disturbs nobody */
+    open_world(&world, folder);
+    assert_string_not_equal(word_of(&world, "sar"), "");
+    close_world(&world);
+    folder_remove(folder);
+}
+
 static int make_kept(const char *folder)
 {
     char path[600];
@@ -356,6 +424,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_store_of_0_1_answers_as_it_did),
         cmocka_unit_test(the_one_without_fingerprints_does_too),
+        cmocka_unit_test(the_models_of_today_learn_in_it_from_here_on),
     };
 
     if (argc == 3 && !strcmp(argv[1], "make"))
