@@ -17,7 +17,7 @@
  *
  * Weights are learned online from the events that are ranked before they are learned (evaluate.c): the choice against the other
  * candidates, one step of AdaGrad up the log likelihood of a softmax over them. They never leave [0, WEIGHT_MOST], and are part of the
- * checkpoint. Where they begin is algorithms.md 6.2.
+ * checkpoint. Where they begin was chosen on first events of streams: ops/docs/evaluation.md.
  */
 #ifndef FR_BLEND_H
 #define FR_BLEND_H

@@ -63,7 +63,7 @@ class Caller(threading.Thread):
         answer = self.api.Recommend(pb.RecommendRequest(user_id=user, k=20, explain=self.random.random() < 0.3,
                                                         model=self.random.choice(("", "sar"))), timeout=60)
         assert not seen & {r.item_id for r in answer.items}, "an item that was seen before is recommended"
-        if answer.model == "auto":  # popular is one of those it asks: one order for all
+        if answer.model == "auto" and not answer.fallback:  # popular is one of those it asks: one order for all
             self.look([(r.item_id, r.score) for r in answer.items], answer.as_of)
             return
         # Popular items follow those with evidence; each part is in order.
