@@ -87,8 +87,9 @@ class RealData(unittest.TestCase):
         described = self.grpcurl(address, "describe", "freshet.v1.RecommendRequest")
         self.assertIn("repeated .freshet.v1.Seed seeds = 4", described)
         self.assertIn("optional double value = 4", self.grpcurl(address, "describe", "freshet.v1.Event"))
-        answer = json.loads(self.grpcurl("-d", '{"user_id": "196", "k": 5}', address, "freshet.v1.Recommender/Recommend"))
-        by_grpcio = daemon.recommend("196", k=5)
+        # To the last digit: so by SAR, since EASE may be solved between two questions.
+        answer = json.loads(self.grpcurl("-d", '{"user_id": "196", "k": 5, "model": "sar"}', address, "freshet.v1.Recommender/Recommend"))
+        by_grpcio = daemon.recommend("196", k=5, model="sar")
         self.assertEqual([(r["itemId"], r["score"]) for r in answer["items"]], by_grpcio)
         health = json.loads(self.grpcurl("-d", '{"service": "freshet.v1.Recommender"}', address, "grpc.health.v1.Health/Check"))
         self.assertEqual(health, {"status": "SERVING"})
@@ -169,12 +170,13 @@ class RealData(unittest.TestCase):
             self.assertEqual(metrics.value("freshet_events_applied_total", type="return"), len(records) - purchases)
             self.assertEqual(metrics.total("freshet_events_rejected_total"), 0)
             customer, first = records[0][0], json.loads(records[0][1])["item_id"]
-            recommended = daemon.recommend(customer)
-            self.assertEqual(len(recommended), 10)
-            self.assertFalse({item for item, _ in recommended} & set(daemon.affinities(customer)))
+            for model in ("", "sar"):
+                recommended = daemon.recommend(customer, model=model)
+                self.assertEqual(len(recommended), 10)
+                self.assertFalse({item for item, _ in recommended} & set(daemon.affinities(customer)))
             before = daemon.similar(item_id=first)
             daemon.restart()
-            self.assertEqual(daemon.recommend(customer), recommended, "the state is not what it was before the restart")
+            self.assertEqual(daemon.recommend(customer, model="sar"), recommended, "the state is not what it was before the restart")
             self.assertEqual(daemon.similar(item_id=first), before)
 
 

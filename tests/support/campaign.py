@@ -167,6 +167,7 @@ class Campaign:
             "feed.topic": topic, "feed.dead_letter_topic": dead_letter_topic, "sar.similarity": "cooccurrence",
             "sar.half_life_days": rules.half_life_days, "store.checkpoint_interval_ms": 20, "store.wal_sync_interval_ms": 50,
             "serve.drain_grace_ms": 100,
+            "recommend.default_model": "sar",  # the oracle counts what it counts; whatever else runs by default is killed with it
             **({"sar.mode": "parity"} if parity else {"engine.history_max": rules.history_max, "sar.window": rules.window, "sar.neighbours_max": 0}),
         })
         self.lives = self.stops = self.errors = self.cuts = 0
