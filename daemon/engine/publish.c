@@ -505,11 +505,14 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
         struct model_stats of = {0};
         learner->ops->stats(learner->model, &of);
         ret_status->models[ret_status->models_len].name = learner->ops->name;
+        ret_status->models[ret_status->models_len].events = of.lasts ? of.events : atomic_load(&engine->events);
         ret_status->models[ret_status->models_len++].bytes = of.bytes;
         stats = m == 0 ? of : stats;
     }
-    if (engine->blend)
+    if (engine->blend) {
+        ret_status->models[ret_status->models_len].events = atomic_load(&engine->events);
         ret_status->models[ret_status->models_len++].name = ENGINE_BLEND;
+    }
     ret_status->users = dict_len(engine->users);
     ret_status->items = dict_len(engine->items);
     ret_status->pairs = stats.pairs;

@@ -300,6 +300,7 @@ static void fm_stats(const struct model *model, struct model_stats *ret_stats)
 {
     *ret_stats = (struct model_stats){
         .events = atomic_load_explicit(&model->events, memory_order_acquire),
+        .lasts = true,
         .skipped = atomic_load_explicit(&model->skipped, memory_order_acquire),
         .guarded = atomic_load_explicit(&model->guarded, memory_order_acquire),
         .features = atomic_load_explicit(&model->features_live, memory_order_relaxed),

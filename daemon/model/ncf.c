@@ -264,6 +264,7 @@ static void ncf_stats(const struct model *model, struct model_stats *ret_stats)
 
     *ret_stats = (struct model_stats){
         .events = atomic_load_explicit(&model->events, memory_order_acquire),
+        .lasts = true,
         .skipped = atomic_load_explicit(&model->skipped, memory_order_acquire),
         .guarded = atomic_load_explicit(&model->guarded, memory_order_acquire),
         .bytes = 4 * model->dense.shape.len * sizeof(float) +

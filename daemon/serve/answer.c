@@ -327,7 +327,7 @@ static Freshet__V1__ModelStatus **models_of(struct fr_arena *arena, const struct
     for (size_t i = 0; i < status->models_len; i++) {
         freshet__v1__model_status__init(&room[i]);
         room[i].name = wire_text(status->models[i].name);
-        room[i].events = status->model_events;
+        room[i].events = status->models[i].events;
         room[i].bytes = status->models[i].bytes;
         room[i].age_seconds = status->age_seconds;
     }

@@ -173,11 +173,12 @@ struct partition_status {
     double lag_seconds;
 };
 struct engine_status {
-    uint64_t users, items, pairs, model_events; /* model_events: applied ever; each model has learned of them */
+    uint64_t users, items, pairs, model_events; /* model_events: applied ever */
     size_t model_bytes;                         /* SAR's */
     size_t models_len;
     struct {
         const char *name;
+        uint64_t events; /* it has learned of: all, but for a model that came later or passes some over */
         size_t bytes;
     } models[ENGINE_MODELS_MAX + 1]; /* all that can be asked, in order */
     double age_seconds; /* since the state last changed */

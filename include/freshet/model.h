@@ -219,6 +219,7 @@ static inline bool model_host_offers(const struct model_host *host, uint32_t ite
 
 struct model_stats {
     uint64_t events, pairs, pruned;
+    bool lasts; /* `events` is stored with the model: all it has learned of, also before this start */
     uint64_t skipped, guarded;          /* events not learned since a number was not finite; rows cut back to the longest allowed */
     uint64_t features;                  /* rows of keyed features, */
     uint64_t refused, expired, evicted; /* uses of keys that had no row (yet); rows freed by age; rows freed for others */

@@ -329,8 +329,10 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
     ret_status->model_bytes = 4096;
     ret_status->models_len = 2;
     ret_status->models[0].name = "sar";
+    ret_status->models[0].events = 9;
     ret_status->models[0].bytes = 4096;
     ret_status->models[1].name = "fm";
+    ret_status->models[1].events = 4;
     ret_status->models[1].bytes = 512;
     ret_status->age_seconds = 1.5;
     ret_status->partitions_len = 1;

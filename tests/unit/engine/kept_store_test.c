@@ -353,6 +353,19 @@ static const char *word_of(struct world *world, const char *model)
     return strstr(list, "fallback") ? "" : list;
 }
 
+/* Events that a model has learned of, as an operator is told. */
+static uint64_t learned_by(struct world *world, const char *model)
+{
+    static struct engine_status status;
+
+    engine_status(world->engine, &status);
+    for (size_t m = 0; m < status.models_len; m++)
+        if (!strcmp(status.models[m].name, model))
+            return status.models[m].events;
+    fail_msg("there is no model %s", model);
+    return 0;
+}
+
 static void give_more(struct world *world, int64_t first, int64_t len)
 {
     struct event events[PER_ROUND];
@@ -383,14 +396,18 @@ static void the_models_of_today_learn_in_it_from_here_on(void **state)
     open_world(&world, folder);
     snprintf(sar, sizeof(sar), "%s", word_of(&world, "sar"));
     assert_string_equal(word_of(&world, "fm"), "");
+    assert_int_equal(learned_by(&world, "fm"), 0);
+    assert_true(learned_by(&world, "sar") > 0);
     assert_string_not_equal(word_of(&world, ENGINE_BLEND), ""); /* at once, by what SAR knows */
     give_more(&world, ROUNDS * PER_ROUND, PER_ROUND);
     snprintf(learned, sizeof(learned), "%s", word_of(&world, "fm"));
     assert_non_null(strstr(learned, "new-")); /* it knows what it has seen */
+    assert_int_equal(learned_by(&world, "fm"), PER_ROUND);
     assert_string_not_equal(word_of(&world, "sar"), sar);
     close_world(&world);
     open_world(&world, folder);
     assert_string_equal(word_of(&world, "fm"), learned);
+    assert_int_equal(learned_by(&world, "fm"), PER_ROUND);
     close_world(&world);
     by_default = false; /* and back again: what stays of the others disturbs nobody */
     open_world(&world, folder);

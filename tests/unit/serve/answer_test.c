@@ -410,6 +410,7 @@ static void the_status_tells_every_partition_and_model(void **state)
     assert_int_equal(response->n_models, 2);
     assert_string_equal(response->models[0]->name, "sar");
     assert_int_equal(response->models[0]->events, 9);
+    assert_int_equal(response->models[1]->events, 4); /* it came later */
     assert_int_equal(response->models[0]->bytes, 4096);
     assert_true(response->models[0]->age_seconds == 1.5);
     assert_string_equal(response->models[1]->name, "fm");
