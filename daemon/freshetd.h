@@ -41,7 +41,7 @@ struct freshetd {
     struct serve *serve;
     struct feed *feed;
     pthread_mutex_t feed_lock;
-    struct feed *asked_feed; /* under feed_lock; NULL unless it may be asked to forget: calls come before it starts, and while it stops */
+    struct feed *asked_feed; /* under feed_lock; NULL unless it may be asked to forget or to reset: calls come before it starts, and while it stops */
     int exit_code;
 };
 

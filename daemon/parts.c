@@ -299,6 +299,31 @@ static bool ask_forgotten(void *context, uint64_t ticket, struct tombstone *ret,
     return done;
 }
 
+static int ask_reset(void *context, const struct reset *reset, uint64_t *ret_ticket, struct fr_err *err)
+{
+    struct freshetd *d = context;
+    int status;
+
+    pthread_mutex_lock(&d->feed_lock);
+    status = d->asked_feed ? feed_reset(d->asked_feed, reset, ret_ticket, err) : no_feed(err);
+    pthread_mutex_unlock(&d->feed_lock);
+    return status;
+}
+
+static bool ask_reset_done(void *context, uint64_t ticket, struct reset_outcome *ret, int *ret_status, struct fr_err *ret_err)
+{
+    struct freshetd *d = context;
+    bool done = true;
+
+    pthread_mutex_lock(&d->feed_lock);
+    if (d->asked_feed)
+        done = feed_reset_done(d->asked_feed, ticket, ret, ret_status, ret_err);
+    else
+        *ret_status = no_feed(ret_err);
+    pthread_mutex_unlock(&d->feed_lock);
+    return done;
+}
+
 static void let_ask(struct freshetd *d, struct feed *feed)
 {
     pthread_mutex_lock(&d->feed_lock);
@@ -316,7 +341,7 @@ int start_serve(struct freshetd *d, struct fr_err *err)
     options.version = FRESHET_VERSION;
     options.brokers = config_brokers(d->cfg);
     options.backups = d->backups;
-    options.control = (struct serve_control){d, ask_drain, ask_reload, ask_forget, ask_forgotten};
+    options.control = (struct serve_control){d, ask_drain, ask_reload, ask_forget, ask_forgotten, ask_reset, ask_reset_done};
     options.certificate = d->security.serve;
     options.admin_certificate = d->security.admin;
     options.tokens = d->security.tokens;

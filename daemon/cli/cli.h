@@ -197,6 +197,7 @@ int verb_pause(int argc, char **argv);
 int verb_resume(int argc, char **argv);
 int verb_drain(int argc, char **argv);
 int verb_reload(int argc, char **argv);
+int verb_reset(int argc, char **argv);
 int verb_forget(int argc, char **argv);
 int verb_log_level(int argc, char **argv);
 int verb_eval(int argc, char **argv);

@@ -27,6 +27,7 @@ static const struct verb {
     {"resume", verb_resume, "read records again"},
     {"reload", verb_reload, "read the configuration again"},
     {"log-level", verb_log_level, "log more, or less"},
+    {"reset", verb_reset, "read a halted partition on from elsewhere"},
     {"forget", verb_forget, "forget a user or an item, for ever"},
     {"drain", verb_drain, "let the daemon end; nothing is lost"},
     {"eval", verb_eval, "replay a file through the engine: how well would it have recommended?"},

@@ -1,8 +1,10 @@
 /*
  * operate.c -- the operators' verbs that are one call of the Admin service: status, checkpoint, pause, resume, drain, reload, log-level,
- * forget.
+ * forget, reset.
  */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -307,4 +309,87 @@ int verb_forget(int argc, char **argv)
     }
     user.user_id = item.item_id = data_of(rest.at[1]);
     return strcmp(rest.at[0], "user") ? call(&of_item, &common, &item.base) : call(&of_user, &common, &user.base);
+}
+
+/* ---- reset ---- */
+
+static void show_reset(const void *message)
+{
+    const Freshet__V1__ResetPartitionResponse *answer = message;
+
+    printf("%s/%d goes on at %lld, where it stood at %lld; the log ends at %lld\n", answer->topic, answer->partition,
+           (long long)answer->to_offset, (long long)answer->from_offset, (long long)answer->end);
+    if (answer->skipped)
+        printf("  lost      %lld offsets, that many events at most\n", (long long)answer->skipped);
+    for (size_t i = 0; i < answer->n_remains; i++)
+        printf("  remains   %s\n", answer->remains[i]);
+}
+
+/* A whole number of 0 or more, all of the text. */
+static bool offset_of(const char *text, int64_t max, int64_t *ret)
+{
+    char *end;
+
+    errno = 0;
+    *ret = strtoll(text, &end, 10);
+    return *text >= '0' && *text <= '9' && !*end && !errno && *ret <= max;
+}
+
+static bool read_target(const char *to, Freshet__V1__ResetPartitionRequest *request)
+{
+    request->to_case = FRESHET__V1__RESET_PARTITION_REQUEST__TO_OFFSET;
+    if (to && offset_of(to, INT64_MAX, &request->offset))
+        return true;
+    if (to && !strcmp(to, "earliest")) {
+        request->to_case = FRESHET__V1__RESET_PARTITION_REQUEST__TO_EARLIEST;
+        request->earliest = true;
+    } else if (to && !strcmp(to, "end")) {
+        request->to_case = FRESHET__V1__RESET_PARTITION_REQUEST__TO_END;
+        request->end = true;
+    } else {
+        cli_fail("reset wants --to earliest, --to end, or --to and an offset");
+        return false;
+    }
+    return true;
+}
+
+int verb_reset(int argc, char **argv)
+{
+    static const struct operation operation = {
+        {"reset", "[OPTION]... PARTITION", "Read a halted partition on from elsewhere; tells what is lost by that.",
+         "freshet reset 3 --applied 1204 --to earliest"},
+        "/freshet.v1.Admin/ResetPartition",
+        &freshet__v1__reset_partition_response__descriptor,
+        show_reset,
+    };
+    Freshet__V1__ResetPartitionRequest request = FRESHET__V1__RESET_PARTITION_REQUEST__INIT;
+    struct common common = common_defaults();
+    struct texts rest = {0};
+    const char *topic = "", *to = NULL, *applied = NULL;
+    bool new_log = false;
+    int64_t partition;
+    const struct option_row rows[] = {
+        {"applied", 0, OPTION_TEXT, &applied, "OFFSET", "where it stands, as `freshet status` says: else nothing is done"},
+        {"to", 0, OPTION_TEXT, &to, "earliest|end|OFFSET", "where to go on: the oldest record there is, what comes next, this one"},
+        {"topic", 0, OPTION_TEXT, &topic, "NAME", "its topic (default that of events)"},
+        {"new-log", 0, OPTION_FLAG, &new_log, NULL, "the topic was made anew: nothing in it was learned before"},
+        ADMIN_ROW(common), OUTPUT_ROWS(common), {0}};
+    int status = options_read(&operation.usage, rows, argc, argv, &rest);
+
+    if (status >= 0)
+        return status;
+    if (!common_check(&common) || !read_target(to, &request))
+        return CLI_USAGE;
+    if (rest.len != 1 || !offset_of(rest.at[0], INT32_MAX, &partition)) {
+        cli_fail("reset wants the number of one partition");
+        return CLI_USAGE;
+    }
+    if (!applied || !offset_of(applied, INT64_MAX, &request.applied)) {
+        cli_fail("reset wants --applied and the offset where the partition stands; freshet status tells it");
+        return CLI_USAGE;
+    }
+    request.topic = (char *)(uintptr_t)topic;
+    request.partition = (int32_t)partition;
+    request.new_log = new_log;
+    return call(&operation, &common, &request.base);
 }

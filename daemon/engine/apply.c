@@ -334,6 +334,19 @@ static void apply_event(struct engine *engine, const struct event *event, const 
     engine->type_counts[event->type < engine->options.types_len ? event->type : engine->options.types_len - 1]++;
 }
 
+/* From here on it is another log, and what the one before had to say of offsets holds no more. Shown at once: askers rather see too little
+ * applied than too much. */
+static void begin_other_log(struct partition *partition, int64_t offset)
+{
+    partition->position = offset;
+    partition->last = partition->newest = -1;
+    partition->print = 0;
+    partition->moved = true;
+    partition->unsaved = true;
+    atomic_store_explicit(&partition->next, offset, memory_order_release);
+    atomic_store_explicit(&partition->caught_up, 0, memory_order_relaxed);
+}
+
 /* Steps past the event; false if there is nothing to apply: no record, or one applied before (the broker gave it twice). */
 static bool advance(struct engine *engine, const struct event *event)
 {
@@ -341,6 +354,11 @@ static bool advance(struct engine *engine, const struct event *event)
     bool record = event->kind != EVENT_POSITION && event->kind != EVENT_HOLE;
     int64_t next = record ? event->offset + 1 : event->offset;
 
+    if (event->kind == EVENT_OTHER_LOG) {
+        begin_other_log(partition, event->offset);
+        gaps_forget(engine, partition);
+        return false;
+    }
     if (partition->position >= next)
         return false;
     if (event->kind == EVENT_HOLE)

@@ -56,6 +56,16 @@ void engine_batch_give(struct engine *engine, struct event_batch *batch)
     pthread_mutex_unlock(&engine->give_lock);
 }
 
+uint64_t engine_given(const struct engine *engine)
+{
+    return atomic_load_explicit(&engine->batches_given, memory_order_acquire);
+}
+
+bool engine_applied(const struct engine *engine, uint64_t given)
+{
+    return atomic_load_explicit(&engine->batches_done, memory_order_acquire) >= given;
+}
+
 /* One at most is on its way: with more the queue could be full of them while the engine takes nothing, and feed would wait. */
 void engine_nudge(struct engine *engine)
 {

@@ -247,6 +247,7 @@ void outbox_release(struct engine *engine);
 
 /* gaps.c */
 void gap_step(struct engine *engine, struct partition *partition, int64_t to); /* engine: [position, to) is a hole, journaled */
+void gaps_forget(struct engine *engine, struct partition *partition); /* engine: it is another log; the total goes on, journaled */
 int gaps_recover(struct engine *engine, struct fr_err *err);
 
 /* forget.c */

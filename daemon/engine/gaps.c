@@ -1,5 +1,5 @@
 /*
- * gaps.c -- what Kafka had deleted before it was read, and that somebody chose to go on behind it (feed.on_gap = skip).
+ * gaps.c -- what Kafka had deleted before it was read, and that somebody chose to go on behind it (feed.on_gap = skip, ResetPartition).
  *
  *     position ....[from          to)......      the hole, the total and the position that steps past it are one write:
  *                   gone unread   goes on here   each hole is recorded once, whatever is killed when
@@ -45,6 +45,14 @@ void gap_step(struct engine *engine, struct partition *partition, int64_t to)
     }
     holes->skipped += (uint64_t)(to - from);
     fr_count_is(partition->skipped_series, (double)holes->skipped);
+    journal_holes(engine, partition);
+}
+
+void gaps_forget(struct engine *engine, struct partition *partition)
+{
+    if (!partition->holes)
+        return;
+    partition->holes->len = 0;
     journal_holes(engine, partition);
 }
 

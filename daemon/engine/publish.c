@@ -173,8 +173,7 @@ void publish_positions(struct engine *engine)
         if (!partition->moved)
             continue;
         partition->moved = false;
-        if (partition->newest >= 0)
-            atomic_store_explicit(&partition->last_logged, partition->newest, memory_order_relaxed);
+        atomic_store_explicit(&partition->last_logged, partition->newest, memory_order_relaxed);
         atomic_store_explicit(&partition->next, partition->position, memory_order_release);
     }
 }

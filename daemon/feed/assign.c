@@ -184,6 +184,7 @@ bool assignment_take_up(struct assignment *assignment, size_t number)
                                   .next = next,
                                   .end = -1,
                                   .last = -1,
+                                  .anew = -1,
                                   .consumed = fr_series(FR_M_EVENTS_CONSUMED, assignment->options->topic, text, "")};
     engine_partition_print(assignment->engine, index, &assigned->last, &assigned->print);
     fr_box_passed(index, next);
@@ -330,16 +331,20 @@ void assignment_refresh(struct assignment *assignment, uint64_t now_ns)
 
 void assignment_tell(struct assignment *assignment, struct event_batch *batch)
 {
-    for (size_t i = 0; i < assignment->len && batch->len < EVENT_BATCH_MAX; i++) {
+    for (size_t i = 0; i < assignment->len && batch->len + 2 <= EVENT_BATCH_MAX; i++) {
         struct assigned *assigned = &assignment->partitions[i];
 
         if (!assigned->tell)
             continue;
+        if (assigned->anew >= 0) /* in the same batch: no checkpoint comes between */
+            batch->events[batch->len++] = (struct event){
+                .kind = EVENT_OTHER_LOG, .partition = assigned->index, .offset = assigned->anew, .logged = -1};
         batch->events[batch->len++] = (struct event){.kind = assigned->hole ? EVENT_HOLE : EVENT_POSITION,
                                                      .partition = assigned->index,
                                                      .offset = assigned->next,
                                                      .logged = -1};
         assigned->tell = assigned->hole = false;
+        assigned->anew = -1;
     }
 }
 

@@ -7,8 +7,9 @@
  *                              |        topic gone
  *                              |                               '--too much poison--> HALTED_POISON
  *                              '--- the old cluster again --- HALTED_OTHER_CLUSTER <--another cluster id-- any of these
+ *                              '--- an operator says where (resets.c) --- any other that is halted
  *
- * Invariant: all records of a partition below `next` have been given to the engine, and none from `next` on.
+ * Invariant: all records of a partition below `next` have been given to the engine, or are lost to it, and none from `next` on.
  * Thread: feed.
  */
 #ifndef FR_ASSIGN_H
@@ -30,6 +31,7 @@ struct assigned {
     bool check;    /* reading goes on at `last`, and the log has yet to prove that it is the one we know */
     bool tell;     /* `next` was chosen, not reached by records: the engine shall note it */
     bool hole;     /* and what lies before it is lost */
+    int64_t anew;  /* with tell: another log begins here, whatever was read before; -1: it is the same */
     bool lost;     /* Kafka does not have `next` */
     bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
@@ -55,6 +57,8 @@ struct assignment {
     uint64_t lows_ns; /* when to ask for the oldest offsets again */
     unsigned wait_ms; /* while there is no topic */
     bool answered;    /* the last refresh asked for metadata, and Kafka answered */
+    bool resetting;   /* an operator's word is taken, and the engine not yet told */
+    struct reset_outcome outcome; /* of that */
 };
 
 enum { ASSIGN_QUERY_MS = 3000 };
@@ -77,10 +81,13 @@ void assignment_doubt(struct assignment *assignment);
 void assignment_tastes(struct assignment *assignment, int32_t number, bool poison);
 /* Kafka no longer, or not yet, has the offset we want: settled at the next refresh. */
 void assignment_lost(struct assignment *assignment, int32_t number);
-/* The EVENT_POSITIONs and EVENT_HOLEs of what was chosen since the last call. */
+/* The EVENT_POSITIONs, EVENT_HOLEs and EVENT_OTHER_LOGs of what was chosen since the last call. */
 void assignment_tell(struct assignment *assignment, struct event_batch *batch);
 /* Tells the engine of those touched since the last report, or of all. */
 void assignment_report(struct assignment *assignment, bool all);
+/* resets.c: reads a halted partition on from where an operator says. FR_OK: the engine is told by the next assignment_tell. FR_CONFIG and
+ * FR_NOT_FOUND: nothing is done, and why; FR_IO: Kafka does not say what there is. */
+int assignment_reset(struct assignment *assignment, const struct reset *reset, struct reset_outcome *ret, struct fr_err *err);
 /* lows.c: when it is time, asks Kafka for the oldest offsets it holds, and tells the engine. */
 void assignment_lows(struct assignment *assignment, uint64_t now_ns);
 /* Asks Kafka: is there more than we were given? */

@@ -23,6 +23,7 @@
 #include "freshet/blackbox.h"
 #include "freshet/life.h"
 #include "freshet/log.h"
+#include "resets.h"
 #include "settings.h"
 
 enum {
@@ -58,6 +59,7 @@ struct tap {
     _Atomic unsigned *behind; /* topics whose end, as first seen, is not reached; the feed's */
     bool settled;             /* this one is not, or not any more, among them */
     uint64_t answered_ns;     /* when Kafka first told what there is; 0: not yet */
+    struct resets *resets;    /* the feed's */
 };
 
 enum { TAPS_MAX = 3 };
@@ -67,6 +69,7 @@ struct feed {
     struct feed_options options; /* own copies throughout */
     struct dead_letters *letters;
     struct tombstones *tombstones;
+    struct resets *resets;
     _Atomic bool stopping;
     _Atomic unsigned behind;
     struct tap *taps[TAPS_MAX];
@@ -396,6 +399,7 @@ static void consume_once(struct tap *tap)
     }
     assignment_refresh(&tap->assignment, now_ns);
     assignment_lows(&tap->assignment, now_ns);
+    resets_look(tap->resets, &tap->assignment);
     if (tap->assignment.answered)
         client_reached(&tap->client);
     batch = engine_batch_take(tap->engine, TAKE_TIMEOUT_MS);
@@ -405,6 +409,7 @@ static void consume_once(struct tap *tap)
     }
     fill(tap, batch);
     engine_batch_give(tap->engine, batch);
+    resets_given(tap->resets, &tap->assignment);
     tap->reported_ns = all ? now_ns : tap->reported_ns;
     assignment_report(&tap->assignment, all);
     watch_silence(tap, now_ns);
@@ -473,6 +478,7 @@ static int tap_new(struct feed *feed, enum feed_kind kind, const char *topic, st
     tap->engine = engine;
     tap->stopping = &feed->stopping;
     tap->behind = &feed->behind;
+    tap->resets = feed->resets;
     tap->settled = kind == FEED_EVENTS;
     atomic_fetch_add(&feed->behind, !tap->settled);
     tap->silence_ms = (unsigned)feed->options.silence;
@@ -490,6 +496,7 @@ static void feed_free(struct feed *feed)
 {
     while (feed->taps_len)
         tap_free(feed->taps[--feed->taps_len]);
+    resets_free(feed->resets);
     options_release(&feed->options);
     free(feed);
 }
@@ -512,6 +519,7 @@ int feed_start(struct feed **ret_feed, const struct feed_options *options, struc
     int status;
 
     options_copy(&feed->options, options);
+    feed->resets = resets_new(&feed->options);
     status = make_taps(feed, engine, err);
     if (status == FR_OK)
         status = dead_letters_start(&feed->letters, &feed->options, engine, err);
@@ -556,4 +564,14 @@ int feed_forget(struct feed *feed, enum feed_kind kind, struct fr_bytes id, uint
 bool feed_forget_done(struct feed *feed, uint64_t ticket, struct tombstone *ret, int *ret_status, struct fr_err *ret_err)
 {
     return tombstones_done(feed->tombstones, ticket, ret, ret_status, ret_err);
+}
+
+int feed_reset(struct feed *feed, const struct reset *reset, uint64_t *ret_ticket, struct fr_err *err)
+{
+    return resets_ask(feed->resets, reset, ret_ticket, err);
+}
+
+bool feed_reset_done(struct feed *feed, uint64_t ticket, struct reset_outcome *ret, int *ret_status, struct fr_err *ret_err)
+{
+    return resets_done(feed->resets, ticket, ret, ret_status, ret_err);
 }

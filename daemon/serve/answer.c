@@ -20,6 +20,7 @@
 
 #include "answer_backups.h"
 #include "answer_operate.h"
+#include "answer_reset.h"
 #include "answer_parts.h"
 #include "answer_said.h"
 #include "answer_why.h"
@@ -411,6 +412,7 @@ static const struct kind {
     [RPC_SET_LOG_LEVEL] = {&freshet__v1__set_log_level_request__descriptor, read_set_log_level, answer_operate, false},
     [RPC_FORGET_USER] = {&freshet__v1__forget_user_request__descriptor, read_forget_user, answer_operate, false},
     [RPC_FORGET_ITEM] = {&freshet__v1__forget_item_request__descriptor, read_forget_item, answer_operate, false},
+    [RPC_RESET_PARTITION] = {&freshet__v1__reset_partition_request__descriptor, read_reset_partition, answer_operate, false},
     [RPC_RELOAD_CONFIG] = {&freshet__v1__reload_config_request__descriptor, read_nothing, answer_operate, false},
 };
 
@@ -446,6 +448,7 @@ bool question_read(struct answerer *answerer, struct question *question, enum rp
     if (rpc == RPC_PAUSE_INGEST)
         engine_hold(answerer->engine, HOLD_ASKED, true);
     return forget_begin(&answerer->limits->control, question, ret_answer) &&
+           reset_begin(&answerer->limits->control, question, ret_answer) &&
            backups_begin(answerer->limits->backups, question, ret_answer);
 }
 
@@ -457,13 +460,15 @@ bool question_ready(struct answerer *answerer, struct question *question)
         return engine_at_rest(answerer->engine);
     if (question->rpc == RPC_FORGET_USER || question->rpc == RPC_FORGET_ITEM)
         return forget_ready(&answerer->limits->control, answerer->engine, question);
+    if (question->rpc == RPC_RESET_PARTITION)
+        return reset_ready(&answerer->limits->control, answerer->engine, question);
     if (question->rpc == RPC_BACKUP || question->rpc == RPC_VERIFY_BACKUP)
         return backups_done(answerer->limits->backups, question->ticket);
     while (question->reached < question->not_before_len) {
         const struct position_asked *position = &question->not_before[question->reached];
         if (!engine_reached(answerer->engine, position->topic, position->partition, position->next))
             return false;
-        question->reached++; /* positions only grow */
+        question->reached++; /* positions only grow, but for a reset */
     }
     return true;
 }
@@ -482,6 +487,10 @@ const char *question_unready(const struct question *question)
         return question->forgetting == FORGET_WRITES    ? "the tombstone may still be written, but was not"
                : question->forgetting == FORGET_APPLIES ? "the tombstone is written, but was not applied"
                                                         : "the tombstone is applied, but that was not synced";
+    case RPC_RESET_PARTITION:
+        return question->resetting == RESET_SETTLES   ? "the partition may still be reset, but was not"
+               : question->resetting == RESET_APPLIES ? "the partition is reset, but that was not applied"
+                                                      : "the partition is reset, but that was not synced";
     case RPC_VERIFY_BACKUP:
         return "the verification goes on, but was not done";
     default:

@@ -43,6 +43,10 @@ struct question { /* a zeroed one is empty and may be read into again and again 
     /* ForgetUser, ForgetItem: first `ticket` is the tombstone's, then it is written and awaited, then the ticket is a checkpoint's */
     enum { FORGET_WRITES, FORGET_APPLIES, FORGET_SYNCS, FORGET_FAILED } forgetting;
     struct tombstone tombstone;
+    /* ResetPartition: likewise; RESET_APPLIES waits for the batch that it was given in, whose number is `ticket` then */
+    enum { RESET_SETTLES, RESET_APPLIES, RESET_SYNCS, RESET_FAILED } resetting;
+    struct reset reset;
+    struct reset_outcome outcome;
     const char *failure; /* in the arena */
     enum rpc_code failure_code;
 };

@@ -1,5 +1,5 @@
 /*
- * answer_operate.c -- PauseIngest, ResumeIngest, Drain, SetLogLevel, ReloadConfig, ForgetUser and ForgetItem.
+ * answer_operate.c -- PauseIngest, ResumeIngest, Drain, SetLogLevel, ReloadConfig, ForgetUser and ForgetItem (ResetPartition: answer_reset.c).
  *
  * Each is done on the Admin's one thread; draining is only begun. Pausing begins when the question is read and is answered when what feed had
  * in hand is applied: from then on the state stands still. Each leaves a line in the log, for those who wonder later.
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "answer_parts.h"
+#include "answer_reset.h"
 #include "freshet/log.h"
 #include "wire.h"
 
@@ -97,9 +98,11 @@ bool read_forget_item(struct check *check, const void *message)
     return check_id(check, "item_id", check->question->item);
 }
 
-static enum rpc_code code_of(enum fr_status status)
+enum rpc_code operate_code(enum fr_status status)
 {
     switch (status) {
+    case FR_NOT_FOUND:
+        return RPC_CODE_NOT_FOUND;
     case FR_CONFIG:
         return RPC_CODE_FAILED_PRECONDITION;
     case FR_LIMIT:
@@ -118,7 +121,7 @@ bool forget_begin(const struct serve_control *control, struct question *question
     if (!control->forget)
         return answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "this daemon reads no log that a tombstone could be written to");
     if (control->forget(control->context, question->rpc == RPC_FORGET_ITEM, question->item, &question->ticket, &err))
-        return answer_refuse(answer, code_of(err.code), "%s", err.text);
+        return answer_refuse(answer, operate_code(err.code), "%s", err.text);
     return true;
 }
 
@@ -131,7 +134,7 @@ bool forget_ready(const struct serve_control *control, struct engine *engine, st
         if (!control->forgotten(control->context, question->ticket, &question->tombstone, &status, &err))
             return false;
         question->forgetting = status ? FORGET_FAILED : FORGET_APPLIES;
-        question->failure_code = status ? code_of(err.code) : RPC_CODE_OK;
+        question->failure_code = status ? operate_code(err.code) : RPC_CODE_OK;
         question->failure = status ? part_text(&question->arena, err.text, strlen(err.text)) : NULL;
     }
     if (question->forgetting == FORGET_APPLIES) {
@@ -259,6 +262,9 @@ void operate_answer(const struct serve_control *control, struct engine *engine, 
     case RPC_FORGET_USER:
     case RPC_FORGET_ITEM:
         forget_answer(engine, question, answer);
+        break;
+    case RPC_RESET_PARTITION:
+        reset_answer(question, answer);
         break;
     default:
         reload_config(control, question, answer);

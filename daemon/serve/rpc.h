@@ -39,6 +39,7 @@ enum rpc_listener { RPC_PUBLIC = 1, RPC_ADMIN = 2, RPC_BOTH = 3 };
     RPC(SET_LOG_LEVEL, "freshet.v1.Admin", "SetLogLevel", "SetLogLevel", ONE, ADMIN, ADMIN, 1)                         \
     RPC(FORGET_USER, "freshet.v1.Admin", "ForgetUser", "ForgetUser", ONE, ADMIN, WRITE, 4)                             \
     RPC(FORGET_ITEM, "freshet.v1.Admin", "ForgetItem", "ForgetItem", ONE, ADMIN, WRITE, 4)                             \
+    RPC(RESET_PARTITION, "freshet.v1.Admin", "ResetPartition", "ResetPartition", ONE, ADMIN, ADMIN, 1)                 \
     RPC(RELOAD_CONFIG, "freshet.v1.Admin", "ReloadConfig", "ReloadConfig", ONE, ADMIN, ADMIN, 1)                       \
     RPC(HEALTH_CHECK, "grpc.health.v1.Health", "Check", "Health.Check", ONE, BOTH, NONE, 4)                            \
     RPC(HEALTH_WATCH, "grpc.health.v1.Health", "Watch", "Health.Watch", WATCH, BOTH, NONE, 2)                          \

@@ -128,6 +128,10 @@ void engine_partition_low(struct engine *engine, uint32_t index, int64_t low);
 struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms);
 void engine_batch_give(struct engine *engine, struct event_batch *batch); /* also an empty one */
 
+/* How many batches have been given; and have so many been applied? Thread: any. */
+uint64_t engine_given(const struct engine *engine);
+bool engine_applied(const struct engine *engine, uint64_t given);
+
 /* Why ingest stands still although there is room; queries go on. Each reason is set and taken back by one part of the daemon. */
 enum engine_hold { HOLD_DISK, HOLD_MEMORY, HOLD_ASKED, HOLDS };
 /* While any reason stands, engine_batch_take gives nothing, so that feed stops polling; what was given is still applied.

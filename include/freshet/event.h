@@ -27,6 +27,8 @@ enum event_kind {
     EVENT_USER,      /* the same of `user` */
     EVENT_USER_GONE, /* `user` is forgotten */
     EVENT_HOLE,     /* no record: Kafka has deleted all that was not yet applied below `offset`; recorded as a hole */
+    EVENT_OTHER_LOG, /* no record: what is read from `offset` on, which may lie before what was applied, is of another log than what was; what
+                      * was learned stays, and the last record and the holes of the log before are those of no log any more */
 };
 
 /* Times of events and records lie in [0, EVENT_WHEN_MAX]: 44 bits of milliseconds, the year 2527. */
@@ -80,6 +82,25 @@ struct tombstone {
     const char *topic; /* of the configuration */
     int32_t partition;
     int64_t offset;
+};
+
+/* Where a halted partition is to be read on, as an operator says. */
+enum reset_to { RESET_TO_OFFSET, RESET_TO_EARLIEST, RESET_TO_END };
+struct reset {
+    struct fr_bytes topic; /* empty: that of events */
+    int32_t partition;
+    int64_t applied; /* where it stands, as far as the operator knows; if it stands elsewhere, nothing is done */
+    enum reset_to to;
+    int64_t offset; /* RESET_TO_OFFSET */
+    bool new_log;   /* nothing in this log was learned before: it is another one under the same name */
+};
+struct reset_outcome {
+    const char *topic; /* of the configuration */
+    int32_t partition;
+    int64_t from, to;  /* the next offset to be applied, before and after */
+    int64_t end;       /* of the log */
+    int64_t skipped;   /* offsets in it that are not read; records at most */
+    bool other_log;    /* what was learned before is of another log, or of more of it than there is now */
 };
 
 enum { EVENT_BATCH_MAX = 1024 };

@@ -63,6 +63,12 @@ int feed_forget(struct feed *feed, enum feed_kind kind, struct fr_bytes id, uint
 /* True once Kafka has it, or will not: *ret_status. */
 bool feed_forget_done(struct feed *feed, uint64_t ticket, struct tombstone *ret, int *ret_status, struct fr_err *ret_err);
 
+/* Reads a halted partition on from where the operator says; what lies between is lost, counted and logged. FR_NOT_FOUND: no such topic is
+ * read; FR_LIMIT: another reset is under way. Thread: any, between start and stop. */
+int feed_reset(struct feed *feed, const struct reset *reset, uint64_t *ret_ticket, struct fr_err *err);
+/* True once the engine was given it, or it was refused: *ret_status (FR_CONFIG, FR_NOT_FOUND; FR_IO: Kafka did not say what there is). */
+bool feed_reset_done(struct feed *feed, uint64_t ticket, struct reset_outcome *ret, int *ret_status, struct fr_err *ret_err);
+
 const char *feed_library_version(void); /* librdkafka's */
 
 /* The embedded broker of --dev: librdkafka's mock cluster, this topic and the dead-letter topic made. Keeps nothing, and at most

@@ -26,6 +26,9 @@ struct serve_control {
     /* Has a tombstone written for a user, or an item; feed_forget and feed_forget_done. */
     int (*forget)(void *context, bool item, struct fr_bytes id, uint64_t *ret_ticket, struct fr_err *err);
     bool (*forgotten)(void *context, uint64_t ticket, struct tombstone *ret, int *ret_status, struct fr_err *ret_err);
+    /* Has a halted partition read on; feed_reset and feed_reset_done. */
+    int (*reset)(void *context, const struct reset *reset, uint64_t *ret_ticket, struct fr_err *err);
+    bool (*reset_done)(void *context, uint64_t ticket, struct reset_outcome *ret, int *ret_status, struct fr_err *ret_err);
 };
 
 struct serve_options {

@@ -11,6 +11,7 @@ _freshet()
     else
         case ${COMP_WORDS[COMP_CWORD - 1]} in
         --output) words="table json" ;;
+        --to) words="earliest end" ;;
         --format) words="movielens csv tsv jsonl online-retail" ;;
         *)
             case $verb in

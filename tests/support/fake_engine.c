@@ -176,6 +176,21 @@ void engine_partition_says(struct engine *engine, uint32_t index, enum partition
     unlock(engine);
 }
 
+bool engine_held(const struct engine *engine)
+{
+    struct engine *held = (struct engine *)engine;
+
+    lock(held);
+    bool answer = held->held;
+    unlock(held);
+    return answer;
+}
+
+const char *partition_state_name(enum partition_state state)
+{
+    return state == PARTITION_RUNNING ? "running" : state == PARTITION_WAITING ? "waiting" : "halted";
+}
+
 bool engine_partition_print(struct engine *engine, uint32_t index, int64_t *ret_offset, uint64_t *ret_print)
 {
     *ret_offset = engine->partitions[index].last;
@@ -276,13 +291,15 @@ static void apply(struct engine *engine, const struct event *event)
 {
     struct fake_partition *partition = &engine->partitions[event->partition];
 
-    if (event->partition >= engine->partitions_len || event->offset < partition->next)
+    if (event->partition >= engine->partitions_len || (event->offset < partition->next && event->kind != EVENT_OTHER_LOG))
         abort(); /* given twice, or out of order */
+    if (event->kind == EVENT_OTHER_LOG)
+        partition->last = -1;
     if (event->kind == EVENT_HOLE) {
         partition->holes++;
         partition->skipped += event->offset - partition->next;
     }
-    if (event->kind == EVENT_POSITION || event->kind == EVENT_HOLE) {
+    if (event->kind == EVENT_POSITION || event->kind == EVENT_HOLE || event->kind == EVENT_OTHER_LOG) {
         partition->next = event->offset;
     } else {
         partition->next = event->offset + 1;

@@ -80,6 +80,18 @@ bool engine_at_rest(struct engine *held)
     return !atomic_load(&held->busy);
 }
 
+uint64_t engine_given(const struct engine *held)
+{
+    (void)held;
+    return 9;
+}
+
+bool engine_applied(const struct engine *held, uint64_t given)
+{
+    assert(given == 9);
+    return !atomic_load(&held->busy);
+}
+
 size_t engine_holds(const struct engine *held, const char *ret_names[static HOLDS])
 {
     static const char *const names[HOLDS] = {"disk", "memory", "asked"};

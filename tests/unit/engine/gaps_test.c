@@ -2,6 +2,8 @@
  * gaps_test.c -- what a position knows besides its offset: the last record's fingerprint, the holes behind it, whose cluster
  * it is of. All of it is written with the state, and only with it.
  */
+#include <sched.h>
+
 #include "engine_private.h"
 #include "engine_world.h"
 #include "freshet/format.h"
@@ -83,6 +85,63 @@ static void the_last_record_is_stored_with_the_position(void **state)
     world = open_world(store);
     assert_true(engine_partition_print(world.engine, world.partition, &last, &print));
     assert_int_equal(last, 4); /* a bad record is a record */
+    assert_int_equal(print, 13);
+    end(&world);
+    store->ops->close(store);
+}
+
+static struct event other_log(int64_t at)
+{
+    return (struct event){.kind = EVENT_OTHER_LOG, .offset = at, .logged = -1};
+}
+
+/* Its two events are in one batch, as feed gives them: waits until both are applied. */
+static void reset_to(struct world *world, int64_t begin, int64_t to)
+{
+    const struct event events[] = {other_log(begin), hole(to)};
+
+    give(world, events, 2);
+    uint64_t given = engine_given(world->engine);
+    while (!engine_applied(world->engine, given))
+        sched_yield();
+    assert_false(engine_reached(world->engine, FR_BYTES(TOPIC), 0, to + 1));
+    await(world, to);
+}
+
+static void another_log_may_begin_before_what_was_applied(void **state)
+{
+    struct store *store = store_memory_new(NULL);
+    struct world world = open_world(store);
+    struct format_holes holes;
+    double before = skipped();
+    uint64_t print;
+    int64_t last;
+
+    (void)state;
+    give_one(&world, printed(0, 11), 1);
+    give_one(&world, hole(30), 30);
+    give_one(&world, printed(30, 12), 31);
+    reset_to(&world, 3, 5);
+    assert_true(skipped() == before + 31);
+    end(&world); /* a checkpoint holds it */
+    world = open_world(store);
+    assert_int_equal(world.next, 5);
+    assert_false(engine_partition_print(world.engine, world.partition, &last, &print));
+    assert_true(stored_holes(store, &holes)); /* those of the log before are gone, or they would not ascend */
+    assert_int_equal(holes.len, 1);
+    assert_int_equal(holes.holes[0].from, 3);
+    assert_int_equal(holes.holes[0].to, 5);
+    assert_int_equal(holes.skipped, 31);
+    give_one(&world, printed(5, 13), 6);
+    struct engine_status *status = malloc(sizeof(*status));
+    engine_status(world.engine, status);
+    assert_int_equal(status->model_events, 3); /* what was learned stays */
+    free(status);
+    end(&world);
+    world = open_world(store);
+    assert_int_equal(world.next, 6);
+    assert_true(engine_partition_print(world.engine, world.partition, &last, &print));
+    assert_int_equal(last, 5);
     assert_int_equal(print, 13);
     end(&world);
     store->ops->close(store);
@@ -285,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_record_is_stored_with_the_position),
+        cmocka_unit_test(another_log_may_begin_before_what_was_applied),
         cmocka_unit_test(in_a_store_of_the_format_before_it_is_unknown_until_the_next_record),
         cmocka_unit_test(a_hole_is_recorded_once_with_the_position_behind_it),
         cmocka_unit_test(a_hole_that_was_not_written_is_found_again),

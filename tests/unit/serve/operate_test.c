@@ -14,6 +14,7 @@ static struct world {
     char forgotten[20]; /* and which */
     bool written;       /* Kafka has said so */
     int refused;        /* with this status */
+    struct reset reset; /* what was asked last */
 } world;
 
 static void note_drain(void *context)
@@ -56,6 +57,27 @@ static bool note_forgotten(void *context, uint64_t ticket, struct tombstone *ret
     return asked->written;
 }
 
+static int note_reset(void *context, const struct reset *reset, uint64_t *ret_ticket, struct fr_err *err)
+{
+    struct world *asked = context;
+
+    if (asked->refused == FR_NOT_FOUND)
+        return fr_fail(err, FR_NOT_FOUND, "topic 'x' is not read");
+    asked->reset = *reset;
+    *ret_ticket = 78;
+    return FR_OK;
+}
+
+static bool note_reset_done(void *context, uint64_t ticket, struct reset_outcome *ret, int *ret_status, struct fr_err *ret_err)
+{
+    struct world *asked = context;
+
+    assert_int_equal(ticket, 78);
+    *ret = (struct reset_outcome){"events", 2, 40, 7, 9, 3, true};
+    *ret_status = asked->refused ? fr_fail(ret_err, (enum fr_status)asked->refused, "it is not halted") : FR_OK;
+    return asked->written;
+}
+
 static int begin(void **state)
 {
     set_up(state);
@@ -63,7 +85,7 @@ static int begin(void **state)
     answerer_free(answerer);
     static struct serve_options able;
     able = options;
-    able.control = (struct serve_control){&world, note_drain, note_reload, note_forget, note_forgotten};
+    able.control = (struct serve_control){&world, note_drain, note_reload, note_forget, note_forgotten, note_reset, note_reset_done};
     answerer = answerer_new(&able, &engine);
     fr_log_setup(FR_ERROR, FR_LOG_AUTO);
     return 0;
@@ -245,6 +267,102 @@ static void who_cannot_be_forgotten_is_told_why(void **state)
     assert_string_equal(answer.message, "Kafka does not take it");
 }
 
+/* ---- a halted partition ---- */
+
+static Freshet__V1__ResetPartitionRequest to_end(void)
+{
+    Freshet__V1__ResetPartitionRequest request = FRESHET__V1__RESET_PARTITION_REQUEST__INIT;
+
+    request.partition = 2;
+    request.applied = 40;
+    request.to_case = FRESHET__V1__RESET_PARTITION_REQUEST__TO_END;
+    request.end = true;
+    return request;
+}
+
+static void a_partition_is_reset_once_given_applied_and_synced(void **state)
+{
+    Freshet__V1__ResetPartitionRequest request = to_end();
+    Freshet__V1__ResetPartitionResponse *response;
+
+    (void)state;
+    request.topic = wire_text("events");
+    request.new_log = true;
+    engine.busy = true;
+    assert_true(read_message(RPC_RESET_PARTITION, &request.base));
+    assert_true(fr_bytes_equal(world.reset.topic, FR_BYTES("events")));
+    assert_int_equal(world.reset.partition, 2);
+    assert_int_equal(world.reset.applied, 40);
+    assert_int_equal(world.reset.to, RESET_TO_END);
+    assert_true(world.reset.new_log);
+    assert_false(question_ready(answerer, &question));
+    assert_non_null(strstr(question_unready(&question), "may still be reset"));
+    world.written = true;
+    assert_false(question_ready(answerer, &question));
+    assert_non_null(strstr(question_unready(&question), "was not applied"));
+    assert_int_equal(engine.asked, 0);
+    engine.busy = false;
+    assert_false(question_ready(answerer, &question));
+    assert_int_equal(engine.asked, 1);
+    assert_non_null(strstr(question_unready(&question), "was not synced"));
+    engine.done = 1;
+    assert_true(question_ready(answerer, &question));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_OK);
+    response = freshet__v1__reset_partition_response__unpack(NULL, answer.bytes.len, (const uint8_t *)answer.bytes.at);
+    assert_string_equal(response->topic, "events");
+    assert_int_equal(response->partition, 2);
+    assert_int_equal(response->from_offset, 40);
+    assert_int_equal(response->to_offset, 7);
+    assert_int_equal(response->end, 9);
+    assert_int_equal(response->skipped, 3);
+    assert_int_equal(response->n_remains, 2);
+    FREE(response);
+}
+
+static void where_to_go_on_must_be_said(void **state)
+{
+    Freshet__V1__ResetPartitionRequest request = to_end();
+
+    (void)state;
+    request.end = false;
+    assert_false(read_message(RPC_RESET_PARTITION, &request.base));
+    assert_int_equal(answer.code, RPC_CODE_INVALID_ARGUMENT);
+    assert_non_null(strstr(answer.message, "say where to go on"));
+    request.to_case = FRESHET__V1__RESET_PARTITION_REQUEST__TO__NOT_SET;
+    assert_false(read_message(RPC_RESET_PARTITION, &request.base));
+    request.to_case = FRESHET__V1__RESET_PARTITION_REQUEST__TO_OFFSET;
+    request.offset = -1;
+    assert_false(read_message(RPC_RESET_PARTITION, &request.base));
+    request.offset = 0;
+    assert_true(read_message(RPC_RESET_PARTITION, &request.base));
+    assert_int_equal(world.reset.to, RESET_TO_OFFSET);
+    assert_int_equal(world.reset.topic.len, 0);
+    request.to_case = FRESHET__V1__RESET_PARTITION_REQUEST__TO_EARLIEST;
+    request.offset = 0;
+    request.earliest = true;
+    assert_true(read_message(RPC_RESET_PARTITION, &request.base));
+    assert_int_equal(world.reset.to, RESET_TO_EARLIEST);
+}
+
+static void a_reset_that_cannot_be_is_refused_by_its_reason(void **state)
+{
+    Freshet__V1__ResetPartitionRequest request = to_end();
+
+    (void)state;
+    world.refused = FR_NOT_FOUND;
+    assert_false(read_message(RPC_RESET_PARTITION, &request.base));
+    assert_int_equal(answer.code, RPC_CODE_NOT_FOUND);
+    world.refused = FR_CONFIG;
+    world.written = true;
+    assert_true(read_message(RPC_RESET_PARTITION, &request.base));
+    assert_true(question_ready(answerer, &question));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_FAILED_PRECONDITION);
+    assert_string_equal(answer.message, "it is not halted");
+    assert_int_equal(engine.asked, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +372,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_level_is_set_and_the_one_before_told, begin, tear_down),
         cmocka_unit_test_setup_teardown(it_is_forgotten_once_written_applied_and_synced, begin, tear_down),
         cmocka_unit_test_setup_teardown(who_cannot_be_forgotten_is_told_why, begin, tear_down),
+        cmocka_unit_test_setup_teardown(a_partition_is_reset_once_given_applied_and_synced, begin, tear_down),
+        cmocka_unit_test_setup_teardown(where_to_go_on_must_be_said, begin, tear_down),
+        cmocka_unit_test_setup_teardown(a_reset_that_cannot_be_is_refused_by_its_reason, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_reload_tells_what_differs, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_configuration_with_problems_is_refused_by_its_problems, begin, tear_down),
     };

@@ -24,6 +24,7 @@ static const struct {
     {"Explain", ROLE_READ},        {"GetUser", ROLE_READ},     {"GetItem", ROLE_READ}, {"Watch", ROLE_READ},
     {"GetStatus", ROLE_READ},      {"Checkpoint", ROLE_ADMIN}, {"Backup", ROLE_ADMIN}, {"ListBackups", ROLE_ADMIN},
     {"VerifyBackup", ROLE_ADMIN},  {"PauseIngest", ROLE_ADMIN}, {"ResumeIngest", ROLE_ADMIN}, {"Drain", ROLE_ADMIN},
+    {"ResetPartition", ROLE_ADMIN},
     {"SetLogLevel", ROLE_ADMIN},   {"ReloadConfig", ROLE_ADMIN},  {"ForgetUser", ROLE_WRITE},    {"ForgetItem", ROLE_WRITE},
 };
 
