@@ -5,6 +5,7 @@ and all questions go on, and the log says so. Never silently wrong.
 """
 import collections
 import itertools
+import subprocess
 import threading
 import time
 import unittest
@@ -85,6 +86,13 @@ class Bed(unittest.TestCase):
         testbed.until(there, f"partition {partition} is applied up to {offset}")
 
 
+    def reset(self, daemon, *arguments, code=0):
+        run = subprocess.run([testbed.BIN / "freshet", "reset", *map(str, arguments), "--admin", daemon.addresses["admin_grpc"]],
+                             capture_output=True, text=True, timeout=testbed.PATIENCE_S)
+        self.assertEqual(run.returncode, code, run.stderr)
+        return run.stderr if code else run.stdout
+
+
 class Faults(Bed):
     def test_killed_broker(self):
         """kill -9 of the broker while events flow: all that the log holds is learned, once"""
@@ -153,6 +161,31 @@ class Faults(Bed):
             self.compare(daemon, counted_of({0: [*range(100), *range(150, 200), *range(230, 300)], 1: range(150)}))
             self.assertEqual(daemon.metrics().value("freshet_events_skipped_total", topic=topic, partition="0"), 80)
 
+    def test_reset_behind_deleted_records(self):
+        """halted at deleted records, an operator has it go on: lost is what Kafka has deleted, and a kill after the answer changes nothing"""
+        topic = topic_of("reset", 2)
+        with daemon_on(topic, store__checkpoint_interval_ms=600000) as daemon:  # but for the one that is asked for
+            fill(topic, 0, 0, 100)
+            daemon.wait_applied(topic)
+            daemon.stop()
+            fill(topic, 0, 100, 100)
+            kafka.delete_records(topic, 0, 150)
+            daemon.start()
+            self.wait_states(daemon, {0: "halted_gap", 1: "running"})
+            self.assertIn("stands at 100, not at 99", self.reset(daemon, 0, "--applied", 99, "--to", "earliest", code=1))
+            self.assertIn("is not halted", self.reset(daemon, 1, "--applied", 0, "--to", "end", code=1))
+            self.assertIn("from 150 to before 200", self.reset(daemon, 0, "--applied", 100, "--to", 149, code=1))
+            said = self.reset(daemon, 0, "--applied", 100, "--to", "earliest")
+            daemon.kill()
+            self.assertIn(f"{topic}/0 goes on at 150, where it stood at 100; the log ends at 200", said)
+            self.assertIn("lost      50 offsets", said)
+            self.assertIn('"event":"partition.reset"', daemon.log_tail())
+            daemon.start()
+            daemon.wait_applied(topic)
+            self.wait_states(daemon, {0: "running", 1: "running"})
+            self.compare(daemon, counted_of({0: [*range(100), *range(150, 200)]}))
+            self.assertEqual(daemon.metrics().value("freshet_events_skipped_total", topic=topic, partition="0"), 50)
+
     def test_proof_deleted(self):
         """the record we were at is deleted, and nothing beyond: no evidence, no halt"""
         topic = topic_of("unproven", 1)
@@ -212,6 +245,35 @@ class Faults(Bed):
             self.compare(daemon, want)
             for event in ("partition.truncated", "partition.other_log"):
                 self.assertIn(event, daemon.log_tail())
+            self.read_anew(daemon, topic, want)
+
+    def read_anew(self, daemon, topic, want):
+        """partition 0 from the beginning of the new log, which is behind where it stood; partition 1 at the new log's end"""
+        self.assertIn("count twice", self.reset(daemon, 0, "--applied", 100, "--to", "earliest", code=1))
+        said = self.reset(daemon, 0, "--applied", 100, "--to", "earliest", "--new-log")
+        daemon.kill()
+        self.assertIn("goes on at 0, where it stood at 100; the log ends at 50", said)
+        self.assertIn("what was learned of the log before", said)
+        for user, items in counted_of({0: range(50)}, "new").items():
+            want[user].update(items)
+        daemon.start()
+        self.wait_states(daemon, {0: "running", 1: "halted_other_log", 2: "running"})
+        self.wait_position(daemon, 0, 50)
+        self.compare(daemon, want)
+        self.assertIn("lost      30 offsets", self.reset(daemon, 1, "--applied", 20, "--to", "end"))
+        daemon.kill()
+        for partition in range(2):
+            fill(topic, partition, 50, 10, item="new")
+        for user, items in counted_of({0: range(50, 60), 1: range(50, 60)}, "new").items():
+            want[user].update(items)
+        for turn in range(2):  # the second time its own last record is compared
+            daemon.start()
+            daemon.wait_applied(topic)
+            self.wait_states(daemon, {0: "running", 1: "running", 2: "running"})
+            self.compare(daemon, want)
+            self.assertEqual([daemon.metrics().value("freshet_events_skipped_total", topic=topic, partition=p) for p in "012"], [0, 30, 0])
+            daemon.kill()
+        daemon.start()
 
     def created(self, topic, partitions):
         try:

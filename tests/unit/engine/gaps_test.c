@@ -143,6 +143,11 @@ static void another_log_may_begin_before_what_was_applied(void **state)
     assert_true(engine_partition_print(world.engine, world.partition, &last, &print));
     assert_int_equal(last, 5);
     assert_int_equal(print, 13);
+    give_one(&world, other_log(6), 6); /* from here on, without a step: what was last is of the log before */
+    end(&world);
+    world = open_world(store);
+    assert_int_equal(world.next, 6);
+    assert_false(engine_partition_print(world.engine, world.partition, &last, &print));
     end(&world);
     store->ops->close(store);
 }
