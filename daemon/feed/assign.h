@@ -55,6 +55,7 @@ struct assignment {
     bool foreign;     /* the brokers belong to another cluster: nothing is read */
     uint64_t look_ns; /* when to ask for metadata again */
     uint64_t lows_ns; /* when to ask for the oldest offsets again */
+    uint64_t ends_ns; /* and for the ends of those that nothing is fetched of */
     unsigned wait_ms; /* while there is no topic */
     bool answered;    /* the last refresh asked for metadata, and Kafka answered */
     bool resetting;   /* an operator's word is taken, and the engine not yet told */
@@ -90,6 +91,8 @@ void assignment_report(struct assignment *assignment, bool all);
 int assignment_reset(struct assignment *assignment, const struct reset *reset, struct reset_outcome *ret, struct fr_err *err);
 /* lows.c: when it is time, asks Kafka for the oldest offsets it holds, and tells the engine. */
 void assignment_lows(struct assignment *assignment, uint64_t now_ns);
+/* Likewise for the ends of the logs that are halted; `standing`, nobody polls: of all. */
+void assignment_ends(struct assignment *assignment, uint64_t now_ns, bool standing);
 /* Asks Kafka: is there more than we were given? */
 bool assignment_behind(struct assignment *assignment);
 

@@ -405,6 +405,7 @@ static void consume_once(struct tap *tap)
     batch = engine_batch_take(tap->engine, TAKE_TIMEOUT_MS);
     if (!batch) {
         tap->heard_ns = now_ns; /* it is us who do not listen */
+        assignment_ends(&tap->assignment, now_ns, true);
         return;
     }
     fill(tap, batch);
@@ -412,6 +413,7 @@ static void consume_once(struct tap *tap)
     resets_given(tap->resets, &tap->assignment);
     tap->reported_ns = all ? now_ns : tap->reported_ns;
     assignment_report(&tap->assignment, all);
+    assignment_ends(&tap->assignment, now_ns, false);
     watch_silence(tap, now_ns);
 }
 

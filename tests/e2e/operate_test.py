@@ -59,6 +59,7 @@ class Operate(unittest.TestCase):
         before = daemon.metrics().total("freshet_events_applied_total")
         self.publish(50, 50)
         self.assertEqual(json.loads(self.freshet(daemon, "status", "--output", "json"))["held"], ["asked"])
+        until(lambda: daemon.metrics().total("freshet_consumer_lag_messages") == 50, "the lag rises while nothing is read")
         self.assertEqual(daemon.metrics().total("freshet_events_applied_total"), before)
         self.assertTrue(daemon.popular())
         self.assertEqual(self.freshet(daemon, "resume"), "ingest runs\n")

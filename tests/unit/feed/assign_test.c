@@ -150,6 +150,66 @@ static void a_gap_halts_its_partition_and_no_other(void **state)
     world_close(&world);
 }
 
+static bool ends_at(const struct engine *engine, const void *want)
+{
+    const struct want *wanted = want;
+
+    return fake_engine_partition(engine, wanted->number)->end == wanted->next;
+}
+
+static void wait_for_end(struct world *world, int32_t number, int64_t end)
+{
+    const struct want want = {.number = number, .next = end};
+
+    if (!fake_engine_wait(world->engine, ends_at, &want))
+        fail_msg("partition %d ends at %lld, not at %lld", number, (long long)fake_engine_partition(world->engine, number)->end,
+                 (long long)end);
+}
+
+static void the_end_of_a_log_is_known_while_ingest_stands_still(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 2);
+    world_events(&world, 0, 0, 10);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 10, PARTITION_RUNNING);
+    wait_for(&world, 1, 0, PARTITION_RUNNING);
+    fake_engine_hold(world.engine, true);
+    for (int round = 0; round < 2; round++) { /* it goes on rising */
+        world_events(&world, 0, 10 + 5 * round, 5);
+        world_events(&world, 1, 3 * round, 3);
+        wait_for_end(&world, 0, 15 + 5 * round);
+        wait_for_end(&world, 1, 3 + 3 * round);
+    }
+    assert_int_equal(given_now(&world), 10);
+    assert_int_equal(fake_engine_partition(world.engine, 0)->state, PARTITION_RUNNING);
+    fake_engine_hold(world.engine, false);
+    wait_for(&world, 0, 20, PARTITION_RUNNING);
+    wait_for(&world, 1, 6, PARTITION_RUNNING);
+    world_close(&world);
+}
+
+static void and_that_of_a_log_that_is_halted(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 2);
+    trim(&world);
+    fake_engine_know(world.engine, TOPIC, 0, 1);
+    fake_engine_know(world.engine, TOPIC, 1, 0);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 1, PARTITION_HALTED_GAP);
+    world_events(&world, 0, 0, 3);
+    wait_for_end(&world, 0, FAT_RECORDS + 3);
+    world_events(&world, 0, 3, 3);
+    wait_for_end(&world, 0, FAT_RECORDS + 6);
+    assert_int_equal(fake_engine_partition(world.engine, 0)->state, PARTITION_HALTED_GAP);
+    world_close(&world);
+}
+
 static void a_gap_may_be_skipped(void **state)
 {
     struct feed_options options = world_options();
@@ -226,6 +286,8 @@ int main(void)
         cmocka_unit_test(a_partition_the_store_does_not_know_beside_others_is_new_and_read_whole),
         cmocka_unit_test(an_empty_partition_is_known_to_be_read_up_to_its_end),
         cmocka_unit_test(a_gap_halts_its_partition_and_no_other),
+        cmocka_unit_test(the_end_of_a_log_is_known_while_ingest_stands_still),
+        cmocka_unit_test(and_that_of_a_log_that_is_halted),
         cmocka_unit_test(a_gap_may_be_skipped),
         cmocka_unit_test(earliest_is_wherever_a_trimmed_log_begins),
         cmocka_unit_test(a_log_shorter_than_the_stored_offset_halts_whatever_the_policy),
