@@ -59,6 +59,9 @@ static void wrong_use_is_status_2(void **state)
         "recommend ann --context phone", "recommend ann --context =phone", "similar --model fm",
         "score", "score ann", "score ann apple --seed pear=x", "explain ann", "explain ann apple pear", "watch", "watch ann bob",
         "recommend ann --diversity much", "recommend ann --exploration",
+        "reset", "reset 0", "reset 0 --applied 1", "reset 0 --to end", "reset --applied 1 --to end", "reset 0 --applied 1 --to start",
+        "reset 0 1 --applied 1 --to end", "reset -- -1 --applied 1 --to end", "reset 0 --applied x --to end", "reset 0 --applied 1 --to ''",
+        "reset 4294967296 --applied 1 --to 0", "reset 0 --applied 1 --to 9223372036854775808",
     };
     char call[256], said[4096];
 
