@@ -38,7 +38,7 @@ bool assignment_wants(struct assignment *assignment, int32_t number, int64_t off
         if (offset == assigned->last && print != assigned->print) {
             fr_log(FR_ERROR, "feed", "partition.other_log", FR_FIELDS(PLACE(number), FR_INT("offset", offset)),
                    "the record at %lld is not the one that was applied from there: this is another log under the same "
-                   "name; the partition is halted (freshetd --rebuild replays this one into a new store)",
+                   "name; the partition is halted (freshet reset goes on in this one, freshetd --rebuild replays it into a new store)",
                    (long long)offset);
             halt(assignment, assigned, PARTITION_HALTED_OTHER_LOG);
             assignment->stale = true; /* the others are read on without it */
@@ -60,7 +60,7 @@ void assignment_tastes(struct assignment *assignment, int32_t number, bool poiso
         return;
     fr_log(FR_ERROR, "feed", "partition.poison", FR_FIELDS(PLACE(number), FR_INT("next", assigned->next)),
            "more than %u percent of the last %d records are bad: has the producer changed its format? They are dead letters; "
-           "the partition is halted before %lld (a restart goes on, feed.poison_max_percent = 0 goes on for ever)",
+           "the partition is halted before %lld (freshet reset or a restart goes on, feed.poison_max_percent = 0 goes on for ever)",
            percent, BREAKER_WINDOW, (long long)assigned->next);
     halt(assignment, assigned, PARTITION_HALTED_POISON);
     assignment->stale = true;
@@ -75,7 +75,8 @@ static void truncated(struct assignment *assignment, int32_t number)
 
     fr_log(FR_ERROR, "feed", "partition.truncated",
            FR_FIELDS(PLACE(number), FR_INT("next", assigned->next), FR_INT("end", assigned->end)),
-           "the log ends at %lld, before the next offset %lld: it was truncated or made anew; the partition is halted",
+           "the log ends at %lld, before the next offset %lld: it was truncated or made anew; the partition is halted (freshet reset "
+           "says where to go on)",
            (long long)assigned->end, (long long)assigned->next);
     halt(assignment, assigned, PARTITION_HALTED_TRUNCATED);
 }
@@ -90,7 +91,7 @@ static void gap(struct assignment *assignment, int32_t number, int64_t low)
            FR_FIELDS(PLACE(number), FR_INT("from", assigned->next), FR_INT("to", low)),
            "Kafka has deleted the offsets from %lld to before %lld unread; %s", (long long)assigned->next,
            (long long)low,
-           skip ? "going on behind them" : "the partition is halted (feed.on_gap = skip goes on)");
+           skip ? "going on behind them" : "the partition is halted (freshet reset goes on behind them, and feed.on_gap = skip by itself)");
     if (!skip) {
         halt(assignment, assigned, PARTITION_HALTED_GAP);
         return;

@@ -87,7 +87,10 @@ class Bed(unittest.TestCase):
 
 
     def reset(self, daemon, *arguments, code=0):
-        run = subprocess.run([testbed.BIN / "freshet", "reset", *map(str, arguments), "--admin", daemon.addresses["admin_grpc"]],
+        return self.freshet(daemon, "reset", *arguments, code=code)
+
+    def freshet(self, daemon, *arguments, code=0):
+        run = subprocess.run([testbed.BIN / "freshet", *map(str, arguments), "--admin", daemon.addresses["admin_grpc"]],
                              capture_output=True, text=True, timeout=testbed.PATIENCE_S)
         self.assertEqual(run.returncode, code, run.stderr)
         return run.stderr if code else run.stdout
@@ -172,8 +175,13 @@ class Faults(Bed):
             kafka.delete_records(topic, 0, 150)
             daemon.start()
             self.wait_states(daemon, {0: "halted_gap", 1: "running"})
+            fill(topic, 1, 0, 10)
+            testbed.until(lambda: daemon.status().partitions[1].durable == 10, "the first checkpoint, which comes at once")
+            fill(topic, 1, 10, 10)
+            self.wait_position(daemon, 1, 20)
+            self.freshet(daemon, "checkpoint")  # the next one that comes by itself is far
             self.assertIn("stands at 100, not at 99", self.reset(daemon, 0, "--applied", 99, "--to", "earliest", code=1))
-            self.assertIn("is not halted", self.reset(daemon, 1, "--applied", 0, "--to", "end", code=1))
+            self.assertIn("is not halted", self.reset(daemon, 1, "--applied", 20, "--to", "end", code=1))
             self.assertIn("from 150 to before 200", self.reset(daemon, 0, "--applied", 100, "--to", 149, code=1))
             said = self.reset(daemon, 0, "--applied", 100, "--to", "earliest")
             daemon.kill()
@@ -183,7 +191,7 @@ class Faults(Bed):
             daemon.start()
             daemon.wait_applied(topic)
             self.wait_states(daemon, {0: "running", 1: "running"})
-            self.compare(daemon, counted_of({0: [*range(100), *range(150, 200)]}))
+            self.compare(daemon, counted_of({0: [*range(100), *range(150, 200)], 1: range(20)}))
             self.assertEqual(daemon.metrics().value("freshet_events_skipped_total", topic=topic, partition="0"), 50)
 
     def test_proof_deleted(self):
