@@ -54,26 +54,13 @@ static void end(struct world *world)
     world->feed = NULL;
 }
 
-/* Twelve records of 500 KB leave ten, from 2 on: the mock's own retention. They are no events, and are read all the same. */
-static void trim(struct world *world)
-{
-    enum { FAT_BYTES = 500000, FAT_RECORDS = 12 };
-    char *value = calloc(1, FAT_BYTES);
-
-    for (int i = 0; i < FAT_RECORDS; i++) {
-        world_send(world, TOPIC, 0, FR_BYTES("u0"), (struct fr_bytes){value, FAT_BYTES}, 1000, NULL);
-        world_flush(world);
-    }
-    free(value);
-}
-
 static void behind_a_gap_it_goes_on_and_the_gap_is_one_hole(void **state)
 {
     struct world world;
 
     (void)state;
     world_open(&world, 2);
-    trim(&world);
+    world_trim(&world);
     world_events(&world, 1, 0, 10);
     fake_engine_know(world.engine, TOPIC, 0, 1);
     world_feed(&world, world_options());

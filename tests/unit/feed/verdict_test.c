@@ -131,26 +131,13 @@ static void only_the_very_record_proves_anything(void **state)
     fake_engine_free(engine);
 }
 
-/* Twelve records of 500 KB leave ten: the mock's own retention. */
-static void trim(struct world *world)
-{
-    enum { FAT_BYTES = 500000, FAT_RECORDS = 12 };
-    char *value = calloc(1, FAT_BYTES);
-
-    for (int i = 0; i < FAT_RECORDS; i++) {
-        world_send(world, TOPIC, 0, FR_BYTES("u0"), (struct fr_bytes){value, FAT_BYTES}, 1000, NULL);
-        world_flush(world);
-    }
-    free(value);
-}
-
 static void a_record_that_was_deleted_proves_nothing(void **state)
 {
     struct world world;
 
     (void)state;
     world_open(&world, 1);
-    trim(&world); /* begins at 2 */
+    world_trim(&world); /* begins at 2 */
     remember(&world, 0, 2, 1, 4711);
     world_feed(&world, world_options());
     wait_for(&world, 0, 12, PARTITION_RUNNING);
@@ -167,7 +154,7 @@ static void what_is_skipped_is_one_hole(void **state)
     (void)state;
     options.on_gap_skip = true;
     world_open(&world, 1);
-    trim(&world);
+    world_trim(&world);
     remember(&world, 0, 1, 0, 4711);
     world_feed(&world, options);
     wait_for(&world, 0, 12, PARTITION_RUNNING);

@@ -128,6 +128,19 @@ static inline void world_events(struct world *world, int partition, int first, i
     world_flush(world);
 }
 
+/* Twelve records of 500 KB into partition 0 leave ten, from offset 2 on: the mock's own retention. They are no events, and are read all the same. */
+static inline void world_trim(struct world *world)
+{
+    enum { FAT_BYTES = 500000, FAT_RECORDS = 12 };
+    char *value = calloc(1, FAT_BYTES);
+
+    for (int i = 0; i < FAT_RECORDS; i++) {
+        world_send(world, TOPIC, 0, FR_BYTES("u0"), (struct fr_bytes){value, FAT_BYTES}, 1000, NULL);
+        world_flush(world);
+    }
+    free(value);
+}
+
 /* ---- what to wait for ------------------------------------------------------------------------------------------ */
 
 struct want {

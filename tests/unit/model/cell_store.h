@@ -95,6 +95,20 @@ static inline void cell_store_assert_same(const struct cell_store *a, const stru
     }
 }
 
+/* `cell` is that row's, whole: at any other place, or cut, or deleted, it is refused. */
+static inline void cell_assert_refused(const struct model_table *table, struct model *model, uint32_t row, const struct stored *cell)
+{
+    const uint32_t columns[] = {0, 1};
+    struct fr_bytes cells[] = {{cell->at, cell->len}, {NULL, 0}};
+
+    assert_false(table->load(model, row, columns + 1, NULL, cells, 1)); /* another column */
+    assert_false(table->load(model, row, columns, NULL, cells, 2));     /* more than one */
+    assert_false(table->load(model, row, columns, NULL, cells + 1, 1)); /* deleted */
+    assert_false(table->load(model, 1U << 30, columns, NULL, cells, 1));
+    cells[0].len--;
+    assert_false(table->load(model, row, columns, NULL, cells, 1));
+}
+
 static inline void cell_store_free(struct cell_store *store)
 {
     for (size_t table = 0; table < TABLES; table++) {

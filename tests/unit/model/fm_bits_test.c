@@ -116,7 +116,7 @@ static void cells_that_cannot_be_ours_are_refused(void **state)
     struct fm_options options = fm_small(FM_SOFTMAX);
     struct driver *driver = driver_new(&options), *other;
     struct cell_store *store = fr_zalloc(1, sizeof(*store));
-    const uint32_t columns[] = {0, 1};
+    const uint32_t column = 0;
 
     (void)state;
     driver_events(driver, 0, 300);
@@ -125,18 +125,14 @@ static void cells_that_cannot_be_ours_are_refused(void **state)
     options.dimensions = 48;
     other = driver_new(&options);
     for (size_t t = 0; t < fm_ops.tables_len; t++) {
-        enum journal_table table = fm_ops.tables[t].table;
+        const struct model_table *table = &fm_ops.tables[t];
         uint32_t row = 0;
-        while (!store->first[table][row].at)
+        while (!store->first[table->table][row].at)
             row++;
-        struct fr_bytes cells[] = {{store->first[table][row].at, store->first[table][row].len}, {NULL, 0}};
-        assert_false(fm_ops.tables[t].load(other->model, row, columns, NULL, cells, 1));      /* other dimensions */
-        assert_false(fm_ops.tables[t].load(driver->model, row, columns + 1, NULL, cells, 1)); /* another column */
-        assert_false(fm_ops.tables[t].load(driver->model, row, columns, NULL, cells, 2));     /* more than one */
-        assert_false(fm_ops.tables[t].load(driver->model, row, columns, NULL, cells + 1, 1)); /* deleted */
-        assert_false(fm_ops.tables[t].load(driver->model, 1U << 30, columns, NULL, cells, 1));
-        cells[0].len--;
-        assert_false(fm_ops.tables[t].load(driver->model, row, columns, NULL, cells, 1));
+        const struct stored *cell = &store->first[table->table][row];
+        const struct fr_bytes bytes = {cell->at, cell->len};
+        assert_false(table->load(other->model, row, &column, NULL, &bytes, 1)); /* other dimensions */
+        cell_assert_refused(table, driver->model, row, cell);
     }
     cell_store_free(store);
     driver_free(driver);

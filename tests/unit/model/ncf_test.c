@@ -333,20 +333,6 @@ static void what_was_loaded_answers(void **state)
     driver_free(after);
 }
 
-static void assert_refused(const struct model_table *table, struct model *model, uint32_t row,
-                           const struct stored *cell)
-{
-    const uint32_t columns[] = {0, 1};
-    struct fr_bytes cells[] = {{cell->at, cell->len}, {NULL, 0}};
-
-    assert_false(table->load(model, row, columns + 1, NULL, cells, 1)); /* another column */
-    assert_false(table->load(model, row, columns, NULL, cells, 2));     /* more than one */
-    assert_false(table->load(model, row, columns, NULL, cells + 1, 1)); /* deleted */
-    assert_false(table->load(model, 1U << 30, columns, NULL, cells, 1));
-    cells[0].len--;
-    assert_false(table->load(model, row, columns, NULL, cells, 1));
-}
-
 static void cells_that_cannot_be_ours_are_refused(void **state)
 {
     struct ncf_options options = ncf_defaults;
@@ -368,9 +354,9 @@ static void cells_that_cannot_be_ours_are_refused(void **state)
         const struct stored *cell = &store->first[table->table][row];
         const struct fr_bytes bytes = {cell->at, cell->len};
         assert_false(table->load(other->model, row, &column, NULL, &bytes, 1)); /* other dimensions */
-        assert_refused(table, driver->model, row, cell);
+        cell_assert_refused(table, driver->model, row, cell);
     }
-    assert_refused(&ncf_ops.tables[4], driver->model, NCF_ROW_DENSE, &store->first[TABLE_NCF_DENSE][NCF_ROW_DENSE]);
+    cell_assert_refused(&ncf_ops.tables[4], driver->model, NCF_ROW_DENSE, &store->first[TABLE_NCF_DENSE][NCF_ROW_DENSE]);
     const struct fr_bytes first = {store->first[TABLE_NCF_DENSE][NCF_ROW_DENSE].at, 4096};
     assert_false(ncf_ops.tables[4].load(driver->model, NCF_ROW_DENSE, &column, NULL, &first, 1)); /* not all of it */
     cell_store_free(store);
