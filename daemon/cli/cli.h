@@ -4,7 +4,7 @@
  *     main.c      the table of verbs                 options.c  one table of options per verb, --help made from it
  *     ask.c       recommend similar popular            operate.c  status checkpoint pause ...   backups.c  backup verify restore
  *     why.c       score explain                        watch.c    watch               facts.c    user item
- *     dump.c      recommend --all
+ *     dump.c      recommend --all                      bench.c    bench
  *     publish.c   file -> Kafka                      lines.c formats.c  lines, and those of the known formats -> events
  *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
  *     rpc.c credentials.c  one call, over TLS with a token                           table.c json.c titles.c progress.c   what people and programs see
@@ -201,6 +201,7 @@ int verb_reset(int argc, char **argv);
 int verb_forget(int argc, char **argv);
 int verb_log_level(int argc, char **argv);
 int verb_eval(int argc, char **argv);
+int verb_bench(int argc, char **argv);
 int verb_tune(int argc, char **argv);
 int verb_backup(int argc, char **argv);
 int verb_verify(int argc, char **argv);

@@ -32,6 +32,7 @@ static const struct verb {
     {"drain", verb_drain, "let the daemon end; nothing is lost"},
     {"eval", verb_eval, "replay a file through the engine: how well would it have recommended?"},
     {"tune", verb_tune, "look for a better configuration on past events"},
+    {"bench", verb_bench, "how many questions a second, and how long each takes"},
     {"backup", verb_backup, "copy the state while the daemon goes on"},
     {"verify", verb_verify, "read backups back, every byte"},
     {"restore", verb_restore, "put a backup in the place of the store"},

@@ -35,6 +35,7 @@ class Operate(unittest.TestCase):
         self.publish(0, 50)
         daemon.wait_applied(TOPIC)
         self.pause(daemon)
+        self.bench(daemon)
         self.log_level(daemon)
         self.reload(daemon)
         self.assertIn("draining", self.freshet(daemon, "drain"))
@@ -52,6 +53,27 @@ class Operate(unittest.TestCase):
         until(lambda: '"event":"reload' in daemon.log_tail(), "it reloads")
         daemon.stop()
         self.assertIn('"event":"drain"', daemon.log_tail())
+
+    def bench(self, daemon):
+        """Every call that freshet bench tells of is one that the daemon answered, and one more of each asker's before the clock runs."""
+        def answered():
+            return daemon.metrics().value("freshet_rpc_handled_total", method="Recommend", code="OK")
+
+        users = self.config.with_name("users.txt")
+        users.write_text("user0\nuser1\n\nnobody\n")
+        command = [testbed.BIN / "freshet", "bench", "--users", users, "--server", daemon.addresses["grpc"], "--seconds", "0.3"]
+        before = answered()
+        told = json.loads(subprocess.run([*command, "--concurrency", "3", "--output", "json"], capture_output=True, check=True).stdout)
+        self.assertEqual([row["call"] for row in told["calls"]], ["Recommend", "an empty call"])
+        for row in told["calls"]:
+            self.assertGreater(row["answered"], 3)
+            self.assertEqual(row["failed"], 0)
+            self.assertTrue(0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] <= row["longest_ms"] * 1.03, row)
+        self.assertEqual(answered() - before, told["calls"][0]["answered"] + 3)
+        refused = subprocess.run([*command, "--model", "none"], capture_output=True, text=True)
+        self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+        self.assertIn('model "none" is not known', refused.stderr)
+        self.assertIn("an empty call", subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     def pause(self, daemon):
         self.assertEqual(self.freshet(daemon, "pause"), "ingest stands still: asked\n")

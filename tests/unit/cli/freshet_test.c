@@ -36,6 +36,10 @@ static void a_failure_is_status_1_and_told_on_stderr_alone(void **state)
         "score ann apple --server 127.0.0.1:1",
         "explain ann apple --output json --server 127.0.0.1:1",
         "watch ann --server 127.0.0.1:1",
+        "bench ann --server 127.0.0.1:1 --timeout 100",
+        "bench --users /nowhere --server 127.0.0.1:1",
+        "bench --users / --server 127.0.0.1:1",
+        "bench --users /dev/null --server 127.0.0.1:1",
         "recommend --all --users /nowhere --server 127.0.0.1:1",
         "recommend --all --users / --output json --server 127.0.0.1:1",
     };
@@ -59,6 +63,7 @@ static void wrong_use_is_status_2(void **state)
         "recommend ann --context phone", "recommend ann --context =phone", "similar --model fm",
         "score", "score ann", "score ann apple --seed pear=x", "explain ann", "explain ann apple pear", "watch", "watch ann bob",
         "recommend ann --diversity much", "recommend ann --exploration",
+        "bench", "bench ann -c 0", "bench ann -c 257", "bench ann --seconds 0", "bench ann --seconds nan",
         "reset", "reset 0", "reset 0 --applied 1", "reset 0 --to end", "reset --applied 1 --to end", "reset 0 --applied 1 --to start",
         "reset 0 1 --applied 1 --to end", "reset -- -1 --applied 1 --to end", "reset 0 --applied x --to end", "reset 0 --applied 1 --to ''",
         "reset 4294967296 --applied 1 --to 0", "reset 0 --applied 1 --to 9223372036854775808",
