@@ -171,7 +171,7 @@ class Campaign:
             **({"sar.mode": "parity"} if parity else {"engine.history_max": rules.history_max, "sar.window": rules.window, "sar.neighbours_max": 0}),
         })
         self.lives = self.stops = self.errors = self.cuts = 0
-        self.told = {}  # partition: the position that was called durable
+        self.told = {}  # (topic, partition): the position that was called durable
         self.faulty_disk = faulty_disk
         if faulty_disk:
             self._prepare_disk()
@@ -303,10 +303,10 @@ class Campaign:
 
     def _note_told(self):
         """Never less than before, not even in another life."""
-        found = {p.partition: p.durable for p in self.daemon.status().partitions}
+        found = {(p.topic, p.partition): p.durable for p in self.daemon.status().partitions}
         for partition, told in self.told.items():
-            if found.get(partition, 0) < told:
-                raise Difference(f"partition {partition} was durable up to {told}, and now is up to {found.get(partition, 0)}")
+            if found.get(partition, -1) < told:
+                raise Difference(f"partition {partition} was durable up to {told}, and now is up to {found.get(partition, -1)}")
         self.told.update(found)
 
     def _start(self, **settings):
