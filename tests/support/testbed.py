@@ -285,6 +285,8 @@ class Daemon:
             readable, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
             chunk = os.read(self.process.stdout.fileno(), 4096) if readable else b""
             if not chunk:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(1 if readable else 0)  # its end closes stdout first
                 raise AssertionError(f"freshetd does not get ready (exit {self.process.poll()}):\n{self.log_tail()}")
             text += chunk
         return dict(re.findall(r"(\w+)=(\S*)", text[text.find(b"ready "):].decode()))
