@@ -7,7 +7,7 @@
  *               |    \---> turned away (caller.c, shed.h) ------> reply
  *               |  \------> Watch: a list now and whenever it changes (watch.c)
  *               |------> Health.Watch: write whenever health changes, until CLOSED or the server stops
- *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions
+ *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions (streams.c)
  *
  * Invariants. At most one batch of each kind is on its way; `pending` counts them, and a call is released when none is
  * and it is finished. A call that is kept has asked for CLOSED first, so that its end is always heard of. Nothing here
@@ -24,7 +24,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ANSWERS_A_LOOK = 16 }; /* of calls that waited: more would hold up the others */
+enum {
+    ANSWERS_A_LOOK = 16, /* of calls that waited: more would hold up the others */
+    TURN_NS = 200000,    /* no question is begun after so much of a turn: what arrives meanwhile waits to be looked at */
+};
 
 /* ---- lists ---- */
 
@@ -172,13 +175,20 @@ static grpc_op op_greet(struct call *call)
     return (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
 }
 
-static grpc_op op_send(struct call *call, struct fr_bytes bytes)
+/* What is sent next; NULL: nothing. */
+static void set_message(struct call *call, const struct fr_bytes *bytes)
 {
-    grpc_slice slice = grpc_slice_from_copied_buffer(bytes.at, bytes.len);
-
     grpc_byte_buffer_destroy(call->sent);
+    call->sent = NULL;
+    if (!bytes)
+        return;
+    grpc_slice slice = grpc_slice_from_copied_buffer(bytes->at, bytes->len);
     call->sent = grpc_raw_byte_buffer_create(&slice, 1);
     grpc_slice_unref(slice);
+}
+
+static grpc_op op_message(struct call *call)
+{
     return (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->sent};
 }
 
@@ -188,26 +198,56 @@ static grpc_op op_watch(struct call *call)
     return (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &call->cancelled};
 }
 
-void call_reply(struct call *call, const struct answer *answer)
+/* The last batch: the message, if there is one, and the status. */
+static void send_last(struct call *call, enum rpc_code code, grpc_slice details)
 {
-    grpc_slice details = grpc_slice_from_copied_string(answer->message);
     grpc_op ops[4] = {0};
     size_t len = 0;
+
+    if (!call->greeted)
+        ops[len++] = op_greet(call);
+    if (call->sent)
+        ops[len++] = op_message(call);
+    ops[len] = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
+    ops[len].data.send_status_from_server.status = (grpc_status_code)code;
+    ops[len++].data.send_status_from_server.status_details = &details;
+    if (!call->watched)
+        ops[len++] = op_watch(call);
+    start(call, ops, len, &call->wrote);
+}
+
+/* Until the end of the turn, before which nothing else happens to it. */
+static bool hold(struct call *call)
+{
+    struct lane *lane = call->lane;
+
+    if (!lane->holds || !call->sent)
+        return false;
+    assert(lane->held_len < HELD_MAX);
+    lane->held[lane->held_len++] = call;
+    return true;
+}
+
+static bool is_held(const struct call *call)
+{
+    const struct lane *lane = call->lane;
+
+    return lane->held_len && lane->held[lane->held_len - 1] == call;
+}
+
+void call_reply(struct call *call, const struct answer *answer)
+{
+    bool message = answer->code == RPC_CODE_OK && rpc_methods[call->rpc].kind == RPC_KIND_ONE;
 
     assert(!call->finished && !call->writing);
     list_remove(call);
     call_counted(call, answer->code);
     call->finished = true;
-    if (!call->greeted)
-        ops[len++] = op_greet(call);
-    if (answer->code == RPC_CODE_OK && rpc_methods[call->rpc].kind == RPC_KIND_ONE)
-        ops[len++] = op_send(call, answer->bytes);
-    ops[len] = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
-    ops[len].data.send_status_from_server.status = (grpc_status_code)answer->code;
-    ops[len++].data.send_status_from_server.status_details = &details;
-    if (!call->watched)
-        ops[len++] = op_watch(call);
-    start(call, ops, len, &call->wrote);
+    set_message(call, message ? &answer->bytes : NULL);
+    if (hold(call))
+        return;
+    grpc_slice details = grpc_slice_from_copied_string(answer->message);
+    send_last(call, answer->code, details);
     grpc_slice_unref(details);
 }
 
@@ -242,20 +282,20 @@ void call_write(struct call *call, struct fr_bytes bytes)
 
     if (!call->greeted)
         ops[len++] = op_greet(call);
-    ops[len++] = op_send(call, bytes);
+    set_message(call, &bytes);
+    ops[len++] = op_message(call);
     call->writing = true;
     start(call, ops, len, &call->wrote);
 }
 
-static void read_message(struct call *call)
+void call_read(struct call *call)
 {
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->received};
 
     start(call, &op, 1, &call->read);
 }
 
-/* The message received, uncompressed, in one piece. False: there is none, or it cannot be read. */
-static bool take_received(struct call *call, grpc_slice *ret_slice)
+bool call_take_received(struct call *call, grpc_slice *ret_slice)
 {
     grpc_byte_buffer_reader reader;
     bool good = call->received && grpc_byte_buffer_reader_init(&reader, call->received);
@@ -267,11 +307,6 @@ static bool take_received(struct call *call, grpc_slice *ret_slice)
     grpc_byte_buffer_destroy(call->received);
     call->received = NULL;
     return good;
-}
-
-static struct fr_bytes bytes_of(const grpc_slice *slice)
-{
-    return (struct fr_bytes){(const char *)GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)};
 }
 
 bool call_keep(struct call *call, struct call_list *list, uint32_t max)
@@ -330,11 +365,11 @@ static void answer_one(struct call *call)
     grpc_slice slice;
     struct fr_bytes request;
 
-    if (!take_received(call, &slice)) {
+    if (!call_take_received(call, &slice)) {
         call_refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
         return;
     }
-    request = bytes_of(&slice);
+    request = slice_bytes(&slice);
     if (call->rpc == RPC_HEALTH_CHECK)
         answer_health(call, request);
     else if (call->rpc == RPC_WATCH)
@@ -367,7 +402,8 @@ static void admit(struct call *call)
         watch(call); /* who hangs up before his turn costs no answer */
 }
 
-void lane_answer_next(struct lane *lane)
+/* The oldest question that was admitted has its turn. */
+static void answer_next(struct lane *lane)
 {
     struct call *call = lane->ready.first;
     uint64_t begin_ns = fr_mono_ns();
@@ -386,9 +422,38 @@ void lane_answer_next(struct lane *lane)
         break;
     default:
         answer_one(call);
-        if (call->finished || call->watching) /* else it waits */
-            shed_learn(&lane->shed, call->rpc, fr_mono_ns() - begin_ns);
+        call->took_ns = fr_mono_ns() - begin_ns;
+        if (!is_held(call) && (call->finished || call->watching)) /* else it is to be sent, or waits */
+            shed_learn(&lane->shed, call->rpc, call->took_ns);
     }
+}
+
+static void send_held(struct lane *lane)
+{
+    uint64_t begin_ns = fr_mono_ns();
+
+    for (size_t i = 0; i < lane->held_len; i++)
+        send_last(lane->held[i], RPC_CODE_OK, grpc_empty_slice());
+    uint64_t took_ns = fr_mono_ns() - begin_ns;
+    for (size_t i = 0; i < lane->held_len; i++)
+        shed_learn(&lane->shed, lane->held[i]->rpc, lane->held[i]->took_ns + took_ns / lane->held_len);
+    lane->held_len = 0;
+}
+
+/*
+ * A packet to a caller that sleeps costs five times its own price: the kernel wakes him. So what is answered in one turn is sent at
+ * its end, one after another: the first packet wakes him, the others find him awake, and his next questions come together too.
+ */
+void lane_answer_some(struct lane *lane)
+{
+    uint64_t begin_ns = fr_mono_ns();
+
+    lane->holds = true;
+    do
+        answer_next(lane);
+    while (lane->ready.first && lane->held_len < HELD_MAX && fr_mono_ns() - begin_ns < TURN_NS);
+    lane->holds = false;
+    send_held(lane);
 }
 
 void lane_look_at_waiting(struct lane *lane)
@@ -413,80 +478,6 @@ void lane_look_at_waiting(struct lane *lane)
     }
 }
 
-/* ---- streams ---- */
-
-static void push_health(struct call *call)
-{
-    enum health health = health_of(call->service);
-
-    if (call->writing || health == call->said)
-        return;
-    call->said = health;
-    fr_arena_reset(&call->lane->scratch);
-    call_write(call, health_message(&call->lane->scratch, health));
-}
-
-static void watch_health(struct call *call)
-{
-    struct answer answer;
-    grpc_slice slice;
-    bool good;
-
-    if (!take_received(call, &slice)) {
-        call_refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
-        return;
-    }
-    fr_arena_reset(&call->lane->scratch);
-    good = health_read(&call->lane->scratch, call->lane->listener->which, bytes_of(&slice), &call->service, &answer);
-    grpc_slice_unref(slice);
-    if (!good)
-        call_reply(call, &answer);
-    else if (!call_keep(call, &call->lane->streams, STREAMS_MAX))
-        call_reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
-    else
-        push_health(call);
-}
-
-static void talk(struct call *call)
-{
-    if (!call_keep(call, &call->lane->streams, STREAMS_MAX))
-        call_reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
-    else
-        read_message(call);
-}
-
-static void talk_on(struct call *call)
-{
-    struct fr_arena *scratch = &call->lane->scratch;
-    struct answer answer = {.code = RPC_CODE_OK};
-    grpc_slice slice;
-
-    if (!take_received(call, &slice)) { /* no more questions */
-        call_reply(call, &answer);
-        return;
-    }
-    fr_arena_reset(scratch);
-    reflection_answer(call->lane->serve->reflection, scratch, call->lane->listener->which, bytes_of(&slice), &answer);
-    grpc_slice_unref(slice);
-    if (answer.code == RPC_CODE_OK)
-        call_write(call, answer.bytes);
-    else
-        call_reply(call, &answer);
-}
-
-void lane_look_at_streams(struct lane *lane)
-{
-    bool stopping = atomic_load(&lane->serve->stopping);
-
-    for (struct call *call = lane->streams.first, *next; call; call = next) {
-        next = call->after;
-        if (rpc_methods[call->rpc].kind == RPC_KIND_WATCH)
-            push_health(call); /* a stopping server's last word is that it does not serve */
-        if (stopping && !call->writing)
-            call_refuse(call, RPC_CODE_UNAVAILABLE, "draining");
-    }
-}
-
 /* ---- what happens to a call ---- */
 
 static uint64_t deadline_ns(gpr_timespec deadline, uint64_t now_ns)
@@ -504,7 +495,7 @@ static uint64_t deadline_ns(gpr_timespec deadline, uint64_t now_ns)
 /* A path that no method is registered for: not served yet, not served here, or nothing of ours. */
 static void turn_away(struct call *call)
 {
-    struct fr_bytes path = bytes_of(&call->details.method);
+    struct fr_bytes path = slice_bytes(&call->details.method);
 
     call->rpc = rpc_of(path);
     if (rpc_methods[call->rpc].kind != RPC_KIND_LATER ||
@@ -541,9 +532,9 @@ static void arrive(struct call *call)
     else if (rpc_methods[call->rpc].kind == RPC_KIND_ONE)
         answer_one(call); /* health and the Admin's: never behind the Recommender's queue */
     else if (rpc_methods[call->rpc].kind == RPC_KIND_WATCH)
-        watch_health(call);
+        stream_health(call);
     else
-        talk(call);
+        stream_talk(call);
 }
 
 /* The caller has hung up, or its deadline is over, or all has been said. */
@@ -572,11 +563,11 @@ void call_happened(struct call *call, enum happening what, bool success)
         bool wrote_message = call->writing;
         call->writing = false;
         if (wrote_message && !call->finished && success && rpc_methods[call->rpc].kind == RPC_KIND_TALK)
-            read_message(call);
+            call_read(call);
         else if (wrote_message && !call->finished && success && call->rpc == RPC_WATCH)
             watch_wrote(call);
     } else if (what == CALL_READ && !call->finished) {
-        talk_on(call);
+        stream_read(call);
     }
     if (!call->pending && call->finished)
         call_release(call);

@@ -1,5 +1,5 @@
 /*
- * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), watch.c (of one that goes on), caller.c (who makes it) and
+ * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), watch.c and streams.c (of one that goes on), caller.c (who makes it) and
  * figures.c (what is counted of it) share. Included by nobody else: these, and tls.c, are the only files that know gRPC-core.
  *
  *     struct serve
@@ -10,6 +10,7 @@
 #define FR_CALL_H
 
 #include <grpc/grpc.h>
+#include <grpc/slice.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -21,7 +22,7 @@
 #include "reflection.h"
 #include "shed.h"
 
-enum { LISTENERS = 2, LANES_MAX = 64, STREAMS_MAX = 1024 };
+enum { LISTENERS = 2, LANES_MAX = 64, STREAMS_MAX = 1024, HELD_MAX = 4 };
 
 /* What a completion queue hands back: which thing has happened to whom. */
 struct tag {
@@ -51,6 +52,7 @@ struct call {
     bool in_flight;                 /* counted in serve's calls */
     struct client *client;          /* counted among its calls; NULL: nobody counts */
     uint64_t since_ns, deadline_ns; /* UINT64_MAX: none */
+    uint64_t took_ns; /* to answer, without sending */
     struct question question;       /* while it waits */
     enum health_service service;    /* Health.Watch */
     enum health said;
@@ -87,6 +89,9 @@ struct lane {
     uint64_t draining_ns;     /* since when watches are being ended; 0: they are not */
     struct call *spare;       /* calls to use again; by `after` */
     bool streams_ended;
+    struct call *held[HELD_MAX]; /* answered in this turn, not yet sent */
+    size_t held_len;
+    bool holds; /* a turn goes on */
 };
 
 struct listener {
@@ -126,8 +131,8 @@ void call_happened(struct call *call, enum happening what, bool success);
 /* figures.c */
 void call_count_arrival(const struct call *call);
 void call_counted(struct call *call, enum rpc_code code); /* it ends like this, if it is not counted yet */
-/* The oldest question that was admitted has its turn. */
-void lane_answer_next(struct lane *lane);
+/* The oldest questions that were admitted have their turn: one at least, HELD_MAX answers at most. */
+void lane_answer_some(struct lane *lane);
 /* Answers what has waited long enough; pushes health that has changed; ends streams when the server stops. */
 void lane_look_at_waiting(struct lane *lane);
 void lane_look_at_streams(struct lane *lane);
@@ -143,8 +148,21 @@ void call_write(struct call *call, struct fr_bytes bytes); /* a message of a str
 /* Keeps the call in a list until its end, of which we want to hear. False: the list is full. */
 bool call_keep(struct call *call, struct call_list *list, uint32_t max);
 void call_move(struct call *call, struct call_list *list); /* from another list with the same count, to the end of this one */
+/* The message received, uncompressed, in one piece. False: there is none, or it cannot be read. */
+bool call_take_received(struct call *call, grpc_slice *ret_slice);
+void call_read(struct call *call); /* asks for the next message: CALL_READ */
 void call_wait(struct call *call); /* with the lane's question, until that is ready */
 
+static inline struct fr_bytes slice_bytes(const grpc_slice *slice)
+{
+    return (struct fr_bytes){(const char *)GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)};
+}
+
+/* ---- streams.c ---- */
+
+void stream_health(struct call *call); /* a Health.Watch has arrived */
+void stream_talk(struct call *call);   /* so has one that asks for reflection, */
+void stream_read(struct call *call);   /* and something it says, or that it has no more to say */
 /* ---- watch.c ---- */
 
 void watch_begin(struct call *call, struct fr_bytes request); /* its turn has come */

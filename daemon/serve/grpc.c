@@ -82,8 +82,8 @@ static gpr_timespec next_look(const struct lane *lane)
     return in_ms(lane->waiting.first ? LOOK_MS : streams ? STREAMS_MS : IDLE_MS);
 }
 
-/* What has arrived is looked at before the next question is answered: so excess is turned away at once, by us, instead
- * of piling up unbounded within gRPC. But not for ever: each HAPPENINGS_A_TURN a question has its turn. */
+/* What has arrived is looked at before the next questions are answered: so excess is turned away at once, by us, instead
+ * of piling up unbounded within gRPC. But not for ever: each HAPPENINGS_A_TURN some questions have their turn. */
 static void lane_run(void *lane_pointer)
 {
     struct lane *lane = lane_pointer;
@@ -112,7 +112,7 @@ static void lane_run(void *lane_pointer)
         if (event.type == GRPC_OP_COMPLETE)
             handle(event.tag, event.success);
         if (lane->ready.first && (event.type == GRPC_QUEUE_TIMEOUT || happened >= HAPPENINGS_A_TURN)) {
-            lane_answer_next(lane);
+            lane_answer_some(lane);
             happened = 0;
         }
     } while (event.type != GRPC_QUEUE_SHUTDOWN);
