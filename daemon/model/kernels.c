@@ -47,7 +47,57 @@ static void shrunk_portable(const uint32_t *restrict c, uint32_t n_i, const uint
         values[k] = weight * similarity_value(SAR_SHRUNK_COSINE, c[k], n_i, n_j[k], 1) + 0.0;
 }
 
-static const struct kernels portable = {"portable", take_portable, shrunk_portable};
+static uint32_t look_at(const struct line *lines, uint32_t lines_len, uint32_t column)
+{
+    uint32_t at = home_line(column, lines_len);
+
+    for (uint32_t tried = 0; tried < lines_len; tried++) {
+        for (unsigned slot = 0; slot < LINE_SLOTS; slot++) {
+            uint32_t here = atomic_load_explicit(&lines[at].columns[slot], memory_order_acquire);
+            if (here == column)
+                return atomic_load_explicit(&lines[at].counts[slot], memory_order_acquire);
+            if (here == NO_COLUMN)
+                return 0;
+        }
+        at = at + 1 < lines_len ? at + 1 : 0;
+    }
+    return 0;
+}
+
+static void look_portable(const struct line *lines, uint32_t lines_len, const uint32_t *columns, size_t len, uint32_t *counts)
+{
+    for (size_t k = 0; k < len; k++)
+        counts[k] = look_at(lines, lines_len, columns[k]);
+}
+
+/* n_j where the steps will be. */
+static void users_into(const struct rough *with, const uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
+{
+    for (size_t k = 0; k < len; k++)
+        steps[k] = atomic_load_explicit(&with->users_of_item[columns[k]], memory_order_relaxed);
+}
+
+/* An estimate of 1 / sqrt(x) may be a little low: no more than this makes good. */
+#define ROUGH_UP (float)(1 + (ROUGH_OVER - 1) / 2)
+
+static bool rough_portable(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
+                           uint32_t *restrict steps, size_t len)
+{
+    uint32_t none = 0;
+
+    users_into(with, columns, steps, len);
+    for (size_t k = 0; k < len; k++) {
+        uint32_t c = columns[k] < with->items ? similarity_evidence(counts[k], with->n_i, steps[k], with->threshold) : 0;
+        float x = (float)with->n_i * (float)steps[k] + (float)SIMILARITY_SHRINK;
+        float value = (float)c * (with->weight * ROUGH_UP) / sqrtf(x) + 1;
+        uint32_t step = value < (float)with->most ? (uint32_t)value : with->most;
+        steps[k] = c ? step : 0;
+        none |= c == 0;
+    }
+    return !none;
+}
+
+static const struct kernels portable = {"portable", take_portable, shrunk_portable, look_portable, rough_portable};
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -84,6 +134,64 @@ AVX2 static size_t take_avx2(const struct line *lines, uint32_t lines_len, uint3
     return len;
 }
 #endif
+
+#ifndef WATCHED
+AVX2 static void look_avx2(const struct line *lines, uint32_t lines_len, const uint32_t *columns, size_t len, uint32_t *counts)
+{
+    const __m256i none = _mm256_set1_epi32((int)NO_COLUMN);
+
+    for (size_t k = 0; k < len; k++) {
+        const __m256i column = _mm256_set1_epi32((int)columns[k]);
+        uint32_t at = home_line(columns[k], lines_len), count = 0;
+        for (uint32_t tried = 0; tried < lines_len; tried++) {
+            __m256i here = _mm256_load_si256((const __m256i *)(const void *)lines[at].columns);
+            unsigned found = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(here, column)));
+            atomic_signal_fence(memory_order_acquire);
+            if (found)
+                count = atomic_load_explicit(&lines[at].counts[__builtin_ctz(found)], memory_order_acquire);
+            if (found || _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(here, none))))
+                break;
+            at = at + 1 < lines_len ? at + 1 : 0;
+        }
+        counts[k] = count;
+    }
+}
+#endif
+
+/* Eight unsigned numbers as floats, near enough: the upper and the lower half, each exact. */
+AVX2 static inline __m256 floats_avx2(__m256i numbers)
+{
+    __m256 high = _mm256_cvtepi32_ps(_mm256_srli_epi32(numbers, 16));
+    __m256 low = _mm256_cvtepi32_ps(_mm256_and_si256(numbers, _mm256_set1_epi32(0xFFFF)));
+
+    return _mm256_fmadd_ps(high, _mm256_set1_ps(65536), low);
+}
+
+AVX2 static bool rough_avx2(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
+                            uint32_t *restrict steps, size_t len)
+{
+    const __m256 n_i = _mm256_set1_ps((float)with->n_i), beta2 = _mm256_set1_ps((float)SIMILARITY_SHRINK),
+                 weight = _mm256_set1_ps(with->weight * ROUGH_UP), most = _mm256_set1_ps((float)with->most);
+    const __m256i users_i = _mm256_set1_epi32((int)with->n_i), least = _mm256_set1_epi32((int)(with->threshold ? with->threshold : 1)),
+                  last = _mm256_set1_epi32((int)(with->items - 1));
+    size_t whole = len - len % 8;
+    int all = -1;
+
+    users_into(with, columns, steps, whole);
+    for (size_t k = 0; k < whole; k += 8) {
+        __m256i column = _mm256_loadu_si256((const __m256i *)(const void *)(columns + k));
+        __m256i n_j = _mm256_loadu_si256((const __m256i *)(const void *)(steps + k));
+        __m256i c = _mm256_min_epu32(_mm256_min_epu32(_mm256_loadu_si256((const __m256i *)(const void *)(counts + k)), n_j), users_i);
+        __m256i is = _mm256_and_si256(_mm256_cmpeq_epi32(_mm256_max_epu32(c, least), c),
+                                      _mm256_cmpeq_epi32(_mm256_min_epu32(column, last), column));
+        __m256 x = _mm256_fmadd_ps(n_i, floats_avx2(n_j), beta2);
+        __m256 value = _mm256_mul_ps(_mm256_mul_ps(floats_avx2(c), weight), _mm256_rsqrt_ps(x));
+        value = _mm256_min_ps(_mm256_add_ps(value, _mm256_set1_ps(1)), most);
+        _mm256_storeu_si256((__m256i *)(void *)(steps + k), _mm256_and_si256(is, _mm256_cvttps_epi32(value)));
+        all &= _mm256_movemask_ps(_mm256_castsi256_ps(is)) == 0xFF ? -1 : 0;
+    }
+    return rough_portable(with, columns + whole, counts + whole, steps + whole, len - whole) && all;
+}
 
 /* Four unsigned numbers as doubles: they become the low bits of 2^52. */
 AVX2 static inline __m256d doubles_avx2(const uint32_t *numbers)
@@ -157,13 +265,38 @@ AVX512 static void shrunk_avx512(const uint32_t *restrict c, uint32_t n_i, const
     }
 }
 
+AVX512 static bool rough_avx512(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
+                                uint32_t *restrict steps, size_t len)
+{
+    const __m512 n_i = _mm512_set1_ps((float)with->n_i), beta2 = _mm512_set1_ps((float)SIMILARITY_SHRINK),
+                 weight = _mm512_set1_ps(with->weight * ROUGH_UP), most = _mm512_set1_ps((float)with->most);
+    const __m512i users_i = _mm512_set1_epi32((int)with->n_i), least = _mm512_set1_epi32((int)(with->threshold ? with->threshold : 1)),
+                  items = _mm512_set1_epi32((int)with->items);
+    __mmask16 none = 0;
+
+    users_into(with, columns, steps, len);
+    for (size_t k = 0; k < len; k += 16) {
+        __mmask16 here = len - k < 16 ? (__mmask16)((1U << (len - k)) - 1) : (__mmask16)-1;
+        __m512i column = _mm512_maskz_loadu_epi32(here, columns + k), n_j = _mm512_maskz_loadu_epi32(here, steps + k);
+        __m512i c = _mm512_min_epu32(_mm512_min_epu32(_mm512_maskz_loadu_epi32(here, counts + k), n_j), users_i);
+        __mmask16 is = _mm512_mask_cmplt_epu32_mask(_mm512_cmpge_epu32_mask(c, least), column, items);
+        __m512 x = _mm512_fmadd_ps(n_i, _mm512_cvtepu32_ps(n_j), beta2);
+        __m512 value = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepu32_ps(c), weight), _mm512_rsqrt14_ps(x));
+        value = _mm512_min_ps(_mm512_add_ps(value, _mm512_set1_ps(1)), most);
+        _mm512_mask_storeu_epi32(steps + k, here, _mm512_maskz_cvttps_epu32(is, value));
+        none |= here & (__mmask16)~is;
+    }
+    return !none;
+}
+
 #ifdef WATCHED
-#define TAKE(wide) take_portable
+#define ON_LINES(wide, portable) portable
 #else
-#define TAKE(wide) wide
+#define ON_LINES(wide, portable) wide
 #endif
-static const struct kernels avx2 = {"avx2", TAKE(take_avx2), shrunk_avx2};
-static const struct kernels avx512 = {"avx512", TAKE(take_avx512), shrunk_avx512};
+static const struct kernels avx2 = {"avx2", ON_LINES(take_avx2, take_portable), shrunk_avx2, ON_LINES(look_avx2, look_portable), rough_avx2};
+static const struct kernels avx512 = {"avx512", ON_LINES(take_avx512, take_portable), shrunk_avx512, ON_LINES(look_avx2, look_portable),
+                                      rough_avx512};
 #endif
 
 /* ---- choosing ---- */

@@ -4,6 +4,8 @@
  * All loads of shared words are acquire, of the header's block sequentially consistent (epoch.h says why). A slot is
  * read count first: a count above 0 was stored after its column.
  */
+#include <string.h>
+
 #include "kernels.h"
 
 enum { COPY_TRIES = 64, OPEN_PAUSES = 64, LINES_AHEAD = 128 };
@@ -29,6 +31,15 @@ void rows_prefetch_cell(const struct rows *rows, uint32_t index, uint32_t column
         __builtin_prefetch(block_lines(block) + home_line(column, rows->lines_of[block & CLASS_MASK]));
 }
 
+void rows_prefetch_cells(const struct rows *rows, uint32_t index, const uint32_t *columns, size_t len)
+{
+    uintptr_t block = atomic_load_explicit(&row_at(rows, index)->block, memory_order_acquire);
+    uint32_t lines_len = block ? rows->lines_of[block & CLASS_MASK] : 0;
+
+    for (size_t k = 0; k < len && lines_len; k++)
+        __builtin_prefetch(block_lines(block) + home_line(columns[k], lines_len));
+}
+
 void rows_prefetch_lines(const struct rows *rows, uint32_t index)
 {
     uintptr_t block = atomic_load_explicit(&row_at(rows, index)->block, memory_order_acquire);
@@ -49,26 +60,22 @@ uint32_t rows_most(const struct rows *rows, uint32_t row)
     return atomic_load_explicit(&row_at(rows, row)->most, memory_order_acquire);
 }
 
-uint32_t rows_get(const struct rows *rows, uint32_t index, uint32_t column)
+void rows_look(const struct rows *rows, uint32_t index, const uint32_t *columns, size_t len, uint32_t *counts)
 {
     uintptr_t block = atomic_load(&row_at(rows, index)->block);
-    if (!block)
-        return 0;
 
-    const struct line *lines = block_lines(block);
-    uint32_t lines_len = rows->lines_of[block & CLASS_MASK];
-    uint32_t at = home_line(column, lines_len);
-    for (uint32_t tried = 0; tried < lines_len; tried++) {
-        for (unsigned slot = 0; slot < LINE_SLOTS; slot++) {
-            uint32_t here = atomic_load_explicit(&lines[at].columns[slot], memory_order_acquire);
-            if (here == column)
-                return atomic_load_explicit(&lines[at].counts[slot], memory_order_acquire);
-            if (here == NO_COLUMN)
-                return 0;
-        }
-        at = at + 1 < lines_len ? at + 1 : 0;
-    }
-    return 0;
+    if (block)
+        kernels_best()->look(block_lines(block), rows->lines_of[block & CLASS_MASK], columns, len, counts);
+    else
+        memset(counts, 0, len * sizeof(*counts));
+}
+
+uint32_t rows_get(const struct rows *rows, uint32_t index, uint32_t column)
+{
+    uint32_t count;
+
+    rows_look(rows, index, &column, 1, &count);
+    return count;
 }
 
 size_t rows_room(const struct rows *rows, uint32_t row)

@@ -1,5 +1,5 @@
 /*
- * sar_parts.h -- what sar.c, sar_learn.c and sar_query.c share.
+ * sar_parts.h -- what sar.c, sar_learn.c, sar_query.c and sar_best.c share.
  */
 #ifndef FR_SAR_PARTS_H
 #define FR_SAR_PARTS_H
@@ -24,6 +24,33 @@ static inline void counter_add(_Atomic uint64_t *counter, uint64_t by)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_release);
 }
+
+/* An item that a question is asked by; the newest stands first. */
+struct term {
+    uint32_t item;
+    double weight;
+};
+enum { TERMS_NEAR = 256 };
+struct terms {
+    struct term *at;
+    size_t len, most;
+    struct term near[TERMS_NEAR]; /* `at`, unless there are more */
+};
+
+static inline uint32_t sar_users(const struct model *model, uint32_t item)
+{
+    return atomic_load_explicit(&model->host.users_of_item[item], memory_order_acquire);
+}
+
+/* Room in the scratch of `scores` for so many entries; what is there may be lost. */
+void sar_row_reserve(struct scores *scores, size_t len);
+/* Copies a row into that scratch; returns how many entries it has. */
+size_t sar_row_copy(const struct model *model, uint32_t row, struct scores *scores);
+/* Adds weight * similarity(item, j) for those of the first `len` columns of the scratch that have evidence. */
+void sar_cells_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores, size_t len);
+/* sar_best.c: adds up the scores of items among which the `best` highest are, and of no others. False: it is not worth the trouble, or
+ * cannot be done; nothing has been added. */
+bool sar_best(const struct model *model, const struct terms *terms, size_t best, uint32_t held, struct scores *scores);
 
 void sar_prepare(const struct model *model, const struct touch *touch, int stage);
 void sar_learn(struct model *model, const struct touch *touch);

@@ -21,19 +21,7 @@
 #include "similarity.h"
 #include "sar_parts.h"
 
-enum { TERMS_NEAR = 256, BLOCK = 128, SORTED_BY_HAND = 64, COMPLETE_COST = 4 };
-#define REST_MOST 0.04
-
-struct term {
-    uint32_t item;
-    double weight;
-};
-
-struct terms {
-    struct term *at;
-    size_t len, most;
-    struct term near[TERMS_NEAR]; /* `at`, unless there are more */
-};
+enum { BLOCK = 128, SORTED_BY_HAND = 64 };
 
 /* A slot of the history, for ordering. */
 struct aged {
@@ -158,28 +146,28 @@ static void terms_release(struct terms *terms)
 
 /* ---- rows ------------------------------------------------------------------------------------------------- */
 
-static uint32_t users_of(const struct model *model, uint32_t item)
-{
-    return atomic_load_explicit(&model->host.users_of_item[item], memory_order_acquire);
-}
-
 static uint32_t items_held(const struct model *model)
 {
     uint32_t items = atomic_load_explicit(model->host.items_held, memory_order_acquire);
     return items ? items : 1;
 }
 
-/* Copies a row into the scratch of `scores`. */
-static size_t row_copy(const struct model *model, uint32_t row, struct scores *scores)
+void sar_row_reserve(struct scores *scores, size_t len)
+{
+    if (len <= scores->row_room)
+        return;
+    scores->row_room = len + len / 2;
+    scores->columns = fr_realloc(scores->columns, scores->row_room * sizeof(*scores->columns));
+    scores->counts = fr_realloc(scores->counts, scores->row_room * sizeof(*scores->counts));
+}
+
+size_t sar_row_copy(const struct model *model, uint32_t row, struct scores *scores)
 {
     for (;;) {
         size_t len = rows_copy(model->rows, row, scores->columns, scores->counts, scores->row_room);
         if (len != SIZE_MAX)
             return len;
-        size_t room = rows_room(model->rows, row);
-        scores->row_room = room + room / 2;
-        scores->columns = fr_realloc(scores->columns, scores->row_room * sizeof(*scores->columns));
-        scores->counts = fr_realloc(scores->counts, scores->row_room * sizeof(*scores->counts));
+        sar_row_reserve(scores, rows_room(model->rows, row));
     }
 }
 
@@ -223,11 +211,10 @@ static inline uint32_t users_as_of(const _Atomic uint32_t *users_of_item, uint32
     return item < items ? users : 0;
 }
 
-/* Adds weight * similarity(item, j) for those of the first `len` columns of the scratch that have evidence. */
-static void cells_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores,
+void sar_cells_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores,
                         size_t len)
 {
-    const struct similarity_with with = {model->options.similarity, users_of(model, item), held,
+    const struct similarity_with with = {model->options.similarity, sar_users(model, item), held,
                                          model->options.threshold, weight};
     const _Atomic uint32_t *users_of_item = model->host.users_of_item;
     uint32_t others[BLOCK], together[BLOCK];
@@ -251,75 +238,14 @@ static void cells_score(const struct model *model, uint32_t item, double weight,
 /* Adds weight * similarity(item, j) for every j with evidence. */
 static void row_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores)
 {
-    cells_score(model, item, weight, held, scores, row_copy(model, item, scores));
-}
-
-/* ---- the best alone --------------------------------------------------------------------------------------- */
-
-/*
- * The oldest terms weigh little: together they cannot lift an item from nowhere to the top. So they are left out at first, and then
- * looked up for the few items that are near enough to the top for it to matter.
- *
- *     terms      newest |--------------- whole ---------------|---- rest ----| oldest
- *     values     [ 9 8 7 7 6 | 5 ...  4  3  3  2  2 1 1 ... ]     rest <= 2, best = 5: at least 6 is needed, so 3 and less are out
- *
- * A term adds at most weight * m / sqrt(n_i m + beta^2), m the largest count in its row: c <= m and c <= n_j, and the shrunk cosine
- * rises with c. (The upper bounds and the order of work are MaxScore's, Turtle and Flood 1995.)
- *
- * Returns how many terms are to be added whole, and the most that the rest can add.
- */
-static size_t terms_that_matter(const struct model *model, const struct terms *terms, double *ret_rest)
-{
-    double bound[TERMS_NEAR], before = 0, rest = 0;
-    size_t whole = terms->len;
-
-    *ret_rest = 0;
-    if (model->options.parity || model->options.similarity != SAR_SHRUNK_COSINE || terms->len > TERMS_NEAR)
-        return whole;
-    for (size_t k = 0; k < terms->len; k++) {
-        double most = rows_most(model->rows, terms->at[k].item), n_i = users_of(model, terms->at[k].item);
-        if (terms->at[k].weight < 0)
-            return whole;
-        most = most < n_i ? most : n_i;
-        bound[k] = terms->at[k].weight * most / sqrt(n_i * most + SIMILARITY_SHRINK);
-        before += bound[k];
-    }
-    while (whole && rest + bound[whole - 1] <= REST_MOST * (before - bound[whole - 1])) {
-        rest += bound[--whole];
-        before -= bound[whole];
-    }
-    *ret_rest = rest;
-    return whole;
-}
-
-/* Like row_score, of the touched items alone. */
-static void row_complete(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores)
-{
-    size_t len = 0, all;
-
-    if ((size_t)scores->touched_len * COMPLETE_COST < rows_len(model->rows, item) &&
-        scores->touched_len <= scores->row_room) {
-        for (uint32_t i = 0; i < scores->touched_len; i++) {
-            scores->columns[len] = scores->touched[i];
-            scores->counts[len] = rows_get(model->rows, item, scores->touched[i]);
-            len += scores->counts[len] != 0;
-        }
-    } else {
-        all = row_copy(model, item, scores);
-        for (size_t k = 0; k < all; k++) {
-            scores->columns[len] = scores->columns[k];
-            scores->counts[len] = scores->counts[k];
-            len += scores->columns[k] < scores->items && scores_touched(scores, scores->columns[k]);
-        }
-    }
-    cells_score(model, item, weight, held, scores, len);
+    sar_cells_score(model, item, weight, held, scores, sar_row_copy(model, item, scores));
 }
 
 /* ---- the model's questions -------------------------------------------------------------------------------- */
 
 static void term_score(const struct model *model, const struct term *term, uint32_t held, struct scores *scores)
 {
-    uint32_t n_i = users_of(model, term->item);
+    uint32_t n_i = sar_users(model, term->item);
 
     row_score(model, term->item, term->weight, held, scores);
     if (model->options.parity && similarity_evidence(n_i, n_i, n_i, model->options.threshold))
@@ -331,24 +257,17 @@ void sar_retrieve(const struct model *model, const struct query *query, struct s
 {
     uint32_t held = items_held(model);
     struct terms terms;
-    double rest = 0;
-    size_t k = 0, whole;
 
     terms_init(&terms, model, query);
     for (size_t t = 0; t < terms.len; t++)
         rows_prefetch(model->rows, terms.at[t].item);
-    whole = query->best ? terms_that_matter(model, &terms, &rest) : terms.len;
-    for (; k < whole; k++) {
-        if (k + 1 < whole)
-            rows_prefetch_lines(model->rows, terms.at[k + 1].item);
-        term_score(model, &terms.at[k], held, scores);
-    }
-    if (query->best && !scores_narrow(scores, query->best, rest)) {
-        for (; k < terms.len; k++)
+    if (!query->best || !sar_best(model, &terms, query->best, held, scores)) {
+        for (size_t k = 0; k < terms.len; k++) {
+            if (k + 1 < terms.len)
+                rows_prefetch_lines(model->rows, terms.at[k + 1].item);
             term_score(model, &terms.at[k], held, scores);
+        }
     }
-    for (; k < terms.len; k++)
-        row_complete(model, terms.at[k].item, terms.at[k].weight, held, scores);
     terms_release(&terms);
 }
 
@@ -361,14 +280,14 @@ size_t sar_explain(const struct model *model, const struct query *query, uint32_
                    struct reason_part *parts, size_t parts_max)
 {
     const struct sar_options *options = &model->options;
-    uint32_t held = items_held(model), n_j = users_of(model, item);
+    uint32_t held = items_held(model), n_j = sar_users(model, item);
     struct terms terms;
     size_t len = 0;
 
     (void)scratch;
     terms_init(&terms, model, query);
     for (size_t k = 0; k < terms.len && parts_max; k++) {
-        uint32_t term = terms.at[k].item, n_i = users_of(model, term);
+        uint32_t term = terms.at[k].item, n_i = sar_users(model, term);
         uint32_t c = term != item ? rows_get(model->rows, term, item) : options->parity ? n_i : 0;
         if (!similarity_evidence(c, n_i, n_j, options->threshold))
             continue;

@@ -23,6 +23,8 @@ void scores_release(struct scores *scores)
     free(scores->columns);
     free(scores->counts);
     free(scores->highest);
+    free(scores->rough.sums);
+    free(scores->rough.found);
     *scores = (struct scores){0};
 }
 
@@ -48,52 +50,16 @@ void scores_reset(struct scores *scores, uint32_t items)
     scores->items = items;
 }
 
-static bool no_order(void *context, uint32_t a, uint32_t b)
+void scores_make_rough(struct scores *scores)
 {
-    (void)context, (void)a, (void)b;
-    return false;
-}
+    struct rough_sums *rough = &scores->rough;
 
-/*
- * One pass. The k-th highest so far only rises, so what is `rest` below it is out for good, and its value is cleared while it is
- * at hand; what was let through too early goes in a second pass over the few that are left.
- */
-bool scores_narrow(struct scores *scores, size_t best, double rest)
-{
-    const double slack = 1 + 1e-9; /* sums are rounded */
-    double floor = -INFINITY;
-    struct fr_topk top;
-    uint32_t kept = 0;
-
-    fr_reserve((void **)&scores->highest, &scores->highest_room, best, sizeof(*scores->highest));
-    fr_topk_init(&top, scores->highest, best, no_order, NULL);
-    for (uint32_t i = 0; i < scores->touched_len; i++) {
-        uint32_t item = scores->touched[i];
-        double value = scores->value[item];
-        if (value < floor) {
-            scores->value[item] = -0.0;
-            continue;
-        }
-        scores->touched[kept++] = item;
-        if (!fr_topk_wants(&top, value) || scores_excluded(scores, item))
-            continue;
-        fr_topk_take(&top, item, value);
-        if (top.len == best && top.room[0].score > rest * slack)
-            floor = top.room[0].score / slack - rest * slack;
-    }
-    scores->touched_len = kept;
-    if (floor == -INFINITY)
-        return false;
-    kept = 0;
-    for (uint32_t i = 0; i < scores->touched_len; i++) {
-        uint32_t item = scores->touched[i];
-        if (scores->value[item] < floor || scores->mark[item] & SCORES_EXCLUDED)
-            scores->value[item] = -0.0;
-        else
-            scores->touched[kept++] = item;
-    }
-    scores->touched_len = kept;
-    return true;
+    if (rough->room >= scores->room)
+        return;
+    rough->sums = fr_realloc(rough->sums, scores->room * sizeof(*rough->sums));
+    rough->found = fr_realloc(rough->found, (scores->room + (size_t)1) * sizeof(*rough->found));
+    memset(rough->sums + rough->room, 0, (scores->room - (size_t)rough->room) * sizeof(*rough->sums));
+    rough->room = scores->room;
 }
 
 void reason_offer(struct reason_part *parts, size_t *len, size_t parts_max, uint32_t item, double contribution)

@@ -150,18 +150,20 @@ struct scores {
     uint32_t room;     /* of the arrays; scores.c's own */
     uint32_t *columns, *counts; /* scratch for one row */
     size_t row_room;
-    struct fr_ranked *highest; /* scratch of scores_narrow */
+    struct fr_ranked *highest; /* scratch of whoever looks for the highest */
     size_t highest_room;
+    struct rough_sums {
+        uint16_t *sums;  /* by item; all 0 between questions */
+        uint32_t *found; /* scratch */
+        uint32_t room;
+    } rough; /* of a model that looks for candidates first; none until it asks for it */
 };
 void scores_init(struct scores *scores);
 void scores_release(struct scores *scores);
 /* Makes room for `items` items and forgets the last query's values and touches. Marks stay as they are; new ones are 0. */
 void scores_reset(struct scores *scores, uint32_t items);
-/*
- * Forgets the touch of every item that cannot be among the `best` highest that are not scores_excluded, if each value, the
- * untouched ones' too, may still grow by up to `rest`. False, and nothing is forgotten, if an untouched item could be.
- */
-bool scores_narrow(struct scores *scores, size_t best, double rest);
+/* Makes room for rough sums of all items. */
+void scores_make_rough(struct scores *scores);
 /* Cannot be in the answer. The second look costs memory far away: first ask if the item's score would do. */
 static inline bool scores_excluded(const struct scores *scores, uint32_t item)
 {

@@ -129,6 +129,105 @@ static void equal_evidence_has_equal_bits_wherever_it_stands(void **state)
     }
 }
 
+/* Entries where they belong, in rows from empty to full to the last slot. */
+static size_t lines_with(struct line *lines, uint32_t lines_len, size_t entries, uint32_t *columns)
+{
+    for (uint32_t at = 0; at < lines_len * LINE_SLOTS; at++) {
+        lines[at / LINE_SLOTS].columns[at % LINE_SLOTS] = NO_COLUMN;
+        lines[at / LINE_SLOTS].counts[at % LINE_SLOTS] = 0;
+    }
+    for (size_t k = 0; k < entries; k++) {
+        columns[k] = (uint32_t)k * 2654435761U % 100000;
+        uint32_t at = home_line(columns[k], lines_len), slot = 0;
+        while (lines[at].columns[slot] != NO_COLUMN)
+            if (++slot == LINE_SLOTS) {
+                slot = 0;
+                at = at + 1 < lines_len ? at + 1 : 0;
+            }
+        lines[at].columns[slot] = columns[k];
+        lines[at].counts[slot] = 7 * columns[k] + 1;
+    }
+    return entries;
+}
+
+static void all_find_what_is_there_and_nothing_else(void **state)
+{
+    static struct line lines[LINES];
+    static uint32_t columns[2 * ROOM + 5], counts[2 * ROOM + 5];
+    static const uint32_t sizes[] = {1, 2, 3, 17, LINES};
+
+    (void)state;
+    for (size_t which = 0; kernels_at(which); which++) {
+        for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
+            for (uint32_t part = 0; part <= 8; part++) {
+                size_t len = lines_with(lines, sizes[s], (size_t)sizes[s] * LINE_SLOTS * part / 8, columns);
+                for (size_t k = len; k < 2 * len + 5; k++)
+                    columns[k] = 100000 + draw() % 100000; /* not there */
+                kernels_at(which)->look(lines, sizes[s], columns, 2 * len + 5, counts);
+                for (size_t k = 0; k < 2 * len + 5; k++)
+                    assert_int_equal(counts[k], k < len ? 7 * columns[k] + 1 : 0);
+            }
+        }
+    }
+}
+
+/* What is added up must never be below the truth, or one of the best could be lost; nor far above, or many would be looked at. */
+static void steps_are_rounded_up_and_little_above(void **state)
+{
+    static _Atomic uint32_t users_of_item[MANY];
+    static uint32_t n_j[MANY], columns[MANY], counts[MANY], steps[MANY];
+    static const uint32_t items[] = {1, 2, 77, 65537, UINT32_MAX};
+    static const float weights[] = {1, 0.3F, 60000, 1e6F};
+
+    (void)state;
+    draw_pairs(counts, n_j);
+    for (uint32_t k = 0; k < MANY; k++) {
+        columns[k] = (k * 5 + 3) % MANY;
+        users_of_item[columns[k]] = n_j[k];
+    }
+    for (size_t which = 0; kernels_at(which); which++) {
+        for (size_t i = 0; i < sizeof(items) / sizeof(*items); i++) {
+            for (size_t w = 0; w < sizeof(weights) / sizeof(*weights); w++) {
+                struct rough with = {users_of_item, MANY, items[i], 1, weights[w], 40000};
+                assert_true(kernels_at(which)->rough(&with, columns, counts, steps, MANY));
+                for (uint32_t k = 0; k < MANY; k++) {
+                    long double value = shrunk_of(counts[k] < items[i] ? counts[k] : items[i], items[i], n_j[k], weights[w]);
+                    long double most = value < 40000 ? value : 40000;
+                    if (steps[k] < most || steps[k] > value * ROUGH_OVER + 1 || steps[k] > 40000)
+                        fail_msg("%s: %u of %u and %u at %g: %u steps, want %.9Lg", kernels_at(which)->name, counts[k], items[i],
+                                 n_j[k], (double)weights[w], steps[k], value);
+                }
+            }
+        }
+    }
+}
+
+static void a_pair_without_evidence_has_no_steps(void **state)
+{
+    static _Atomic uint32_t users_of_item[] = {5, 0, 9, 3, 50, 50};
+    static const uint32_t columns[] = {0, 1, 2, 3, 4, 5}, counts[] = {4, 4, 2, 9, 3, 30};
+    struct rough with = {users_of_item, 5, 6, 3, 1000, 1000}; /* column 5 is born later; threshold 3 */
+    uint32_t wide_columns[37], wide_counts[37], steps[37];
+
+    (void)state;
+    for (size_t which = 0; kernels_at(which); which++) {
+        for (uint32_t len = 1; len <= 37; len++) { /* each place of a vector, and behind the last whole one */
+            uint32_t evidence = 0;
+            for (uint32_t k = 0; k < len; k++) {
+                wide_columns[k] = columns[(k * 7 + k / 6) % 6];
+                wide_counts[k] = counts[(k * 7 + k / 6) % 6];
+            }
+            bool all = kernels_at(which)->rough(&with, wide_columns, wide_counts, steps, len);
+            for (uint32_t k = 0; k < len; k++) {
+                bool is = wide_columns[k] == 0 || wide_columns[k] == 3 || wide_columns[k] == 4;
+                assert_int_equal(steps[k] > 0, is);
+                evidence += is;
+            }
+            assert_int_equal(all, evidence == len);
+        }
+    }
+}
+
 static void the_best_is_one_of_them(void **state)
 {
     size_t last = 0;
@@ -146,6 +245,9 @@ int main(void)
         cmocka_unit_test(all_take_the_same_entries_in_the_same_order),
         cmocka_unit_test(shrunk_cosines_are_within_1e_14),
         cmocka_unit_test(equal_evidence_has_equal_bits_wherever_it_stands),
+        cmocka_unit_test(all_find_what_is_there_and_nothing_else),
+        cmocka_unit_test(steps_are_rounded_up_and_little_above),
+        cmocka_unit_test(a_pair_without_evidence_has_no_steps),
         cmocka_unit_test(the_best_is_one_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,7 +126,7 @@ static size_t best_of(const struct scores *scores, struct fr_ranked *room, size_
 
     fr_topk_init(&top, room, k, lower_first, NULL);
     for (uint32_t i = 0; i < scores->touched_len; i++)
-        if (!(scores->mark[scores->touched[i]] & SCORES_EXCLUDED))
+        if (!scores_excluded(scores, scores->touched[i]))
             fr_topk_offer(&top, scores->touched[i], scores->value[scores->touched[i]]);
     fr_topk_finish(&top);
     return top.len;
@@ -138,13 +138,13 @@ static bool compare(struct world *world, struct query *query, uint32_t best, str
     struct fr_ranked all[ITEMS], few[ITEMS];
 
     query->best = 0;
-    scores_reset(scores, ITEMS);
+    scores_reset(scores, query->items);
     sar_ops.retrieve(world->model, query, scores);
     uint32_t touched = scores->touched_len;
     size_t all_len = best_of(scores, all, best);
 
     query->best = best;
-    scores_reset(scores, ITEMS);
+    scores_reset(scores, query->items);
     sar_ops.retrieve(world->model, query, scores);
     assert_int_equal(best_of(scores, few, best), all_len);
     for (size_t i = 0; i < all_len; i++) {
@@ -156,10 +156,25 @@ static bool compare(struct world *world, struct query *query, uint32_t best, str
         if (item == ITEMS - 1)
             assert_int_equal(listed, scores->touched_len);
     }
+    for (uint32_t item = 0; item < scores->rough.room; item++)
+        assert_int_equal(scores->rough.sums[item], 0);
     return scores->touched_len < touched / 2;
 }
 
-static uint32_t ask_at_random(const struct sar_options *options, bool negative)
+/* What is different about the questions: weights times `scale`, one of them negative; items that are too young; a filter;
+ * hardly an item that may be listed. */
+struct kind {
+    double scale;
+    bool negative, young, filtered, scarce;
+};
+
+static bool every_third(const void *sieve, uint32_t item)
+{
+    (void)sieve;
+    return item % 3 == 0;
+}
+
+static uint32_t ask_at_random(const struct sar_options *options, struct kind kind)
 {
     static const uint32_t asked[] = {1, 3, 10, 50, ITEMS};
     struct world *world = world_new(options);
@@ -171,10 +186,15 @@ static uint32_t ask_at_random(const struct sar_options *options, bool negative)
     fr_epoch_enter(world->presence);
     for (uint32_t q = 0; q < QUERIES; q++) {
         struct query query = {.history = draw_history(world, 1 + random_below(LONG - 1)), .now = 2000, .items = ITEMS};
-        if (negative)
+        for (uint32_t k = 0; k < query.history.len; k++)
+            world->affinity[k] *= kind.scale ? kind.scale : 1;
+        if (kind.negative)
             world->affinity[random_below(query.history.len)] *= -1;
+        if (kind.young)
+            query.items -= random_below(ITEMS / 2);
+        scores.lets = kind.filtered ? every_third : NULL;
         for (uint32_t item = 0; item < ITEMS; item++)
-            scores.mark[item] = random_below(8) == 0 ? SCORES_EXCLUDED : 0;
+            scores.mark[item] = random_below(64) < (kind.scarce ? 63 : 8) ? SCORES_EXCLUDED : 0;
         narrow += compare(world, &query, asked[random_below(sizeof(asked) / sizeof(*asked))], &scores);
     }
     fr_epoch_leave(world->presence);
@@ -191,29 +211,59 @@ static void the_best_are_the_same_though_most_is_left_out(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         random_state = seed * 1000;
-        assert_true(ask_at_random(&product, false) > QUERIES / 3);
+        assert_true(ask_at_random(&product, (struct kind){0}) > QUERIES / 3);
     }
+}
+
+static void filters_and_young_items_change_nothing(void **state)
+{
+    (void)state;
+    random_state = 5;
+    assert_true(ask_at_random(&product, (struct kind){.filtered = true}) > QUERIES / 8);
+    assert_true(ask_at_random(&product, (struct kind){.young = true}) > QUERIES / 4);
+}
+
+static void fewer_than_asked_for_are_all_found(void **state)
+{
+    (void)state;
+    random_state = 6;
+    ask_at_random(&product, (struct kind){.scarce = true});
+}
+
+static void weights_of_any_size_are_never_wrong(void **state)
+{
+    static const double scales[] = {1e-323, 1e-319, 1e-300, 1e-42, 1e-30, 1e12, 1e30, 1e300};
+
+    (void)state;
+    random_state = 9;
+    for (size_t i = 0; i < sizeof(scales) / sizeof(*scales); i++)
+        ask_at_random(&product, (struct kind){.scale = scales[i]});
 }
 
 static void negative_weights_and_other_settings_are_never_wrong(void **state)
 {
-    struct sar_options flat = product, cosine = product, parity = {.parity = true, .similarity = SAR_JACCARD,
+    struct sar_options flat = product, strict = product, cosine = product, parity = {.parity = true, .similarity = SAR_JACCARD,
                                                                    .threshold = 1, .recency = 1};
 
     (void)state;
     random_state = 77;
     flat.recency = 1;
+    strict.threshold = 4;
     cosine.similarity = SAR_COSINE;
-    ask_at_random(&product, true);
-    ask_at_random(&flat, false);
-    ask_at_random(&cosine, false);
-    ask_at_random(&parity, false);
+    ask_at_random(&product, (struct kind){.negative = true});
+    ask_at_random(&flat, (struct kind){0});
+    ask_at_random(&strict, (struct kind){0});
+    ask_at_random(&cosine, (struct kind){0});
+    ask_at_random(&parity, (struct kind){0});
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_best_are_the_same_though_most_is_left_out),
+        cmocka_unit_test(filters_and_young_items_change_nothing),
+        cmocka_unit_test(fewer_than_asked_for_are_all_found),
+        cmocka_unit_test(weights_of_any_size_are_never_wrong),
         cmocka_unit_test(negative_weights_and_other_settings_are_never_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,298 @@
+/*
+ * sar_best.c -- the k best by shrunk cosine, without an exact score for all the others.
+ *
+ *     terms       newest |------------- whole -------------|---- rest ----| oldest
+ *
+ *     rough       what the whole rows add to each item, in steps, each pair's rounded up    thousands of items, 2 bytes each
+ *     candidates  those that the rest could still lift to the k-th best                     dozens
+ *                 + the rest, looked up for them                                            the k best, and who is as near
+ *     exact       all terms, looked up for those                                            their scores
+ *
+ * With M_t = weight_t m / sqrt(n_t m + beta^2), m the largest count in the row of term t, no pair of t adds more: c <= m and c <= n_j,
+ * and the shrunk cosine rises with c. A step is the sum of all M_t / STEPS, so that no sum leaves 16 bits. Let v be an item's steps, T
+ * the terms in them, r what the rest adds at most. Then
+ *
+ *     (v - T) / ROUGH_OVER  <=  score in steps  <=  v + r
+ *
+ * and whose upper bound is below the lower bound of the k-th best v is out. What is left has its score added up like anybody's, term
+ * by term in their order, so that it has the same bits. (The order of work, and leaving the weakest terms to the end, are MaxScore's,
+ * Turtle and Flood 1995; sums of impacts in small integers are Anh and Moffat's, 2006.)
+ *
+ * Thread: any, inside an epoch.
+ */
+#include <math.h>
+
+#include "kernels.h"
+#include "sar_parts.h"
+#include "similarity.h"
+
+enum {
+    STEPS = 60000,
+    BLOCK = 128,
+    SIFTED = 64, /* at once, against one floor */
+    LOOK_COST = 3, /* cells that are added up while one is looked up */
+};
+/* The rest is of terms that together bring at most so much of what there could be. */
+#define REST_MOST 0.04
+
+struct search {
+    const struct model *model;
+    const struct terms *terms;
+    struct scores *scores;
+    size_t best, whole;
+    double step;            /* what it is worth */
+    double rest;            /* of the terms that are not whole, in steps */
+    double bound[TERMS_NEAR]; /* M_t */
+    uint32_t *items, *steps; /* the candidates, */
+    uint32_t len;            /* so many */
+};
+
+/* ---- how to go about it ---- */
+
+/* Looked up, would so many items cost less than all rows added up? */
+static bool worth_it(const struct search *search, size_t items)
+{
+    size_t cells = 0;
+
+    for (size_t t = 0; t < search->terms->len; t++)
+        cells += rows_len(search->model->rows, search->terms->at[t].item);
+    return items * search->terms->len < cells / LOOK_COST;
+}
+
+/* Which terms are whole. False: the bounds do not hold, or are of no use. */
+static bool plan(struct search *search)
+{
+    double before = 0, rest = 0;
+
+    for (size_t t = 0; t < search->terms->len; t++) {
+        const struct term *term = &search->terms->at[t];
+        double most = rows_most(search->model->rows, term->item), n_i = sar_users(search->model, term->item);
+        if (term->weight < 0)
+            return false;
+        most = most < n_i ? most : n_i;
+        search->bound[t] = term->weight * most / sqrt(n_i * most + SIMILARITY_SHRINK);
+        before += search->bound[t];
+    }
+    search->step = before / STEPS;
+    search->whole = search->terms->len;
+    while (search->whole && rest + search->bound[search->whole - 1] <= REST_MOST * (before - search->bound[search->whole - 1])) {
+        rest += search->bound[--search->whole];
+        before -= search->bound[search->whole];
+    }
+    search->rest = rest / search->step;
+    return isnormal(search->step);
+}
+
+/* ---- rough ---- */
+
+static struct rough rough_of(const struct search *search, size_t t)
+{
+    const struct term *term = &search->terms->at[t];
+
+    return (struct rough){
+        .users_of_item = search->model->host.users_of_item,
+        .items = search->scores->items,
+        .n_i = sar_users(search->model, term->item),
+        .threshold = search->model->options.threshold,
+        .weight = (float)(term->weight / search->step),
+        .most = (uint32_t)(search->bound[t] / search->step) + 1,
+    };
+}
+
+/* Closes the gaps that pairs without evidence leave. */
+static size_t keep_evidence(uint32_t *columns, uint32_t *steps, size_t len)
+{
+    size_t kept = 0;
+
+    for (size_t k = 0; k < len; k++) {
+        columns[kept] = columns[k];
+        steps[kept] = steps[k];
+        kept += steps[k] != 0;
+    }
+    return kept;
+}
+
+/* Adds steps to the items' sums, and names those that had none. */
+static uint32_t sums_add(uint16_t *restrict sums, const uint32_t *restrict columns, const uint32_t *restrict steps, size_t len,
+                         uint32_t *restrict touched)
+{
+    uint32_t touched_len = 0;
+
+    for (size_t k = 0; k < len; k++) {
+        uint32_t item = columns[k], sum = sums[item];
+        touched[touched_len] = item;
+        touched_len += sum == 0;
+        sums[item] = (uint16_t)(sum + steps[k]);
+    }
+    return touched_len;
+}
+
+/* Adds the row in the scratch; appends to the `touched` items. */
+static uint32_t add_row(struct search *search, const struct rough *rough, size_t len, uint32_t touched_len)
+{
+    struct scores *scores = search->scores;
+    uint32_t steps[BLOCK], *columns = scores->columns, *counts = scores->counts;
+
+    for (size_t n; len; columns += n, counts += n, len -= n) {
+        n = len < BLOCK ? len : BLOCK;
+        bool all = kernels_best()->rough(rough, columns, counts, steps, n);
+        size_t kept = all ? n : keep_evidence(columns, steps, n);
+        touched_len += sums_add(scores->rough.sums, columns, steps, kept, scores->touched + touched_len);
+    }
+    return touched_len;
+}
+
+static uint32_t add_whole_rows(struct search *search)
+{
+    uint32_t touched_len = 0;
+
+    for (size_t t = 0; t < search->whole; t++) {
+        struct rough rough = rough_of(search, t);
+        if (t + 1 < search->whole)
+            rows_prefetch_lines(search->model->rows, search->terms->at[t + 1].item);
+        touched_len = add_row(search, &rough, sar_row_copy(search->model, search->terms->at[t].item, search->scores), touched_len);
+    }
+    return touched_len;
+}
+
+/* ---- candidates ---- */
+
+static bool no_order(void *context, uint32_t a, uint32_t b)
+{
+    (void)context, (void)a, (void)b;
+    return false;
+}
+
+static struct fr_topk nothing_yet(struct search *search)
+{
+    struct scores *scores = search->scores;
+    struct fr_topk top;
+
+    fr_reserve((void **)&scores->highest, &scores->highest_room, search->best, sizeof(*scores->highest));
+    fr_topk_init(&top, scores->highest, search->best, no_order, NULL);
+    return top;
+}
+
+/* Offers candidates [from, len). */
+static void offer(struct search *search, struct fr_topk *top, size_t from)
+{
+    for (size_t k = from; k < search->len; k++)
+        if (fr_topk_wants(top, search->steps[k]) && !scores_excluded(search->scores, search->items[k]))
+            fr_topk_take(top, search->items[k], search->steps[k]);
+}
+
+/* Who has fewer steps, of so many terms, cannot be among the best; 0: anybody can. */
+static uint32_t floor_of(const struct fr_topk *top, size_t terms, double rest)
+{
+    double lowest = top->len == top->k ? (top->room[0].score - (double)terms) / ROUGH_OVER - rest - 1 : 0;
+
+    return lowest > 0 ? (uint32_t)lowest : 0;
+}
+
+static void keep_from(struct search *search, uint32_t floor)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t k = 0; k < search->len; k++) {
+        uint32_t item = search->items[k], steps = search->steps[k];
+        search->items[kept] = item;
+        search->steps[kept] = steps;
+        kept += steps >= floor && !(search->scores->mark[item] & SCORES_EXCLUDED);
+    }
+    search->len = kept;
+}
+
+/* Takes the sums back to 0 on the way. False: an item that no whole row names could be among the best. */
+static bool find_candidates(struct search *search, uint32_t touched_len)
+{
+    uint16_t *sums = search->scores->rough.sums;
+    struct fr_topk top = nothing_yet(search);
+    uint32_t floor = 0;
+
+    search->items = search->scores->touched; /* closed up where they stand */
+    search->steps = search->scores->rough.found;
+    search->len = 0;
+    for (uint32_t i = 0, end; i < touched_len; i = end) {
+        uint32_t before = search->len, len = before;
+        end = touched_len - i < SIFTED ? touched_len : i + SIFTED;
+        for (uint32_t k = i; k < end; k++) {
+            uint32_t item = search->items[k], sum = sums[item];
+            sums[item] = 0;
+            search->items[len] = item;
+            search->steps[len] = sum;
+            len += sum >= floor;
+        }
+        search->len = len;
+        offer(search, &top, before);
+        floor = floor_of(&top, search->whole, search->rest);
+    }
+    keep_from(search, floor);
+    return floor > 0;
+}
+
+/* Adds the rest to the candidates, of whom few stay. */
+static void add_rest(struct search *search)
+{
+    const struct rows *rows = search->model->rows;
+    uint32_t *counts = search->scores->counts, steps[BLOCK];
+
+    for (size_t t = search->whole; t < search->terms->len; t++) {
+        struct rough rough = rough_of(search, t);
+        if (t + 1 < search->terms->len)
+            rows_prefetch_cells(rows, search->terms->at[t + 1].item, search->items, search->len);
+        for (uint32_t k = 0, len; k < search->len; k += len) {
+            len = search->len - k < BLOCK ? search->len - k : BLOCK;
+            rows_look(rows, search->terms->at[t].item, search->items + k, len, counts);
+            kernels_best()->rough(&rough, search->items + k, counts, steps, len);
+            for (uint32_t i = 0; i < len; i++)
+                search->steps[k + i] += steps[i];
+        }
+    }
+    struct fr_topk top = nothing_yet(search);
+    offer(search, &top, 0);
+    keep_from(search, floor_of(&top, search->terms->len, 0));
+}
+
+/* ---- exact ---- */
+
+static void add_exactly(struct search *search, uint32_t held)
+{
+    struct scores *scores = search->scores;
+    const struct rows *rows = search->model->rows;
+    uint32_t *items = search->steps; /* `touched` is filled anew */
+
+    for (uint32_t k = 0; k < search->len; k++)
+        items[k] = search->items[k];
+    for (size_t t = 0; t < search->terms->len; t++) {
+        const struct term *term = &search->terms->at[t];
+        size_t len = 0;
+        if (t + 1 < search->terms->len)
+            rows_prefetch_cells(rows, search->terms->at[t + 1].item, items, search->len);
+        rows_look(rows, term->item, items, search->len, scores->counts);
+        for (uint32_t k = 0; k < search->len; k++) {
+            scores->columns[len] = items[k];
+            scores->counts[len] = scores->counts[k];
+            len += scores->counts[k] != 0;
+        }
+        sar_cells_score(search->model, term->item, term->weight, held, scores, len);
+    }
+}
+
+bool sar_best(const struct model *model, const struct terms *terms, size_t best, uint32_t held, struct scores *scores)
+{
+    const struct sar_options *options = &model->options;
+    struct search search = {.model = model, .terms = terms, .scores = scores, .best = best};
+
+    if (options->parity || options->similarity != SAR_SHRUNK_COSINE || terms->len > TERMS_NEAR || !scores->items ||
+        !worth_it(&search, best) || !plan(&search))
+        return false;
+    scores_make_rough(scores);
+    uint32_t touched_len = add_whole_rows(&search);
+    if (!find_candidates(&search, touched_len) || !worth_it(&search, search.len))
+        return false;
+    sar_row_reserve(scores, search.len + BLOCK);
+    if (search.whole < terms->len)
+        add_rest(&search);
+    add_exactly(&search, held);
+    return true;
+}
