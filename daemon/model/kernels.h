@@ -11,7 +11,7 @@
  * it right by the series of (1 - e)^(-1/2), e = 1 - x y^2, at a third of the cost of a root and a division. A value depends
  * on its own c, n_i, n_j and the weight, never on its place: equal evidence has equal scores.
  *
- * `rough` gives no less than the value and no more than ROUGH_OVER times it and one step.
+ * `rough` gives no less than the value, or `most` if that is less, and no more than ROUGH_OVER times it and one step.
  *
  * `take` and `look` read lines while the engine writes them. A processor with AVX reads 16 aligned bytes whole, and 32 as two
  * of them at worst; x86 keeps loads in order. So each word is what an acquire load would have brought, though the
@@ -37,7 +37,7 @@ struct rough {
     uint32_t items;                        /* a column at or past it counts as nothing */
     uint32_t n_i, threshold;
     float weight;  /* in steps */
-    uint32_t most; /* steps of one pair */
+    uint32_t most; /* steps of one pair; below 2^24 */
 };
 #define ROUGH_OVER 1.002
 

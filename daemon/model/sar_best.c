@@ -9,13 +9,14 @@
  *     exact       all terms, looked up for those                                            their scores
  *
  * With M_t = weight_t m / sqrt(n_t m + beta^2), m the largest count in the row of term t, no pair of t adds more: c <= m and c <= n_j,
- * and the shrunk cosine rises with c. A step is the sum of all M_t / STEPS, so that no sum leaves 16 bits. Let v be an item's steps, T
+ * and the shrunk cosine rises with c. A step is (M_1 + M_2 + ...) / STEPS, so that no sum leaves 16 bits. Let v be an item's steps, T
  * the terms in them, r what the rest adds at most. Then
  *
  *     (v - T) / ROUGH_OVER  <=  score in steps  <=  v + r
  *
  * and whose upper bound is below the lower bound of the k-th best v is out. What is left has its score added up like anybody's, term
- * by term in their order, so that it has the same bits. (The order of work, and leaving the weakest terms to the end, are MaxScore's,
+ * by term in their order, so that it has the same bits, if nobody
+ * writes meanwhile: a count looked up is of its own instant. (The order of work, and leaving the weakest terms to the end, are MaxScore's,
  * Turtle and Flood 1995; sums of impacts in small integers are Anh and Moffat's, 2006.)
  *
  * Thread: any, inside an epoch.

@@ -10,7 +10,7 @@
  *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions (streams.c)
  *
  * Invariants. At most one batch of each kind is on its way; `pending` counts them, and a call is released when none is
- * and it is finished. A call that is kept has asked for CLOSED first, so that its end is always heard of. Nothing here
+ * and it is finished. An answer held until the end of its turn is the exception: nothing that happens is looked at before. A call that is kept has asked for CLOSED first, so that its end is always heard of. Nothing here
  * blocks. Thread: the lane's; only the counters in struct serve are shared.
  */
 #include "call.h"
@@ -26,7 +26,7 @@
 
 enum {
     ANSWERS_A_LOOK = 16, /* of calls that waited: more would hold up the others */
-    TURN_NS = 200000,    /* no question is begun after so much of a turn: what arrives meanwhile waits to be looked at */
+    TURN_NS = 200000,    /* no question is begun that would end later: what arrives meanwhile waits to be looked at, what is answered to be sent */
 };
 
 /* ---- lists ---- */
@@ -241,11 +241,11 @@ void call_reply(struct call *call, const struct answer *answer)
 
     assert(!call->finished && !call->writing);
     list_remove(call);
-    call_counted(call, answer->code);
     call->finished = true;
     set_message(call, message ? &answer->bytes : NULL);
     if (hold(call))
         return;
+    call_counted(call, answer->code);
     grpc_slice details = grpc_slice_from_copied_string(answer->message);
     send_last(call, answer->code, details);
     grpc_slice_unref(details);
@@ -432,12 +432,29 @@ static void send_held(struct lane *lane)
 {
     uint64_t begin_ns = fr_mono_ns();
 
-    for (size_t i = 0; i < lane->held_len; i++)
+    for (size_t i = 0; i < lane->held_len; i++) {
+        call_counted(lane->held[i], RPC_CODE_OK);
         send_last(lane->held[i], RPC_CODE_OK, grpc_empty_slice());
+    }
     uint64_t took_ns = fr_mono_ns() - begin_ns;
     for (size_t i = 0; i < lane->held_len; i++)
         shed_learn(&lane->shed, lane->held[i]->rpc, lane->held[i]->took_ns + took_ns / lane->held_len);
     lane->held_len = 0;
+}
+
+/* May another question be answered before what is held is sent? Not one that takes long, as far as is known, or of which nothing is:
+ * who has a quick answer does not wait for it. One that is slower than its like still holds the others up, once. */
+static bool turn_goes_on(const struct lane *lane, uint64_t begin_ns)
+{
+    const struct call *next = lane->ready.first;
+    uint64_t cost_ns;
+
+    if (!next || lane->held_len == HELD_MAX)
+        return false;
+    cost_ns = lane->shed.cost_ns[next->rpc];
+    if (lane->held_len && !cost_ns)
+        return false;
+    return fr_mono_ns() - begin_ns + (lane->held_len ? cost_ns : 0) < TURN_NS;
 }
 
 /*
@@ -451,7 +468,7 @@ void lane_answer_some(struct lane *lane)
     lane->holds = true;
     do
         answer_next(lane);
-    while (lane->ready.first && lane->held_len < HELD_MAX && fr_mono_ns() - begin_ns < TURN_NS);
+    while (turn_goes_on(lane, begin_ns));
     lane->holds = false;
     send_held(lane);
 }
@@ -549,6 +566,7 @@ static void close_call(struct call *call)
 
 void call_happened(struct call *call, enum happening what, bool success)
 {
+    assert(!call->lane->held_len);
     if (what == CALL_ARRIVED) {
         if (success)
             arrive(call);

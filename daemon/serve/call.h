@@ -131,7 +131,7 @@ void call_happened(struct call *call, enum happening what, bool success);
 /* figures.c */
 void call_count_arrival(const struct call *call);
 void call_counted(struct call *call, enum rpc_code code); /* it ends like this, if it is not counted yet */
-/* The oldest questions that were admitted have their turn: one at least, HELD_MAX answers at most. */
+/* The oldest questions that were admitted have their turn: one at least, HELD_MAX that bring an answer at most, and no slow one beside others. */
 void lane_answer_some(struct lane *lane);
 /* Answers what has waited long enough; pushes health that has changed; ends streams when the server stops. */
 void lane_look_at_waiting(struct lane *lane);

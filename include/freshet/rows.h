@@ -56,8 +56,9 @@ void rows_load(struct rows *rows, uint32_t row, const uint32_t *columns, const i
 /* Entries with a count above 0. Thread: any. */
 size_t rows_len(const struct rows *rows, uint32_t row);
 uint32_t rows_get(const struct rows *rows, uint32_t row, uint32_t column);
-/* counts[k] = what rows_get gives for columns[k]. The hint: that this is about to be asked. Thread: any. */
+/* counts[k] = what rows_get gives for columns[k], each as it stands now: not of one event, as in a copy. Thread: any. */
 void rows_look(const struct rows *rows, uint32_t row, const uint32_t *columns, size_t len, uint32_t *counts);
+/* Hint: that this is about to be asked. Thread: any. */
 void rows_prefetch_cells(const struct rows *rows, uint32_t row, const uint32_t *columns, size_t len);
 /* No count of the row is above it, now. It falls only when the row is cleared or loaded. Thread: any. */
 uint32_t rows_most(const struct rows *rows, uint32_t row);

@@ -152,6 +152,31 @@ static void a_question_whose_answer_would_come_late_is_turned_away(void **state)
     assert_int_equal(client_ask(&client, RECOMMENDER "Recommend", ANN, message), GRPC_STATUS_OK); /* with patience */
 }
 
+/* One is at the gate; a quick question and one that is known to take long come behind it, and the gate opens once. */
+static void a_quick_answer_does_not_wait_for_a_slow_one(void **state)
+{
+    struct client_call first, quick, slow;
+
+    start_again(state);
+    teach(300);
+    assert_ask(&client, RECOMMENDER "GetUser", ANN, GRPC_STATUS_OK, "");
+    int came = engine.came;
+    client_begin(&first, &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    wait_at_the_gate(came + 1);
+    client_begin(&quick, &client, RECOMMENDER "GetUser", ANN, CLIENT_PATIENCE_MS);
+    client_begin(&slow, &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+    engine.passes = 1;
+    client_end(&first);
+    client_end(&quick); /* while the slow one is at the gate, or on its way there */
+    assert_int_equal(quick.code, GRPC_STATUS_OK);
+    engine.shut = false;
+    client_end(&slow);
+    assert_int_equal(slow.code, GRPC_STATUS_OK);
+    client_release(&first);
+    client_release(&quick);
+    client_release(&slow);
+}
+
 /* Not one question is admitted: the standard services and the Admin's methods are no questions. */
 static void health_and_admin_are_not_behind_the_questions(void **state)
 {
@@ -215,6 +240,7 @@ int main(void)
         TEST(who_would_wait_too_long_is_turned_away_on_arrival),
         TEST(a_question_that_waited_too_long_for_its_turn_is_turned_away),
         TEST(a_question_whose_answer_would_come_late_is_turned_away),
+        TEST(a_quick_answer_does_not_wait_for_a_slow_one),
         TEST(more_streams_than_allowed_are_turned_away_and_the_end_of_one_makes_room),
         TEST(health_and_admin_are_not_behind_the_questions),
     };
