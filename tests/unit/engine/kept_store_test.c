@@ -56,6 +56,7 @@ static struct engine_options options(void)
         .models = others,
         .models_len = by_default ? sizeof(others) / sizeof(*others) : 0,
         .evaluate_every = by_default ? 1 : 0,
+        .publish_at_once = by_default, /* what is compared after a start was shown before */
         .shape = "sar.half_life_days=1\nsar.mode=product\n",
     };
 }
