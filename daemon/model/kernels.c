@@ -8,6 +8,8 @@
  *     shrunk:          x = n_i n_j + beta^2,  y ~ 1 / sqrt(x),  e = 1 - x y^2
  *                      1 / sqrt(x) = y (1 + e/2 + 3/8 e^2 + 5/16 e^3 + 35/128 e^4 + ...)
  *
+ *     rough:           weight c y in whole steps, y as estimated, enlarged so that no estimate is below the truth
+ *
  *   AVX-512's estimate has |e| < 2^-13, AVX2's (of floats) |e| < 2^-10.4: what follows the last term used is below 1e-16.
  */
 #include "kernels.h"
@@ -77,8 +79,8 @@ static void users_into(const struct rough *with, const uint32_t *restrict column
         steps[k] = atomic_load_explicit(&with->users_of_item[columns[k]], memory_order_relaxed);
 }
 
-/* An estimate of 1 / sqrt(x) may be a little low: no more than this makes good. */
-#define ROUGH_UP (float)(1 + (ROUGH_OVER - 1) / 2)
+/* Estimates of 1 / sqrt(x) are low by up to 1.5 * 2^-12: this makes good for it, and is half of what ROUGH_OVER allows. */
+#define ROUGH_UP ((float)(1 + (ROUGH_OVER - 1) / 2))
 
 static bool rough_portable(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
                            uint32_t *restrict steps, size_t len)
@@ -133,9 +135,7 @@ AVX2 static size_t take_avx2(const struct line *lines, uint32_t lines_len, uint3
     }
     return len;
 }
-#endif
 
-#ifndef WATCHED
 AVX2 static void look_avx2(const struct line *lines, uint32_t lines_len, const uint32_t *columns, size_t len, uint32_t *counts)
 {
     const __m256i none = _mm256_set1_epi32((int)NO_COLUMN);

@@ -2,7 +2,8 @@
  * rows_read.c -- the readers' half of rows.h, and the hints. Nothing here writes or waits.
  *
  * All loads of shared words are acquire, of the header's block sequentially consistent (epoch.h says why). A slot is
- * read count first: a count above 0 was stored after its column.
+ * read count first by a copy: a count above 0 was stored after its column. Looked up, the column comes first, and the count
+ * may still be 0.
  */
 #include <string.h>
 

@@ -29,9 +29,9 @@
 
 enum {
     STEPS = 60000,
-    BLOCK = 128,
     SIFTED = 64, /* at once, against one floor */
     LOOK_COST = 3, /* cells that are added up while one is looked up */
+    EACH = 8,      /* candidates for each of the best, about; more of a long list, where adding all rows up is cheaper */
 };
 /* The rest is of terms that together bring at most so much of what there could be. */
 #define REST_MOST 0.04
@@ -101,7 +101,7 @@ static struct rough rough_of(const struct search *search, size_t t)
 }
 
 /* Closes the gaps that pairs without evidence leave. */
-static size_t keep_evidence(uint32_t *columns, uint32_t *steps, size_t len)
+static size_t keep_steps(uint32_t *columns, uint32_t *steps, size_t len)
 {
     size_t kept = 0;
 
@@ -132,12 +132,12 @@ static uint32_t sums_add(uint16_t *restrict sums, const uint32_t *restrict colum
 static uint32_t add_row(struct search *search, const struct rough *rough, size_t len, uint32_t touched_len)
 {
     struct scores *scores = search->scores;
-    uint32_t steps[BLOCK], *columns = scores->columns, *counts = scores->counts;
+    uint32_t steps[SAR_BLOCK], *columns = scores->columns, *counts = scores->counts;
 
     for (size_t n; len; columns += n, counts += n, len -= n) {
-        n = len < BLOCK ? len : BLOCK;
+        n = len < SAR_BLOCK ? len : SAR_BLOCK;
         bool all = kernels_best()->rough(rough, columns, counts, steps, n);
-        size_t kept = all ? n : keep_evidence(columns, steps, n);
+        size_t kept = all ? n : keep_steps(columns, steps, n);
         touched_len += sums_add(scores->rough.sums, columns, steps, kept, scores->touched + touched_len);
     }
     return touched_len;
@@ -190,6 +190,7 @@ static uint32_t floor_of(const struct fr_topk *top, size_t terms, double rest)
     return lowest > 0 ? (uint32_t)lowest : 0;
 }
 
+/* The sieve is asked of few items, so not here: who picks from the list asks it. */
 static void keep_from(struct search *search, uint32_t floor)
 {
     uint32_t kept = 0;
@@ -203,7 +204,8 @@ static void keep_from(struct search *search, uint32_t floor)
     search->len = kept;
 }
 
-/* Takes the sums back to 0 on the way. False: an item that no whole row names could be among the best. */
+/* Takes the sums back to 0 on the way. False: an item that no whole row names could be among the best, or fewer than those may be
+ * listed. */
 static bool find_candidates(struct search *search, uint32_t touched_len)
 {
     uint16_t *sums = search->scores->rough.sums;
@@ -235,14 +237,14 @@ static bool find_candidates(struct search *search, uint32_t touched_len)
 static void add_rest(struct search *search)
 {
     const struct rows *rows = search->model->rows;
-    uint32_t *counts = search->scores->counts, steps[BLOCK];
+    uint32_t *counts = search->scores->counts, steps[SAR_BLOCK];
 
     for (size_t t = search->whole; t < search->terms->len; t++) {
         struct rough rough = rough_of(search, t);
         if (t + 1 < search->terms->len)
             rows_prefetch_cells(rows, search->terms->at[t + 1].item, search->items, search->len);
         for (uint32_t k = 0, len; k < search->len; k += len) {
-            len = search->len - k < BLOCK ? search->len - k : BLOCK;
+            len = search->len - k < SAR_BLOCK ? search->len - k : SAR_BLOCK;
             rows_look(rows, search->terms->at[t].item, search->items + k, len, counts);
             kernels_best()->rough(&rough, search->items + k, counts, steps, len);
             for (uint32_t i = 0; i < len; i++)
@@ -285,13 +287,13 @@ bool sar_best(const struct model *model, const struct terms *terms, size_t best,
     struct search search = {.model = model, .terms = terms, .scores = scores, .best = best};
 
     if (options->parity || options->similarity != SAR_SHRUNK_COSINE || terms->len > TERMS_NEAR || !scores->items ||
-        !worth_it(&search, best) || !plan(&search))
+        !worth_it(&search, EACH * best) || !plan(&search))
         return false;
     scores_make_rough(scores);
     uint32_t touched_len = add_whole_rows(&search);
     if (!find_candidates(&search, touched_len) || !worth_it(&search, search.len))
         return false;
-    sar_row_reserve(scores, search.len + BLOCK);
+    sar_row_reserve(scores, search.len);
     if (search.whole < terms->len)
         add_rest(&search);
     add_exactly(&search, held);

@@ -10,7 +10,8 @@
  * one to go takes them away.
  *
  * What readers see: the item's own row changes between rows_open and rows_shut, all partners at once; each
- * partner's row changes by one entry, which is one store.
+ * partner's row changes by one entry, which is one store. (A copy of a row sees that; who looks single cells up, as a
+ * question for the best does, sees each as of its own instant.)
  *
  * Speed is the latency of memory: the item's own row is one place, but each partner's cell is another. prepare() asks
  * for them one and two events ahead, and the loops below for those that prepare() left out.

@@ -30,7 +30,7 @@ struct term {
     uint32_t item;
     double weight;
 };
-enum { TERMS_NEAR = 256 };
+enum { TERMS_NEAR = 256, SAR_BLOCK = 128 }; /* cells weighed at a time */
 struct terms {
     struct term *at;
     size_t len, most;

@@ -9,7 +9,8 @@
  *     weight    affinity as of now * recency^age,  age 0 1 2 3 4;  only the score_last first
  *
  * then each term adds weight * similarity over its row of C. Per row: copy it (whole, as of one event), look up n_j of
- * its columns, compute all similarities in one plain loop, add them up. The next rows are fetched meanwhile.
+ * its columns, compute all similarities in one plain loop, add them up. The next rows are fetched meanwhile. Where only the
+ * best are asked for, most of that is left out: sar_best.c.
  *
  * In parity an item is also similar to itself, with c = n_i; C does not hold that diagonal, so it is added here.
  *
@@ -21,7 +22,7 @@
 #include "similarity.h"
 #include "sar_parts.h"
 
-enum { BLOCK = 128, SORTED_BY_HAND = 64 };
+enum { SORTED_BY_HAND = 64 };
 
 /* A slot of the history, for ordering. */
 struct aged {
@@ -211,18 +212,17 @@ static inline uint32_t users_as_of(const _Atomic uint32_t *users_of_item, uint32
     return item < items ? users : 0;
 }
 
-void sar_cells_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores,
-                        size_t len)
+void sar_cells_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores, size_t len)
 {
     const struct similarity_with with = {model->options.similarity, sar_users(model, item), held,
                                          model->options.threshold, weight};
     const _Atomic uint32_t *users_of_item = model->host.users_of_item;
-    uint32_t others[BLOCK], together[BLOCK];
-    double values[BLOCK];
+    uint32_t others[SAR_BLOCK], together[SAR_BLOCK];
+    double values[SAR_BLOCK];
     size_t rest = len;
 
     for (uint32_t *columns = scores->columns, *counts = scores->counts; rest;) {
-        len = rest < BLOCK ? rest : BLOCK;
+        len = rest < SAR_BLOCK ? rest : SAR_BLOCK;
         for (size_t k = 0; k < len; k++)
             others[k] = users_as_of(users_of_item, columns[k], scores->items);
         if (similarity_many(&with, counts, others, together, values, len))

@@ -10,8 +10,9 @@
  *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions (streams.c)
  *
  * Invariants. At most one batch of each kind is on its way; `pending` counts them, and a call is released when none is
- * and it is finished. An answer held until the end of its turn is the exception: nothing that happens is looked at before. A call that is kept has asked for CLOSED first, so that its end is always heard of. Nothing here
- * blocks. Thread: the lane's; only the counters in struct serve are shared.
+ * and it is finished. (An answer held until the end of its turn looks like that too; but nothing that happens is looked at
+ * before.) A call that is kept has asked for CLOSED first, so that its end is always heard of. Nothing here blocks.
+ * Thread: the lane's; only the counters in struct serve are shared.
  */
 #include "call.h"
 

@@ -161,8 +161,9 @@ static inline struct fr_bytes slice_bytes(const grpc_slice *slice)
 /* ---- streams.c ---- */
 
 void stream_health(struct call *call); /* a Health.Watch has arrived */
-void stream_talk(struct call *call);   /* so has one that asks for reflection, */
-void stream_read(struct call *call);   /* and something it says, or that it has no more to say */
+void stream_talk(struct call *call);   /* a call for reflection has arrived */
+void stream_read(struct call *call);   /* it has said something, or that it has no more to say */
+
 /* ---- watch.c ---- */
 
 void watch_begin(struct call *call, struct fr_bytes request); /* its turn has come */

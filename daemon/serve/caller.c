@@ -16,11 +16,6 @@
 #include "freshet/clock.h"
 #include "freshet/log.h"
 
-static struct fr_bytes bytes_of(const grpc_slice *slice)
-{
-    return (struct fr_bytes){(const char *)GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)};
-}
-
 /* The one header of this name; empty if there is none, or more than one. */
 static struct fr_bytes header(const struct call *call, struct fr_bytes name)
 {
@@ -28,8 +23,8 @@ static struct fr_bytes header(const struct call *call, struct fr_bytes name)
     size_t count = 0;
 
     for (size_t i = 0; i < call->metadata.count; i++)
-        if (fr_bytes_equal(bytes_of(&call->metadata.metadata[i].key), name)) {
-            found = bytes_of(&call->metadata.metadata[i].value);
+        if (fr_bytes_equal(slice_bytes(&call->metadata.metadata[i].key), name)) {
+            found = slice_bytes(&call->metadata.metadata[i].value);
             count++;
         }
     return count == 1 ? found : (struct fr_bytes){"", 0};

@@ -163,6 +163,7 @@ static void all_find_what_is_there_and_nothing_else(void **state)
                 size_t len = lines_with(lines, sizes[s], (size_t)sizes[s] * LINE_SLOTS * part / 8, columns);
                 for (size_t k = len; k < 2 * len + 5; k++)
                     columns[k] = 100000 + draw() % 100000; /* not there */
+                memset(counts, 0xAB, sizeof(counts));
                 kernels_at(which)->look(lines, sizes[s], columns, 2 * len + 5, counts);
                 for (size_t k = 0; k < 2 * len + 5; k++)
                     assert_int_equal(counts[k], k < len ? 7 * columns[k] + 1 : 0);
@@ -189,6 +190,7 @@ static void steps_are_rounded_up_and_little_above(void **state)
         for (size_t i = 0; i < sizeof(items) / sizeof(*items); i++) {
             for (size_t w = 0; w < sizeof(weights) / sizeof(*weights); w++) {
                 struct rough with = {users_of_item, MANY, items[i], 1, weights[w], 40000};
+                memset(steps, 0xAB, sizeof(steps));
                 assert_true(kernels_at(which)->rough(&with, columns, counts, steps, MANY));
                 for (uint32_t k = 0; k < MANY; k++) {
                     long double value = shrunk_of(counts[k] < items[i] ? counts[k] : items[i], items[i], n_j[k], weights[w]);
@@ -228,6 +230,32 @@ static void a_pair_without_evidence_has_no_steps(void **state)
     }
 }
 
+static void one_pair_without_evidence_is_noticed_wherever_it_stands(void **state)
+{
+    enum { LONGEST = 37 };
+    static _Atomic uint32_t users_of_item[] = {5, 5};
+    uint32_t columns[LONGEST] = {0}, counts[LONGEST], steps[LONGEST];
+
+    (void)state;
+    for (size_t which = 0; kernels_at(which); which++) {
+        for (uint32_t len = 1; len <= LONGEST; len++) {
+            for (uint32_t place = 0; place < len; place++) {
+                struct rough with = {users_of_item, 1, 5, place % 2, 10, 1000}; /* thresholds 0 and 1: no count is none to both */
+                for (uint32_t k = 0; k < len; k++)
+                    counts[k] = 3;
+                assert_true(kernels_at(which)->rough(&with, columns, counts, steps, len));
+                counts[place] = 0;
+                assert_false(kernels_at(which)->rough(&with, columns, counts, steps, len));
+                counts[place] = 3;
+                columns[place] = 1; /* born later */
+                assert_false(kernels_at(which)->rough(&with, columns, counts, steps, len));
+                assert_int_equal(steps[place], 0);
+                columns[place] = 0;
+            }
+        }
+    }
+}
+
 static void the_best_is_one_of_them(void **state)
 {
     size_t last = 0;
@@ -248,6 +276,7 @@ int main(void)
         cmocka_unit_test(all_find_what_is_there_and_nothing_else),
         cmocka_unit_test(steps_are_rounded_up_and_little_above),
         cmocka_unit_test(a_pair_without_evidence_has_no_steps),
+        cmocka_unit_test(one_pair_without_evidence_is_noticed_wherever_it_stands),
         cmocka_unit_test(the_best_is_one_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

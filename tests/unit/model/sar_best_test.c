@@ -13,12 +13,13 @@
 
 #include <cmocka.h>
 
+#include "freshet/life.h"
 #include "freshet/model.h"
 #include "freshet/sar.h"
 
 enum { ITEMS = 600, GROUPS = 6, USERS = 900, LONG = 40, QUERIES = 400, SEEDS = 6 };
 
-static uint64_t random_state;
+static _Thread_local uint64_t random_state;
 
 static uint32_t random_below(uint32_t bound)
 {
@@ -40,11 +41,16 @@ struct world {
     _Atomic uint32_t users_of[ITEMS], held;
     struct model *model;
     struct fr_epoch_reader *presence;
+    _Atomic bool learned;
+};
+
+/* The history at hand. */
+static _Thread_local struct {
     uint32_t item[LONG];
     uint16_t step[LONG];
     uint64_t stamp[LONG];
     double affinity[LONG];
-};
+} past;
 
 static uint32_t draw_item(uint32_t group)
 {
@@ -56,28 +62,28 @@ static uint32_t draw_item(uint32_t group)
 }
 
 /* A history of `len` distinct items, oldest first. */
-static struct history draw_history(struct world *world, uint32_t len)
+static struct history draw_history(uint32_t len)
 {
     uint32_t group = random_below(GROUPS);
 
     for (uint32_t k = 0; k < len;) {
         uint32_t item = draw_item(group), at = 0;
-        while (at < k && world->item[at] != item)
+        while (at < k && past.item[at] != item)
             at++;
         if (at < k)
             continue;
-        world->item[k] = item;
-        world->step[k] = 1;
-        world->stamp[k] = stamp_of(1000 + k, 1);
-        world->affinity[k++] = 0.5 + random_part();
+        past.item[k] = item;
+        past.step[k] = 1;
+        past.stamp[k] = stamp_of(1000 + k, 1);
+        past.affinity[k++] = 0.5 + random_part();
     }
-    return (struct history){world->item, world->step, world->stamp, world->affinity, NULL, len};
+    return (struct history){past.item, past.step, past.stamp, past.affinity, NULL, len};
 }
 
 static void learn_users(struct world *world)
 {
     for (uint32_t user = 0; user < USERS; user++) {
-        struct history history = draw_history(world, 5 + random_below(LONG - 5));
+        struct history history = draw_history(5 + random_below(LONG - 5));
         uint32_t len = history.len;
         for (history.len = 0; history.len < len; history.len++) {
             uint32_t item = history.item[history.len];
@@ -87,6 +93,7 @@ static void learn_users(struct world *world)
             world->held += !world->users_of[item]++;
         }
         journal_reset(world->journal);
+        fr_epoch_reclaim(world->epoch);
     }
 }
 
@@ -162,10 +169,10 @@ static bool compare(struct world *world, struct query *query, uint32_t best, str
 }
 
 /* What is different about the questions: weights times `scale`, one of them negative; items that are too young; a filter;
- * hardly an item that may be listed. */
+ * hardly an item that may be listed; every other weight 0. */
 struct kind {
     double scale;
-    bool negative, young, filtered, scarce;
+    bool negative, young, filtered, scarce, naught;
 };
 
 static bool every_third(const void *sieve, uint32_t item)
@@ -185,16 +192,18 @@ static uint32_t ask_at_random(const struct sar_options *options, struct kind kin
     scores_reset(&scores, ITEMS);
     fr_epoch_enter(world->presence);
     for (uint32_t q = 0; q < QUERIES; q++) {
-        struct query query = {.history = draw_history(world, 1 + random_below(LONG - 1)), .now = 2000, .items = ITEMS};
+        struct query query = {.history = draw_history(1 + random_below(LONG - 1)), .now = 2000, .items = ITEMS};
         for (uint32_t k = 0; k < query.history.len; k++)
-            world->affinity[k] *= kind.scale ? kind.scale : 1;
+            past.affinity[k] *= kind.scale ? kind.scale : 1;
         if (kind.negative)
-            world->affinity[random_below(query.history.len)] *= -1;
+            past.affinity[random_below(query.history.len)] *= -1;
         if (kind.young)
             query.items -= random_below(ITEMS / 2);
+        for (uint32_t k = 0; k < query.history.len && kind.naught; k += 2)
+            past.affinity[k] = 0;
         scores.lets = kind.filtered ? every_third : NULL;
         for (uint32_t item = 0; item < ITEMS; item++)
-            scores.mark[item] = random_below(64) < (kind.scarce ? 63 : 8) ? SCORES_EXCLUDED : 0;
+            scores.mark[item] = random_below(256) < (kind.scarce ? 255 : 32) ? SCORES_EXCLUDED : 0;
         narrow += compare(world, &query, asked[random_below(sizeof(asked) / sizeof(*asked))], &scores);
     }
     fr_epoch_leave(world->presence);
@@ -232,12 +241,15 @@ static void fewer_than_asked_for_are_all_found(void **state)
 
 static void weights_of_any_size_are_never_wrong(void **state)
 {
-    static const double scales[] = {1e-323, 1e-319, 1e-300, 1e-42, 1e-30, 1e12, 1e30, 1e300};
+    static const double scales[] = {1e-300, 1e-42, 1e-30, 1e12, 1e30, 1e300}, too_small[] = {1e-323, 1e-319};
 
     (void)state;
     random_state = 9;
     for (size_t i = 0; i < sizeof(scales) / sizeof(*scales); i++)
-        ask_at_random(&product, (struct kind){.scale = scales[i]});
+        assert_true(ask_at_random(&product, (struct kind){.scale = scales[i]}) > QUERIES / 3);
+    for (size_t i = 0; i < sizeof(too_small) / sizeof(*too_small); i++)
+        ask_at_random(&product, (struct kind){.scale = too_small[i]});
+    assert_true(ask_at_random(&product, (struct kind){.naught = true}) > QUERIES / 3);
 }
 
 static void negative_weights_and_other_settings_are_never_wrong(void **state)
@@ -251,10 +263,63 @@ static void negative_weights_and_other_settings_are_never_wrong(void **state)
     strict.threshold = 4;
     cosine.similarity = SAR_COSINE;
     ask_at_random(&product, (struct kind){.negative = true});
-    ask_at_random(&flat, (struct kind){0});
-    ask_at_random(&strict, (struct kind){0});
-    ask_at_random(&cosine, (struct kind){0});
-    ask_at_random(&parity, (struct kind){0});
+    assert_true(ask_at_random(&flat, (struct kind){0}) > QUERIES / 3);
+    assert_true(ask_at_random(&strict, (struct kind){0}) > QUERIES / 3);
+    assert_int_equal(ask_at_random(&cosine, (struct kind){0}), 0);
+    assert_int_equal(ask_at_random(&parity, (struct kind){0}), 0);
+}
+
+/* ---- while it learns ---- */
+
+static void learn_more(void *world_pointer)
+{
+    struct world *world = world_pointer;
+
+    random_state = 4711;
+    for (int round = 0; round < 4; round++)
+        learn_users(world);
+    atomic_store(&world->learned, true);
+}
+
+/* Each listed once, all of them old enough, and nothing left behind. */
+static void check_whole(const struct scores *scores)
+{
+    bool listed[ITEMS] = {false};
+
+    for (uint32_t i = 0; i < scores->touched_len; i++) {
+        assert_true(scores->touched[i] < scores->items && !listed[scores->touched[i]]);
+        assert_true(scores->value[scores->touched[i]] > 0);
+        listed[scores->touched[i]] = true;
+    }
+    for (uint32_t item = 0; item < scores->rough.room; item++)
+        assert_int_equal(scores->rough.sums[item], 0);
+}
+
+static void a_list_is_whole_while_events_come_in(void **state)
+{
+    static const uint32_t asked[] = {1, 3, 10, 50};
+    struct world *world;
+    struct scores scores;
+    uint32_t questions = 0;
+
+    (void)state;
+    random_state = 31;
+    world = world_new(&product);
+    scores_init(&scores);
+    struct fr_thread *writer = fr_thread_start("learn", learn_more, world);
+    while (!atomic_load(&world->learned) || questions < QUERIES) {
+        struct query query = {.history = draw_history(LONG / 2), .now = 2000, .items = ITEMS - random_below(ITEMS / 4),
+                              .best = asked[questions++ % 4]};
+        fr_epoch_enter(world->presence);
+        scores_reset(&scores, query.items);
+        sar_ops.retrieve(world->model, &query, &scores);
+        fr_epoch_leave(world->presence);
+        check_whole(&scores);
+    }
+    fr_thread_join(writer);
+    assert_true(scores.rough.room > 0); /* else all were answered the plain way */
+    scores_release(&scores);
+    world_free(world);
 }
 
 int main(void)
@@ -264,6 +329,7 @@ int main(void)
         cmocka_unit_test(filters_and_young_items_change_nothing),
         cmocka_unit_test(fewer_than_asked_for_are_all_found),
         cmocka_unit_test(weights_of_any_size_are_never_wrong),
+        cmocka_unit_test(a_list_is_whole_while_events_come_in),
         cmocka_unit_test(negative_weights_and_other_settings_are_never_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
