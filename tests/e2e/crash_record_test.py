@@ -34,7 +34,9 @@ class CrashRecord(unittest.TestCase):
         self.addCleanup(daemon.kill)
         ends = self.crash_until_it_lives(daemon, topic)
         try:
-            self.assertEqual(sorted(ends), [-11] * 3 + [-6] * 3, "each record crashes it three times, kills do not count")
+            # Six in all, and a letter of each (below), which takes three. The signals are not counted one by one: two threads may crash
+            # at once, and then one record is blamed, and it may be the other's signal that ends the process.
+            self.assertEqual((len(ends), set(ends)), (6, {-11, -6}), "each record crashes it three times, kills do not count")
             status = daemon.status()
             self.assertEqual((status.users, status.items), (300, 300), "all the others are learned")
             self.assertEqual(dict(daemon.popular(k=300)), {f"i{n}": 1 for n in range(300)})

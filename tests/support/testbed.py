@@ -268,8 +268,13 @@ class Daemon:
         self.admin_channel = self.open_channel("admin_grpc")
         self.api = pb_grpc.RecommenderStub(self.channel)
         self.admin = admin_pb2_grpc.AdminStub(self.admin_channel)
-        until(lambda: self.http("/readyz")[0] == 200, "/readyz says 200")
+        until(self._ready, "/readyz says 200")
         return self
+
+    def _ready(self):
+        """One that is gone will not answer, however long it is asked."""
+        assert self.process.poll() is None, f"freshetd has ended (exit {self.process.poll()}) before it answered:\n{self.log_tail()}"
+        return self.http("/readyz")[0] == 200
 
     def open_channel(self, listener, credentials=None, **arguments):
         """A channel to "grpc" or "admin_grpc", with the daemon's client's credentials unless told otherwise."""
