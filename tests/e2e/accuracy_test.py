@@ -151,6 +151,7 @@ class TheDaemon(unittest.TestCase):
     def daemon(self, **settings):
         """With a broker of its own; the addresses of its ready line."""
         sets = {"serve.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "admin.grpc_listen": "127.0.0.1:0",
+                "limits.max_queue_ms": 60000,  # as testbed.Daemon
                 "store.path": testbed.scratch("accuracy-store"), **settings}
         process = subprocess.Popen([testbed.BIN / "freshetd", "--dev", *(f"--set={key}={value}" for key, value in sets.items())],
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

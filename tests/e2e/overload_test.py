@@ -149,7 +149,8 @@ class Overload(unittest.TestCase):
         for user in range(USERS):
             records += [event_protobuf(f"user{user}", f"item{chance.randrange(ITEMS)}", time_ms=1) for _ in range(PER_USER)]
         cls.kafka.publish(TOPIC, records)
-        cls.daemon = Daemon(cls.kafka, {"feed.topic": TOPIC, "sar.mode": "parity", "sar.half_life_days": 0, "log.level": "warn"}).start()
+        cls.daemon = Daemon(cls.kafka, {"feed.topic": TOPIC, "sar.mode": "parity", "sar.half_life_days": 0, "log.level": "warn",
+                                        "limits.max_queue_ms": 100}).start()  # the standard
         cls.daemon.wait_applied(TOPIC)
 
     @classmethod
@@ -170,7 +171,17 @@ class Overload(unittest.TestCase):
         with open(f"/proc/{self.pid}/maps", encoding="ascii") as maps:
             sanitized = re.search("lib[a-z]san", maps.read())  # it keeps what is freed
         self.assertLess(growth, GROWTH_MAX * (5 if sanitized else 1))
-        self.assertEqual(self.daemon.recommend("user1", 1)[0][0][:4], "item")
+        best = until(self.ask_unless_turned_away, "a question is answered")
+        self.assertEqual(best[0][0][:4], "item")
+
+    def ask_unless_turned_away(self):
+        """On a busy machine even a calm daemon turns one away."""
+        try:
+            return self.daemon.recommend("user1", 1)
+        except grpc.RpcError as err:
+            if err.code() != CODES.RESOURCE_EXHAUSTED:
+                raise
+            return None
 
     def count_files(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -365,6 +376,7 @@ class Overload(unittest.TestCase):
             daemon.restart(limits__memory_soft="0", limits__memory_hard="1M")
             until(lambda: daemon.metrics().value("freshet_ingest_held", reason="memory") == 1, "ingest is held")
             self.kafka.publish(topic, refused)  # once more, now that there is room for them
+            until(lambda: daemon.metrics().total("freshet_consumer_lag_messages") == 2, "it knows of them")
             self.assertEqual(daemon.popular(), [("apple", 2.0)])
             daemon.restart(limits__memory_hard="0")
             daemon.wait_applied(topic)
