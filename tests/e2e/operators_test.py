@@ -362,12 +362,14 @@ class Live(unittest.TestCase):
 
     def check_values(self, kafka, daemon):
         """At rest, the numbers are those of what was done; and no series has come that was not there at the start."""
-        daemon.wait_applied("events")
+        daemon.wait_counted("events")
         testbed.until(lambda: daemon.metrics().total("freshet_dead_letters_total") == self.bad, "dead letters are delivered")
+        consumed = self.published + self.bad
+        testbed.until(lambda: daemon.metrics().total("freshet_events_consumed_total") >= consumed, "feed counts after it has given")
         metrics = daemon.metrics()
         self.assertEqual(metrics.value("freshet_events_applied_total", type="click"), self.published)
         self.assertEqual(metrics.value("freshet_events_rejected_total", reason="undecodable"), self.bad)
-        self.assertEqual(metrics.total("freshet_events_consumed_total"), self.published + self.bad)
+        self.assertEqual(metrics.total("freshet_events_consumed_total"), consumed)
         self.assertEqual(metrics.value("freshet_event_to_visible_seconds_count"), self.published)
         self.assertGreaterEqual(metrics.value("freshet_rpc_handled_total", method="Recommend", code="OK"), self.asked)
         self.assertEqual(metrics.total("freshet_rpc_inflight"), 0)

@@ -48,7 +48,7 @@ class RealData(unittest.TestCase):
         topic = topic_pair("movielens")
         with daemon_on(topic) as daemon:
             kafka.publish(topic, (testbed.event_protobuf(u, i, "rating", float(r), int(t) * 1000) for u, i, r, t in lines))
-            daemon.wait_applied(topic)
+            daemon.wait_counted(topic)
             self.ask_grpcio(daemon, len({u for u, _, _, _ in lines}))
             self.ask_grpcurl(daemon)
             self.scrape(daemon, topic, len(lines))
@@ -97,6 +97,7 @@ class RealData(unittest.TestCase):
         self.assertEqual(json.loads(self.grpcurl(admin, "freshet.v1.Admin/GetStatus"))["items"], "1682")
 
     def scrape(self, daemon, topic, events):
+        testbed.until(lambda: daemon.metrics().total("freshet_events_consumed_total") >= events, "feed counts after it has given")
         metrics = daemon.metrics()
         lint = subprocess.run(["promtool", "check", "metrics"], input=metrics.text, capture_output=True, text=True)
         self.assertEqual((lint.returncode, lint.stderr), (0, ""), "promtool check metrics")
@@ -161,7 +162,7 @@ class RealData(unittest.TestCase):
         topic = topic_pair("retail")
         with daemon_on(topic) as daemon:
             kafka.kcat(topic, (f"{key}\t{value}" for key, value in records))
-            daemon.wait_applied(topic)
+            daemon.wait_counted(topic)
             status = daemon.status()
             self.assertEqual((status.users, status.items), (len(customers), len(items)))
             metrics = daemon.metrics()
@@ -231,7 +232,7 @@ class Records(unittest.TestCase):
         with daemon_on(topic) as daemon:
             self.assertEqual(daemon.metrics().total("freshet_events_rejected_total"), 0)
             kafka.publish(topic, records)
-            daemon.wait_applied(topic)
+            daemon.wait_counted(topic)
             testbed.until(lambda: daemon.metrics().total("freshet_dead_letters_total") == len(bad), "all dead letters delivered")
             metrics = daemon.metrics()
             for reason in {reason for reason, _ in bad}:

@@ -369,6 +369,14 @@ class Daemon:
                                          f"{self.status()}\n{self.log_tail()}") from None
             time.sleep(0.05)
 
+    def wait_counted(self, topic):
+        """As wait_applied, and until what was applied is counted: the engine shows a batch's positions first, then counts its events
+        (in metrics, in the models' status) and is done with it (staleness). A pause is answered when it is done with every batch."""
+        positions = self.wait_applied(topic)
+        self.admin.PauseIngest(admin_pb2.PauseIngestRequest(), timeout=PATIENCE_S)
+        self.admin.ResumeIngest(admin_pb2.ResumeIngestRequest(), timeout=PATIENCE_S)
+        return positions
+
     def status(self):
         return self.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=PATIENCE_S)
 
