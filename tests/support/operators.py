@@ -2,7 +2,6 @@
 import contextlib
 import json
 import re
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -60,8 +59,7 @@ class Prometheus:
         config["rule_files"] = [str(RULES)]
         config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-        with socket.create_server(("127.0.0.1", 0)) as held:
-            self.port = held.getsockname()[1]
+        self.port = testbed.free_port()
 
     def __enter__(self):
         with open(self.folder / "log", "wb") as log:

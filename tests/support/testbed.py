@@ -14,10 +14,12 @@ import json
 import lzma
 import os
 import pathlib
+import random
 import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -48,6 +50,15 @@ def shared(*parts):
     if not path.exists():
         raise unittest.SkipTest(f"{path} is not there; FRESHET_SHARED names the folder that holds {parts[0]}/")
     return path
+
+
+def free_port():
+    """For a program that cannot choose one by itself: below those that the kernel gives away, so that nobody gets it meanwhile."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10000, max(first, 20000))
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def open_text(path):
