@@ -84,8 +84,7 @@ class World(unittest.TestCase):
         return self.backup().backup
 
     def logged(self, event):
-        lines = [json.loads(line) for line in self.daemon.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == event]
+        return [line for line in self.daemon.log_lines() if line["event"] == event]
 
     def start_and_fail(self, code):
         self.daemon.launch()

@@ -2,7 +2,6 @@
 
 Certificates and tokens are made by the commands of ops/docs/security.md, as they stand there.
 """
-import json
 import os
 import re
 import signal
@@ -150,8 +149,7 @@ class Security(unittest.TestCase):
     def says(self, daemon, event, *words):
         """Waits for a line of the log with this event and these words."""
         def said():
-            lines = [json.loads(line) for line in daemon.log.read_text().splitlines()]
-            return [line for line in lines if line["event"] == event and all(word in line["msg"] for word in words)]
+            return [line for line in daemon.log_lines() if line["event"] == event and all(word in line["msg"] for word in words)]
         return until(said, f"the log says {event} {words}")
 
     def test_only_who_is_known_gets_in(self):

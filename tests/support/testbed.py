@@ -346,6 +346,11 @@ class Daemon:
     def log_tail(self, size=8000):
         return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
 
+    def log_lines(self):
+        """What it has logged; the last line may be half written yet."""
+        whole, _, _ = (self.log.read_text(errors="replace") if self.log.exists() else "").rpartition("\n")
+        return [json.loads(line) for line in whole.split("\n") if line.startswith("{")]
+
     # ---- looking at it
 
     def http(self, path, headers=()):
