@@ -215,7 +215,7 @@ class Security(unittest.TestCase):
                                   ({"FRESHET_TLS_KEY": "ca.key"}, "--tls-key: 'ca.key' is not the key of the certificate in 'web.pem' (--tls-cert)"),
                                   ({"FRESHET_TLS_CA": str(self.files.strangers / "ca.pem")}, "certificate verify failed"),
                                   ({"FRESHET_TOKEN_FILE": "ca.pem"}, "--token-file: 'ca.pem' holds no token")):
-            ran = shell("freshet checkpoint --timeout 5000", self.files.folder, **{**everything, **environment})
+            ran = shell(f"freshet checkpoint --timeout {SHORT_S * 1000}", self.files.folder, **{**everything, **environment})
             self.assertEqual(ran.returncode, 1, says)
             self.assertIn(says, ran.stderr)
             self.assertEqual(ran.stderr.count("\n"), 1, ran.stderr)
@@ -270,6 +270,7 @@ class Security(unittest.TestCase):
             line = shell(f"echo web read $(printf %s {new} | sha256sum | cut -c1-64)", files.folder).stdout
             files.path("tokens").write_text(tokens + line)
             until(lambda: code_of(lambda: recommend(daemon.channel, new))[0] == CODES.OK, "the new token counts, without a signal")
+            until(lambda: callers.answered > 50 or callers.failed, "they have asked often")
             callers.over.set()
             callers.join()
             self.assertEqual(callers.failed, [])
