@@ -71,7 +71,7 @@ class Bed(unittest.TestCase):
             return {p.partition: p.state for p in daemon.status().partitions}
 
         try:
-            testbed.until(lambda: states() == want, f"states {want}", patience_s=60)
+            testbed.until(lambda: states() == want, f"states {want}")
         except AssertionError as err:
             raise AssertionError(f"{err}; they are {states()}\n{daemon.log_tail()}") from None
         metrics = daemon.metrics()
@@ -103,7 +103,7 @@ class Faults(Bed):
         ending, failures = threading.Event(), []
 
         def flow():
-            producer = kafka.producer(**{"enable.idempotence": True, "message.timeout.ms": 60000})
+            producer = kafka.producer(**{"enable.idempotence": True, "message.timeout.ms": 1000 * testbed.PATIENCE_S})
             for n in itertools.count():
                 producer.produce(topic, on_delivery=lambda err, _: err and failures.append(err), **record(n % 3, n // 3))
                 producer.poll(0)
@@ -122,7 +122,7 @@ class Faults(Bed):
                 kafka.restart()
             self.wait_position(daemon, 0, 1 + max(p.applied for p in daemon.status().partitions if p.partition == 0))
             ending.set()
-            thread.join(testbed.PATIENCE_S)
+            thread.join()  # as long as its flush may take; else what it has to complain of would come too late
             self.assertFalse(failures)
             daemon.wait_applied(topic)
             messages = kafka.read(topic)
@@ -213,14 +213,18 @@ class Faults(Bed):
         """transactions: a log that ends in control records is known again by the record before them"""
         topic = topic_of("transactions", 1)
         producer = kafka.producer(**{"transactional.id": "t", "linger.ms": 0})
-        producer.init_transactions(60)
+        producer.init_transactions(testbed.PATIENCE_S)
 
         def transaction(first, count, good):
+            end = kafka.positions(topic)[0].offset + count + 1  # behind the control record
             producer.begin_transaction()
             for n in range(first, first + count):
                 producer.produce(topic, **record(0, n))
-            producer.flush(60)
-            (producer.commit_transaction if good else producer.abort_transaction)(60)
+            producer.flush(testbed.PATIENCE_S)
+            (producer.commit_transaction if good else producer.abort_transaction)(testbed.PATIENCE_S)
+            # Kafka answers before it writes that record; until then the log that readers see
+            # ends before the transaction.
+            testbed.until(lambda: kafka.positions(topic)[0].offset == end, "the control record is in the log")
 
         with daemon_on(topic) as daemon:
             transaction(0, 10, True)
@@ -281,6 +285,7 @@ class Faults(Bed):
             self.wait_states(daemon, {0: "running", 1: "running", 2: "running"})
             self.compare(daemon, want)
             self.assertEqual([daemon.metrics().value("freshet_events_skipped_total", topic=topic, partition=p) for p in "012"], [0, 30, 0])
+            self.freshet(daemon, "checkpoint")  # else the second start may be the first one again
             daemon.kill()
         daemon.start()
 
