@@ -320,7 +320,7 @@ class Live(unittest.TestCase):
     def check_prometheus(self, prometheus):
         """Rates need two scrapes, histograms of what is rare some more: each query is asked until it has a result."""
         empty = []  # those without one; told if it stays so
-        testbed.until(lambda: not self.without_result(prometheus, empty), empty, patience_s=60, pause_s=0.5)
+        testbed.until(lambda: not self.without_result(prometheus, empty), empty, pause_s=0.5)
         groups = prometheus.get("rules")["groups"]
         found = [rule for group in groups for rule in group["rules"]]
         self.assertEqual(len(found), len(operators.rules()))
@@ -353,12 +353,20 @@ class Live(unittest.TestCase):
         for exemplar in traces:
             self.assertEqual(set(exemplar["labels"]), {"trace_id"})
             self.assertTrue(0 < int(exemplar["labels"]["trace_id"], 16) <= self.published + 20)
-        records = testbed.until(lambda: exemplars("freshet_event_to_visible_seconds_bucket"), "there is a record")
-        for exemplar in records[-5:]:
+
+        def off_by():
+            """Of the newest (the broker keeps no more than some MB): by how much it took longer than is said."""
+            newest = sorted(exemplars("freshet_event_to_visible_seconds_bucket"), key=lambda exemplar: exemplar["timestamp"])[-5:]
+            return [off_by_of(exemplar) for exemplar in newest]
+
+        def off_by_of(exemplar):
             labels = exemplar["labels"]
             self.assertEqual(set(labels), {"topic", "partition", "offset"})
             logged = kafka.read_one(labels["topic"], int(labels["partition"]), int(labels["offset"])).timestamp()[1] / 1000
-            self.assertAlmostEqual(exemplar["timestamp"] - float(exemplar["value"]), logged, delta=0.05, msg="it took as long as is said")
+            return exemplar["timestamp"] - float(exemplar["value"]) - logged
+
+        # The engine looks at the clock once to tell how long it took and once to tell when; a busy machine may stop it between.
+        testbed.until(lambda: max(map(abs, off_by()), default=1) <= 0.05, "it took as long as is said")
 
     def check_values(self, kafka, daemon):
         """At rest, the numbers are those of what was done; and no series has come that was not there at the start."""
