@@ -223,18 +223,31 @@ class Campaign:
     def live_to(self, point, passes, patience_s=1.5):
         """To the crash point; when it has not come by then, through an orderly stop. Returns whether it died there."""
         self.daemon.environment["FRESHET_CRASH_POINT"] = f"{point}:{passes}"
-        self.daemon.launch()
-        del self.daemon.environment["FRESHET_CRASH_POINT"]
-        # A stop that comes at once would pass nothing on its way; so the daemon is ready first.
-        code = self._wait(0.7 if point.startswith("stop.") else patience_s)
+        try:
+            if point.startswith("stop."):  # one that comes before it is ready ends it at once and passes nothing on its way
+                with _differs():
+                    self._start()
+                    self._await_events()
+            else:
+                self.daemon.launch()
+        finally:
+            del self.daemon.environment["FRESHET_CRASH_POINT"]
+        code = None if point.startswith("stop.") else self._wait(patience_s)
         if code is None:
             self.daemon.process.terminate()
             code = self._wait(testbed.PATIENCE_S)
-        if code not in (0, -9):
+        if code not in (0, -9, -testbed.signal.SIGTERM):  # which ends it before it knows of signals
             raise Difference(f"on the way to {point} it ended with {code}: {self.daemon.log_tail(500)}")
         self.daemon.kill()
         self.lives += 1
         return code == -9
+
+    def _await_events(self):
+        applied = sum(p.applied for p in self.daemon.status().partitions)
+        try:
+            testbed.until(lambda: sum(p.applied for p in self.daemon.status().partitions) > applied, "events flow")
+        except AssertionError as err:
+            raise Unproven(err) from None
 
     def _wait(self, seconds):
         try:
