@@ -376,9 +376,10 @@ static bool advance(struct engine *engine, const struct event *event)
 }
 
 /* How long each record took to be in the answers. Of the one that took longest it is told which it was. */
-static void count_visible(struct engine *engine, const struct event_batch *batch, when_ms wall)
+static void count_visible(struct engine *engine, const struct event_batch *batch)
 {
     const struct event *slowest = NULL;
+    when_ms wall = fr_wall_ms();
 
     for (uint32_t i = 0; i < batch->len; i++) {
         const struct event *event = &batch->events[i];
@@ -398,7 +399,8 @@ static void count_visible(struct engine *engine, const struct event_batch *batch
     }
 }
 
-static void count_batch(struct engine *engine, const struct event_batch *batch)
+/* Before positions are shown: who sees that an event is applied finds it counted. */
+static void count_applied(struct engine *engine, const struct event_batch *batch)
 {
     uint64_t applied = 0;
     bool changed = false;
@@ -420,7 +422,6 @@ static void count_batch(struct engine *engine, const struct event_batch *batch)
         atomic_store_explicit(&engine->changed, wall, memory_order_relaxed);
     if (changed && !atomic_load_explicit(&engine->uncommitted_since, memory_order_relaxed))
         atomic_store_explicit(&engine->uncommitted_since, wall, memory_order_relaxed);
-    count_visible(engine, batch, wall);
 }
 
 /* The first of `events`; what is resolved of those behind it may be wrong afterwards, and is then unresolved. */
@@ -462,10 +463,11 @@ void apply_batch(struct engine *engine, struct event_batch *batch)
             models_publish(engine);
         while (models_unpublished(engine)); /* one that shows a part at a time */
     }
+    count_applied(engine, batch);
     publish_positions(engine);
     fr_crash_point("batch.published");
     watch_tell_batch(engine, batch);
-    count_batch(engine, batch);
+    count_visible(engine, batch);
 }
 
 void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, when_ms when, double weight)

@@ -367,7 +367,7 @@ class Backfill(unittest.TestCase):
         self.assertEqual(self.run_workflow(at_least="0.1", **given), [("evaluate", 0), ("judge", 0), ("publish", 0)])
         figures = json.loads((self.folder / "work" / "figures.json").read_text())
         self.assertEqual(events(), figures["events"])
-        self.daemon.wait_counted("events")
+        self.daemon.wait_applied("events")
         self.assertEqual(sum(m.events for m in self.daemon.status().models if m.name == "sar"), figures["events"])
 
 

@@ -103,7 +103,7 @@ class Drain(unittest.TestCase):
 
     def assert_exact(self, daemon, events):
         """Every event once: of each user the affinity to each item is the number of clicks."""
-        daemon.wait_counted(events.topic)
+        daemon.wait_applied(events.topic)
         self.assertEqual(daemon.status().models[0].events, events.events)
         for user, items in events.items.items():
             self.assertEqual(daemon.affinities(user), items)

@@ -88,7 +88,7 @@ class Operate(unittest.TestCase):
         self.assertEqual(daemon.metrics().total("freshet_events_applied_total"), before)
         self.assertTrue(daemon.popular())
         self.assertEqual(self.freshet(daemon, "resume"), "ingest runs\n")
-        daemon.wait_counted(TOPIC)
+        daemon.wait_applied(TOPIC)
         self.assertEqual(daemon.metrics().total("freshet_events_applied_total"), 100)
 
     def log_level(self, daemon):

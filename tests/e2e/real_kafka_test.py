@@ -158,7 +158,7 @@ class RealData(unittest.TestCase):
         topic = topic_pair("retail")
         with daemon_on(topic) as daemon:
             kafka.kcat(topic, (f"{key}\t{value}" for key, value in records))
-            daemon.wait_counted(topic)
+            daemon.wait_applied(topic)
             status = daemon.status()
             self.assertEqual((status.users, status.items), (len(customers), len(items)))
             metrics = daemon.metrics()
@@ -228,7 +228,7 @@ class Records(unittest.TestCase):
         with daemon_on(topic) as daemon:
             self.assertEqual(daemon.metrics().total("freshet_events_rejected_total"), 0)
             kafka.publish(topic, records)
-            daemon.wait_counted(topic)
+            daemon.wait_applied(topic)
             testbed.until(lambda: daemon.metrics().total("freshet_dead_letters_total") == len(bad), "all dead letters delivered")
             metrics = daemon.metrics()
             for reason in {reason for reason, _ in bad}:

@@ -366,7 +366,6 @@ class Campaign:
 
     def _same(self, state):
         self._catch_up()
-        self.daemon.wait_counted(self.topic)
         status = self.daemon.status()
         self._same_users(state)
         self._same_items(state)

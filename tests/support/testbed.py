@@ -386,8 +386,8 @@ class Daemon:
             time.sleep(0.05)
 
     def wait_counted(self, topic):
-        """As wait_applied, and until what was applied is counted: the engine shows a batch's positions first, then counts its events
-        (in metrics, in the models' status) and is done with it (staleness). A pause is answered when it is done with every batch."""
+        """As wait_applied, and until the engine is done with it: events are counted before they are shown as applied, but how long they
+        took (event_to_visible) and that nothing is left to do (staleness) after that. A pause is answered when every batch is done."""
         positions = self.wait_applied(topic)
         self.admin.PauseIngest(admin_pb2.PauseIngestRequest(), timeout=PATIENCE_S)
         self.admin.ResumeIngest(admin_pb2.ResumeIngestRequest(), timeout=PATIENCE_S)
