@@ -201,6 +201,11 @@ static void take(struct oracle *oracle, const struct entry *entry)
         forget_user(oracle, entry);
         return;
     }
+    if (entry->kind == ENTRY_OTHER_LOG) {
+        *next = entry->offset;
+        oracle->last[entry->partition] = NULL;
+        return;
+    }
     if (entry->kind == ENTRY_SKIP) {
         if (entry->offset <= *next)
             return;

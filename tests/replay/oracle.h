@@ -21,7 +21,7 @@
 #include "freshet/clock.h"
 #include "freshet/sar.h"
 
-enum entry_kind { ENTRY_EVENT, ENTRY_POISON, ENTRY_SKIP, ENTRY_FORGET_EVENT, ENTRY_FORGET_USER };
+enum entry_kind { ENTRY_EVENT, ENTRY_POISON, ENTRY_SKIP, ENTRY_OTHER_LOG, ENTRY_FORGET_EVENT, ENTRY_FORGET_USER };
 
 enum { NAME_MAX_BYTES = 40 };
 
@@ -29,7 +29,7 @@ enum { NAME_MAX_BYTES = 40 };
 struct entry {
     enum entry_kind kind;
     int partition;
-    int64_t offset; /* SKIP: the next one there is */
+    int64_t offset; /* SKIP: the next one there is; OTHER_LOG: where it begins */
     when_ms logged; /* Kafka's timestamp */
     char user[NAME_MAX_BYTES], item[NAME_MAX_BYTES], type[NAME_MAX_BYTES], id[NAME_MAX_BYTES]; /* empty: none */
     bool has_value;

@@ -275,6 +275,27 @@ static bool do_recreate(struct world *world, const struct words *words)
     return true;
 }
 
+/* reset P N|earliest|end [new-log] */
+static bool do_reset(struct world *world, const struct words *words)
+{
+    const char *to = words->at[2];
+    bool new_log = words->len > 3;
+    long long offset;
+    int partition;
+
+    if (!read_partition(world, words->at[1], &partition))
+        return false;
+    if (strcmp(to, "earliest") == 0)
+        offset = world->parts[partition].first;
+    else if (strcmp(to, "end") == 0)
+        offset = world->parts[partition].end;
+    else if (!read_count(world, to, &offset))
+        return false;
+    if (new_log && strcmp(words->at[3], "new-log") != 0)
+        return world_fails(world, "'%s' is not understood; there is new-log", words->at[3]);
+    return world_reset(world, partition, offset, new_log);
+}
+
 static bool do_feed(struct world *world, const struct words *words)
 {
     long long most;
@@ -437,6 +458,7 @@ static const struct verb {
     {"redeliver", do_redeliver, 3, 3, RUNNING, true},
     {"trim", do_trim, 3, 3, ANY, false},
     {"recreate", do_recreate, 2, 2, ANY, true},
+    {"reset", do_reset, 3, 4, RUNNING, true},
     {"feed", do_feed, 2, 2, ANY, true},
     {"turns", do_turns, 2, 2, RUNNING, false},
     {"deliver", do_deliver, 1, 2, RUNNING, true},

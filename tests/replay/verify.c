@@ -81,8 +81,9 @@ static bool counts_equal(struct world *world, const struct oracle *oracle)
 static bool is_letter(const struct oracle *oracle, int partition, int64_t offset, struct fr_bytes reason)
 {
     for (size_t i = 0; i < oracle->letters_len; i++)
-        if (oracle->letters[i].partition == partition && oracle->letters[i].offset == offset)
-            return named(reason, oracle->letters[i].reason);
+        if (oracle->letters[i].partition == partition && oracle->letters[i].offset == offset &&
+            named(reason, oracle->letters[i].reason)) /* after a reset there may be two of an offset */
+            return true;
     return false;
 }
 

@@ -113,6 +113,19 @@ static void a_forgetting(struct walk *walk, struct dice *dice)
              dice->hours - (long long)roll(dice, (uint64_t)dice->hours + 1), 1 + (int)roll(dice, 4));
 }
 
+/* What an operator may do to a partition, halted or not, after something that halts it or without. */
+static void a_reset(struct walk *walk, struct dice *dice, int partition)
+{
+    char to[24];
+
+    if (chance(dice, 50))
+        step(walk, "recreate %d", partition);
+    if (chance(dice, 50))
+        step(walk, "event u%d i%d click on=%d\nfeed 9", (int)roll(dice, USERS), (int)roll(dice, ITEMS), partition);
+    snprintf(to, sizeof(to), "%d", (int)roll(dice, 12));
+    step(walk, "feed 1\nreset %d %s%s", partition, ONE_OF(dice, "earliest", "end", to), ONE_OF(dice, "", " new-log"));
+}
+
 /* So many small changes that the checkpoint folds them into their base. */
 static void a_stir(struct walk *walk, struct dice *dice)
 {
@@ -158,7 +171,9 @@ static void something(struct walk *walk, struct dice *dice)
         step(walk, "trim %d %d", partition, (int)roll(dice, 12));
     else if (what < 94)
         a_forgetting(walk, dice);
-    else if (what < 95 && chance(dice, 20))
+    else if (what < 95)
+        a_reset(walk, dice, partition);
+    else if (what < 96 && chance(dice, 20))
         a_stir(walk, dice);
     else
         an_end(walk, dice);

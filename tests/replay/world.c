@@ -54,7 +54,7 @@ struct world *world_new(const char *rocks_folder)
     world->decoder = decoder_new(&(struct feed_options){
         .format = FEED_AUTO, .max_future = world->rules.max_future, .weights = weights, .weights_len = WEIGHTS});
     for (int p = 0; p < PARTITIONS_USED; p++)
-        world->parts[p].cursor = world->parts[p].claimed = -1;
+        world->parts[p].cursor = world->parts[p].claimed = world->parts[p].before = -1;
     sim_set_wall(world->clock);
     return world;
 }
@@ -153,9 +153,9 @@ static struct engine_options options_of(struct world *world)
 /* What was given and is not in the store's positions has not happened. */
 static void forget_unkept(struct world *world)
 {
-    size_t kept = 0;
+    size_t kept = world->given_kept;
 
-    for (size_t i = 0; i < world->given_len; i++) {
+    for (size_t i = kept; i < world->given_len; i++) {
         const struct entry *entry = world->given[i];
         int64_t next = world->parts[entry->partition].cursor;
         if (entry->kind == ENTRY_FORGET_EVENT || entry->kind == ENTRY_FORGET_USER || entry->offset < next ||
@@ -317,6 +317,7 @@ static void put_record(struct world *world, struct event_batch *batch, const str
 static bool halt(struct world *world, struct log_part *part, enum partition_state why)
 {
     part->halted = true;
+    part->why = why;
     engine_partition_says(world->engine, part->index, why, part->end, -1);
     return false;
 }
@@ -447,6 +448,55 @@ void world_forget(struct world *world, const struct entry *entry)
     }
 }
 
+/* ---- resets ---- */
+
+/* What daemon/feed/resets.c decides, of a log that is a list. */
+static bool may_reset(const struct log_part *part, int64_t to, bool new_log)
+{
+    bool maybe_other = part->why == PARTITION_HALTED_TRUNCATED || part->why == PARTITION_HALTED_OTHER_LOG;
+
+    if (!part->halted || to < part->first || to > part->end)
+        return false;
+    return new_log ? maybe_other : to >= part->cursor || to == part->end;
+}
+
+static void give_reset(struct world *world, struct event_batch *batch, int p, int64_t to, bool new_log)
+{
+    struct log_part *part = &world->parts[p];
+    int64_t from = new_log ? part->first : to < part->cursor ? to : part->cursor;
+
+    if (new_log || to < part->cursor || part->why == PARTITION_HALTED_OTHER_LOG) {
+        batch->events[batch->len++] =
+            (struct event){.kind = EVENT_OTHER_LOG, .partition = part->index, .offset = from, .logged = -1};
+        note_given(world, keep_entry(world, &(struct entry){.kind = ENTRY_OTHER_LOG, .partition = p, .offset = from}));
+    }
+    batch->events[batch->len++] = (struct event){
+        .kind = to > from ? EVENT_HOLE : EVENT_POSITION, .partition = part->index, .offset = to, .logged = -1};
+    if (to > from)
+        note_given(world, keep_entry(world, &(struct entry){.kind = ENTRY_SKIP, .partition = p, .offset = to}));
+}
+
+bool world_reset(struct world *world, int p, int64_t to, bool new_log)
+{
+    struct log_part *part = &world->parts[p];
+    struct event_batch *batch;
+
+    if (!may_reset(part, to, new_log) || !(batch = take_batch(world)))
+        return true;
+    give_reset(world, batch, p, to, new_log);
+    engine_batch_give(world->engine, batch);
+    part->before = part->cursor > part->before ? part->cursor : part->before;
+    part->cursor = to;
+    part->claimed = -1;
+    part->halted = false;
+    engine_partition_says(world->engine, part->index, PARTITION_WAITING, part->end, -1);
+    sim_settle(); /* a checkpoint is asked for when it is applied */
+    if (!world_checkpoint(world))
+        return false;
+    world->given_kept = world->given_len;
+    return true;
+}
+
 /* ---- checkpoints and dead letters ---- */
 
 bool world_checkpoint(struct world *world)
@@ -488,7 +538,7 @@ static bool take_letter(struct world *world, const struct dead_letter *letter, b
 {
     struct received *received;
 
-    if (letter->offset >= world->parts[letter->partition].claimed)
+    if (letter->offset >= world->parts[letter->partition].claimed && letter->offset >= world->parts[letter->partition].before)
         return world_fails(world, "the dead letter of %d:%lld may leave, but only %lld is durable", letter->partition,
                            (long long)letter->offset, (long long)world->parts[letter->partition].claimed);
     if (!arrives)

@@ -32,11 +32,13 @@ enum { PARTITIONS_USED = ORACLE_PARTITIONS };
 
 struct log_part {
     bool known, halted, recreated;
+    enum partition_state why; /* it is halted */
     uint32_t index;  /* the engine's */
     int64_t first;   /* records before it are gone from Kafka */
     int64_t end;     /* offset of the next record to come */
     int64_t cursor;  /* next to be given; -1: from the beginning */
-    int64_t claimed; /* the highest durable position ever reported */
+    int64_t claimed; /* the highest durable position ever reported, of this log; */
+    int64_t before;  /* of those before a reset */
 };
 
 struct received {
@@ -65,7 +67,7 @@ struct world {
     struct entry **log;
     size_t log_len, log_cap;
     const struct entry **given;
-    size_t given_len, given_cap;
+    size_t given_len, given_cap, given_kept; /* these first ones are durable, wherever positions went afterwards */
     struct log_part parts[PARTITIONS_USED];
     struct received *received;
     size_t received_len, received_cap;
@@ -85,6 +87,9 @@ void world_recreate(struct world *world, int partition);
 /* records.c: as a record of Kafka, which borrows from the entry and from `bytes`; and its fingerprint. */
 void world_record(const struct entry *entry, struct fr_writer *bytes, struct record *ret_record);
 uint64_t world_print(const struct entry *entry);
+
+/* A halted partition is read on at `to`; durable when it returns. What Admin.ResetPartition refuses changes nothing. */
+bool world_reset(struct world *world, int partition, int64_t to, bool new_log);
 
 /* Processes. */
 bool world_start(struct world *world); /* a refused start is no problem, but world->refused */
