@@ -22,7 +22,7 @@
 #include "similarity.h"
 #include "sar_parts.h"
 
-enum { SORTED_BY_HAND = 64 };
+enum { SORTED_BY_HAND = 64, FAR = 400 /* half-lives: 2^-400, and its square, are doubles like any other */ };
 
 /* A slot of the history, for ordering. */
 struct aged {
@@ -41,12 +41,31 @@ static struct term *terms_find(const struct terms *terms, size_t len, uint32_t i
     return NULL;
 }
 
-static void terms_take_seeds(struct terms *terms, const struct model *model, const struct query *query)
+/*
+ * What scores are of: now, unless all the user's events are older by so many half-lives that a double could hardly tell them from 0,
+ * and the order of the list would be lost with them. It must not be: events may be of long ago, or one of somebody else's of a far future.
+ */
+static when_ms scored_at(const struct model *model, const struct query *query)
+{
+    const struct history *history = &query->history;
+    span_ms far = FAR * model->options.half_life;
+    when_ms newest = history->len ? stamp_last(history->stamp[history->len - 1]) : -1; /* most likely */
+
+    if (far <= 0 || query->now - newest <= far)
+        return query->now;
+    for (uint32_t slot = 0; slot < history->len; slot++)
+        newest = stamp_last(history->stamp[slot]) > newest ? stamp_last(history->stamp[slot]) : newest;
+    for (size_t s = 0; s < query->seeds_len; s++)
+        newest = query->seeds[s].when > newest ? query->seeds[s].when : newest;
+    return query->now - newest <= far ? query->now : newest + far;
+}
+
+static void terms_take_seeds(struct terms *terms, const struct model *model, const struct query *query, when_ms at)
 {
     for (size_t s = query->seeds_len; s-- > 0;) {
         const struct seed *seed = &query->seeds[s];
         double weight =
-            (query->unit ? 1 : seed->weight) * decay_factor(query->now - seed->when, model->options.half_life);
+            (query->unit ? 1 : seed->weight) * decay_factor(at - seed->when, model->options.half_life);
         struct term *before = terms_find(terms, terms->len, seed->item);
         if (before)
             before->weight += weight;
@@ -55,12 +74,12 @@ static void terms_take_seeds(struct terms *terms, const struct model *model, con
     }
 }
 
-static double slot_weight(const struct model *model, const struct query *query, uint32_t slot)
+static double slot_weight(const struct model *model, const struct query *query, uint32_t slot, when_ms at)
 {
     const struct history *history = &query->history;
     double affinity = query->unit ? history->unit[slot] : history->affinity[slot];
 
-    return affinity * decay_factor(query->now - stamp_last(history->stamp[slot]), model->options.half_life);
+    return affinity * decay_factor(at - stamp_last(history->stamp[slot]), model->options.half_life);
 }
 
 /* Newest first. */
@@ -87,7 +106,7 @@ static size_t aged_insert(struct aged *aged, size_t len, size_t most, struct age
 
 /* The `want` newest slots that are no seeds. */
 static void terms_take_newest(struct terms *terms, const struct model *model, const struct query *query, size_t seeds,
-                              size_t want)
+                              size_t want, when_ms at)
 {
     const struct history *history = &query->history;
     struct aged near[SORTED_BY_HAND], *aged = near;
@@ -110,7 +129,7 @@ static void terms_take_newest(struct terms *terms, const struct model *model, co
     if (!by_hand)
         qsort(aged, len, sizeof(*aged), aged_compare);
     for (size_t k = 0; k < len && k < want; k++)
-        terms->at[terms->len++] = (struct term){history->item[aged[k].slot], slot_weight(model, query, aged[k].slot)};
+        terms->at[terms->len++] = (struct term){history->item[aged[k].slot], slot_weight(model, query, aged[k].slot, at)};
     if (!by_hand)
         free(aged);
 }
@@ -119,6 +138,7 @@ static void terms_init(struct terms *terms, const struct model *model, const str
 {
     const struct sar_options *options = &model->options;
     const struct history *history = &query->history;
+    when_ms at = scored_at(model, query);
     double recency = 1;
 
     terms->len = 0;
@@ -127,14 +147,14 @@ static void terms_init(struct terms *terms, const struct model *model, const str
         terms->most = options->score_last;
     terms->at = terms->most <= TERMS_NEAR ? terms->near : fr_alloc(terms->most * sizeof(*terms->at));
 
-    terms_take_seeds(terms, model, query);
+    terms_take_seeds(terms, model, query, at);
     size_t seeds = terms->len;
     for (uint32_t slot = 0; seeds && slot < history->len; slot++) {
         struct term *seed = terms_find(terms, seeds, history->item[slot]);
         if (seed)
-            seed->weight += slot_weight(model, query, slot);
+            seed->weight += slot_weight(model, query, slot, at);
     }
-    terms_take_newest(terms, model, query, seeds, terms->most - seeds);
+    terms_take_newest(terms, model, query, seeds, terms->most - seeds, at);
     for (size_t age = 0; age < terms->len; age++, recency *= options->recency)
         terms->at[age].weight *= recency;
 }

@@ -128,6 +128,29 @@ static void a_score_halves_every_half_life(void **state)
     driver_free(driver);
 }
 
+/* 2^-3000 is 0 to a double. Somebody's clock may be wrong by centuries, and the log still be right about the others. */
+static void the_order_of_a_list_outlives_any_age(void **state)
+{
+    const struct sar_options settings[] = {with_half_life(parity, DAY), with_half_life(product, DAY)};
+    const struct seed seeds[] = {{BREAD, 3, NOON - 2 * DAY}, {CHEESE, 1, NOON - DAY}};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct driver *driver = town(settings[i]);
+        driver_event(driver, BOB, APPLE, NOON + DAY, 1); /* his newest event is not on the item that came last */
+        driver_event(driver, DAN, DATES, NOON + 300 * DAY, 1);
+        double ann = driver_ask(driver, ANN, NULL, 0, false)->value[CHEESE], bob = driver_ask(driver, BOB, NULL, 0, false)->value[BREAD];
+        double seeded = driver_ask(driver, CAT, seeds, 2, false)->value[APPLE], nobody = driver_ask(driver, 9, seeds, 2, false)->value[APPLE];
+        assert_true(ann > 0 && bob > 0 && seeded > 0 && nobody > 0);
+        driver_event(driver, DAN, DATES, NOON + 3000 * DAY, 1); /* of 400 days after the newest event or seed each */
+        assert_true(driver_ask(driver, ANN, NULL, 0, false)->value[CHEESE] == ldexp(ann, -100));
+        assert_true(driver_ask(driver, BOB, NULL, 0, false)->value[BREAD] == ldexp(bob, -101));
+        assert_true(driver_ask(driver, CAT, seeds, 2, false)->value[APPLE] == ldexp(seeded, -100));
+        assert_true(driver_ask(driver, 9, seeds, 2, false)->value[APPLE] == ldexp(nobody, -99));
+        driver_free(driver);
+    }
+}
+
 static void counts_below_the_threshold_do_not_count(void **state)
 {
     struct sar_options options = parity;
@@ -440,6 +463,7 @@ int main(void)
         cmocka_unit_test(each_similarity_has_its_diagonal),
         cmocka_unit_test(a_repeated_pair_adds_affinity_but_no_second_vote),
         cmocka_unit_test(a_score_halves_every_half_life),
+        cmocka_unit_test(the_order_of_a_list_outlives_any_age),
         cmocka_unit_test(counts_below_the_threshold_do_not_count),
         cmocka_unit_test(unit_affinities_count_each_event_once),
         cmocka_unit_test(parity_adds_seeds_to_the_affinities),
