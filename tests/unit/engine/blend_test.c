@@ -87,7 +87,7 @@ static void describe(struct world *world, const struct stream *stream, struct fr
     const char *model;
 
     checkpoint(world); /* the engine is done with what was given */
-    uint64_t deadline = fr_mono_ns() + 20000000000ULL;
+    uint64_t deadline = patience();
     while (models_unpublished(world->engine) && fr_mono_ns() < deadline)
         sched_yield();
     reader_begin(reader);
@@ -222,8 +222,8 @@ static void stopping_where_ease_is_solved_changes_no_bit(void **state)
         replay(&stopped, stream, at, to);
         end(&stopped);
         begin(&stopped, &options);
-        assert_true(engine_refresh(whole.engine, 20000));
-        assert_true(engine_refresh(stopped.engine, 20000));
+        assert_true(engine_refresh(whole.engine, PATIENCE_MS));
+        assert_true(engine_refresh(stopped.engine, PATIENCE_MS));
     }
     describe(&whole, stream, &one);
     end(&whole);
@@ -298,7 +298,7 @@ static void haunt(struct world *world, const struct stream *stream)
 
     give(world, (const struct event[]){event(STREAM, "g", "ghost", stream->events[STREAM - 1].when)}, 1);
     await(world, STREAM + 1);
-    assert_true(engine_refresh(world->engine, 20000));
+    assert_true(engine_refresh(world->engine, PATIENCE_MS));
     for (int i = 0; i < 21; i++)
         last[i] = event(STREAM + 1 + i, "g", stream->names[USERS + i], stream->events[STREAM - 1].when + 1);
     last[21] = event(STREAM + 22, "h", "dud", stream->events[STREAM - 1].when + 1);
@@ -306,7 +306,7 @@ static void haunt(struct world *world, const struct stream *stream)
     give(world, last, 22);
     await(world, STREAM + 23);
     checkpoint(world);
-    uint64_t deadline = fr_mono_ns() + 20000000000ULL;
+    uint64_t deadline = patience();
     while (models_unpublished(world->engine) && fr_mono_ns() < deadline)
         sched_yield();
 }

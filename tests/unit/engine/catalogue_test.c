@@ -326,7 +326,7 @@ static void what_has_no_room_is_a_dead_letter_and_leaves_no_trace(void **state)
     event.reject = &whole;
     tell_engine(&world, event);
     checkpoint(&world);
-    const struct dead_letter *letter = engine_outbox_take(world.engine, 10000);
+    const struct dead_letter *letter = engine_outbox_take(world.engine, PATIENCE_MS);
     assert_non_null(letter);
     assert_true(fr_bytes_equal(letter->reason, FR_BYTES("capacity")) && fr_bytes_equal(letter->key, FR_BYTES("fig")));
     assert_true(letter->message.len > 10 && memcmp(letter->message.at, "categories", 10) == 0);

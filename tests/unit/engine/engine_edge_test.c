@@ -54,11 +54,6 @@ static struct store *ward_store_new(void)
     return store;
 }
 
-static uint64_t patience(void)
-{
-    return fr_mono_ns() + 20000000000ULL;
-}
-
 /* From here on one journal is with the checkpoint's thread, which cannot write it. */
 static void fall_sick(struct world *world)
 {
@@ -209,10 +204,10 @@ static void dead_letters_over_the_limit_stop_the_feed(void **state)
     give(&world, &bad, 1);
     await(&world, 1);
     assert_null(engine_batch_take(world.engine, 0));
-    const struct dead_letter *letter = engine_outbox_take(world.engine, 10000);
+    const struct dead_letter *letter = engine_outbox_take(world.engine, PATIENCE_MS);
     assert_non_null(letter);
     engine_outbox_done(world.engine, letter->id);
-    struct event_batch *batch = engine_batch_take(world.engine, 10000);
+    struct event_batch *batch = engine_batch_take(world.engine, PATIENCE_MS);
     assert_non_null(batch);
     engine_batch_give(world.engine, batch);
     end(&world);
@@ -227,7 +222,7 @@ static void what_was_taken_before_a_hold_is_still_applied_and_then_all_rests(voi
     (void)state;
     begin(&world, &options);
     assert_true(engine_at_rest(world.engine));
-    struct event_batch *batch = engine_batch_take(world.engine, 10000);
+    struct event_batch *batch = engine_batch_take(world.engine, PATIENCE_MS);
     assert_non_null(batch);
     engine_hold(world.engine, HOLD_ASKED, true);
     assert_null(engine_batch_take(world.engine, 0));
@@ -255,7 +250,7 @@ static void a_hold_stops_the_feed_until_all_reasons_are_gone(void **state)
     assert_null(engine_batch_take(world.engine, 1));
     assert_true(engine_held(world.engine));
     engine_hold(world.engine, HOLD_MEMORY, false);
-    struct event_batch *batch = engine_batch_take(world.engine, 10000);
+    struct event_batch *batch = engine_batch_take(world.engine, PATIENCE_MS);
     assert_non_null(batch);
     engine_batch_give(world.engine, batch);
     end(&world);

@@ -47,7 +47,7 @@ static struct event gone(int64_t offset, const char *user, const char *item, whe
 static void await_forgotten(struct world *world)
 {
     struct fr_series *left = FR_SERIES(FR_M_FORGETTING);
-    uint64_t deadline = fr_mono_ns() + 20000000000ULL;
+    uint64_t deadline = patience();
 
     for (;;) {
         publish_figures(world->engine);

@@ -118,7 +118,7 @@ static void give_places(struct world *world)
     int64_t next;
 
     for (int32_t number = 1; number <= 2; number++) {
-        struct event_batch *batch = engine_batch_take(world->engine, 10000);
+        struct event_batch *batch = engine_batch_take(world->engine, PATIENCE_MS);
         uint32_t index;
         assert_int_equal(engine_partition(world->engine, TOPIC, number, &index, &next, &err), FR_OK);
         batch->events[0] = (struct event){.kind = number == 1 ? EVENT_POSITION : EVENT_HOLE,

@@ -29,7 +29,7 @@ static struct engine_options limited(void)
 
 static void wait_until(bool (*holds)(const struct world *world), const struct world *world)
 {
-    uint64_t deadline = fr_mono_ns() + 20000000000ULL;
+    uint64_t deadline = patience();
 
     while (!holds(world)) {
         assert_true(fr_mono_ns() < deadline);
@@ -62,7 +62,7 @@ static bool is_free(const struct world *world)
 static bool give_one(struct world *world, struct event one)
 {
     struct reject record = {.key = one.user, .value = FR_BYTES("the record"), .has_key = true, .has_value = true};
-    struct event_batch *batch = engine_batch_take(world->engine, 10000);
+    struct event_batch *batch = engine_batch_take(world->engine, PATIENCE_MS);
     bool whole;
 
     assert_non_null(batch);
@@ -87,7 +87,7 @@ static void assert_letter(struct world *world, int64_t offset, const char *key, 
     const struct dead_letter *letter;
 
     checkpoint(world);
-    letter = engine_outbox_take(world->engine, 10000);
+    letter = engine_outbox_take(world->engine, PATIENCE_MS);
     assert_non_null(letter);
     assert_int_equal(letter->offset, offset);
     assert_true(fr_bytes_equal(letter->reason, FR_BYTES("capacity")));
@@ -226,7 +226,7 @@ static void a_batch_without_records_is_applied_as_before(void **state)
     (void)state;
     start(&world, store_memory_new(NULL), &options);
     town(&world);
-    batch = engine_batch_take(world.engine, 10000);
+    batch = engine_batch_take(world.engine, PATIENCE_MS);
     assert_false(batch->whole);
     held = SOFT;
     wait_until(is_closing, &world);
@@ -300,7 +300,7 @@ static void what_waits_for_a_sync_is_bounded_and_the_next_sync_covers_it(void **
     options.wal_sync_interval = 3600000; /* it does not come by itself */
     start(&world, store_memory_new(NULL), &options);
     for (int64_t i = 0; i < ROUNDS; i++) {
-        uint64_t written = checkpoint_written(world.engine->checkpoint), deadline = fr_mono_ns() + 20000000000ULL;
+        uint64_t written = checkpoint_written(world.engine->checkpoint), deadline = patience();
         give_one(&world, event(i, "ann", i % 2 ? "apple" : "bread", NOON + i));
         while (checkpoint_written(world.engine->checkpoint) == written)
             assert_true(fr_mono_ns() < deadline);

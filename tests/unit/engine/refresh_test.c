@@ -23,7 +23,7 @@ static struct engine_options with_ease(void)
 
 static void is_solved(struct world *world)
 {
-    assert_true(engine_refresh(world->engine, 20000));
+    assert_true(engine_refresh(world->engine, PATIENCE_MS));
 }
 
 static double refreshes(const char *result)
@@ -64,7 +64,7 @@ static void it_answers_with_what_was_solved(void **state)
 
     (void)state;
     begin(&world, &options);
-    assert_true(engine_refresh(world.engine, 20000)); /* nothing is held: nothing to solve */
+    assert_true(engine_refresh(world.engine, PATIENCE_MS)); /* nothing is held: nothing to solve */
     town(&world);
     is_solved(&world);
     assert_string_equal(recommend(&world, "ann", (struct ask){0}), "cheese 0.400000");
@@ -100,7 +100,7 @@ static void its_reasons_are_of_the_history(void **state)
 
 static void await_answer(struct world *world, const char *user, const char *answer)
 {
-    uint64_t deadline = fr_mono_ns() + 60000000000ULL;
+    uint64_t deadline = patience();
 
     while (strcmp(recommend(world, user, (struct ask){0}), answer) != 0) {
         assert_true(fr_mono_ns() < deadline);
@@ -140,7 +140,7 @@ static void what_cannot_be_solved_is_said_and_counted(void **state)
     begin(&world, &options);
     ease.lambda = 1;
     town(&world);
-    assert_false(engine_refresh(world.engine, 20000));
+    assert_false(engine_refresh(world.engine, PATIENCE_MS));
     assert_true(refreshes("failed") > failed);
     assert_string_equal(recommend(&world, "ann", (struct ask){0}), "cheese 0.000000 fallback");
     end(&world);
@@ -259,7 +259,7 @@ static void *refresh_on(void *arg)
     struct asking *asking = arg;
 
     while (!atomic_load(&asking->stop))
-        engine_refresh(asking->world->engine, 20000); /* false once it stops */
+        engine_refresh(asking->world->engine, PATIENCE_MS); /* false once it stops */
     return NULL;
 }
 
@@ -288,7 +288,7 @@ static void events_questions_and_refreshes_at_the_same_time(void **state)
     pthread_t askers[2];
     int64_t offset = 0;
     double good = refreshes("good");
-    uint64_t deadline = fr_mono_ns() + 60000000000ULL;
+    uint64_t deadline = patience();
 
     (void)state;
     begin(&world, &options);
@@ -311,7 +311,7 @@ static void *refresh_until_it_stops(void *arg)
 {
     struct asking *asking = arg;
 
-    while (engine_refresh(asking->world->engine, 20000))
+    while (engine_refresh(asking->world->engine, PATIENCE_MS))
         atomic_fetch_add(&asking->answers, 1);
     return NULL;
 }

@@ -164,7 +164,7 @@ static void live_through_the_stream(struct engine_options options)
     for (int at = 0; at < STREAM; at += STEP)
         give(&world, events + at, (size_t)(STREAM - at < STEP ? STREAM - at : STEP));
     await(&world, STREAM);
-    assert_true(engine_refresh(world.engine, 60000));
+    assert_true(engine_refresh(world.engine, PATIENCE_MS));
 }
 
 static void leave_the_stream(void)
