@@ -133,6 +133,7 @@ static void another_log_may_begin_before_what_was_applied(void **state)
     assert_int_equal(holes.holes[0].to, 5);
     assert_int_equal(holes.skipped, 31);
     give_one(&world, printed(5, 13), 6);
+    checkpoint(&world); /* and counted */
     struct engine_status *status = malloc(sizeof(*status));
     engine_status(world.engine, status);
     assert_int_equal(status->model_events, 3); /* what was learned stays */

@@ -235,6 +235,7 @@ static void tell_repeats(struct world *world, struct fr_writer *out)
     }
     give(world, again, PER_ROUND);
     await(world, next + PER_ROUND);
+    checkpoint(world); /* and counted */
     engine_status(world->engine, after);
     fr_put_text(out, "repeats dropped %" PRIu64 " of %d\n", PER_ROUND - (after->model_events - before->model_events), PER_ROUND);
     free(before);

@@ -11,6 +11,7 @@ static void set_up_world(struct world *world, const struct engine_options *optio
     *world = (struct world){.store = store_memory_new(NULL)};
     begin(world, options);
     town(world);
+    checkpoint(world); /* it has told of the town, too: who watches from here on is not told of that */
 }
 
 static void tear_down_world(struct world *world)
@@ -25,7 +26,8 @@ static void happens(struct world *world, int64_t offset, const char *user, const
     const struct event one[] = {event(offset, user, item, NOON)};
 
     give(world, one, 1);
-    checkpoint(world); /* the engine is done with what was given */
+    await(world, offset + 1);
+    checkpoint(world); /* watchers are told after the position is shown: the engine is done with the batch */
 }
 
 static void the_users_events_alone_are_told(void **state)
