@@ -54,11 +54,13 @@ static struct store *ward_store_new(void)
     return store;
 }
 
-/* From here on one journal is with the checkpoint's thread, which cannot write it. */
+/* From here on one journal is with the checkpoint's thread, which cannot write it: the town's, for the partition's own row
+ * is written. */
 static void fall_sick(struct world *world)
 {
     uint64_t deadline = patience();
 
+    checkpoint(world);
     atomic_store(&ward.sick, true);
     town(world);
     while (!atomic_load(&ward.refused)) {
