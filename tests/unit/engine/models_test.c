@@ -428,19 +428,31 @@ static void context_is_knowledge_for_models_that_read_it(void **state)
 
 /* ---- publishing ---- */
 
-static void all_is_shown_within_a_second_of_silence(size_t at_once)
+static bool town_is_shown_within_a_second(void)
 {
     struct engine_options options = with_both(product());
     struct world world;
 
-    shown_at_once = at_once;
     set_up_world(&world, &options);
-    uint64_t deadline = fr_mono_ns() + 1000000000;
+    uint64_t since = fr_mono_ns(), deadline = patience();
     while (atomic_load(&parrot->shown) < 6) {
         assert_true(fr_mono_ns() < deadline);
         sched_yield();
     }
+    uint64_t took = fr_mono_ns() - since;
     tear_down_world(&world);
+    return took < 1000000000;
+}
+
+/* The engine's thread yields to all others: on a loaded machine it may come too late once, or a few times. */
+static void all_is_shown_within_a_second_of_silence(size_t at_once)
+{
+    enum { TIMES = 10 };
+    int times = 1;
+
+    shown_at_once = at_once;
+    while (!town_is_shown_within_a_second())
+        assert_true(++times <= TIMES);
     shown_at_once = SIZE_MAX;
 }
 
@@ -465,6 +477,7 @@ static void under_load_models_show_after_enough_events_or_time(void **state)
     engine->unpublished.rest_ns = UINT64_MAX; /* it has just published, and at length */
     atomic_store(&parrot->learned, 1);
     models_learned(engine, 20000);
+    engine->unpublished.since_ns = UINT64_MAX / 2; /* just now, however long this test may be held up */
     models_publish_due(engine, false);
     models_publish_due(engine, true);
     assert_int_equal(parrot->shown, 0);
