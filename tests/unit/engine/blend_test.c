@@ -90,6 +90,7 @@ static void describe(struct world *world, const struct stream *stream, struct fr
     uint64_t deadline = patience();
     while (models_unpublished(world->engine) && fr_mono_ns() < deadline)
         sched_yield();
+    assert_false(models_unpublished(world->engine));
     reader_begin(reader);
     for (size_t m = 0; (model = engine_model(world->engine, m)); m++)
         for (int u = 0; u < USERS; u++) {
@@ -309,6 +310,7 @@ static void haunt(struct world *world, const struct stream *stream)
     uint64_t deadline = patience();
     while (models_unpublished(world->engine) && fr_mono_ns() < deadline)
         sched_yield();
+    assert_false(models_unpublished(world->engine));
 }
 
 /* Whatever way a model takes to the items that are named: order, scores to the last bit and sources are those of the whole list. */

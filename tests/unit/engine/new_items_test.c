@@ -212,6 +212,7 @@ static void a_record_is_shown_though_no_event_comes(void **state)
     options.publish_at_once = false;
     open_shop(&world, &options);
     uint64_t deadline = patience();
+    checkpoint(&world); /* what was learned is known to be unpublished */
     while (models_unpublished(world.engine)) { /* what was learned is shown, and nothing waits */
         assert_true(fr_mono_ns() < deadline);
         sched_yield();
