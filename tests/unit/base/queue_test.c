@@ -75,6 +75,7 @@ static void a_closed_queue_refuses_and_drains(void **state)
 
 struct taking {
     struct fr_queue *queue;
+    _Atomic int thread; /* the kernel's number; 0 before it runs */
     int seen;
     bool in_order;
 };
@@ -84,6 +85,7 @@ static void *take_all(void *arg)
     struct taking *taking = arg;
     int *item;
 
+    atomic_store(&taking->thread, gettid());
     taking->in_order = true;
     while ((item = fr_queue_pop(taking->queue, -1)))
         taking->in_order &= item == &items[taking->seen++] && *item == taking->seen;
@@ -111,7 +113,7 @@ static void two_threads_hand_over_everything_in_order(void **state)
 
 struct pushing {
     struct fr_queue *queue;
-    _Atomic int thread; /* the kernel's number; 0 before it runs */
+    _Atomic int thread; /* as above */
     bool pushed;
 };
 
@@ -124,15 +126,15 @@ static void *push_for_ever(void *arg)
     return NULL;
 }
 
-/* Until the kernel says that the thread sleeps, which here it does only in its push. */
-static void wait_until_it_waits(struct pushing *pushing)
+/* Until the kernel says that the thread sleeps, which here it does only in its push or its pop. */
+static void wait_until_it_waits(_Atomic int *thread)
 {
     char path[64], text[512];
     char state = 'R';
 
-    while (!atomic_load(&pushing->thread))
+    while (!atomic_load(thread))
         sched_yield();
-    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", atomic_load(&pushing->thread));
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", atomic_load(thread));
     while (state != 'S') {
         FILE *file = fopen(path, "r");
         assert_non_null(file);
@@ -156,7 +158,8 @@ static void closing_wakes_those_who_wait(void **state)
         assert_int_equal(pthread_create(&pushers[i], NULL, push_for_ever, &pushing[i]), 0);
     assert_int_equal(pthread_create(&taker, NULL, take_all, &taking), 0);
     for (int i = 0; i < 3; i++)
-        wait_until_it_waits(&pushing[i]);
+        wait_until_it_waits(&pushing[i].thread);
+    wait_until_it_waits(&taking.thread);
     fr_queue_close(full);
     fr_queue_close(empty);
     for (int i = 0; i < 3; i++) {

@@ -3,6 +3,7 @@
  */
 #include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@ static char folder[256];
 struct asking {
     struct store *store;
     atomic_bool *end;
+    atomic_bool asked; /* once, at least */
 };
 
 static void *ask_numbers(void *arg)
@@ -24,8 +26,10 @@ static void *ask_numbers(void *arg)
     struct asking *asking = arg;
     uint64_t number;
 
-    while (!atomic_load(asking->end))
+    while (!atomic_load(asking->end)) {
         asking->store->ops->number(asking->store, "memtable_bytes", &number);
+        atomic_store(&asking->asked, true);
+    }
     return NULL;
 }
 
@@ -100,9 +104,11 @@ static void what_was_written_is_there_after_opening_anew_and_numbers_may_be_aske
     struct store_batch *batch = store->ops->batch_new(store); /* lives on */
     atomic_bool end = false;
     pthread_t asker;
-    struct asking asking = {store, &end};
+    struct asking asking = {.store = store, .end = &end};
 
     assert_int_equal(pthread_create(&asker, NULL, ask_numbers, &asking), 0);
+    while (!atomic_load(&asking.asked))
+        sched_yield();
     store->ops->batch_put(batch, FR_BYTES("z"), FR_BYTES("9"));
     for (int i = 0; i < 5; i++) {
         write_text(store, i % 2 ? "a=1" : "a=2", NULL);
