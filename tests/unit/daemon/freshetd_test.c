@@ -28,7 +28,7 @@
 #include "freshet/format.h"
 #include "freshet/store.h"
 
-enum { PATIENCE_SECONDS = 120, TEXT_MAX = 1 << 16 };
+enum { PATIENCE_SECONDS = 120, TEXT_MAX = 1 << 18 };
 
 struct process {
     pid_t id;
@@ -289,7 +289,7 @@ static void the_service_manager_hears_how_it_goes(void **state)
     setenv("NOTIFY_SOCKET", address.sun_path, 1);
     setenv("WATCHDOG_USEC", "300000", 1);
     write_file("f.conf", "[log]\nlevel = info\n");
-    START(&process, true, "--config", "f.conf", "--set", "serve.drain_delay_ms=1500");
+    START(&process, true, "--config", "f.conf", "--set", "serve.drain_delay_ms=5000");
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
     wait_until_told(manager, "STATUS=loading", "READY=1");
@@ -391,7 +391,7 @@ static void a_newer_format_is_refused_and_left_alone(void **state)
 
     (void)state;
     START(&process, true, NULL);
-    wait_until_said(&process, "ready ");
+    wait_until_said(&process, "\nready ");
     kill(process.id, SIGTERM);
     assert_int_equal(exit_code(&process), 0);
     snprintf(path, sizeof path, "%s/freshet-data/store", home);
