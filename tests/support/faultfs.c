@@ -46,7 +46,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(char *) paths[FDS]; /* of open files under the root; who uses a number has it open */
 static struct rule rules[RULES];
 static size_t rules_len;
-static struct timespec rules_changed;
+static struct stat rules_read; /* the file that they are of */
 static const char *root, *rules_file, *undo;
 static unsigned long saved_count;
 
@@ -80,20 +80,26 @@ static void raw_append(const char *path, const void *bytes, size_t len)
 
 /* ---- rules ---- */
 
+/* Clocks of files are coarse: two that came within a few milliseconds differ by their inodes. */
+static bool same_rules(const struct stat *status)
+{
+    return status->st_ino == rules_read.st_ino && status->st_mtim.tv_sec == rules_read.st_mtim.tv_sec &&
+           status->st_mtim.tv_nsec == rules_read.st_mtim.tv_nsec;
+}
+
 static void read_rules(void)
 {
     struct stat status;
     char text[4096], *line, *rest = text;
     long len = 0;
 
-    if (stat(rules_file, &status) != 0 || (status.st_mtim.tv_sec == rules_changed.tv_sec && status.st_mtim.tv_nsec == rules_changed.tv_nsec))
+    if (stat(rules_file, &status) != 0 || same_rules(&status))
         return;
     int fd = raw_open(rules_file, O_RDONLY | O_CLOEXEC, 0);
-    if (fd >= 0)
+    if (fd >= 0 && fstat(fd, &rules_read) == 0) /* of the file that is read: another may have taken the name since */
         len = syscall(SYS_read, fd, text, sizeof(text) - 1);
     syscall(SYS_close, fd);
     text[len > 0 ? len : 0] = '\0';
-    rules_changed = status.st_mtim;
     rules_len = 0;
     while ((line = strsep(&rest, "\n")) && rules_len < RULES) {
         struct rule *rule = &rules[rules_len];
