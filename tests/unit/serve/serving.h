@@ -51,12 +51,12 @@ static inline int set_up(void **state)
         .max_filter_items = 10,
         .max_message_bytes = 65536,
         .max_inflight = 1000,
-        .max_queue = 20000,
+        .max_queue = 120000, /* longer than any test holds a question up, */
         .max_waiting = 2,
         .max_watches = 40,
         .memory = 256 << 20,
         .max_concurrent_streams = 1000,
-        .drain_grace = 20000,
+        .drain_grace = 120000, /* or a call */
         .version = "0.1.0",
         .brokers = "",
     };
