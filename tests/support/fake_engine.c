@@ -118,8 +118,13 @@ void fake_engine_know(struct engine *engine, const char *topic, int32_t number, 
 
 void fake_engine_restart(struct engine *engine)
 {
-    for (size_t i = 0; i < engine->partitions_len; i++)
-        engine->partitions[i].known = engine->partitions[i].next;
+    for (size_t i = 0; i < engine->partitions_len; i++) {
+        struct fake_partition *partition = &engine->partitions[i];
+
+        partition->known = partition->next;
+        partition->state = PARTITION_WAITING;
+        partition->end = -1;
+    }
 }
 
 void fake_engine_hold(struct engine *engine, bool held)

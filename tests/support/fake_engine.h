@@ -68,7 +68,8 @@ struct engine *fake_engine_new(void);
 void fake_engine_free(struct engine *engine);
 /* The store knows that everything before `next` has been applied. Before feed starts. */
 void fake_engine_know(struct engine *engine, const char *topic, int32_t number, int64_t next);
-/* What was given is what the store knows at the next start. Between feed_stop and feed_start. */
+/* What was given is what the store knows at the next start; of each partition's state and end nothing is known then.
+ * Between feed_stop and feed_start. */
 void fake_engine_restart(struct engine *engine);
 void fake_engine_hold(struct engine *engine, bool held);
 /* Waits until `ready` says so (it is called under the lock); false after half a minute. */
