@@ -77,6 +77,7 @@ bool fake_engine_wait(struct engine *engine, bool (*ready)(const struct engine *
                       const void *want);
 const struct fake_partition *fake_engine_partition(const struct engine *engine, int32_t number);
 /* Of one topic among several; NULL: of any. */
+/* Without the lock: for what feed does not change any more. */
 const struct fake_partition *fake_engine_partition_of(const struct engine *engine, const char *topic, int32_t number);
 
 #endif

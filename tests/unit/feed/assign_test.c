@@ -192,7 +192,7 @@ static void the_end_of_a_log_is_known_while_ingest_stands_still(void **state)
         wait_for_end(&world, 1, 3 + 3 * round);
     }
     assert_int_equal(given_now(&world), 10);
-    assert_int_equal(fake_engine_partition(world.engine, 0)->state, PARTITION_RUNNING);
+    assert_int_equal(state_now(&world, 0), PARTITION_RUNNING);
     fake_engine_hold(world.engine, false);
     wait_for(&world, 0, 20, PARTITION_RUNNING);
     wait_for(&world, 1, 6, PARTITION_RUNNING);
@@ -214,7 +214,7 @@ static void and_that_of_a_log_that_is_halted(void **state)
     wait_for_end(&world, 0, FAT_RECORDS + 3);
     world_events(&world, 0, 3, 3);
     wait_for_end(&world, 0, FAT_RECORDS + 6);
-    assert_int_equal(fake_engine_partition(world.engine, 0)->state, PARTITION_HALTED_GAP);
+    assert_int_equal(state_now(&world, 0), PARTITION_HALTED_GAP);
     world_close(&world);
 }
 

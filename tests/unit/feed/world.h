@@ -197,7 +197,17 @@ static inline void wait_rounds(struct world *world, unsigned rounds)
     assert_true(fake_engine_wait(world->engine, has_taken, &want));
 }
 
-/* While the feed runs, under the lock. */
+/* While the feed runs, under the lock, as what follows. */
+static inline enum partition_state state_now(struct world *world, int32_t number)
+{
+    enum partition_state state;
+
+    pthread_mutex_lock(&world->engine->lock);
+    state = fake_engine_partition(world->engine, number)->state;
+    pthread_mutex_unlock(&world->engine->lock);
+    return state;
+}
+
 static inline uint64_t given_now(struct world *world)
 {
     uint64_t given;
