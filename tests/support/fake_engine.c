@@ -134,6 +134,13 @@ void fake_engine_hold(struct engine *engine, bool held)
     unlock(engine);
 }
 
+void fake_engine_hold_letters(struct engine *engine, bool held)
+{
+    lock(engine);
+    engine->letters_held = held;
+    unlock(engine);
+}
+
 const struct fake_partition *fake_engine_partition(const struct engine *engine, int32_t number)
 {
     return fake_engine_partition_of(engine, NULL, number);
@@ -336,7 +343,7 @@ void engine_batch_give(struct engine *engine, struct event_batch *batch)
 
 static struct fake_letter *first_ready(struct engine *engine)
 {
-    for (size_t i = 0; i < engine->letters_len; i++) {
+    for (size_t i = 0; i < engine->letters_len && !engine->letters_held; i++) {
         if (!engine->letters[i]->taken)
             return engine->letters[i];
     }

@@ -52,6 +52,7 @@ struct engine {
     struct fake_partition partitions[FAKE_PARTITIONS_MAX];
     size_t partitions_len;
     bool held;          /* behind: there is no empty batch */
+    bool letters_held;  /* none is ready */
     bool forget_events; /* count only */
     struct fake_event *events;
     size_t events_len, events_cap;
@@ -72,7 +73,8 @@ void fake_engine_know(struct engine *engine, const char *topic, int32_t number, 
  * Between feed_stop and feed_start. */
 void fake_engine_restart(struct engine *engine);
 void fake_engine_hold(struct engine *engine, bool held);
-/* Waits until `ready` says so (it is called under the lock); false after half a minute. */
+void fake_engine_hold_letters(struct engine *engine, bool held);
+/* Waits until `ready` says so (it is called under the lock); false after two minutes, which is met only by failing. */
 bool fake_engine_wait(struct engine *engine, bool (*ready)(const struct engine *engine, const void *want),
                       const void *want);
 const struct fake_partition *fake_engine_partition(const struct engine *engine, int32_t number);

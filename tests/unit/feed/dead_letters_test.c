@@ -70,6 +70,16 @@ static void wait_letters(struct world *world, uint64_t count)
         fail_msg("%zu of %zu letters are done", world->engine->letters_done, world->engine->letters_len);
 }
 
+static size_t letters_done_now(struct world *world)
+{
+    size_t done;
+
+    pthread_mutex_lock(&world->engine->lock);
+    done = world->engine->letters_done;
+    pthread_mutex_unlock(&world->engine->lock);
+    return done;
+}
+
 static void a_letter_is_the_record_untouched_and_seven_headers(void **state)
 {
     static const struct fr_bytes nothing = {NULL, 0}, empty = {"", 0};
@@ -147,8 +157,19 @@ static void a_letter_kafka_refuses_is_put_back_and_sent_again(void **state)
     world_close(&world);
 }
 
+static bool all_are_taken(const struct engine *engine, const void *want)
+{
+    size_t taken = 0;
+
+    for (size_t i = 0; i < engine->letters_len; i++)
+        taken += engine->letters[i]->taken;
+    return taken >= ((const struct want *)want)->count;
+}
+
+/* They are taken while it is down. */
 static void letters_wait_for_a_broker_to_come_back(void **state)
 {
+    const struct want fifty = {.count = 50};
     struct world world;
 
     (void)state;
@@ -156,12 +177,16 @@ static void letters_wait_for_a_broker_to_come_back(void **state)
     world_events(&world, 0, 0, 1);
     world_feed(&world, world_options());
     wait_for(&world, 0, 1, PARTITION_RUNNING);
+    fake_engine_hold_letters(world.engine, true);
     for (int i = 0; i < 50; i++)
         world_send(&world, TOPIC, 0, FR_BYTES("u0"), FR_BYTES("{"), 1000, NULL);
     world_flush(&world);
     wait_for(&world, 0, 51, PARTITION_RUNNING);
     assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, BROKER), 0);
+    fake_engine_hold_letters(world.engine, false);
+    assert_true(fake_engine_wait(world.engine, all_are_taken, &fifty));
     wait_rounds(&world, 3);
+    assert_int_equal(letters_done_now(&world), 0);
     assert_int_equal(rd_kafka_mock_broker_set_up(world.cluster, BROKER), 0);
     wait_letters(&world, 50);
     world_close(&world);
