@@ -8,7 +8,7 @@
 #include "fake_engine.h"
 #include "freshet/alloc.h"
 
-enum { WAIT_MAX_S = 30 };
+enum { WAIT_MAX_S = 120 };
 
 struct engine *fake_engine_new(void)
 {

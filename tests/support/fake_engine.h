@@ -77,9 +77,9 @@ void fake_engine_hold_letters(struct engine *engine, bool held);
 /* Waits until `ready` says so (it is called under the lock); false after two minutes, which is met only by failing. */
 bool fake_engine_wait(struct engine *engine, bool (*ready)(const struct engine *engine, const void *want),
                       const void *want);
+/* Without the lock: for what feed does not change any more. */
 const struct fake_partition *fake_engine_partition(const struct engine *engine, int32_t number);
 /* Of one topic among several; NULL: of any. */
-/* Without the lock: for what feed does not change any more. */
 const struct fake_partition *fake_engine_partition_of(const struct engine *engine, const char *topic, int32_t number);
 
 #endif

@@ -24,7 +24,7 @@
 #define TOPIC "events"
 #define LETTERS "freshet.dead-letters"
 
-enum { PRODUCE_MS = 20000, BROKER = 1 };
+enum { PRODUCE_MS = 100000, BROKER = 1 };
 
 struct world {
     rd_kafka_t *producer; /* also the home of the cluster */
