@@ -370,7 +370,8 @@ static void watch_silence(struct tap *tap, uint64_t now_ns)
         tap->silence_ms = (unsigned)tap->options.silence;
         client_reached(&tap->client);
     }
-    if (now_ns - tap->heard_ns < tap->silence_ms * 1000000ULL)
+    /* One that was made in this round is younger than the round: it has its time, too. */
+    if (now_ns < tap->heard_ns || now_ns - tap->heard_ns < tap->silence_ms * 1000000ULL)
         return;
     tap->heard_ns = now_ns;
     if (!assignment_behind(&tap->assignment))

@@ -118,12 +118,32 @@ static void a_broker_that_does_not_give_what_it_has_costs_nothing(void **state)
     world_close(&world);
 }
 
+/* Nothing comes before several answers have: longer than the first silence, and than the first round of a new consumer. */
+static void a_new_consumer_has_its_time(void **state)
+{
+    enum { RTT_MS = 200 };
+    struct feed_options options = world_options();
+    double before = rebuilds();
+    struct world world;
+
+    (void)state;
+    options.silence = 100;
+    world_open(&world, 1);
+    world_events(&world, 0, 0, 100);
+    rd_kafka_mock_broker_set_rtt(world.cluster, BROKER, RTT_MS);
+    world_feed(&world, options);
+    wait_for(&world, 0, 100, PARTITION_RUNNING);
+    assert_true(rebuilds() > before);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_consumer_that_sleeps_is_replaced),
         cmocka_unit_test(silence_where_there_is_nothing_to_hear_is_no_sleep),
         cmocka_unit_test(a_broker_that_does_not_give_what_it_has_costs_nothing),
+        cmocka_unit_test(a_new_consumer_has_its_time),
     };
 
     return cmocka_run_group_tests_name("silence", tests, NULL, NULL);
