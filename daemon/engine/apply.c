@@ -277,7 +277,7 @@ const char *apply_user_bound(const struct engine *engine)
     if (dict_len(engine->users) < atomic_load_explicit(&engine->users_max, memory_order_relaxed))
         return NULL;
     return atomic_load_explicit(&engine->closed, memory_order_relaxed) ? "user_id is new and limits.memory_soft is reached"
-                                                                       : "user_id is new and engine.users_max users are known";
+                                                                       : "user_id is new and engine.users_max users have been known";
 }
 
 const char *apply_item_bound(const struct engine *engine)
@@ -285,7 +285,7 @@ const char *apply_item_bound(const struct engine *engine)
     if (dict_len(engine->items) < atomic_load_explicit(&engine->items_max, memory_order_relaxed))
         return NULL;
     return atomic_load_explicit(&engine->closed, memory_order_relaxed) ? "item_id is new and limits.memory_soft is reached"
-                                                                       : "item_id is new and engine.items_max items are known";
+                                                                       : "item_id is new and engine.items_max items have been known";
 }
 
 /* The bound of the state that stands against the event; NULL if none does. DICT_NONE: new. */

@@ -42,7 +42,7 @@ struct dict {
     struct table *_Atomic shards[SHARDS]; /* NULL until the first id */
 
     /* any thread, changed at every id */
-    _Atomic uint32_t len;
+    _Atomic uint32_t len, gone;
     _Atomic size_t bytes;
 
     /* the writer's */
@@ -228,12 +228,22 @@ uint32_t dict_add(struct dict *dict, struct fr_bytes id, uint64_t hash)
     return handle;
 }
 
+/* After the handle is told of: whoever asks for this number first finds it in the other. */
+static void tell_gone(struct dict *dict)
+{
+    uint32_t gone = atomic_load_explicit(&dict->gone, memory_order_relaxed);
+
+    atomic_store_explicit(&dict->gone, gone + 1, memory_order_release);
+}
+
 uint32_t dict_add_gone(struct dict *dict)
 {
     uint32_t handle = put_id(dict, (struct fr_bytes){"", 0});
 
-    if (handle != DICT_NONE)
-        tell_len(dict, handle + 1);
+    if (handle == DICT_NONE)
+        return DICT_NONE;
+    tell_len(dict, handle + 1);
+    tell_gone(dict);
     return handle;
 }
 
@@ -255,11 +265,19 @@ void dict_remove(struct dict *dict, uint32_t handle)
     atomic_store_explicit(&table->slots[at], SLOT_GONE, memory_order_seq_cst);
     atomic_store_explicit((_Atomic uint16_t *)(uintptr_t)(id.at - LEN_BYTES), 0, memory_order_relaxed);
     fr_epoch_retire(dict->epoch, wipe, NULL, (void *)(uintptr_t)id.at, id.len);
+    tell_gone(dict);
 }
 
 uint32_t dict_len(const struct dict *dict)
 {
     return atomic_load_explicit(&dict->len, memory_order_acquire);
+}
+
+uint32_t dict_known(const struct dict *dict)
+{
+    uint32_t gone = atomic_load_explicit(&dict->gone, memory_order_acquire);
+
+    return dict_len(dict) - gone;
 }
 
 size_t dict_bytes(const struct dict *dict)

@@ -36,7 +36,8 @@ uint32_t dict_add_gone(struct dict *dict);
 void dict_remove(struct dict *dict, uint32_t handle);
 /* Valid within the reader's epoch; empty if it was removed. Thread: any, for a handle it has learned of */
 struct fr_bytes dict_id(const struct dict *dict, uint32_t handle);
-uint32_t dict_len(const struct dict *dict); /* Thread: any */
+uint32_t dict_len(const struct dict *dict);   /* handles there are. Thread: any */
+uint32_t dict_known(const struct dict *dict); /* those whose id was not removed. Thread: any */
 size_t dict_bytes(const struct dict *dict); /* in use, as allocated. Thread: any */
 
 #endif

@@ -512,8 +512,8 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
         ret_status->models[ret_status->models_len].events = atomic_load(&engine->events);
         ret_status->models[ret_status->models_len++].name = ENGINE_BLEND;
     }
-    ret_status->users = dict_len(engine->users);
-    ret_status->items = dict_len(engine->items);
+    ret_status->users = dict_known(engine->users);
+    ret_status->items = dict_known(engine->items);
     ret_status->pairs = stats.pairs;
     ret_status->model_bytes = stats.bytes;
     ret_status->model_events = atomic_load(&engine->events);
@@ -546,8 +546,8 @@ static void state_figures(struct engine *engine)
         fr_gauge(FR_SERIES(FR_M_STATE_PAIRS), (double)stats.pairs);
         fr_count_is(FR_SERIES(FR_M_ROWS_PRUNED), (double)stats.pruned);
     }
-    fr_gauge(FR_SERIES(FR_M_STATE_USERS), dict_len(engine->users));
-    fr_gauge(FR_SERIES(FR_M_STATE_ITEMS), dict_len(engine->items));
+    fr_gauge(FR_SERIES(FR_M_STATE_USERS), dict_known(engine->users));
+    fr_gauge(FR_SERIES(FR_M_STATE_ITEMS), dict_known(engine->items));
     fr_gauge(fr_series(FR_M_STATE_BYTES, "ids", "", ""), (double)(dict_bytes(engine->users) + dict_bytes(engine->items)));
     fr_gauge(fr_series(FR_M_STATE_BYTES, "histories", "", ""), (double)histories_bytes(engine->histories));
     fr_gauge(fr_series(FR_M_STATE_BYTES, "postings", "", ""), engine->postings ? (double)rows_bytes(engine->postings) : 0);

@@ -262,6 +262,40 @@ static void a_row_that_a_model_keeps_for_a_user_goes_with_her(void **state)
     world.store->ops->close(world.store);
 }
 
+static void assert_known(struct world *world, unsigned users, unsigned items)
+{
+    static struct engine_status status;
+
+    engine_status(world->engine, &status);
+    assert_int_equal(status.users, users);
+    assert_int_equal(status.items, items);
+    publish_figures(world->engine);
+    assert_true(fr_series_value(fr_series(FR_M_STATE_USERS, "", "", "")) == users);
+    assert_true(fr_series_value(fr_series(FR_M_STATE_ITEMS, "", "", "")) == items);
+}
+
+static void who_is_forgotten_is_not_counted_as_known(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+
+    (void)state;
+    begin(&world, &options);
+    town(&world);
+    assert_known(&world, 3, 3);
+    give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1), gone(7, NULL, "cheese", NOON + 1), gone(8, "nobody", NULL, NOON + 1)}, 3);
+    await(&world, 9);
+    assert_known(&world, 2, 2);
+    end(&world);
+    begin(&world, &options);
+    assert_known(&world, 2, 2);
+    give(&world, (struct event[]){event(9, "bob", "apple", NOON + 2)}, 1);
+    await(&world, 10);
+    assert_known(&world, 3, 2);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 /* ---- for ever ---- */
 
 static void events_of_before_the_tombstone_are_ignored_and_counted_whenever_they_come(void **state)
@@ -448,6 +482,7 @@ int main(void)
         cmocka_unit_test(what_is_forgotten_was_never_there),
         cmocka_unit_test(in_product_a_forgotten_user_was_never_there),
         cmocka_unit_test(a_row_that_a_model_keeps_for_a_user_goes_with_her),
+        cmocka_unit_test(who_is_forgotten_is_not_counted_as_known),
         cmocka_unit_test(events_of_before_the_tombstone_are_ignored_and_counted_whenever_they_come),
         cmocka_unit_test(an_item_is_in_no_answer_from_its_tombstone_on_and_a_restart_goes_on_taking_it_out),
         cmocka_unit_test(a_tombstone_met_again_takes_nothing_from_those_who_came_since),
