@@ -223,9 +223,10 @@ void reader_score(struct reader *reader, const struct ask *ask, const struct fr_
     uint32_t *handles = fr_arena_take(&reader->arena, (len + 1) * sizeof(*handles));
     size_t *at = fr_arena_take(&reader->arena, (len + 1) * sizeof(*at)), known = resolve(reader, items, len, handles, at);
 
-    if (opinion.known && blends(reader, &opinion)) {
+    if (opinion.known && blends(reader, &opinion)) { /* the candidates are those of a list, which hold nothing that the catalogue hides */
+        const struct choice choice = reader_filter(reader, &(struct ask){.user = ask->user});
         reader_mark_seen(reader, ask, &opinion.query);
-        opinion.ballot = blend_hear(reader, &opinion.query, &(struct choice){0}, 0);
+        opinion.ballot = blend_hear(reader, &opinion.query, &choice, 0);
         reader_unmark_all(reader);
     } else if (opinion.known) {
         if (!opinion.learner->ops->score)

@@ -233,7 +233,8 @@ static size_t reasons_add_up(struct reader *reader, const struct ask *ask, const
             at++;
         if (at < list->len ? found.rank != at + 1 : found.rank && found.rank <= list->len)
             fail_msg("%s: %s stands at %zu of %zu, and is told to be at %u", list->model, names[USERS + i], at + 1, list->len, found.rank);
-        assert_true(!found.rank == (has(&found, "seen") || has(&found, "seed") || has(&found, "unknown item")));
+        assert_true(!found.rank == (has(&found, "seen") || has(&found, "seed") || has(&found, "unknown item") || has(&found, "hidden") ||
+                                    has(&found, "owner") || has(&found, "unavailable")));
     }
     return explained;
 }
@@ -259,7 +260,24 @@ static void ask_about(const char *model, const struct ask *form, size_t *ret_exp
     reader_free(reader);
 }
 
-static void every_model_agrees_with_itself(struct engine_options options, const char *only)
+/* Of every sixth item one thing or another, so that it is in no list, or in none of u1's. */
+static void hide_some(void)
+{
+    static const struct item_said says[] = {{.hidden = true}, {.owner = {"u1", 2}}, {.until = 1}};
+    int64_t offset = STREAM;
+
+    for (int i = 0; i < ITEMS; i += 6, offset++) {
+        struct fr_writer out;
+        fr_writer_init(&out, 0);
+        catalogue_item_write(&out, &says[i / 6 % 3]);
+        give(&world, &(struct event){.kind = EVENT_ITEM, .offset = offset, .logged = NOON, .item = fr_bytes_of(names[USERS + i]),
+                                     .said = fr_written(&out)}, 1);
+        await(&world, offset + 1);
+        fr_writer_release(&out);
+    }
+}
+
+static void every_model_agrees_with_itself(struct engine_options options, const char *only, bool hide)
 {
     const uint64_t context[] = {2};
     const struct ask_seed seeds[] = {{FR_BYTES("i50"), 0, 0}, {FR_BYTES("i51"), 2, 0}, {FR_BYTES("unheard of"), 1, 0}};
@@ -267,6 +285,8 @@ static void every_model_agrees_with_itself(struct engine_options options, const 
     const char *model;
 
     live_through_the_stream(options);
+    if (hide)
+        hide_some();
     for (size_t m = 0; (model = engine_model(world.engine, m)); m++)
         for (size_t f = 0; f < 3 && (!only || !strcmp(only, model)); f++) {
             size_t explained;
@@ -290,7 +310,18 @@ static void in_product(void **state)
     fm.dimensions = 16;
     fm.negatives = 8;
     fm.features_admit = 1;
-    every_model_agrees_with_itself(long_histories(product()), NULL);
+    every_model_agrees_with_itself(long_histories(product()), NULL, false);
+}
+
+/* What no list may hold is among nobody's candidates: it moves no score of others', whoever asks how. */
+static void where_the_catalogue_hides_some(void **state)
+{
+    (void)state;
+    fm = fm_defaults;
+    fm.dimensions = 16;
+    fm.negatives = 8;
+    fm.features_admit = 1;
+    every_model_agrees_with_itself(long_histories(product()), NULL, true);
 }
 
 /* The features of the user's side meet each other too, and scores are log odds. */
@@ -303,7 +334,7 @@ static void with_the_full_second_order(void **state)
     fm.loss = FM_LOGISTIC;
     fm.features_admit = 1;
     fm.second_order = true;
-    every_model_agrees_with_itself(long_histories(product()), "fm");
+    every_model_agrees_with_itself(long_histories(product()), "fm", false);
 }
 
 static void in_parity_normalized(void **state)
@@ -313,14 +344,18 @@ static void in_parity_normalized(void **state)
     (void)state;
     options.normalize = true;
     options.user_postings = false;
-    every_model_agrees_with_itself(options, NULL);
+    every_model_agrees_with_itself(options, NULL, false);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_town_in_parity),  cmocka_unit_test(the_town_in_product),        cmocka_unit_test(in_product),
-        cmocka_unit_test(in_parity_normalized), cmocka_unit_test(with_the_full_second_order),
+        cmocka_unit_test(the_town_in_parity),
+        cmocka_unit_test(the_town_in_product),
+        cmocka_unit_test(in_product),
+        cmocka_unit_test(where_the_catalogue_hides_some),
+        cmocka_unit_test(in_parity_normalized),
+        cmocka_unit_test(with_the_full_second_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
