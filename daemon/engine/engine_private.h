@@ -415,6 +415,8 @@ void reader_offer(struct reader *reader, const struct scores *scores, const stru
 /* The model's scores are exact SAR's: an item without evidence is a candidate too, at score 0. */
 bool reader_in_parity(const struct engine *engine, const struct learner *learner);
 bool item_before(void *reader, uint32_t a, uint32_t b); /* by id, bytewise */
+/* The k best of those that reader->scores holds and the filter allows, best first; in parity those without evidence too. Returns how many. */
+size_t reader_best(struct reader *reader, const struct choice *choice, bool parity, struct fr_ranked *room, size_t k);
 /* What normalize makes of this model's scores: (score - shift) * scale + base. */
 struct affine {
     double shift, scale, base;
@@ -434,6 +436,8 @@ struct place {
     uint32_t before, beside, ahead; /* ahead: of those beside, whose id comes first; counted by ranks_count alone */
 };
 struct place place_in_list(const struct reader *reader, const struct choice *choice, const struct scores *scores, bool zero, uint32_t item);
+/* ranks.c: where the item at this place, from 1, of that list stands if a category has `most` places at most; 0: one of its own is full. */
+uint32_t ranks_under_caps(struct reader *reader, const struct choice *choice, bool parity, uint32_t most, uint32_t item, uint32_t place);
 /* popular.c */
 void popular_came(struct engine *engine, uint32_t item, when_ms when); /* seen first, or to be available from then. Thread: engine, loaders */
 double popular_trending(const struct reader *reader, uint32_t item);   /* 0 if the model does not run */

@@ -286,27 +286,33 @@ bool reader_in_parity(const struct engine *engine, const struct learner *learner
     return learner == &engine->learners[0] && engine->options.sar.parity;
 }
 
+size_t reader_best(struct reader *reader, const struct choice *choice, bool parity, struct fr_ranked *room, size_t k)
+{
+    struct fr_topk top;
+
+    fr_topk_init(&top, room, k, item_before, reader);
+    reader_offer(reader, &reader->scores, choice, &top);
+    if (parity)
+        offer_untouched(reader, choice, &top, 0);
+    fr_topk_finish(&top);
+    return top.len;
+}
+
 static size_t pick(struct reader *reader, const struct learner *learner, struct query *query, const struct choice *choice,
                    struct fr_ranked *room, size_t k)
 {
-    struct engine *engine = reader->engine;
-    struct fr_topk top;
+    bool parity = reader_in_parity(reader->engine, learner), few = !choice->only_included && !parity && k <= BEST_MOST;
 
-    bool few = !choice->only_included && !reader_in_parity(engine, learner) && k <= BEST_MOST;
     query->best = few ? (uint32_t)k : 0;
-    fr_topk_init(&top, room, k, item_before, reader);
     if (choice->only_included && learner->ops->score)
         score_included(reader, learner, query, choice);
     else
         learner->ops->retrieve(learner->model, query, &reader->scores);
     struct affine map = reader_normal_map(reader, learner, query);
-    reader_offer(reader, &reader->scores, choice, &top);
-    if (reader_in_parity(engine, learner))
-        offer_untouched(reader, choice, &top, 0);
-    fr_topk_finish(&top);
-    for (size_t i = 0; i < top.len; i++)
+    size_t len = reader_best(reader, choice, parity, room, k);
+    for (size_t i = 0; i < len; i++)
         room[i].score = normal(&map, room[i].score);
-    return top.len;
+    return len;
 }
 
 void reader_mark_seen(struct reader *reader, const struct ask *ask, const struct query *query)

@@ -6,11 +6,12 @@
  *
  * In parity an item without evidence stands at score 0 among the others; where nobody is asked all stand by popularity. The same order
  * as reader_recommend's, which sorts equal ones by id: of those this counts how many there are, never sorting; and, if that is asked, how
- * many of them come first.
+ * many of them come first. Only where categories have a bound the list is made after all.
  *
  * Thread: each reader its own; the engine's too (evaluate.c).
  */
 #include <math.h>
+#include <string.h>
 
 #include "blend.h"
 #include "engine_private.h"
@@ -109,6 +110,30 @@ void ranks_count(const struct reader *reader, const struct choice *choice, bool 
             ranks[i].above += ranks[i].listed && users_of(reader->engine, item) > ranks[i].users;
         }
     }
+}
+
+/* Who is let in hangs on all who were before: the list is made as far as the item, and walked. */
+uint32_t ranks_under_caps(struct reader *reader, const struct choice *choice, bool parity, uint32_t most, uint32_t item, uint32_t place)
+{
+    struct fr_ranked *list = fr_arena_take(&reader->arena, place * sizeof(*list));
+    size_t len = reader_best(reader, choice, parity, list, place);
+    struct caps caps;
+    uint32_t kept = 0;
+
+    caps_init(&caps, reader, most);
+    if (len < place) {
+        struct picks fill = popular_best(reader, choice, place - len);
+        memcpy(list + len, fill.at, fill.len * sizeof(*list));
+        len += fill.len;
+    }
+    for (size_t i = 0; i < len && list[i].id != item; i++) {
+        const struct catalogue_item *record = catalogue_item(caps.catalogue, list[i].id);
+        if (!caps_let(&caps, record))
+            continue;
+        caps_count(&caps, record, 1);
+        kept++;
+    }
+    return caps_let(&caps, catalogue_item(caps.catalogue, item)) ? kept + 1 : 0;
 }
 
 struct ballot ranks_hear(struct reader *reader, const struct learner *learner, const struct query *query,

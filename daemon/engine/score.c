@@ -369,6 +369,11 @@ void reader_explain(struct reader *reader, const struct ask *ask, struct fr_byte
         ranks_count(reader, &choice, opinion.parity, &item, 1, &rank);
         ret_explanation->rank = rank.before + rank.ahead + 1;
     }
+    if (rank.listed && ask->max_per_category) {
+        ret_explanation->rank =
+            ranks_under_caps(reader, &choice, opinion.parity, ask->max_per_category, item, ret_explanation->rank);
+        subject.filtered = !ret_explanation->rank;
+    }
     if (opinion.known && item != DICT_NONE)
         hear_items(reader, &opinion, &item, 1);
     struct said said = said_of(reader, &opinion, item, 0);

@@ -330,7 +330,7 @@ struct explanation {
     uint32_t rank; /* its place, from 1, in a list that goes on for ever; 0: the list leaves it out */
     const struct why *reasons; /* they add up to the score; the largest magnitude first */
     size_t reasons_len;
-    const char *const *excluded_by; /* "unknown item", "no evidence", "seen", "seed", "filter" */
+    const char *const *excluded_by; /* "unknown item", "no evidence", "seen", "seed", "filter" (max_per_category too) ... */
     size_t excluded_by_len;
 };
 /* Why an item is recommended, and why not. Of the question k and explain are not looked at. Costs a look at every item there is. */

@@ -116,6 +116,46 @@ static void the_town_in_product(void **state)
     world.store->ops->close(world.store);
 }
 
+static void say(struct world *at, int64_t offset, const char *item, const struct item_said *says)
+{
+    struct fr_writer out;
+
+    fr_writer_init(&out, 0);
+    catalogue_item_write(&out, says);
+    give(at, &(struct event){.kind = EVENT_ITEM, .offset = offset, .logged = NOON, .item = fr_bytes_of(item), .said = fr_written(&out)}, 1);
+    await(at, offset + 1);
+    fr_writer_release(&out);
+}
+
+/* Of two that are fruit the first has the place, whether they stand by score, at score 0, or fill in. */
+static void the_town_under_caps(void **state)
+{
+    const struct item_said fruit = {.categories_len = 1, .categories = {FR_BYTES("fruit")}};
+    const struct ask cat = {.user = FR_BYTES("cat"), .max_per_category = 1}, dora = {.user = FR_BYTES("dora"), .max_per_category = 1};
+    const struct engine_options both[] = {parity(), product()};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct world world = {.store = store_memory_new(NULL)};
+        begin(&world, &both[i]);
+        town(&world);
+        say(&world, 6, "apple", &fruit);
+        say(&world, 7, "bread", &fruit);
+        give(&world, (const struct event[]){event(8, "dan", "dill", NOON)}, 1);
+        await(&world, 9);
+        assert_non_null(strstr(why(&world, cat, "apple"), " rank 1: cheese"));
+        assert_non_null(strstr(why(&world, cat, "bread"), " rank 0: cheese"));
+        assert_non_null(strstr(why(&world, cat, "bread"), " not: filter"));
+        assert_string_equal(why(&world, cat, "dill"), i ? "0.000 rank 2: not: no evidence" : "0.000 rank 2:");
+        assert_string_equal(why(&world, dora, "apple"), "0.000 rank 1: not: no evidence");
+        assert_string_equal(why(&world, dora, "bread"), "0.000 rank 0: not: no evidence, filter");
+        assert_string_equal(why(&world, dora, "cheese"), "0.000 rank 2: not: no evidence");
+        assert_string_equal(why(&world, dora, "dill"), "0.000 rank 3: not: no evidence");
+        end(&world);
+        world.store->ops->close(world.store);
+    }
+}
+
 /* ---- every model, over a stream: users walk through neighbourhoods of items, in which they mostly stay ---- */
 
 enum { STREAM = 4000, USERS = 40, ITEMS = 120, STEP = 97, LISTED = 50, ASKED = 6, EVERY = 3 };
@@ -266,15 +306,8 @@ static void hide_some(void)
     static const struct item_said says[] = {{.hidden = true}, {.owner = {"u1", 2}}, {.until = 1}};
     int64_t offset = STREAM;
 
-    for (int i = 0; i < ITEMS; i += 6, offset++) {
-        struct fr_writer out;
-        fr_writer_init(&out, 0);
-        catalogue_item_write(&out, &says[i / 6 % 3]);
-        give(&world, &(struct event){.kind = EVENT_ITEM, .offset = offset, .logged = NOON, .item = fr_bytes_of(names[USERS + i]),
-                                     .said = fr_written(&out)}, 1);
-        await(&world, offset + 1);
-        fr_writer_release(&out);
-    }
+    for (int i = 0; i < ITEMS; i += 6)
+        say(&world, offset++, names[USERS + i], &says[i / 6 % 3]);
 }
 
 static void every_model_agrees_with_itself(struct engine_options options, const char *only, bool hide)
@@ -324,6 +357,66 @@ static void where_the_catalogue_hides_some(void **state)
     every_model_agrees_with_itself(long_histories(product()), NULL, true);
 }
 
+/* A category for most, two for some, none for others. */
+static void categorize(void)
+{
+    static const char *const categories[] = {"red", "green", "blue", "small", "large", "old", "new"};
+    int64_t offset = STREAM;
+
+    for (int i = 0; i < ITEMS; i++) {
+        struct item_said item = {0};
+        if (i % 4)
+            item_said_category(&item, fr_bytes_of(categories[i % 7]));
+        if (i % 4 == 3)
+            item_said_category(&item, fr_bytes_of(categories[(i + 1) % 7]));
+        say(&world, offset++, names[USERS + i], &item);
+    }
+}
+
+/* Each item is told the place it has in the list, or that it has none. Returns how many the caps leave out. */
+static size_t all_are_where_they_are_told(struct reader *reader, const struct ask *ask)
+{
+    struct recommendation_list list;
+    struct explanation found;
+    size_t out = 0;
+
+    reader_recommend(reader, ask, &list);
+    for (int i = 0; i < ITEMS; i++) {
+        struct fr_bytes id = fr_bytes_of(names[USERS + i]);
+        size_t at = 0;
+        while (at < list.len && !fr_bytes_equal(list.items[at].item, id))
+            at++;
+        reader_explain(reader, ask, id, &found);
+        if (found.rank != (at < list.len ? at + 1 : 0))
+            fail_msg("%s: %s stands at %zu of %zu, and is told to be at %u", ask->model, names[USERS + i], at + 1, list.len, found.rank);
+        assert_int_equal(has(&found, "filter"), at == list.len && !has(&found, "seen"));
+        out += has(&found, "filter");
+    }
+    return out;
+}
+
+static void ranks_are_those_of_lists_under_caps(void **state)
+{
+    const char *model;
+
+    (void)state;
+    fm = fm_defaults;
+    fm.dimensions = 16;
+    fm.negatives = 8;
+    live_through_the_stream(long_histories(product()));
+    categorize();
+    struct reader *reader = reader_new(world.engine);
+    for (size_t m = 0; (model = engine_model(world.engine, m)); m++)
+        for (uint32_t u = 0; u < ASKED; u++) {
+            reader_begin(reader);
+            assert_true(all_are_where_they_are_told(reader, &(struct ask){.user = fr_bytes_of(u ? names[u] : "newcomer"),
+                                                                          .model = model, .k = ITEMS, .max_per_category = 1 + u}) > 0);
+            reader_end(reader);
+        }
+    reader_free(reader);
+    leave_the_stream();
+}
+
 /* The features of the user's side meet each other too, and scores are log odds. */
 static void with_the_full_second_order(void **state)
 {
@@ -352,8 +445,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_town_in_parity),
         cmocka_unit_test(the_town_in_product),
+        cmocka_unit_test(the_town_under_caps),
         cmocka_unit_test(in_product),
         cmocka_unit_test(where_the_catalogue_hides_some),
+        cmocka_unit_test(ranks_are_those_of_lists_under_caps),
         cmocka_unit_test(in_parity_normalized),
         cmocka_unit_test(with_the_full_second_order),
     };
