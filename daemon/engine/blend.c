@@ -50,7 +50,6 @@ struct blend *blend_new(struct engine *engine)
     blend->ops.name = ENGINE_BLEND;
     for (size_t m = 0; m < engine->learners_len; m++) {
         blend->of[m].part = part_of(engine->learners[m].ops->name);
-        blend->ops.context = blend->ops.context || engine->learners[m].ops->context;
         atomic_init(&blend->of[m].weight, blend->of[m].part->weight);
         blend->of[m].series = fr_series(FR_M_BLEND_WEIGHT, engine->learners[m].ops->name, "", "");
         fr_gauge(blend->of[m].series, blend->of[m].part->weight);
@@ -117,7 +116,7 @@ void blend_values(struct reader *reader, const struct query *query, size_t m, co
 {
     const struct learner *learner = &reader->engine->learners[m];
 
-    if (learner->ops->score && reader_knows(query, learner))
+    if (learner->ops->score && reader_knows(reader->engine, query, learner))
         learner->ops->score(learner->model, query, items, len, values);
     else
         for (size_t i = 0; i < len; i++)

@@ -28,7 +28,7 @@ struct blend;
 
 struct blend *blend_new(struct engine *engine);
 void blend_free(struct blend *blend);
-/* A name, and what it needs to know of who asks: as much as one of the models. */
+/* A name and no more. */
 const struct model_ops *blend_ops(const struct blend *blend);
 /* Weight of learner `m` as of now. Thread: any. */
 double blend_weight(const struct blend *blend, size_t m);

@@ -404,7 +404,7 @@ const uint64_t *features_joined(const struct catalogue *catalogue, uint32_t user
 struct query reader_prepare(struct reader *reader, const struct ask *ask);
 void reader_mark_seen(struct reader *reader, const struct ask *ask, const struct query *query);
 /* Is there anything the model could go by? Else popular items answer. */
-bool reader_knows(const struct query *query, const struct learner *learner);
+bool reader_knows(const struct engine *engine, const struct query *query, const struct learner *learner);
 /*
  * What learner `m` has to say of the `best` items that may be listed (0: of all), of the included ones alone if that is asked: it is
  * where the return value says, until the next one is heard. Of one that only retrieve knows, all, in `heard`, until the next question.

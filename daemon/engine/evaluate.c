@@ -98,7 +98,7 @@ static void recall_measure(struct evaluator *evaluator, size_t m, const struct q
     struct fr_topk exact, answer;
     uint64_t found = 0;
 
-    if (!reader_knows(query, learner) || !learner->ops->estimates(learner->model, reader->items, QUALITY_RANKS))
+    if (!reader_knows(evaluator->engine, query, learner) || !learner->ops->estimates(learner->model, reader->items, QUALITY_RANKS))
         return;
     fr_topk_init(&exact, best, QUALITY_RANKS, item_before, reader);
     fr_topk_init(&answer, given, QUALITY_RANKS, item_before, reader);
@@ -150,7 +150,7 @@ static uint32_t loss_of(const struct evaluator *evaluator, const struct learner 
     enum score_unit unit = models_unit(learner, &beside);
     double values[1 + BESIDE_MAX], sum = 0, len = 0;
 
-    if (unit == SCORE_ORDERS || !reader_knows(query, learner))
+    if (unit == SCORE_ORDERS || !reader_knows(evaluator->engine, query, learner))
         return LOSS_UNKNOWN;
     size_t items_len = draw_beside(evaluator, touch, unit == SCORE_LOG_ODDS ? beside : 0, items);
     learner->ops->score(learner->model, query, items, items_len, values);
@@ -209,7 +209,7 @@ static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, 
     if (engine->blend)
         ballot = blend_begin(reader, &everything, 0);
     for (size_t m = 0; m < engine->learners_len; m++) {
-        bool known = reader_knows(&query, &engine->learners[m]), zero = m == 0 && engine->options.sar.parity;
+        bool known = reader_knows(engine, &query, &engine->learners[m]), zero = m == 0 && engine->options.sar.parity;
         uint32_t best = engine->blend ? blend_quota(engine->blend, m, QUALITY_RANKS) : QUALITY_RANKS;
         const struct scores *scores = reader_hear(reader, m, &query, &everything, best);
         places[m] = place_number(evaluator, known ? scores : NULL, zero, touch->item);
@@ -218,7 +218,7 @@ static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, 
         losses[m] = loss_of(evaluator, &engine->learners[m], &query, touch);
     }
     if (engine->blend) {
-        bool known = reader_knows(&query, &engine->blended);
+        bool known = reader_knows(engine, &query, &engine->blended);
         blend_count(reader, &query, &ballot);
         places[engine->learners_len] = place_number(evaluator, known ? &reader->scores : NULL, false, touch->item);
         if (known)

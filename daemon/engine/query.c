@@ -123,9 +123,20 @@ void reader_offer(struct reader *reader, const struct scores *scores, const stru
         offer_touched(reader, scores, choice, top);
 }
 
-bool reader_knows(const struct query *query, const struct learner *learner)
+/* The blend knows what one of its models does. */
+static bool knows_context(const struct engine *engine, const struct query *query, const struct learner *learner)
 {
-    return query->history.len || query->seeds_len || (query->context_len && learner->ops->context) || learner->ops->anybody;
+    bool blended = learner == &engine->blended, knows = false;
+
+    for (size_t m = 0; blended && m < engine->learners_len && !knows; m++)
+        knows = knows_context(engine, query, &engine->learners[m]);
+    return knows || (learner->ops->knows && learner->ops->knows(learner->model, query->context, query->context_len));
+}
+
+bool reader_knows(const struct engine *engine, const struct query *query, const struct learner *learner)
+{
+    return query->history.len || query->seeds_len || learner->ops->anybody ||
+           (query->context_len && knows_context(engine, query, learner));
 }
 
 /* What the model says of the items that may be listed, without a look at all the others. */
@@ -147,7 +158,7 @@ const struct scores *reader_hear(struct reader *reader, size_t m, const struct q
 
     asked.best = learner->ops->score ? best : 0;
     scores_reset(scores, reader->items);
-    if (!reader_knows(query, learner))
+    if (!reader_knows(reader->engine, query, learner))
         return scores;
     if (choice->only_included && learner->ops->score)
         score_included(reader, learner, query, choice);
@@ -341,7 +352,7 @@ static struct picks pick_best(struct reader *reader, const void *context, size_t
     scores_reset(&reader->scores, reader->items);
     for (size_t i = 0; i < k; i++)
         picks.sources[i] = asking->learner;
-    if (!reader_knows(asking->query, asking->learner))
+    if (!reader_knows(engine, asking->query, asking->learner))
         return picks;
     picks.len = asking->learner == &engine->blended
                     ? blend_pick(reader, asking->query, asking->choice, k, picks.at, picks.sources)
@@ -386,7 +397,7 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     reader_mark_seen(reader, ask, &query);
     const struct asking asking = {learner, &query, &choice};
     best = arrange_asked(ask) ? arrange(&arrangement, pick_best, &asking) : reader_pick(reader, &caps, k, pick_best, &asking);
-    if (best.len < k && !(reader_knows(&query, learner) && reader_in_parity(engine, learner)))
+    if (best.len < k && !(reader_knows(engine, &query, learner) && reader_in_parity(engine, learner)))
         fill = arrange_asked(ask) ? arrange(&arrangement, popular_best, &choice)
                                   : reader_pick(reader, &caps, k - best.len, popular_best, &choice);
     const struct recommended *items = list_of(reader, ask, &query, &best, &fill);

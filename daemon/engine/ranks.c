@@ -151,7 +151,7 @@ void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_
     const struct learner *learner = models_find(engine, ask->model);
     struct query query = reader_prepare(reader, ask);
     struct choice choice = reader_filter(reader, ask);
-    bool known = reader_knows(&query, learner);
+    bool known = reader_knows(engine, &query, learner);
     uint32_t *handles = fr_arena_take(&reader->arena, (len + 1) * sizeof(*handles));
 
     reader_mark_seen(reader, ask, &query);

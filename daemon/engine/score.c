@@ -45,7 +45,7 @@ static struct opinion opinion_begin(struct reader *reader, const struct ask *ask
     const struct learner *learner = models_find(reader->engine, ask->model);
     struct opinion opinion = {.learner = learner, .query = reader_prepare(reader, ask)};
 
-    opinion.known = reader_knows(&opinion.query, learner);
+    opinion.known = reader_knows(reader->engine, &opinion.query, learner);
     opinion.parity = opinion.known && reader_in_parity(reader->engine, learner);
     return opinion;
 }

@@ -119,6 +119,7 @@ bool fm_behind(const struct model *model);
 void fm_prepare(const struct model *model, const struct touch *touch, int stage);
 void fm_learn(struct model *model, const struct touch *touch);
 
+bool fm_knows(const struct model *model, const uint64_t *context, size_t len);
 void fm_retrieve(const struct model *model, const struct query *query, struct scores *scores);
 bool fm_estimates(const struct model *model, uint32_t items, uint32_t best);
 void fm_score(const struct model *model, const struct query *query, const uint32_t *items, size_t len, double *values);

@@ -227,6 +227,19 @@ bool fm_estimates(const struct model *model, uint32_t items, uint32_t best)
     return best && options->int8_above && items > options->int8_above && items / SMALL_CATALOGUE > candidates_of(model, best);
 }
 
+/* Of the features that a question is made of one that is shown. */
+bool fm_knows(const struct model *model, const uint64_t *context, size_t len)
+{
+    const struct shown *features = embedding_shown(&model->features.rows);
+    uint64_t keys[FM_FEATURES_MAX];
+    size_t keys_len = fm_keys(&model->options, context, len, (struct fr_bytes){0}, keys);
+
+    for (size_t k = 0; features && k < keys_len; k++)
+        if (features_shown(&model->features, features, keys[k]) != FEATURE_NONE)
+            return true;
+    return false;
+}
+
 void fm_retrieve(const struct model *model, const struct query *query, struct scores *scores)
 {
     struct side side;

@@ -250,8 +250,7 @@ struct model_table {
 /* NULL where nothing is said to the contrary: never. */
 struct model_ops {
     const char *name;
-    bool anybody; /* it has an answer for users of whom nothing is known, */
-    bool context; /* and this one for those of whom no more is known than the features that came with the question */
+    bool anybody; /* it has an answer for users of whom nothing is known */
     bool relative; /* its scores mean something beside one another only: 0 is one like any other, and not what no evidence is worth */
     /* What of a forgotten user's or item's events stays in it, for people; NULL: nothing does. */
     const char *remains;
@@ -281,6 +280,8 @@ struct model_ops {
     void (*recall)(struct model *model, const struct history *history);
     /* Thread: any, inside an epoch. */
     void (*retrieve)(const struct model *model, const struct query *query, struct scores *scores);
+    /* Has anything been learned of one of these features, so that there is an answer for users of whom no more is known? NULL: never. */
+    bool (*knows)(const struct model *model, const uint64_t *context, size_t len);
     /* With so many items, would retrieve find the `best` by an estimate of their scores, so that one may be missing? The scores it
      * gives are exact all the same. NULL: never. */
     bool (*estimates)(const struct model *model, uint32_t items, uint32_t best);

@@ -285,6 +285,15 @@ static void the_list_is_sorted_has_sources_and_keeps_the_filter(void **state)
     reader_recommend(reader, &(struct ask){.user = FR_BYTES("nobody"), .k = 9, .model = "auto"}, &list);
     assert_true(list.fallback);
     assert_int_equal(list.len, 9);
+    const uint64_t contexts[] = {1, 77}; /* 77 came with no event */
+    const char *const models[] = {"auto", "fm"};
+    for (int c = 0; c < 2; c++)
+        for (int m = 0; m < 2; m++) {
+            reader_recommend(reader, &(struct ask){.user = FR_BYTES("nobody"), .k = 9, .model = models[m], .context = contexts + c,
+                                                   .context_len = 1}, &list);
+            assert_int_equal(list.fallback, contexts[c] == 77);
+            assert_int_equal(list.len, 9);
+        }
     reader_end(reader);
     reader_free(reader);
     end(&world);

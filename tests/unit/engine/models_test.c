@@ -80,6 +80,15 @@ static bool parrot_behind(const struct model *model)
     return atomic_load(&model->shown) < atomic_load(&model->learned);
 }
 
+/* Of any feature but this it has heard. */
+#define UNHEARD_OF UINT64_C(77)
+
+static bool parrot_knows(const struct model *model, const uint64_t *context, size_t len)
+{
+    (void)model;
+    return len && (len > 1 || context[0] != UNHEARD_OF);
+}
+
 static void parrot_retrieve(const struct model *model, const struct query *query, struct scores *scores)
 {
     atomic_store(&parrot->asked_context, query->context_len ? query->context[0] : 0);
@@ -106,7 +115,7 @@ static void parrot_stats(const struct model *model, struct model_stats *ret_stat
 
 static const struct model_ops parrot_ops = {
     .name = "parrot",
-    .context = true,
+    .knows = parrot_knows,
     .open = parrot_open,
     .close = parrot_close,
     .extend = parrot_extend,
@@ -388,12 +397,12 @@ static void context_reaches_the_models_from_events_and_questions(void **state)
     tear_down_world(&world);
 }
 
-/* Who never reads context knows no more of an unknown user for it: popular items answer, also where items without evidence are
- * candidates. The blend knows what one of its models does. */
+/* Who never reads context, or has heard of nothing in it, knows no more of an unknown user for it: popular items answer, also where items
+ * without evidence are candidates. The blend knows what one of its models does. */
 static void context_is_knowledge_for_models_that_read_it(void **state)
 {
     static const struct engine_model with_parrot[] = {{"parrot", says}, {ENGINE_BLEND, NULL}}, without[] = {{ENGINE_BLEND, NULL}};
-    const uint64_t context[] = {fr_feature_key(FR_BYTES("day"), FR_BYTES("sunday"))};
+    const uint64_t context[] = {fr_feature_key(FR_BYTES("day"), FR_BYTES("sunday"))}, unheard_of = UNHEARD_OF;
     const struct ask of_sar = {.model = "sar", .context = context, .context_len = 1},
                      of_auto = {.model = ENGINE_BLEND, .context = context, .context_len = 1};
     const struct fr_bytes cheese = FR_BYTES("cheese");
@@ -417,6 +426,10 @@ static void context_is_knowledge_for_models_that_read_it(void **state)
     reader_end(reader);
     reader_free(reader);
     assert_null(strstr(recommend(&world, "nobody", of_auto), "fallback"));
+    const char *const readers[] = {"parrot", ENGINE_BLEND};
+    for (int m = 0; m < 2; m++)
+        assert_string_equal(recommend(&world, "nobody", (struct ask){.model = readers[m], .context = &unheard_of, .context_len = 1}),
+                            "cheese 0.000000 apple 0.000000 bread 0.000000 fallback");
     assert_non_null(strstr(recommend(&world, "nobody", (struct ask){.model = ENGINE_BLEND}), "fallback"));
     tear_down_world(&world);
     options.models = without;

@@ -89,6 +89,11 @@ static void context_decides_where_history_does_not(void **state)
     }
     assert_int_equal(fm_stats_of(driver).features, 3); /* and the newcomer's */
     assert_int_equal(fm_stats_of(driver).refused, 6);
+    const uint64_t noon[] = {33, evening};
+    driver_event(driver, 0, 0, 1, noon, 1);
+    driver_publish(driver);
+    assert_true(fm_ops.knows(driver->model, &morning, 1) && fm_ops.knows(driver->model, noon, 2));
+    assert_false(fm_ops.knows(driver->model, noon, 1)); /* it came once, which admits no feature */
     driver_free(driver);
 }
 
