@@ -327,7 +327,8 @@ void reader_score(struct reader *reader, const struct ask *ask, const struct fr_
 
 struct explanation {
     double score;  /* as of reader_score */
-    uint32_t rank; /* its place, from 1, in a list that goes on for ever; 0: the list leaves it out */
+    uint32_t rank; /* its place, from 1, in a list that goes on for ever (of the blend: that has the candidates of one of up to 50, and
+                    * popular items behind them); 0: the list leaves it out */
     const struct why *reasons; /* they add up to the score; the largest magnitude first */
     size_t reasons_len;
     const char *const *excluded_by; /* "unknown item", "no evidence", "seen", "seed", "filter" (max_per_category too) ... */
