@@ -415,7 +415,7 @@ void reader_offer(struct reader *reader, const struct scores *scores, const stru
 /* The model's scores are exact SAR's: an item without evidence is a candidate too, at score 0. */
 bool reader_in_parity(const struct engine *engine, const struct learner *learner);
 bool item_before(void *reader, uint32_t a, uint32_t b); /* by id, bytewise */
-/* The k best of those that reader->scores holds and the filter allows, best first; in parity those without evidence too. Returns how many. */
+/* The k best of what reader->scores holds and the filter allows, best first; in parity of what has no evidence too. Returns how many. */
 size_t reader_best(struct reader *reader, const struct choice *choice, bool parity, struct fr_ranked *room, size_t k);
 /* What normalize makes of this model's scores: (score - shift) * scale + base. */
 struct affine {
