@@ -139,7 +139,7 @@ static enum line_result header(struct format *format, char **fields, size_t len,
     format->begun = true;
     if (format->column[COLUMN_USER] < 0 || format->column[COLUMN_ITEM] < 0)
         return bad(ret_problem, "is the header and names no user_id and item_id");
-    return LINE_SKIP;
+    return LINE_HEADER;
 }
 
 static enum line_result columns(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
@@ -340,7 +340,7 @@ static enum line_result online_retail(struct format *format, char *line, struct 
         return bad(ret_problem, "names no time to count minutes from");
     if (!format->extract && strncmp(line, "InvoiceNo,", 10) != 0)
         return bad(ret_problem, "is neither UCI's header nor that of our extract");
-    return LINE_SKIP;
+    return LINE_HEADER;
 }
 
 /* ---- */

@@ -38,7 +38,7 @@ struct line_event {
     size_t context_len; /* at most FEATURES_MAX; the daemon would ignore more */
     struct fr_bytes said; /* LINE_SAID: JSON. What it is said of is `item` or `user` */
 };
-enum line_result { LINE_EVENT, LINE_SKIP, LINE_BAD, LINE_SAID };
+enum line_result { LINE_EVENT, LINE_SKIP, LINE_BAD, LINE_SAID, LINE_HEADER /* says of the others what they are */ };
 enum format_of { FORMAT_OF_EVENTS, FORMAT_OF_ITEMS, FORMAT_OF_USERS };
 
 struct format;

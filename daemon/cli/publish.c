@@ -187,6 +187,8 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
         const char *problem = NULL;
         publish->line = lines.number;
         switch (format_line(format, lines.at, &event, &problem)) {
+        case LINE_HEADER:
+            break;
         case LINE_SKIP:
             publish->skipped++;
             break;

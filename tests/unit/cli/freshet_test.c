@@ -107,6 +107,19 @@ static void publish_tells_programs_in_json(void **state)
     assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n");
 }
 
+static void the_header_is_no_line_that_is_skipped(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    assert_int_equal(run("publish --format csv --brokers 127.0.0.1:1 -o json - 2>/dev/null <<'END'\nuser_id,item_id\nEND", said, sizeof(said)), 0);
+    assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n");
+    assert_int_equal(run("publish --format online-retail --brokers 127.0.0.1:1 -o json - 2>/dev/null <<'END'\n"
+                         "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+                         "536414,22139,,56,2010-12-01 11:52:00,0.0,,United Kingdom\nEND", said, sizeof(said)), 0);
+    assert_string_equal(said, "{\"published\":0,\"skipped\":1,\"bad\":0,\"failed\":0}\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +128,7 @@ int main(void)
         cmocka_unit_test(output_that_cannot_be_written_is_a_failure),
         cmocka_unit_test(a_file_that_cannot_be_read_is_no_empty_file),
         cmocka_unit_test(publish_tells_programs_in_json),
+        cmocka_unit_test(the_header_is_no_line_that_is_skipped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
