@@ -56,13 +56,26 @@ static void put_reasons(struct fr_writer *out, const struct titles *titles, cons
     fr_put_u8(out, 0);
 }
 
-void ask_show_items(Freshet__V1__Recommendation *const *items, size_t len, const struct titles *titles, bool reasons)
+static void put_score(char room[32], double score, bool time)
 {
-    static const char *const names[] = {"rank", "item", "score", "source", "title", "because of"};
-    static const int align[] = {TABLE_RIGHT, TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT, TABLE_LEFT, TABLE_LEFT};
-    struct table *table = table_new(titles ? (reasons ? 6 : 5) : reasons ? 5 : 4,
-                                    titles || !reasons ? names : (const char *const[]){"rank", "item", "score", "source", "because of"},
-                                    align);
+    if (time && score >= 0 && score < 1e18)
+        fr_time_text((int64_t)score, room);
+    else
+        snprintf(room, 32, "%.6g", score);
+}
+
+void ask_show_items(Freshet__V1__Recommendation *const *items, size_t len, const struct titles *titles, enum ask_show show)
+{
+    const int align[] = {TABLE_RIGHT, TABLE_LEFT, show & ASK_TIMES ? TABLE_LEFT : TABLE_RIGHT, TABLE_LEFT, TABLE_LEFT, TABLE_LEFT};
+    const char *names[6] = {"rank", "item", show & ASK_TIMES ? "came" : "score", "source"};
+    size_t columns = 4;
+    struct table *table;
+
+    if (titles)
+        names[columns++] = "title";
+    if (show & ASK_REASONS)
+        names[columns++] = "because of";
+    table = table_new(columns, names, align);
 
     for (size_t i = 0; i < len; i++) {
         struct fr_writer why;
@@ -71,7 +84,7 @@ void ask_show_items(Freshet__V1__Recommendation *const *items, size_t len, const
         fr_writer_init(&why, 0);
         put_reasons(&why, titles, items[i]);
         snprintf(rank, sizeof(rank), "%zu", i + 1);
-        snprintf(score, sizeof(score), "%.6g", items[i]->score);
+        put_score(score, items[i]->score, show & ASK_TIMES);
         const char *cells[] = {rank, id, score, items[i]->source, title ? title : "", why.at};
         if (!titles)
             cells[4] = why.at;
@@ -169,7 +182,7 @@ static int recommend_table(const struct common *common, Freshet__V1__RecommendRe
             putchar('\n');
         if (*users->at[i])
             printf("%s%s\n", users->at[i], answer->fallback ? "  (too little known: popular items fill in)" : "");
-        ask_show_items(answer->items, answer->n_items, titles, request->explain);
+        ask_show_items(answer->items, answer->n_items, titles, request->explain ? ASK_REASONS : ASK_SCORES);
         ask_free(answer);
     }
     return CLI_DONE;
@@ -266,7 +279,7 @@ int verb_popular(int argc, char **argv)
     const struct option_row rows[] = {
         {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
         {"by", 0, OPTION_TEXT, &by, "users|trending|newest",
-         "the score: distinct users, users that fade, when it came in Unix ms (default users)"},
+         "the score: distinct users, users that fade, when it came (in JSON Unix ms; default users)"},
         FILTER_ROWS(filter),
         TITLES_ROW(common), SERVER_ROW(common), OUTPUT_ROWS(common), {0},
     };
@@ -289,7 +302,7 @@ int verb_popular(int argc, char **argv)
         if (common_json(&common))
             json_print(&answer->base);
         else
-            ask_show_items(answer->items, answer->n_items, titles, false);
+            ask_show_items(answer->items, answer->n_items, titles, strcmp(by, "newest") ? ASK_SCORES : ASK_TIMES);
         ask_free(answer);
     }
     titles_close(titles);

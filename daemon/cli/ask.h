@@ -33,6 +33,7 @@ Freshet__V1__Filter *ask_filter(const struct filter_asked *asked);
 ProtobufCBinaryData *ask_ids(const struct texts *texts);
 
 /* A table: rank, item, score, source, the title and what each comes from if they are there. */
-void ask_show_items(Freshet__V1__Recommendation *const *items, size_t len, const struct titles *titles, bool reasons);
+enum ask_show { ASK_SCORES = 0, ASK_REASONS = 1, ASK_TIMES = 2 /* the scores are Unix ms: when it came */ };
+void ask_show_items(Freshet__V1__Recommendation *const *items, size_t len, const struct titles *titles, enum ask_show show);
 
 #endif

@@ -26,7 +26,7 @@ static bool show_list(void *context, ProtobufCMessage *message)
     } else {
         printf("%s%s%s\n", show->shown ? "\n" : "", fr_time_text(fr_wall_ms(), time),
                list->fallback ? "  (too little known: popular items fill in)" : "");
-        ask_show_items(list->items, list->n_items, show->titles, show->reasons);
+        ask_show_items(list->items, list->n_items, show->titles, show->reasons ? ASK_REASONS : ASK_SCORES);
     }
     show->shown++;
     return fflush(stdout) == 0 && show->shown != show->most;

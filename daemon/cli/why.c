@@ -68,7 +68,7 @@ int verb_score(int argc, char **argv)
             json_print(&answer->base);
         } else {
             qsort(answer->items, answer->n_items, sizeof(*answer->items), best_first);
-            ask_show_items(answer->items, answer->n_items, titles, false);
+            ask_show_items(answer->items, answer->n_items, titles, ASK_SCORES);
         }
         ask_free(answer);
     }

@@ -9,8 +9,7 @@
 
 #include <cmocka.h>
 
-#include "cli.h"
-#include "freshet/v1/recommender.pb-c.h"
+#include "ask.h"
 
 int cli_fail(const char *format, ...)
 {
@@ -22,6 +21,31 @@ bool cli_terminal(FILE *file)
 {
     (void)file;
     return false;
+}
+
+/* What comes out on stdout between show_begin and show_end. */
+struct shown {
+    char text[512];
+    int kept, file;
+};
+
+static void show_begin(struct shown *shown)
+{
+    char path[] = "/tmp/freshet-table-XXXXXX";
+
+    *shown = (struct shown){.kept = dup(STDOUT_FILENO), .file = mkstemp(path)};
+    fflush(stdout);
+    assert_true(shown->file >= 0 && dup2(shown->file, STDOUT_FILENO) >= 0);
+    unlink(path);
+}
+
+static void show_end(struct shown *shown)
+{
+    fflush(stdout);
+    assert_true(dup2(shown->kept, STDOUT_FILENO) >= 0);
+    assert_true(pread(shown->file, shown->text, sizeof(shown->text) - 1, 0) > 0);
+    close(shown->kept);
+    close(shown->file);
 }
 
 static void width_counts_characters(void **state)
@@ -69,23 +93,40 @@ static void control_characters_are_shown_and_not_obeyed(void **state)
     static const char *const names[] = {"item"};
     static const int align[] = {TABLE_LEFT};
     struct table *table = table_new(1, names, align);
-    char said[256] = "", path[] = "/tmp/freshet-table-XXXXXX";
-    int kept = dup(STDOUT_FILENO), file = mkstemp(path);
+    struct shown shown;
 
     (void)state;
     table_add(table, (const char *const[]){"a\x1B[2Jb\r\n\x7F"});
     table_add(table, (const char *const[]){"\xC2\x9B" "1m na\xC3\xAFve \xC2\xA0"});
-    fflush(stdout);
-    assert_true(file >= 0 && dup2(file, STDOUT_FILENO) >= 0);
+    show_begin(&shown);
     table_print(table);
-    fflush(stdout);
-    assert_true(dup2(kept, STDOUT_FILENO) >= 0);
-    assert_true(pread(file, said, sizeof(said) - 1, 0) > 0);
-    assert_string_equal(said, "item\na\\x1B[2Jb\\x0D\\x0A\\x7F\n\\x9B" "1m na\xC3\xAFve \xC2\xA0\n");
-    close(kept);
-    close(file);
-    unlink(path);
+    show_end(&shown);
+    assert_string_equal(shown.text, "item\na\\x1B[2Jb\\x0D\\x0A\\x7F\n\\x9B" "1m na\xC3\xAFve \xC2\xA0\n");
     table_free(table);
+}
+
+static void scores_that_are_times_look_like_times(void **state)
+{
+    Freshet__V1__Recommendation first = FRESHET__V1__RECOMMENDATION__INIT, second = FRESHET__V1__RECOMMENDATION__INIT;
+    struct shown shown;
+
+    (void)state;
+    first.item_id = data_of("pear");
+    first.score = 1297941234567;
+    second.item_id = data_of("plum");
+    second.score = 1297941234566;
+    first.source = second.source = "newest";
+    show_begin(&shown);
+    ask_show_items((Freshet__V1__Recommendation *const[]){&first, &second}, 2, NULL, ASK_TIMES);
+    show_end(&shown);
+    assert_string_equal(shown.text, "rank  item  came                      source\n"
+                                    "   1  pear  2011-02-17T11:13:54.567Z  newest\n"
+                                    "   2  plum  2011-02-17T11:13:54.566Z  newest\n");
+    show_begin(&shown);
+    ask_show_items((Freshet__V1__Recommendation *const[]){&first}, 1, NULL, ASK_SCORES);
+    show_end(&shown);
+    assert_string_equal(shown.text, "rank  item        score  source\n"
+                                    "   1  pear  1.29794e+12  newest\n");
 }
 
 static void options_are_read_in_every_spelling(void **state)
@@ -121,6 +162,7 @@ int main(void)
         cmocka_unit_test(json_is_that_of_proto3),
         cmocka_unit_test(several_messages_are_one_json_document),
         cmocka_unit_test(control_characters_are_shown_and_not_obeyed),
+        cmocka_unit_test(scores_that_are_times_look_like_times),
         cmocka_unit_test(options_are_read_in_every_spelling),
     };
 
