@@ -166,7 +166,7 @@ Freshet__V1__Filter *ask_filter(const struct filter_asked *asked)
     filter->all_categories = names_of(&asked->all);
     filter->n_no_category = asked->none.len;
     filter->no_category = names_of(&asked->none);
-    filter->max_per_category = asked->per_category > UINT32_MAX ? UINT32_MAX : (uint32_t)asked->per_category;
+    filter->max_per_category = asked->per_category;
     return filter;
 }
 
@@ -218,12 +218,12 @@ int verb_recommend(int argc, char **argv)
     struct common common = common_defaults();
     struct texts users = {0}, seeds = {0}, context = {0};
     struct filter_asked filter = {0};
-    uint64_t k = 0;
+    uint32_t k = 0;
     const char *model = "", *list = "-";
     double diversity = 0, exploration = 0;
     bool explain = false, include_seen = false, all = false;
     const struct option_row rows[] = {
-        {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
+        {"k", 'k', OPTION_COUNT32, &k, "N", "how many (default: the daemon's)"},
         {"all", 'a', OPTION_FLAG, &all, NULL, "for every user of --users"},
         {"users", 0, OPTION_TEXT, &list, "FILE", "with --all: user ids, a line each (default -, standard input)"},
         {"user", 'u', OPTION_TEXTS, &users, "USER", "like USER as an argument; may be repeated"},
@@ -253,7 +253,7 @@ int verb_recommend(int argc, char **argv)
     }
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;
-    request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
+    request.k = k;
     request.model = (char *)(uintptr_t)model;
     request.explain = explain;
     request.include_seen = include_seen;
@@ -273,11 +273,11 @@ int verb_popular(int argc, char **argv)
     static const struct usage usage = {"popular", "[OPTION]...", "The items most users hold, are touching lately, or that came last.",
                                        "freshet popular --by trending -k 20"};
     struct common common = common_defaults();
-    uint64_t k = 0;
+    uint32_t k = 0;
     const char *by = "";
     struct filter_asked filter = {0};
     const struct option_row rows[] = {
-        {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
+        {"k", 'k', OPTION_COUNT32, &k, "N", "how many (default: the daemon's)"},
         {"by", 0, OPTION_TEXT, &by, "users|trending|newest",
          "the score: distinct users, users that fade, when it came (in JSON Unix ms; default users)"},
         FILTER_ROWS(filter),
@@ -294,7 +294,7 @@ int verb_popular(int argc, char **argv)
         return CLI_USAGE;
     request.by = (char *)(uintptr_t)by;
     request.filter = ask_filter(&filter);
-    request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
+    request.k = k;
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;
     status = ask_call(&common, ASK_SERVICE "Popular", &request, &freshet__v1__popular_response__descriptor, &answer);
@@ -319,11 +319,11 @@ int verb_similar(int argc, char **argv)
     static const int align[] = {TABLE_RIGHT, TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT};
     struct common common = common_defaults();
     struct texts items = {0};
-    uint64_t k = 0;
+    uint32_t k = 0;
     const char *user = NULL, *model = "";
     struct filter_asked filter = {0};
     const struct option_row rows[] = {
-        {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
+        {"k", 'k', OPTION_COUNT32, &k, "N", "how many (default: the daemon's)"},
         {"user", 'u', OPTION_TEXT, &user, "USER", "users like this one"},
         {"model", 0, OPTION_TEXT, &model, "NAME", "which model answers (default: the daemon's)"},
         FILTER_ROWS(filter),
@@ -342,7 +342,7 @@ int verb_similar(int argc, char **argv)
         cli_fail("similar needs one ITEM, or --user USER");
         return CLI_USAGE;
     }
-    request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
+    request.k = k;
     request.item_id = data_of(items.len ? items.at[0] : "");
     request.user_id = data_of(user ? user : "");
     request.model = (char *)(uintptr_t)model;

@@ -18,7 +18,7 @@ int ask_context(const struct texts *texts, const ProtobufCMessageDescriptor *ent
 /* What an answer may list, from the rows of the verbs that have a filter. */
 struct filter_asked {
     struct texts exclude, include, any, all, none;
-    uint64_t per_category;
+    uint32_t per_category;
 };
 #define FILTER_ROWS(filter)                                                                                            \
     {"exclude", 0, OPTION_TEXTS, &(filter).exclude, "ITEM", "never this one; may be repeated"},                        \
@@ -27,7 +27,7 @@ struct filter_asked {
         {"all-categories", 0, OPTION_TEXTS, &(filter).all, "NAME", "only of this category; may be repeated: of all of them"}, \
         {"no-category", 0, OPTION_TEXTS, &(filter).none, "NAME", "none of this category; may be repeated"},            \
     {                                                                                                                  \
-        "per-category", 0, OPTION_COUNT, &(filter).per_category, "N", "at most so many of one category"                \
+        "per-category", 0, OPTION_COUNT32, &(filter).per_category, "N", "at most so many of one category"                \
     }
 Freshet__V1__Filter *ask_filter(const struct filter_asked *asked);
 ProtobufCBinaryData *ask_ids(const struct texts *texts);

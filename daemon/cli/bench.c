@@ -263,13 +263,14 @@ int verb_bench(int argc, char **argv)
     struct common common = common_defaults();
     struct texts users = {0};
     const char *list = NULL, *model = "";
-    uint64_t k = 0, askers = 1;
+    uint64_t askers = 1;
+    uint32_t k = 0;
     double seconds = 5;
     const struct option_row rows[] = {
         {"users", 0, OPTION_TEXT, &list, "FILE", "user ids, a line each (-: standard input)"},
         {"concurrency", 'c', OPTION_COUNT, &askers, "N", "askers, each with a connection and one question at a time (default 1, most 256)"},
         {"seconds", 's', OPTION_REAL, &seconds, "S", "how long, for each of the two calls (default 5)"},
-        {"k", 'k', OPTION_COUNT, &k, "N", "how many items are asked for (default: the daemon's)"},
+        {"k", 'k', OPTION_COUNT32, &k, "N", "how many items are asked for (default: the daemon's)"},
         {"model", 0, OPTION_TEXT, &model, "NAME", "which model answers (default: the daemon's)"},
         SERVER_ROW(common), OUTPUT_ROWS(common), {0},
     };
@@ -288,7 +289,7 @@ int verb_bench(int argc, char **argv)
         return status;
     if (!users.len)
         return cli_fail("'%s' names no user", list);
-    request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
+    request.k = k;
     request.model = (char *)(uintptr_t)model;
     const struct load ask = {.name = "Recommend", .method = ASK_SERVICE "Recommend", .answer = &freshet__v1__recommend_response__descriptor,
                              .common = &common, .users = &users, .request = &request, .askers = (size_t)askers};

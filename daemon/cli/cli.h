@@ -35,12 +35,12 @@ struct texts { /* an option that may be given again and again */
     const char **at;
     size_t len, cap;
 };
-enum option_kind { OPTION_TEXT, OPTION_TEXTS, OPTION_COUNT, OPTION_REAL, OPTION_FLAG };
+enum option_kind { OPTION_TEXT, OPTION_TEXTS, OPTION_COUNT, OPTION_COUNT32, OPTION_REAL, OPTION_FLAG };
 struct option_row {
     const char *name; /* without the dashes; NULL ends the table */
     char letter;      /* 0: none */
     enum option_kind kind;
-    void *target; /* const char **, struct texts *, uint64_t *, double *, bool * */
+    void *target; /* const char **, struct texts *, uint64_t *, uint32_t *, double *, bool * */
     const char *argument, *help;
 };
 struct usage {

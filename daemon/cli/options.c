@@ -101,11 +101,32 @@ static void add_text(struct texts *texts, const char *text)
     texts->at[texts->len++] = text;
 }
 
+static bool store_count(const struct option_row *row, const char *value)
+{
+    uint64_t most = row->kind == OPTION_COUNT32 ? UINT32_MAX : UINT64_MAX;
+    char *end;
+
+    errno = 0;
+    uint64_t count = strtoull(value, &end, 10);
+    if (!*value || *end || *value == '-') {
+        cli_fail("--%s is '%s', which is no whole number", row->name, value);
+        return false;
+    }
+    if (errno == ERANGE || count > most) {
+        cli_fail("--%s is %s; it may be %llu at most", row->name, value, (unsigned long long)most);
+        return false;
+    }
+    if (row->kind == OPTION_COUNT32)
+        *(uint32_t *)row->target = (uint32_t)count;
+    else
+        *(uint64_t *)row->target = count;
+    return true;
+}
+
 static bool store(const struct option_row *row, const char *value)
 {
     char *end;
 
-    errno = 0;
     switch (row->kind) {
     case OPTION_TEXT:
         *(const char **)row->target = value;
@@ -114,11 +135,8 @@ static bool store(const struct option_row *row, const char *value)
         add_text(row->target, value);
         return true;
     case OPTION_COUNT:
-        *(uint64_t *)row->target = strtoull(value, &end, 10);
-        if (*value && !*end && !errno && *value != '-')
-            return true;
-        cli_fail("--%s is '%s', which is no whole number", row->name, value);
-        return false;
+    case OPTION_COUNT32:
+        return store_count(row, value);
     case OPTION_REAL:
         *(double *)row->target = strtod(value, &end);
         if (*value && !*end && isfinite(*(double *)row->target))

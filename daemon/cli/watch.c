@@ -55,12 +55,13 @@ int verb_watch(int argc, char **argv)
     struct common common = common_defaults();
     struct texts users = {0}, seeds = {0}, context = {0};
     struct filter_asked filter = {0};
-    uint64_t k = 0, most = 0;
+    uint64_t most = 0;
+    uint32_t k = 0;
     const char *model = "";
     bool explain = false, include_seen = false;
     common.timeout_ms = 0;
     const struct option_row rows[] = {
-        {"k", 'k', OPTION_COUNT, &k, "N", "how many (default: the daemon's)"},
+        {"k", 'k', OPTION_COUNT32, &k, "N", "how many (default: the daemon's)"},
         {"lists", 'n', OPTION_COUNT, &most, "N", "end after so many lists (default: never)"},
         {"seed", 's', OPTION_TEXTS, &seeds, "ITEM[=W]", "an item of the present session, the newest last; may be repeated"},
         FILTER_ROWS(filter),
@@ -88,7 +89,7 @@ int verb_watch(int argc, char **argv)
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;
     request.user_id = data_of(users.at[0]);
-    request.k = k > UINT32_MAX ? UINT32_MAX : (uint32_t)k;
+    request.k = k;
     request.model = (char *)(uintptr_t)model;
     request.explain = explain;
     request.include_seen = include_seen;

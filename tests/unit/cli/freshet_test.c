@@ -66,6 +66,8 @@ static void wrong_use_is_status_2(void **state)
         "bench", "bench ann -c 0", "bench ann -c 257", "bench ann --seconds 0", "bench ann --seconds nan",
         "reset", "reset 0", "reset 0 --applied 1", "reset 0 --to end", "reset --applied 1 --to end", "reset 0 --applied 1 --to start",
         "reset 0 1 --applied 1 --to end", "reset -- -1 --applied 1 --to end", "reset 0 --applied x --to end", "reset 0 --applied 1 --to ''",
+        "recommend ann -k 4294967296", "similar pear -k 5000000000", "popular -k 5000000000", "popular --per-category 4294967296",
+        "watch ann -k 5000000000", "bench ann -k 5000000000",
         "reset 4294967296 --applied 1 --to 0", "reset 0 --applied 1 --to 9223372036854775808",
     };
     char call[256], said[4096];
@@ -107,6 +109,15 @@ static void publish_tells_programs_in_json(void **state)
     assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n");
 }
 
+static void a_number_that_is_too_large_is_refused_as_it_was_given(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    assert_int_equal(run("recommend ann -k 5000000000 --server 127.0.0.1:1 2>&1", said, sizeof(said)), 2);
+    assert_string_equal(said, "freshet: --k is 5000000000; it may be 4294967295 at most\n");
+}
+
 static void the_header_is_no_line_that_is_skipped(void **state)
 {
     char said[4096];
@@ -128,6 +139,7 @@ int main(void)
         cmocka_unit_test(output_that_cannot_be_written_is_a_failure),
         cmocka_unit_test(a_file_that_cannot_be_read_is_no_empty_file),
         cmocka_unit_test(publish_tells_programs_in_json),
+        cmocka_unit_test(a_number_that_is_too_large_is_refused_as_it_was_given),
         cmocka_unit_test(the_header_is_no_line_that_is_skipped),
     };
 

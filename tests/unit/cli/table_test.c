@@ -133,19 +133,23 @@ static void options_are_read_in_every_spelling(void **state)
 {
     static const struct usage usage = {"verb", "", "", ""};
     uint64_t k = 0;
+    uint32_t small = 0;
     const char *name = NULL;
     bool flag = false;
     struct texts rest = {0};
     const struct option_row rows[] = {{"k", 'k', OPTION_COUNT, &k, "N", ""},
                                       {"name", 'n', OPTION_TEXT, &name, "NAME", ""},
                                       {"flag", 0, OPTION_FLAG, &flag, NULL, ""},
+                                      {"small", 's', OPTION_COUNT32, &small, "N", ""},
                                       {0}};
-    char *good[] = {"verb", "-k5", "--name=x", "--flag", "one", "--", "--two"};
+    char *good[] = {"verb", "-k5", "--name=x", "--flag", "one", "-s4294967295", "--", "--two"};
     char *unknown[] = {"verb", "--nome", "x"}, *number[] = {"verb", "-k", "five"}, *missing[] = {"verb", "-n"};
+    char *beyond[] = {"verb", "-s4294967296"}, *negative[] = {"verb", "-s-1"};
 
     (void)state;
-    assert_int_equal(options_read(&usage, rows, 7, good, &rest), -1);
+    assert_int_equal(options_read(&usage, rows, 8, good, &rest), -1);
     assert_int_equal(k, 5);
+    assert_int_equal(small, UINT32_MAX);
     assert_string_equal(name, "x");
     assert_true(flag);
     assert_int_equal(rest.len, 2);
@@ -153,6 +157,9 @@ static void options_are_read_in_every_spelling(void **state)
     assert_int_equal(options_read(&usage, rows, 3, unknown, &rest), CLI_USAGE);
     assert_int_equal(options_read(&usage, rows, 3, number, &rest), CLI_USAGE);
     assert_int_equal(options_read(&usage, rows, 2, missing, &rest), CLI_USAGE);
+    assert_int_equal(options_read(&usage, rows, 2, beyond, &rest), CLI_USAGE);
+    assert_int_equal(options_read(&usage, rows, 2, negative, &rest), CLI_USAGE);
+    assert_int_equal(small, UINT32_MAX);
 }
 
 int main(void)
