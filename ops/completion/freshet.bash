@@ -9,16 +9,19 @@ _freshet()
     elif [[ $word == -* ]]; then
         words=$(freshet "$verb" --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*' | sort -u)
     else
-        case ${COMP_WORDS[COMP_CWORD - 1]} in
-        --output) words="table json" ;;
-        --to) words="earliest end" ;;
-        --format) words="movielens csv tsv jsonl online-retail" ;;
-        *)
-            case $verb in
-            log-level) words="debug info warn error" ;;
-            forget) [ "$COMP_CWORD" -eq 2 ] && words="user item" ;;
-            *) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
-            esac ;;
+        local option=${COMP_WORDS[COMP_CWORD - 1]}
+        case $option in
+        --format)
+            words="movielens csv tsv jsonl online-retail libfm"
+            [ "$verb" = publish ] && words+=" items-jsonl items-tsv users-jsonl" || words+=" sequences" ;;
+        --*) # of "--to earliest|end|OFFSET" what is not in capitals
+            words=$(freshet "$verb" --help 2>/dev/null | sed -n "s/^.* $option \([^ ]*|[^ ]*\) .*/\1/p" | tr '|' '\n' | grep -v '[A-Z]') ;;
+        esac
+        case ${words:+known}$verb in
+        known*) ;;
+        log-level) words="debug info warn error" ;;
+        forget) [ "$COMP_CWORD" -eq 2 ] && words="user item" ;;
+        *) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

@@ -131,6 +131,41 @@ static void the_header_is_no_line_that_is_skipped(void **state)
     assert_string_equal(said, "{\"published\":0,\"skipped\":1,\"bad\":0,\"failed\":0}\n");
 }
 
+/* What bash would offer behind the words. */
+static void expect_completion(const char *words, const char *expected)
+{
+    char command[4096], said[4096];
+    const char *folder = strrchr(FRESHET, '/');
+
+    snprintf(command, sizeof(command),
+             "PATH=%.*s:$PATH bash -c 'source " SOURCE_DIR "/ops/completion/freshet.bash; COMP_WORDS=(freshet %s \"\"); "
+             "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _freshet; echo \"${COMPREPLY[*]}\"'",
+             (int)(folder - FRESHET), FRESHET, words);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    said[fread(said, 1, sizeof(said) - 1, pipe)] = '\0';
+    assert_int_equal(pclose(pipe), 0);
+    said[strcspn(said, "\n")] = '\0';
+    assert_string_equal(said, expected);
+}
+
+static void the_shell_completes_what_an_option_may_be(void **state)
+{
+    char said[4096], formats[4096] = "";
+
+    (void)state;
+    expect_completion("popular --by", "users trending newest");
+    expect_completion("popular --output", "table json");
+    expect_completion("reset 3 --to", "earliest end");
+    expect_completion("log-level", "debug info warn error");
+    expect_completion("eval x --format", "movielens csv tsv jsonl online-retail libfm sequences");
+    assert_int_equal(run("publish - --format '' 2>&1", said, sizeof(said)), 2);
+    for (char *at, *name = strtok_r(strstr(said, "it may be ") + 10, ", \n", &at); name; name = strtok_r(NULL, ", \n", &at))
+        if (strcmp(name, "or") != 0)
+            strcat(strcat(formats, *formats ? " " : ""), name);
+    expect_completion("publish x --format", formats);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +176,7 @@ int main(void)
         cmocka_unit_test(publish_tells_programs_in_json),
         cmocka_unit_test(a_number_that_is_too_large_is_refused_as_it_was_given),
         cmocka_unit_test(the_header_is_no_line_that_is_skipped),
+        cmocka_unit_test(the_shell_completes_what_an_option_may_be),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
