@@ -63,11 +63,10 @@ static int list_backups(const struct common *common)
 {
     Freshet__V1__ListBackupsRequest request = FRESHET__V1__LIST_BACKUPS_REQUEST__INIT;
     Freshet__V1__ListBackupsResponse *answer;
-    struct fr_err err;
+    int status = admin_call(common, "/freshet.v1.Admin/ListBackups", &request.base, &freshet__v1__list_backups_response__descriptor, &answer);
 
-    if (rpc_call(common->admin, "/freshet.v1.Admin/ListBackups", &request.base, &freshet__v1__list_backups_response__descriptor,
-                 (ProtobufCMessage **)(void *)&answer, common->timeout_ms, &err))
-        return cli_fail("%s", err.text);
+    if (status)
+        return status;
     if (common_json(common))
         json_print(&answer->base);
     else
@@ -80,11 +79,10 @@ static int make_backup(const struct common *common)
 {
     Freshet__V1__BackupRequest request = FRESHET__V1__BACKUP_REQUEST__INIT;
     Freshet__V1__BackupResponse *answer;
-    struct fr_err err;
+    int status = admin_call(common, "/freshet.v1.Admin/Backup", &request.base, &freshet__v1__backup_response__descriptor, &answer);
 
-    if (rpc_call(common->admin, "/freshet.v1.Admin/Backup", &request.base, &freshet__v1__backup_response__descriptor,
-                 (ProtobufCMessage **)(void *)&answer, common->timeout_ms, &err))
-        return cli_fail("%s", err.text);
+    if (status)
+        return status;
     if (common_json(common)) {
         json_print(&answer->base);
     } else {
@@ -178,13 +176,13 @@ static int ask_to_verify(const struct common *common, const char *id)
 {
     Freshet__V1__VerifyBackupRequest request = FRESHET__V1__VERIFY_BACKUP_REQUEST__INIT;
     Freshet__V1__VerifyBackupResponse *answer;
-    struct fr_err err;
     bool good = true;
+    int status;
 
     request.id = id ? strtoull(id, NULL, 10) : 0;
-    if (rpc_call(common->admin, "/freshet.v1.Admin/VerifyBackup", &request.base,
-                 &freshet__v1__verify_backup_response__descriptor, (ProtobufCMessage **)(void *)&answer, common->timeout_ms, &err))
-        return cli_fail("%s", err.text);
+    status = admin_call(common, "/freshet.v1.Admin/VerifyBackup", &request.base, &freshet__v1__verify_backup_response__descriptor, &answer);
+    if (status)
+        return status;
     if (common_json(common))
         json_print(&answer->base);
     else
@@ -233,6 +231,8 @@ int verb_restore(int argc, char **argv)
     const char *id;
     const struct option_row rows[] = {OFFLINE_ROWS(offline),
                                       {"data", 0, OPTION_TEXT, &offline.data, "DIR", "the data directory (store.path)"},
+                                      UNASKED_ROW("admin", common.admin),
+                                      UNASKED_ROW("server", common.beside),
                                       {"output", 'o', OPTION_TEXT, &common.output, "table|json", "for people or for programs"},
                                       {0}};
     int status = options_read(&usage, rows, argc, argv, &rest);

@@ -3,6 +3,7 @@
  *
  *     main.c      the table of verbs                 options.c  one table of options per verb, --help made from it
  *     ask.c       recommend similar popular            operate.c  status checkpoint pause ...   backups.c  backup verify restore
+ *     admin.c     where the Admin service is, and one call of it
  *     why.c       score explain                        watch.c    watch               facts.c    user item
  *     dump.c      recommend --all                      bench.c    bench
  *     publish.c   file -> Kafka                      lines.c formats.c  lines, and those of the known formats -> events
@@ -51,7 +52,8 @@ int options_read(const struct usage *usage, const struct option_row *rows, int a
 
 /* What every verb that asks the daemon takes; COMMON_ROWS puts them into its table. */
 struct common {
-    const char *server, *admin, *output, *titles;
+    const char *server, *output, *titles;
+    const char *admin, *beside; /* operators' verbs: --admin and --server as given, NULL: not; common_admin() says what follows */
     uint64_t timeout_ms;
 };
 struct common common_defaults(void);
@@ -59,7 +61,12 @@ struct common common_defaults(void);
     {"server", 0, OPTION_TEXT, &(common).server, "HOST:PORT", "the daemon (default $FRESHET_SERVER or 127.0.0.1:50051)"}, ACCESS_ROWS
 #define ADMIN_ROW(common)                                                                                              \
     {"admin", 0, OPTION_TEXT, &(common).admin, "HOST:PORT",                                                            \
-     "its Admin service (default $FRESHET_ADMIN or 127.0.0.1:50052)"}, ACCESS_ROWS
+     "the daemon's Admin service (default $FRESHET_ADMIN or 127.0.0.1:50052)"},                                        \
+        {"server", 0, OPTION_TEXT, &(common).beside, "HOST:PORT",                                                      \
+         "the daemon; HOST:50051 means --admin HOST:50052. Where it does not tell which, --admin is asked for"},       \
+        ACCESS_ROWS
+/* Of a verb that asks no daemon, for who gives the same options to all of them. */
+#define UNASKED_ROW(name, target) {name, 0, OPTION_TEXT, &(target), "HOST:PORT", "not used here: no daemon is asked"}
 /* How this run shows itself to whatever daemon it asks: paths of files, never a token, which others could see in the list of
  * processes. NULL: not given. */
 struct access_files {
@@ -87,6 +94,14 @@ extern struct access_files access_files;
 #define TITLES_ROW(common) {"titles", 0, OPTION_TEXT, &(common).titles, "FILE", "item<TAB>title lines, shown beside item ids"}
 bool common_json(const struct common *common);
 bool common_check(const struct common *common); /* says what is wrong with --output */
+
+/* ---- admin.c ---- */
+
+/* Where the Admin service is that is meant; NULL: that cannot be told, and it has said so. */
+const char *common_admin(const struct common *common);
+/* Calls it; the answer is unpacked into *ret, for protobuf_c_message_free_unpacked. The exit status; on failure it has said why. */
+int admin_call(const struct common *common, const char *method, const ProtobufCMessage *request,
+               const ProtobufCMessageDescriptor *response, void *ret);
 
 /* ---- rpc.c ---- */
 

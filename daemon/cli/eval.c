@@ -156,7 +156,7 @@ int verb_eval(int argc, char **argv)
         "freshet eval u.data --format movielens --models sar,popular --set sar.window=20"};
     struct eval eval = {.format = "jsonl", .protocol = "prequential", .output = "table", .progress = "replaying",
                         .k = 10, .every = 1, .refresh = 2000, .seed = 1, .seeds = 1, .passes = 1};
-    const char *config = NULL, *models = "sar";
+    const char *config = NULL, *models = "sar", *server;
     struct texts files = {0}, sets = {0};
     const struct option_row rows[] = {
         {"format", 'f', OPTION_TEXT, &eval.format, "NAME", "as publish's, or sequences (default jsonl)"},
@@ -178,6 +178,7 @@ int verb_eval(int argc, char **argv)
         {"seed", 0, OPTION_COUNT, &eval.seed, "N", "of --order mixed, --passes and --sampled (default 1)"},
         {"seeds", 0, OPTION_COUNT, &eval.seeds, "N", "so many runs of these with the seeds from there on; mean and spread"},
         {"output", 'o', OPTION_TEXT, &eval.output, "table|json", "for people or for programs (default table)"},
+        UNASKED_ROW("server", server),
         {0},
     };
     int status = options_read(&usage, rows, argc, argv, &files), protocol;

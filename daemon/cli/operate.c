@@ -22,10 +22,10 @@ struct operation {
 static int call(const struct operation *operation, const struct common *common, const ProtobufCMessage *request)
 {
     ProtobufCMessage *answer;
-    struct fr_err err;
+    int status = admin_call(common, operation->method, request, operation->response, &answer);
 
-    if (rpc_call(common->admin, operation->method, request, operation->response, &answer, common->timeout_ms, &err))
-        return cli_fail("%s", err.text);
+    if (status)
+        return status;
     if (common_json(common))
         json_print(answer);
     else

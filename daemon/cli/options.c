@@ -23,7 +23,7 @@ static const char *from_environment(const char *name)
 
 struct common common_defaults(void)
 {
-    const char *server = from_environment("FRESHET_SERVER"), *admin = from_environment("FRESHET_ADMIN");
+    const char *server = from_environment("FRESHET_SERVER");
 
     access_files = (struct access_files){
         .tls_ca = from_environment("FRESHET_TLS_CA"),
@@ -33,7 +33,6 @@ struct common common_defaults(void)
     };
     return (struct common){
         .server = server ? server : "127.0.0.1:50051",
-        .admin = admin ? admin : "127.0.0.1:50052",
         .output = "table",
         .timeout_ms = 10000,
     };

@@ -223,7 +223,7 @@ static uint64_t left_to_apply(struct publish *publish, struct fr_err *err)
     Freshet__V1__GetStatusResponse *status;
     uint64_t left = 0;
 
-    if (rpc_call(publish->common.admin, "/freshet.v1.Admin/GetStatus", &request.base,
+    if (rpc_call(common_admin(&publish->common), "/freshet.v1.Admin/GetStatus", &request.base,
                  &freshet__v1__get_status_response__descriptor, (ProtobufCMessage **)(void *)&status,
                  publish->common.timeout_ms, err))
         return UINT64_MAX;
@@ -301,6 +301,8 @@ int verb_publish(int argc, char **argv)
     struct format *format = status < 0 ? format_new(publish->format) : NULL;
 
     if (status < 0 && !common_check(&publish->common)) {
+        status = CLI_USAGE;
+    } else if (status < 0 && publish->wait && !common_admin(&publish->common)) {
         status = CLI_USAGE;
     } else if (status < 0 && files.len != 1) {
         cli_fail("publish needs one FILE, or - for standard input");

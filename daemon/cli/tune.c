@@ -379,6 +379,7 @@ int verb_tune(int argc, char **argv)
                                         .refresh = 2000, .seed = 1, .seeds = 1},
                                .model = "sar", .trials = 16, .part = 0.7};
     struct texts files = {0};
+    const char *server;
     const struct option_row rows[] = {
         {"format", 'f', OPTION_TEXT, &tune.eval.format, "NAME", "as eval's (default jsonl)"},
         {"model", 'm', OPTION_TEXT, &tune.model, "NAME", "which one's figure counts (default sar)"},
@@ -395,6 +396,7 @@ int verb_tune(int argc, char **argv)
         {"seed", 0, OPTION_COUNT, &tune.eval.seed, "N", "of the trials (default 1)"},
         {"write", 'w', OPTION_TEXT, &tune.write, "FILE", "also writes that there: not all of a configuration, it goes beside --config's file"},
         {"output", 'o', OPTION_TEXT, &tune.eval.output, "table|json", "a configuration file, or one JSON document (default table)"},
+        UNASKED_ROW("server", server),
         {0},
     };
     int status = options_read(&usage, rows, argc, argv, &files);

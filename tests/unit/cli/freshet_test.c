@@ -131,6 +131,54 @@ static void the_header_is_no_line_that_is_skipped(void **state)
     assert_string_equal(said, "{\"published\":0,\"skipped\":1,\"bad\":0,\"failed\":0}\n");
 }
 
+static void every_verb_takes_a_server(void **state)
+{
+    char line[64], call[128], said[8192];
+    size_t verbs = 0;
+
+    (void)state;
+    FILE *list = popen(FRESHET " --help | sed -n 's/^  \\([a-z-]*\\)  .*/\\1/p'", "r");
+    assert_non_null(list);
+    while (fgets(line, sizeof(line), list)) {
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(call, sizeof(call), "%s --server 127.0.0.1:1 --help", line);
+        assert_int_equal(run(call, said, sizeof(said)), 0);
+        assert_non_null(strstr(said, "  --server HOST:PORT "));
+        verbs++;
+    }
+    pclose(list);
+    assert_true(verbs >= 24);
+}
+
+/* What it says of the address it asks, or why it asks none. */
+static void expect_admin(int status, const char *environment, const char *options, const char *expected)
+{
+    char call[512], said[4096];
+
+    if (*environment)
+        setenv("FRESHET_ADMIN", environment, 1);
+    else
+        unsetenv("FRESHET_ADMIN");
+    snprintf(call, sizeof(call), "drain --timeout 2000 %s 2>&1", options);
+    assert_int_equal(run(call, said, sizeof(said)), status);
+    if (!strstr(said, expected))
+        fail_msg("%s with '%s': %s", options, environment, said);
+    unsetenv("FRESHET_ADMIN");
+}
+
+static void the_admin_service_is_that_of_the_server_or_is_asked_for(void **state)
+{
+    (void)state;
+    expect_admin(1, "", "--server [::2]:50051", "freshet: [::2]:50052: ");
+    expect_admin(1, "", "--server [::2]", "freshet: [::2]:50052: ");
+    expect_admin(1, "", "--server 127.0.0.1:7 --admin 127.0.0.1:1", "freshet: 127.0.0.1:1: ");
+    expect_admin(1, "127.0.0.1:1", "", "freshet: 127.0.0.1:1: ");
+    expect_admin(1, "127.0.0.1:1", "--server 127.0.0.1:7", "freshet: 127.0.0.1:1: ");
+    expect_admin(1, "127.0.0.2:1", "--server 127.0.0.1:7 --admin 127.0.0.1:1", "freshet: 127.0.0.1:1: ");
+    expect_admin(2, "", "--server 127.0.0.1:7", "--server is '127.0.0.1:7', which does not tell where its Admin service is: give --admin");
+    expect_admin(2, "127.0.0.2:1", "--server 127.0.0.1:50051", "FRESHET_ADMIN is '127.0.0.2:1': give --admin");
+}
+
 /* What bash would offer behind the words. */
 static void expect_completion(const char *words, const char *expected)
 {
@@ -176,6 +224,8 @@ int main(void)
         cmocka_unit_test(publish_tells_programs_in_json),
         cmocka_unit_test(a_number_that_is_too_large_is_refused_as_it_was_given),
         cmocka_unit_test(the_header_is_no_line_that_is_skipped),
+        cmocka_unit_test(every_verb_takes_a_server),
+        cmocka_unit_test(the_admin_service_is_that_of_the_server_or_is_asked_for),
         cmocka_unit_test(the_shell_completes_what_an_option_may_be),
     };
 
