@@ -1,6 +1,9 @@
 /*
  * publish.c -- a file's events to Kafka: keyed by user with the Java partitioner, so that one user is in one partition; protobuf values; done
  * when every record is acknowledged. --wait goes on until the daemon has applied them.
+ *
+ * A large file takes as long as it takes: --timeout is for how long nothing may move, neither a record into Kafka nor, then, one into the
+ * daemon. librdkafka's own limit is for each record from when it was read, which a long queue would overstep; so it has none, unless -X says so.
  */
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
@@ -15,13 +18,13 @@
 #include "freshet/v1/admin.pb-c.h"
 #include "freshet/v1/events.pb-c.h"
 
-enum { BAD_SHOWN_MAX = 10, PARTITIONS_SEEN_MAX = 4096, POLL_MS = 50 };
+enum { BAD_SHOWN_MAX = 10, PARTITIONS_SEEN_MAX = 4096, POLL_MS = 50, PURGE_MS = 1000, TIMEOUT_MS = 60000, WHY_ROOM = 400 };
 
 struct publish {
     const char *brokers, *topic, *format;
     struct texts settings;
     uint64_t rate, total;
-    bool wait;
+    bool wait, own_limit; /* own_limit: -X says how long a record may take */
     struct common common;
     rd_kafka_t *producer;
     struct fr_arena arena; /* of the event at hand */
@@ -30,6 +33,8 @@ struct publish {
     /* counted by delivery reports */
     uint64_t delivered, failed;
     char failure[256];
+    bool given_up;
+    uint64_t moved, moved_ns; /* what had moved when it was last looked at, and since when no more */
     int64_t next[PARTITIONS_SEEN_MAX]; /* behind what was delivered, by partition */
 };
 
@@ -39,7 +44,7 @@ static void delivered(rd_kafka_t *producer, const rd_kafka_message_t *message, v
 
     (void)producer;
     if (message->err) {
-        if (!publish->failed++)
+        if (!publish->failed++ && !publish->given_up)
             snprintf(publish->failure, sizeof(publish->failure), "%s", rd_kafka_err2str(message->err));
         return;
     }
@@ -65,12 +70,13 @@ static bool open_producer(struct publish *publish)
     bool good = set(conf, "bootstrap.servers", publish->brokers) && set(conf, "client.id", "freshet") &&
                 set(conf, "partitioner", "murmur2_random") && set(conf, "enable.idempotence", "true") &&
                 set(conf, "linger.ms", "20") && set(conf, "queue.buffering.max.messages", "200000") &&
-                set(conf, "log_level", "3");
+                set(conf, "message.timeout.ms", "0") && set(conf, "log_level", "3");
 
     for (size_t i = 0; good && i < publish->settings.len; i++) {
         char *key = fr_strdup(publish->settings.at[i]), *equals = strchr(key, '=');
         if (equals) {
             *equals = '\0';
+            publish->own_limit |= !strcmp(key, "message.timeout.ms") || !strcmp(key, "delivery.timeout.ms");
             good = set(conf, key, equals + 1);
         } else {
             cli_fail("--set is '%s'; it may be key=value", key);
@@ -87,6 +93,31 @@ static bool open_producer(struct publish *publish)
         rd_kafka_conf_destroy(conf);
     }
     return publish->producer;
+}
+
+/* Has nothing moved for --timeout? `moved` counts what has, so far; while nothing is awaited, nothing is late. */
+static bool stalled(struct publish *publish, uint64_t moved, bool awaited)
+{
+    uint64_t now = fr_mono_ns();
+
+    if (!awaited || moved != publish->moved) {
+        publish->moved = moved;
+        publish->moved_ns = now;
+    }
+    return (now - publish->moved_ns) / 1000000U > publish->common.timeout_ms;
+}
+
+/* Takes the reports there are. True: Kafka takes no more, and what is left of what it was sent has been counted as failed. */
+static bool gives_up(struct publish *publish)
+{
+    rd_kafka_poll(publish->producer, 0);
+    if (publish->own_limit || !stalled(publish, publish->delivered + publish->failed, rd_kafka_outq_len(publish->producer) > 0))
+        return false;
+    publish->given_up = true;
+    snprintf(publish->failure, sizeof(publish->failure), "Kafka has taken nothing for %.1f s", (double)publish->common.timeout_ms / 1e3);
+    rd_kafka_purge(publish->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_flush(publish->producer, PURGE_MS);
+    return true;
 }
 
 static char *text_in(struct fr_arena *arena, struct fr_bytes bytes)
@@ -127,11 +158,12 @@ static bool produce(struct publish *publish, struct fr_bytes key, struct fr_byte
         rd_kafka_error_t *error = rd_kafka_produceva(publish->producer, parts, headers ? 5 : 4);
         refused = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
         rd_kafka_error_destroy(error);
-        rd_kafka_poll(publish->producer, refused == RD_KAFKA_RESP_ERR__QUEUE_FULL ? POLL_MS : 0);
-    } while (refused == RD_KAFKA_RESP_ERR__QUEUE_FULL);
+        if (refused == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+            rd_kafka_poll(publish->producer, POLL_MS);
+    } while (refused == RD_KAFKA_RESP_ERR__QUEUE_FULL && !gives_up(publish));
     if (refused && headers) /* else they are the record's */
         rd_kafka_headers_destroy(headers);
-    if (refused)
+    if (refused && !publish->given_up)
         cli_fail("line %llu: %s", (unsigned long long)publish->line, rd_kafka_err2str(refused));
     return !refused;
 }
@@ -182,7 +214,7 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
     struct lines lines = {.file = file, .name = name, .most = LINE_MOST};
     bool good = true;
 
-    while (good && lines_next(&lines)) {
+    while (good && lines_next(&lines) && !gives_up(publish)) {
         struct line_event event;
         const char *problem = NULL;
         publish->line = lines.number;
@@ -208,51 +240,71 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
     }
     lines_release(&lines);
     good = good && !lines.failed;
-    while (good && rd_kafka_outq_len(publish->producer) > 0 && !publish->failed) {
+    while (good && rd_kafka_outq_len(publish->producer) > 0 && !publish->failed && !gives_up(publish)) {
         rd_kafka_poll(publish->producer, POLL_MS);
         progress_show(progress, publish->delivered);
     }
     progress_end(progress, publish->delivered);
-    return good && !publish->failed;
+    return good && !publish->failed && !publish->given_up;
 }
 
-/* How many of the published records the daemon has yet to apply; UINT64_MAX on a failed call. */
-static uint64_t left_to_apply(struct publish *publish, struct fr_err *err)
+/* ---- --wait ---- */
+
+static const Freshet__V1__PartitionStatus *partition_of(const Freshet__V1__GetStatusResponse *status, const char *topic, int32_t number)
 {
-    Freshet__V1__GetStatusRequest request = FRESHET__V1__GET_STATUS_REQUEST__INIT;
-    Freshet__V1__GetStatusResponse *status;
+    for (size_t i = 0; i < status->n_partitions; i++)
+        if (status->partitions[i]->partition == number && !strcmp(status->partitions[i]->topic, topic))
+            return status->partitions[i];
+    return NULL;
+}
+
+/* How many of the published records the daemon has yet to apply, and what keeps it from that, as far as it tells. */
+static uint64_t left_to_apply(const struct publish *publish, const Freshet__V1__GetStatusResponse *status, char why[WHY_ROOM])
+{
     uint64_t left = 0;
 
-    if (rpc_call(common_admin(&publish->common), "/freshet.v1.Admin/GetStatus", &request.base,
-                 &freshet__v1__get_status_response__descriptor, (ProtobufCMessage **)(void *)&status,
-                 publish->common.timeout_ms, err))
-        return UINT64_MAX;
+    *why = '\0';
+    if (status->n_held)
+        snprintf(why, WHY_ROOM, ": its ingest stands still (%s)", status->held[0]);
     for (int p = 0; p < PARTITIONS_SEEN_MAX; p++) {
-        int64_t applied = 0;
-        for (size_t i = 0; publish->next[p] && i < status->n_partitions; i++)
-            if (status->partitions[i]->partition == p && !strcmp(status->partitions[i]->topic, publish->topic))
-                applied = status->partitions[i]->applied;
-        if (publish->next[p] > applied)
-            left += (uint64_t)(publish->next[p] - (applied > 0 ? applied : 0));
+        const Freshet__V1__PartitionStatus *partition = publish->next[p] ? partition_of(status, publish->topic, p) : NULL;
+        int64_t applied = partition && partition->applied > 0 ? partition->applied : 0;
+        if (publish->next[p] <= applied)
+            continue;
+        left += (uint64_t)(publish->next[p] - applied);
+        if (!partition)
+            snprintf(why, WHY_ROOM, ": it does not read %s/%d", publish->topic, p);
+        else if (!strncmp(partition->state, "halted", strlen("halted")))
+            snprintf(why, WHY_ROOM, ": %s/%d is %s", publish->topic, p, partition->state);
     }
-    protobuf_c_message_free_unpacked(&status->base, NULL);
     return left;
 }
 
 static bool wait_applied(struct publish *publish)
 {
+    const Freshet__V1__GetStatusRequest request = FRESHET__V1__GET_STATUS_REQUEST__INIT;
     struct progress *progress = progress_new("learning", publish->delivered);
-    struct fr_err err;
-    uint64_t left;
+    uint64_t left = publish->delivered;
+    char why[WHY_ROOM] = "";
+    bool late = false, asked;
 
-    while ((left = left_to_apply(publish, &err)) && left != UINT64_MAX) {
+    stalled(publish, left, false); /* the clock begins here */
+    do {
+        Freshet__V1__GetStatusResponse *status;
         progress_show(progress, left < publish->delivered ? publish->delivered - left : 0);
-        rd_kafka_poll(publish->producer, POLL_MS);
-    }
-    progress_end(progress, left ? 0 : publish->delivered);
-    if (left)
-        cli_fail("%s", err.text);
-    return !left;
+        asked = !admin_call(&publish->common, "/freshet.v1.Admin/GetStatus", &request.base, &freshet__v1__get_status_response__descriptor, &status);
+        if (asked) {
+            left = left_to_apply(publish, status, why);
+            protobuf_c_message_free_unpacked(&status->base, NULL);
+            late = stalled(publish, left, left > 0);
+            rd_kafka_poll(publish->producer, left ? POLL_MS : 0);
+        }
+    } while (asked && left && !late);
+    progress_end(progress, left < publish->delivered ? publish->delivered - left : 0);
+    if (asked && left)
+        cli_fail("the daemon has applied nothing for %.1f s, and %llu records are left%s", (double)publish->common.timeout_ms / 1e3,
+                 (unsigned long long)left, why);
+    return asked && !left;
 }
 
 static int run(struct publish *publish, FILE *file, const char *name, struct format *format)
@@ -260,7 +312,7 @@ static int run(struct publish *publish, FILE *file, const char *name, struct for
     if (!open_producer(publish))
         return CLI_FAILED;
     bool good = send_file(publish, file, name, format);
-    if (publish->failed)
+    if (publish->failed || publish->given_up)
         cli_fail("%llu records were not delivered: %s", (unsigned long long)publish->failed, publish->failure);
     if (good && publish->wait)
         good = wait_applied(publish);
@@ -287,6 +339,7 @@ int verb_publish(int argc, char **argv)
     publish->brokers = getenv("FRESHET_BROKERS") ? getenv("FRESHET_BROKERS") : "127.0.0.1:9092";
     publish->format = "jsonl";
     publish->common = common_defaults();
+    publish->common.timeout_ms = TIMEOUT_MS;
     const struct option_row rows[] = {
         {"format", 'f', OPTION_TEXT, &publish->format, "NAME", "of the file (default jsonl)"},
         {"brokers", 'b', OPTION_TEXT, &publish->brokers, "LIST", "Kafka (default $FRESHET_BROKERS or 127.0.0.1:9092)"},
@@ -295,7 +348,9 @@ int verb_publish(int argc, char **argv)
         {"rate", 0, OPTION_COUNT, &publish->rate, "N", "at most so many events a second"},
         {"total", 0, OPTION_COUNT, &publish->total, "N", "events to come, for the progress bar"},
         {"wait", 'w', OPTION_FLAG, &publish->wait, NULL, "until the daemon has applied them all"},
-        ADMIN_ROW(publish->common), OUTPUT_ROWS(publish->common), {0},
+        ADMIN_ROW(publish->common),
+        {"output", 'o', OPTION_TEXT, &publish->common.output, "table|json", "for people or for programs (default table)"},
+        {"timeout", 0, OPTION_COUNT, &publish->common.timeout_ms, "MS", "give up when nothing has moved for this long (default 60000)"}, {0},
     };
     int status = options_read(&usage, rows, argc, argv, &files);
     struct format *format = status < 0 ? format_new(publish->format) : NULL;

@@ -1,4 +1,5 @@
-"""What an operator does to a running daemon, with the client's verbs: pause, resume, log-level, reload, drain."""
+"""What an operator does to a running daemon, with the client's verbs: pause, resume, log-level, reload, drain; and publish --wait."""
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -6,8 +7,10 @@ import pathlib
 import re
 import signal
 import subprocess
+import time
 import unittest
 
+import grpc
 import testbed
 from testbed import Daemon, MockKafka, event_json, until
 
@@ -105,6 +108,67 @@ class Operate(unittest.TestCase):
         self.assertIn("log.level", self.freshet(daemon, "reload", code=1))
         self.assertEqual(self.freshet(daemon, "log-level", "info"), "it was error\n")
         until(lambda: '"event":"log.level"' in daemon.log_tail(), "the change of level is in the log")
+
+
+class Told(testbed.admin_pb2_grpc.AdminServicer):
+    """A daemon that tells of one partition, of which it applies `step` records whenever it is asked."""
+
+    def __init__(self, state="running", step=0):
+        self.state, self.step, self.applied = state, step, 0
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+        testbed.admin_pb2_grpc.add_AdminServicer_to_server(self, self.server)
+        self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+
+    def __enter__(self):
+        self.server.start()
+        return self.address
+
+    def __exit__(self, *_):
+        self.server.stop(0).wait()
+
+    def GetStatus(self, _request, _context):
+        self.applied += self.step
+        return testbed.admin_pb2.GetStatusResponse(partitions=[
+            testbed.admin_pb2.PartitionStatus(topic=TOPIC, partition=0, state=self.state, applied=self.applied)])
+
+
+class Publish(unittest.TestCase):
+    """How long `freshet publish` goes on: while something moves within --timeout, and what it says when nothing does."""
+
+    IMPATIENT = "--wait", "--timeout", "2000", "-X", "message.timeout.ms=100000"  # with the daemon, not with the broker
+
+    def setUp(self):
+        self.kafka = MockKafka(TOPIC, "letters", 1)
+
+    def publish(self, *options, code, events=9, topic=TOPIC):
+        lines = "".join(event_json(f"u{n}", "item", time_ms=1000)[1] + "\n" for n in range(events))
+        run = subprocess.run([testbed.BIN / "freshet", "publish", "-", "--brokers", self.kafka.address, "--topic", topic, *options], input=lines,
+                             capture_output=True, text=True, timeout=testbed.PATIENCE_S)
+        self.assertEqual(run.returncode, code, run.stderr)
+        return run.stderr
+
+    def test_slow(self):
+        """neither sending nor learning may last longer than --timeout without a record, but together they may"""
+        began = time.monotonic()
+        with Told(step=1) as admin:
+            self.publish("--rate", "20", "--wait", "--timeout", "6000", "--admin", admin, code=0, events=150)
+        self.assertGreater(time.monotonic() - began, 12)
+
+    def test_halted(self):
+        """a partition that is halted is named"""
+        with Told("halted_gap") as admin:
+            said = self.publish(*self.IMPATIENT, "--admin", admin, code=1)
+        self.assertIn("has applied nothing for 2.0 s, and 9 records are left: operate/0 is halted_gap\n", said)
+
+    def test_unread(self):
+        """so is one that is not read, and what holds ingest"""
+        with Daemon(self.kafka, {"feed.topic": TOPIC, "feed.dead_letter_topic": "letters"}) as daemon:
+            wait = *self.IMPATIENT, "--admin", daemon.addresses["admin_grpc"]
+            self.assertRegex(self.publish(*wait, code=1, topic="other"), r"and 9 records are left: it does not read other/\d+\n")
+            daemon.admin.PauseIngest(testbed.admin_pb2.PauseIngestRequest(), timeout=testbed.PATIENCE_S)
+            self.assertIn("and 9 records are left: its ingest stands still (asked)\n", self.publish(*wait, code=1))
+            daemon.admin.ResumeIngest(testbed.admin_pb2.ResumeIngestRequest(), timeout=testbed.PATIENCE_S)
+            self.publish("--wait", "--admin", daemon.addresses["admin_grpc"], code=0)
 
 
 if __name__ == "__main__":

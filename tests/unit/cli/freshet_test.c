@@ -131,6 +131,24 @@ static void the_header_is_no_line_that_is_skipped(void **state)
     assert_string_equal(said, "{\"published\":0,\"skipped\":1,\"bad\":0,\"failed\":0}\n");
 }
 
+/* Without --timeout it would wait longer than a test may take. */
+static void publish_gives_up_when_kafka_takes_nothing(void **state)
+{
+    static const char event[] = "<<'END'\n{\"user_id\":\"ann\",\"item_id\":\"pear\"}\nEND";
+    char call[512], said[4096];
+
+    (void)state;
+    snprintf(call, sizeof(call), "publish - --brokers 127.0.0.1:1 --timeout 300 -o json 2>/dev/null %s", event);
+    assert_int_equal(run(call, said, sizeof(said)), 1);
+    assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":1}\n");
+    snprintf(call, sizeof(call), "publish - --brokers 127.0.0.1:1 --timeout 300 2>&1 %s", event);
+    assert_int_equal(run(call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "1 records were not delivered: Kafka has taken nothing for 0.3 s\n"));
+    snprintf(call, sizeof(call), "publish - --brokers 127.0.0.1:1 --timeout 1 -X message.timeout.ms=1500 2>&1 %s", event);
+    assert_int_equal(run(call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "1 records were not delivered: Local: Message timed out\n"));
+}
+
 static void every_verb_takes_a_server(void **state)
 {
     char line[64], call[128], said[8192];
@@ -224,6 +242,7 @@ int main(void)
         cmocka_unit_test(publish_tells_programs_in_json),
         cmocka_unit_test(a_number_that_is_too_large_is_refused_as_it_was_given),
         cmocka_unit_test(the_header_is_no_line_that_is_skipped),
+        cmocka_unit_test(publish_gives_up_when_kafka_takes_nothing),
         cmocka_unit_test(every_verb_takes_a_server),
         cmocka_unit_test(the_admin_service_is_that_of_the_server_or_is_asked_for),
         cmocka_unit_test(the_shell_completes_what_an_option_may_be),
