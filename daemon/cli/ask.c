@@ -213,7 +213,7 @@ int verb_recommend(int argc, char **argv)
 {
     static const struct usage usage = {"recommend", "[USER]... [OPTION]...",
                                        "What to show each USER, or a session given by --seed. JSON of several users is an array, in their order.\n"
-                                       "--all asks for every user of a list and writes lines, of TSV or of JSON, for other tools to judge.",
+                                       "--all asks for every user of a list, and writes a line of TSV per item or, with -o json, a document a line: one per user.",
                                        "freshet recommend 17850 -k 5 --explain --diversity 0.3 --titles ops/data/online-retail/titles.tsv"};
     struct common common = common_defaults();
     struct texts users = {0}, seeds = {0}, context = {0};

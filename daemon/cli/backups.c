@@ -197,7 +197,8 @@ int verb_verify(int argc, char **argv)
 {
     static const struct usage usage = {"verify", "[ID|all] [OPTION]...",
                                        "Read backups back, every byte, and say what differs from when they were made. With --path or\n"
-                                       "--config no daemon is asked: freshetd --verify reads them.",
+                                       "--config no daemon is asked: freshetd --verify reads them, and its exit status is this one's: 74 a\n"
+                                       "disk, or a damaged backup; 78 no such backup.",
                                        "freshet verify all --path /mnt/backups"};
     struct common common = common_defaults();
     struct offline offline = {0};
@@ -223,7 +224,8 @@ int verb_restore(int argc, char **argv)
     static const struct usage usage = {
         "restore", "[ID] [OPTION]...",
         "Put a backup in the place of the store: the newest good one, unless told which. The daemon must not run; the store that was\n"
-        "there is kept as store.damaged. It is safe to interrupt this and to start it again. freshetd --restore does the work.",
+        "there is kept as store.damaged. It is safe to interrupt this and to start it again. freshetd --restore does the work, and its exit\n"
+        "status is this one's: 74 a disk, or a damaged backup; 75 a daemon runs; 78 a configuration, or no such backup.",
         "systemctl stop freshet && freshet restore && systemctl start freshet"};
     struct common common = common_defaults();
     struct offline offline = {0};

@@ -55,7 +55,10 @@ static void help(FILE *out)
     fputs("freshet VERB [OPTION]...   the client of freshetd\n\n", out);
     for (size_t i = 0; i < VERBS; i++)
         fprintf(out, "  %-12s %s\n", verbs[i].name, verbs[i].about);
-    fputs("\nfreshet VERB --help tells a verb's options, with an example. freshet --version tells the version.\n", out);
+    fputs("\nfreshet VERB --help tells a verb's options, with an example. freshet --version tells the version.\n"
+          "Exit status: 0 done; 1 failed, and stderr says why; 2 wrong use. restore, and verify without a daemon, are freshetd's work\n"
+          "and end with its status: 74 a disk, or a damaged backup; 75 a daemon runs on the data; 78 a configuration, or no such backup.\n",
+          out);
 }
 
 int main(int argc, char **argv)

@@ -91,6 +91,21 @@ static void output_that_cannot_be_written_is_a_failure(void **state)
     assert_int_equal(run("--version", said, sizeof(said)), 0);
 }
 
+static void help_tells_what_scripts_go_by(void **state)
+{
+    char said[8192];
+
+    (void)state;
+    assert_int_equal(run("--help", said, sizeof(said)), 0);
+    assert_non_null(strstr(said, "\nExit status: 0 done; 1 failed"));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(run(i ? "restore --help" : "verify --help", said, sizeof(said)), 0);
+        assert_non_null(strstr(said, "status is this one's: 74"));
+        assert_int_equal(run(i ? "recommend --help" : "watch --help", said, sizeof(said)), 0);
+        assert_non_null(strstr(said, "a document a line"));
+    }
+}
+
 static void a_file_that_cannot_be_read_is_no_empty_file(void **state)
 {
     char said[4096];
@@ -238,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_failure_is_status_1_and_told_on_stderr_alone),
         cmocka_unit_test(wrong_use_is_status_2),
         cmocka_unit_test(output_that_cannot_be_written_is_a_failure),
+        cmocka_unit_test(help_tells_what_scripts_go_by),
         cmocka_unit_test(a_file_that_cannot_be_read_is_no_empty_file),
         cmocka_unit_test(publish_tells_programs_in_json),
         cmocka_unit_test(a_number_that_is_too_large_is_refused_as_it_was_given),
