@@ -245,7 +245,10 @@ static void deliver(void *arg)
         put_back(letters, now_ns);
         if (!have_producer(letters, now_ns)) {
             poll(NULL, 0, IDLE_WAIT_MS);
-        } else if (letters->in_flight < IN_FLIGHT_MAX) {
+            continue;
+        }
+        client_ask(&letters->client, letters->producer, now_ns);
+        if (letters->in_flight < IN_FLIGHT_MAX) {
             const struct dead_letter *letter =
                 engine_outbox_take(letters->engine, letters->in_flight ? BUSY_WAIT_MS : IDLE_WAIT_MS);
 

@@ -16,7 +16,7 @@
 #include "freshet/metric.h"
 #include "settings.h"
 
-enum { CLIENT_MAGIC = 0x4b434c49, REPEAT_AFTER_S = 30 };
+enum { CLIENT_MAGIC = 0x4b434c49, REPEAT_AFTER_S = 30, ASK_EVERY_MS = 2000, ASK_TIMEOUT_MS = 500 };
 
 struct setting {
     const char *key, *value;
@@ -138,6 +138,19 @@ void client_reached(struct client *client)
                "a Kafka broker answers again");
     client->unreachable = false;
     fr_gauge(client->down, 0);
+}
+
+void client_ask(struct client *client, rd_kafka_t *kafka, uint64_t now_ns)
+{
+    const struct rd_kafka_metadata *metadata;
+
+    if (!client->unreachable || now_ns < client->ask_ns)
+        return;
+    client->ask_ns = now_ns + ASK_EVERY_MS * 1000000ULL;
+    if (rd_kafka_metadata(kafka, 0, NULL, &metadata, ASK_TIMEOUT_MS))
+        return; /* librdkafka has begun to connect, if it was not yet at it */
+    rd_kafka_metadata_destroy(metadata);
+    client_reached(client);
 }
 
 /* Thread: any of librdkafka's. */

@@ -16,6 +16,7 @@ struct client {
     const char *purpose; /* "consumer", "dead letters" */
     bool disconnected;   /* what answers next may be another broker or another log; whoever acts on it takes it back */
     bool unreachable;    /* no broker answers; said once */
+    uint64_t ask_ns;     /* while unreachable: when client_ask asks again */
     struct fr_series *down; /* the same as a metric */
     rd_kafka_resp_err_t last_err;
     uint64_t last_err_ns;
@@ -23,6 +24,9 @@ struct client {
 void client_init(struct client *client, const char *purpose);
 /* A broker has answered: says so if that was in doubt. */
 void client_reached(struct client *client);
+/* While no broker answers: asks now and then whether one does, for up to half a second. For a producer, which may have nothing to send for
+ * hours and would not be answered before. */
+void client_ask(struct client *client, rd_kafka_t *kafka, uint64_t now_ns);
 
 /* Is this an error after which what answers under the same name may be another broker, or another log? */
 bool client_may_be_another(rd_kafka_resp_err_t err);

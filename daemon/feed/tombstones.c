@@ -170,8 +170,10 @@ static void run(void *arg)
         if (!busy && !tombstones->stopping)
             wait_for_wishes(tombstones, IDLE_MS);
         pthread_mutex_unlock(&tombstones->lock);
-        if (tombstones->producer)
+        if (tombstones->producer) {
             rd_kafka_poll(tombstones->producer, busy ? BUSY_MS : 0);
+            client_ask(&tombstones->client, tombstones->producer, fr_mono_ns());
+        }
         pthread_mutex_lock(&tombstones->lock);
     }
     pthread_mutex_unlock(&tombstones->lock);

@@ -251,7 +251,7 @@ static void what_is_amiss_is_found_in_the_metrics(void **state)
                  {FR_M_INGEST_HELD, "memory", "Held: memory at its limit", false},
                  {FR_M_INGEST_HELD, "asked", "Paused: as an operator has asked", false},
                  {FR_M_KAFKA_UNREACHABLE, "consumer", "Cut off: no Kafka broker answers", false},
-                 {FR_M_KAFKA_UNREACHABLE, "dead letters", "Up to date", true}, /* nobody has sent any since */
+                 {FR_M_KAFKA_UNREACHABLE, "dead letters", "Up to date", true}, /* events come all the same */
                  {FR_M_ADMISSION_CLOSED, "", "Closed to new users and items", true},
                  {FR_M_UNCOMMITTED, "", "Unsaved for 60 s", true}};
 

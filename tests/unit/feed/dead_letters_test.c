@@ -192,6 +192,24 @@ static void letters_wait_for_a_broker_to_come_back(void **state)
     world_close(&world);
 }
 
+static void a_broker_that_is_back_is_noticed_without_a_letter_to_send(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    world_send(&world, TOPIC, 0, FR_BYTES("u0"), FR_BYTES("{"), 1000, NULL);
+    world_flush(&world);
+    world_feed(&world, world_options());
+    wait_letters(&world, 1);
+    assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, BROKER), 0);
+    wait_for_client(&world, "dead letters", true);
+    assert_int_equal(rd_kafka_mock_broker_set_up(world.cluster, BROKER), 0);
+    wait_for_client(&world, "dead letters", false);
+    assert_int_equal(world.engine->letters_len, 1);
+    world_close(&world);
+}
+
 static void what_cannot_be_sent_before_the_stop_stays_in_the_outbox(void **state)
 {
     struct world world;
@@ -222,6 +240,7 @@ int main(void)
         cmocka_unit_test(a_letter_is_the_record_untouched_and_seven_headers),
         cmocka_unit_test(a_letter_kafka_refuses_is_put_back_and_sent_again),
         cmocka_unit_test(letters_wait_for_a_broker_to_come_back),
+        cmocka_unit_test(a_broker_that_is_back_is_noticed_without_a_letter_to_send),
         cmocka_unit_test(what_cannot_be_sent_before_the_stop_stays_in_the_outbox),
     };
 

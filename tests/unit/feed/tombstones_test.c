@@ -125,12 +125,32 @@ static void while_no_broker_takes_them_only_so_many_wait_and_the_stop_ends_them(
     world_close(&world);
 }
 
+static void a_broker_that_is_back_is_noticed_without_a_tombstone_to_write(void **state)
+{
+    struct world world;
+    struct tombstone at;
+    struct fr_err err;
+    uint64_t ticket;
+
+    (void)state;
+    open_all(&world);
+    world_feed(&world, with_topics());
+    assert_int_equal(feed_forget(world.feed, FEED_USERS, FR_BYTES("ann"), &ticket, &err), FR_OK);
+    assert_int_equal(await_done(&world, ticket, &at, &err), FR_OK);
+    assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, BROKER), 0);
+    wait_for_client(&world, "tombstones", true);
+    assert_int_equal(rd_kafka_mock_broker_set_up(world.cluster, BROKER), 0);
+    wait_for_client(&world, "tombstones", false);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tombstone_stands_where_it_says_and_comes_back),
         cmocka_unit_test(without_a_topic_it_is_said_at_once),
         cmocka_unit_test(while_no_broker_takes_them_only_so_many_wait_and_the_stop_ends_them),
+        cmocka_unit_test(a_broker_that_is_back_is_noticed_without_a_tombstone_to_write),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

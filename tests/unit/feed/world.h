@@ -208,6 +208,28 @@ static inline enum partition_state state_now(struct world *world, int32_t number
     return state;
 }
 
+
+/* What the metric says of a client of Kafka: does no broker answer it? */
+struct client_want {
+    const char *purpose;
+    bool unreachable;
+};
+
+static inline bool client_is(const struct engine *engine, const void *want)
+{
+    const struct client_want *wanted = want;
+
+    (void)engine;
+    return (fr_series_value(fr_series(FR_M_KAFKA_UNREACHABLE, wanted->purpose, "", "")) == 1) == wanted->unreachable;
+}
+
+static inline void wait_for_client(struct world *world, const char *purpose, bool unreachable)
+{
+    if (!fake_engine_wait(world->engine, client_is, &(struct client_want){purpose, unreachable}))
+        fail_msg("the client for the %s is not %s", purpose, unreachable ? "cut off" : "answered again");
+}
+
+/* While the feed runs, under the lock. */
 static inline uint64_t given_now(struct world *world)
 {
     uint64_t given;
