@@ -258,6 +258,7 @@ void apply_refuse(struct engine *engine, const struct event *event, const char *
 {
     struct event rejected = *event;
     struct reject reject = {
+        .logged = event->logged,
         .reason = "capacity",
         .message = fr_bytes_of(why),
     };
@@ -267,6 +268,7 @@ void apply_refuse(struct engine *engine, const struct event *event, const char *
         reject.value = event->reject->value;
         reject.has_key = event->reject->has_key;
         reject.has_value = event->reject->has_value;
+        reject.logged = event->reject->logged;
     }
     rejected.reject = &reject;
     outbox_add(engine, &rejected);

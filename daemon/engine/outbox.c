@@ -137,7 +137,7 @@ void outbox_add(struct engine *engine, const struct event *event)
         .topic = fr_bytes_of(partition->topic),
         .partition = partition->number,
         .offset = event->offset,
-        .logged = event->logged,
+        .logged = reject->logged,
         .has_key = reject->has_key,
         .has_value = reject->has_value,
         .key = reject->key,

@@ -252,6 +252,7 @@ bool decoder_decode(struct decoder *decoder, const struct record *record, struct
                                   .value = record->value,
                                   .has_key = record->has_key,
                                   .has_value = record->has_value,
+                                  .logged = record->logged,
                                   .reason = decoder->problem.reason,
                                   .message = fr_bytes_of(decoder->problem.text)};
     return false;

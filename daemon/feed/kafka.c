@@ -221,6 +221,7 @@ static bool decode_unless_convicted(struct tap *tap, const struct assigned *assi
                                   .value = record->value,
                                   .has_key = record->has_key,
                                   .has_value = record->has_value,
+                                  .logged = record->logged,
                                   .reason = "crash",
                                   .message = FR_BYTES("the process crashed each time it had this record in hand")};
     return false;
@@ -250,7 +251,8 @@ static void take_record(struct tap *tap, struct event_batch *batch, const rd_kaf
             event->reject = keep_reject(batch, &(struct reject){.key = record.key,
                                                                 .value = record.value,
                                                                 .has_key = record.has_key,
-                                                                .has_value = record.has_value});
+                                                                .has_value = record.has_value,
+                                                                .logged = record.logged});
     } else {
         event->reject = keep_reject(batch, &reject);
     }

@@ -149,7 +149,7 @@ struct dead_letter {
     struct fr_bytes topic; /* where it came from */
     int32_t partition;
     int64_t offset;
-    when_ms logged;
+    when_ms logged; /* as of struct reject */
     bool has_key, has_value;
     struct fr_bytes key, value, reason, message;
 };

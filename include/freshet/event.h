@@ -47,6 +47,7 @@ static inline bool event_weigh(double of_type, bool use_value, double value, dou
 struct reject {
     struct fr_bytes key, value;
     bool has_key, has_value; /* a null is not an empty run */
+    when_ms logged;          /* its Kafka timestamp whatever it says, in bounds or not; -1: it has none */
     const char *reason;      /* literal, a metric label: "undecodable", "user_id", "item_id", "key", "bounds", "value", "time", "null", "capacity", "crash" */
     struct fr_bytes message; /* for people: names the field and the limit */
 };
@@ -55,7 +56,7 @@ struct event {
     enum event_kind kind;
     uint32_t partition; /* the engine's index of the topic partition */
     int64_t offset;     /* of the record; where there is none, the next to come */
-    when_ms logged;     /* the record's Kafka timestamp; -1 when it has none */
+    when_ms logged;     /* the record's Kafka timestamp; -1 when it has none that is in bounds */
     uint64_t print;     /* the record's fingerprint, by which its log is told from another */
 
     /* EVENT_APPLY; of the compacted topics one of the two */

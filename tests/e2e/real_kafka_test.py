@@ -211,6 +211,7 @@ def bad_records():
         ("time", {"value": protobuf(time_ms=-1)}),
         ("time", {"value": protobuf(time_ms=NOW_MS + 86400000)}),
         ("time", {"value": protobuf(time_ms=2 ** 62)}),
+        ("time", {"value": protobuf(time_ms=GOOD_MS), "timestamp": 1000 * NOW_MS}),  # in microseconds
         ("null", {"value": None}),
     ]
 

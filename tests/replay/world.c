@@ -303,7 +303,8 @@ static void put_record(struct world *world, struct event_batch *batch, const str
             event->reject = keep_reject(batch, &(struct reject){.key = record.key,
                                                                 .value = record.value,
                                                                 .has_key = record.has_key,
-                                                                .has_value = record.has_value});
+                                                                .has_value = record.has_value,
+                                                                .logged = record.logged});
     } else {
         event->reject = keep_reject(batch, &reject);
     }

@@ -199,9 +199,10 @@ static void a_dead_letter_leaves_once_it_is_synced_and_not_before_it_is_acknowle
                                   .has_key = true,
                                   .value = FR_BYTES("junk"),
                                   .has_value = true,
+                                  .logged = 1000 * NOON, /* in microseconds: no time of ours, but the record's */
                                   .reason = "undecodable",
                                   .message = FR_BYTES("no event")};
-    const struct event bad = {.kind = EVENT_REJECT, .offset = 0, .logged = NOON, .reject = &reject};
+    const struct event bad = {.kind = EVENT_REJECT, .offset = 0, .logged = -1, .reject = &reject};
     const struct dead_letter *letter;
 
     (void)state;
@@ -211,12 +212,14 @@ static void a_dead_letter_leaves_once_it_is_synced_and_not_before_it_is_acknowle
     assert_non_null(letter);
     assert_memory_equal(letter->value.at, "junk", 4);
     assert_int_equal(letter->offset, 0);
+    assert_int_equal(letter->logged, 1000 * NOON);
     end(&world); /* taken, not acknowledged: it must come again */
     begin(&world, &options);
     assert_int_equal(world.next, 1);
     letter = engine_outbox_take(world.engine, PATIENCE_MS);
     assert_non_null(letter);
     assert_memory_equal(letter->reason.at, "undecodable", 11);
+    assert_int_equal(letter->logged, 1000 * NOON);
     engine_outbox_done(world.engine, letter->id);
     end(&world);
     begin(&world, &options);
@@ -238,6 +241,7 @@ static void an_item_too_many_becomes_a_dead_letter(void **state)
     letter = engine_outbox_take(world.engine, PATIENCE_MS);
     assert_non_null(letter);
     assert_memory_equal(letter->reason.at, "capacity", 8);
+    assert_int_equal(letter->logged, NOON);
     assert_int_equal(letter->offset, 1);
     engine_outbox_again(world.engine, letter->id);
     end(&world);

@@ -82,39 +82,43 @@ static size_t letters_done_now(struct world *world)
 
 static void a_letter_is_the_record_untouched_and_seven_headers(void **state)
 {
+    enum { RECORDS = 5 };
     static const struct fr_bytes nothing = {NULL, 0}, empty = {"", 0};
     const struct {
         struct fr_bytes key, value;
         const char *reason, *message;
-    } records[] = {
+        when_ms logged;
+    } records[RECORDS] = {
         {FR_BYTES("k\0k"), FR_BYTES("\x0a\x02u1\0\xff"), "undecodable",
-         "protobuf: no field begins with tag 0 at byte 5"},
-        {FR_BYTES("u1"), nothing, "null", "the value is null; only compacted topics have tombstones"},
-        {nothing, empty, "user_id", "user_id is empty"},
-        {empty, FR_BYTES("\x0a\x02u1"), "item_id", "item_id is empty"},
+         "protobuf: no field begins with tag 0 at byte 5", 5000},
+        {FR_BYTES("u1"), nothing, "null", "the value is null; only compacted topics have tombstones", 5001},
+        {nothing, empty, "user_id", "user_id is empty", 5002},
+        {empty, FR_BYTES("\x0a\x02u1"), "item_id", "item_id is empty", 5003},
+        {empty, FR_BYTES("{\"user_id\":\"u1\",\"item_id\":\"i1\"}"), "time", /* by a producer that counts in microseconds */
+         "the Kafka timestamp 1795686189514000 is beyond 17592186044415 (the year 2527)", 1795686189514000},
     };
     struct fr_series *sent = fr_series(FR_M_DEAD_LETTERS, "undecodable", "", "");
     double before = fr_series_value(sent);
-    bool found[4] = {false};
+    bool found[RECORDS] = {false};
     struct letters letters;
     struct world world;
 
     (void)state;
     world_open(&world, 2);
     world_events(&world, 1, 0, 3);
-    for (size_t i = 0; i < 4; i++)
-        world_send(&world, TOPIC, 1, records[i].key, records[i].value, 5000 + (int)i, NULL);
+    for (size_t i = 0; i < RECORDS; i++)
+        world_send(&world, TOPIC, 1, records[i].key, records[i].value, records[i].logged, NULL);
     world_flush(&world);
     world_feed(&world, world_options());
-    wait_letters(&world, 4);
+    wait_letters(&world, RECORDS);
     assert_true(fr_series_value(sent) == before + 1);
     letters = letters_open(&world);
-    for (size_t seen = 0; seen < 4; seen++) {
+    for (size_t seen = 0; seen < RECORDS; seen++) {
         rd_kafka_message_t *message = next_letter(&letters);
         size_t i = (size_t)atoi(header(message, "x-orig-offset").at) - 3; /* in any order */
         char number[24];
 
-        assert_true(i < 4 && !found[i]);
+        assert_true(i < RECORDS && !found[i]);
         found[i] = true;
         assert_true((message->key == NULL) == (records[i].key.at == NULL));
         assert_true((message->payload == NULL) == (records[i].value.at == NULL));
@@ -122,7 +126,7 @@ static void a_letter_is_the_record_untouched_and_seven_headers(void **state)
         assert_true(fr_bytes_equal((struct fr_bytes){message->payload, message->len}, records[i].value));
         assert_header(message, "x-orig-topic", "events");
         assert_header(message, "x-orig-partition", "1");
-        snprintf(number, sizeof(number), "%zu", 5000 + i);
+        snprintf(number, sizeof(number), "%lld", (long long)records[i].logged);
         assert_header(message, "x-orig-timestamp", number);
         assert_header(message, "x-error-class", records[i].reason);
         assert_header(message, "x-error-message", records[i].message);

@@ -280,6 +280,19 @@ static void bytes_that_are_not_a_record_are_not_read(void **state)
     assert_false(catalogue_item_read((struct fr_bytes){room, said.len}, &item));
 }
 
+static void of_a_timestamp_out_of_bounds_the_letter_has_it_and_the_event_none(void **state)
+{
+    const struct record record = {.key = FR_BYTES("fig"), .has_key = true, .logged = EVENT_WHEN_MAX + 1};
+
+    (void)state;
+    for (int kind = FEED_ITEMS; kind <= FEED_USERS; kind++) {
+        assert_false(decoder_decode(of[kind], &record, &event, &reject));
+        assert_string_equal(reject.reason, "time");
+        assert_int_equal(reject.logged, EVENT_WHEN_MAX + 1);
+        assert_int_equal(event.logged, -1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +301,7 @@ int main(void)
         cmocka_unit_test(a_user_says_its_features_the_last_value_of_a_name_counts),
         cmocka_unit_test(a_null_value_is_a_tombstone_and_needs_its_key),
         cmocka_unit_test(what_breaks_a_rule_is_refused_by_name),
+        cmocka_unit_test(of_a_timestamp_out_of_bounds_the_letter_has_it_and_the_event_none),
         cmocka_unit_test(bounds_hold_to_the_last_one),
         cmocka_unit_test(bytes_that_are_not_a_record_are_not_read),
     };

@@ -240,6 +240,7 @@ static void a_time_lies_between_1970_and_five_minutes_after_its_record(void **st
         decoded = decode_as(FEED_AUTO, NULL, out.at, out.len, cases[i].logged);
         if (cases[i].when < 0) {
             assert_rejected(decoded, "time", cases[i].words, "a time");
+            assert_int_equal(reject.logged, cases[i].logged);
         } else {
             assert_accepted(decoded, "a time");
             assert_int_equal(event.when, cases[i].when);
