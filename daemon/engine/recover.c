@@ -43,26 +43,81 @@ static bool of_a_model(struct fr_bytes line)
     return ops && ops != &sar_ops;
 }
 
+/* Lines of the same key; of one side only: the other is empty. */
+struct difference {
+    struct fr_bytes old, new;
+};
+
+enum { DIFFERENCES_MAX = 64, DIFFERENCES_BYTES = 320 };
+
+static void put_side(struct fr_writer *out, struct fr_bytes line, struct fr_bytes other)
+{
+    struct fr_bytes shown = line.len ? line : key_of(other);
+
+    fr_put_text(out, line.len ? "'%.*s'" : "no %.*s", (int)shown.len, shown.at);
+}
+
+/* The first with the sentence around it, then as many as the text of an error has room for. */
+static int refuse_shape(const struct difference *differences, size_t len, struct fr_err *err)
+{
+    struct fr_writer text;
+    size_t named = 1;
+
+    fr_writer_init(&text, 0);
+    put_side(&text, differences[0].old, differences[0].new);
+    fr_put_text(&text, " and the configuration says ");
+    put_side(&text, differences[0].new, differences[0].old);
+    for (; named < len && named < DIFFERENCES_MAX; named++) {
+        const struct difference *one = &differences[named];
+        if (text.len + one->old.len + one->new.len > DIFFERENCES_BYTES)
+            break;
+        fr_put_text(&text, named == 1 ? "; likewise " : ", ");
+        put_side(&text, one->old, one->new);
+        fr_put_text(&text, " and ");
+        put_side(&text, one->new, one->old);
+    }
+    if (named < len)
+        fr_put_text(&text, "; %zu more differ", len - named);
+    fr_fail(err, FR_CONFIG, "the store was built with %.*s; start with the former, or replay the log into a new store with --rebuild",
+            (int)text.len, text.at);
+    fr_writer_release(&text);
+    return FR_CONFIG;
+}
+
+/* The mode is named first, for it changes the defaults of others, which nobody has set. */
+static void note_difference(struct difference *differences, size_t len, struct fr_bytes old, struct fr_bytes new)
+{
+    size_t place = len;
+
+    if (len && fr_bytes_equal(key_of(old), FR_BYTES("sar.mode"))) {
+        differences[len < DIFFERENCES_MAX ? len : DIFFERENCES_MAX - 1] = differences[0];
+        place = 0;
+    }
+    if (place < DIFFERENCES_MAX)
+        differences[place] = (struct difference){old, new};
+}
+
 /* Lines are sorted. *ret_both: those of either; *ret_more: the store has not all of them. */
 static int compare_shapes(struct fr_bytes stored, struct fr_bytes wanted, struct fr_writer *ret_both, bool *ret_more,
                           struct fr_err *err)
 {
+    const struct fr_bytes none = {NULL, 0};
+    struct difference differences[DIFFERENCES_MAX];
+    size_t len = 0;
+
     while (stored.len || wanted.len) {
         struct fr_bytes old_rest = stored, new_rest = wanted, old = line_of(&old_rest), new = line_of(&new_rest);
         int order = !new.len ? -1 : !old.len ? 1 : fr_bytes_order(key_of(old), key_of(new));
         struct fr_bytes one = order < 0 ? old : new;
         if (order ? !of_a_model(one) : !fr_bytes_equal(old, new))
-            return fr_fail(err, FR_CONFIG,
-                           "the store was built with '%.*s' and the configuration says '%.*s'; start with the former, or "
-                           "replay the log into a new store with --rebuild",
-                           (int)old.len, old.at, (int)new.len, new.at);
+            note_difference(differences, len++, order <= 0 ? old : none, order >= 0 ? new : none);
         fr_put_bytes(ret_both, one.at, one.len);
         fr_put_u8(ret_both, '\n');
         *ret_more = *ret_more || order > 0;
         stored = order <= 0 ? old_rest : stored;
         wanted = order >= 0 ? new_rest : wanted;
     }
-    return FR_OK;
+    return len ? refuse_shape(differences, len, err) : FR_OK;
 }
 
 static int record_shape(struct store *store, struct fr_bytes shape, struct fr_err *err)

@@ -287,8 +287,8 @@ static void a_model_may_come_to_a_store_that_was_made_without_it(void **state)
         {"parrot.size=2\nsar.mode=product\n", "the store was built with 'parrot.size=1' and the configuration says 'parrot.size=2'"},
         {"parrot.colour=red\nparrot.size=1\nsar.mode=product\n", NULL},
         {"parrot.colour=blue\nsar.mode=product\n", "built with 'parrot.colour=red' and the configuration says 'parrot.colour=blue'"},
-        {"sar.mode=product\nsar.window=3\n", "built with '' and the configuration says 'sar.window=3'"},
-        {"", "built with 'sar.mode=product' and the configuration says ''"},
+        {"sar.mode=product\nsar.window=3\n", "built with no sar.window and the configuration says 'sar.window=3'; start"},
+        {"", "built with 'sar.mode=product' and the configuration says no sar.mode; start"},
     };
     struct engine_options options = with_both(product());
     struct store *store = store_memory_new(NULL);
@@ -305,6 +305,49 @@ static void a_model_may_come_to_a_store_that_was_made_without_it(void **state)
         else
             engine_free(engine);
     }
+    store->ops->close(store);
+}
+
+/* Keys of one side only are not taken for one another's values; the mode, of which other differences follow, comes first. */
+static void a_refusal_names_what_differs_and_nothing_else(void **state)
+{
+    enum { TYPES = 100 };
+    static const char built[] = "engine.history_max=200\nsar.mode=product\nsar.window=10\nweights.like=2\n";
+    static const struct {
+        const char *shape, *problem;
+    } starts[] = {
+        {"engine.history_max=200\nsar.mode=product\nsar.window=10\nweights.foo=1\nweights.like=2\n",
+         "the store was built with no weights.foo and the configuration says 'weights.foo=1'; start with"},
+        {"engine.history_max=200\nsar.mode=product\nsar.window=10\n",
+         "the store was built with 'weights.like=2' and the configuration says no weights.like; start with"},
+        {"engine.history_max=0\nsar.mode=parity\nsar.window=0\nweights.like=2\n",
+         "the store was built with 'sar.mode=product' and the configuration says 'sar.mode=parity'; likewise 'engine.history_max=200' and "
+         "'engine.history_max=0', 'sar.window=10' and 'sar.window=0'; start with"},
+    };
+    struct engine_options options = product();
+    struct store *store = store_memory_new(NULL);
+    struct engine *engine;
+    struct fr_err err;
+    char many[64 * TYPES];
+    size_t len = 0;
+
+    (void)state;
+    options.shape = built;
+    assert_int_equal(engine_open(&engine, &options, store, &err), FR_OK);
+    engine_free(engine);
+    for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++) {
+        options.shape = starts[i].shape;
+        assert_int_equal(engine_open(&engine, &options, store, &err), FR_CONFIG);
+        if (!strstr(err.text, starts[i].problem))
+            fail_msg("%s", err.text);
+    }
+    for (int i = 0; i < TYPES; i++) /* before the mode, and more than are kept */
+        len += (size_t)snprintf(many + len, sizeof(many) - len, "a.%03d=1\n", i);
+    snprintf(many + len, sizeof(many) - len, "engine.history_max=200\nsar.mode=parity\nsar.window=10\nweights.like=2\n");
+    options.shape = many;
+    assert_int_equal(engine_open(&engine, &options, store, &err), FR_CONFIG);
+    assert_non_null(strstr(err.text, "'sar.mode=product' and the configuration says 'sar.mode=parity'; likewise no a.001 and 'a.001=1'"));
+    assert_non_null(strstr(err.text, " more differ; start with the former, or replay the log into a new store with --rebuild"));
     store->ops->close(store);
 }
 
@@ -520,6 +563,7 @@ int main(void)
         cmocka_unit_test(an_answer_says_who_gave_it),
         cmocka_unit_test(what_cannot_run_is_named),
         cmocka_unit_test(a_model_may_come_to_a_store_that_was_made_without_it),
+        cmocka_unit_test(a_refusal_names_what_differs_and_nothing_else),
         cmocka_unit_test(the_status_and_the_figures_have_every_model),
         cmocka_unit_test(draws_hang_on_topic_partition_and_offset_alone),
         cmocka_unit_test(context_reaches_the_models_from_events_and_questions),
