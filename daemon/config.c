@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "freshet/alloc.h"
+#include "freshet/likeness.h"
 
 #define SHAPES CONFIG_SHAPES
 #define RELOADS CONFIG_RELOADS
@@ -71,63 +72,62 @@ const char *config_problems(struct config *cfg)
 
 /* ---- the nearest key ------------------------------------------------------------------------------------------- */
 
-enum { NAME_MAX_COMPARED = 64 };
+enum { NAME_MAX_COMPARED = FR_LIKENESS_BYTES_MAX, SECTION_SLIPS_MAX = 2 };
 
-static size_t least(size_t a, size_t b)
+struct nearest {
+    const char *asked_section, *asked_key;
+    char asked[NAME_MAX_COMPARED + 1]; /* both, with a dot between */
+    size_t asked_len, distance;
+    const char *section, *key; /* the best so far */
+};
+
+static void take_if_nearer(struct nearest *nearest, size_t distance, const char *section, const char *key)
 {
-    return a < b ? a : b;
+    if (distance >= nearest->distance)
+        return;
+    nearest->distance = distance;
+    nearest->section = section;
+    nearest->key = key;
 }
 
-/* Insertions, deletions and replacements that turn a, of 1 to 64 bytes, into b (Levenshtein's): a column of the table at a time,
- * as bits of where it is one more or one less than above and to the left (Myers 1999, in Hyyro's form). */
-static size_t edit_distance(const char *a, size_t a_len, const char *b)
+static void look_at(struct nearest *nearest, const char *section, const char *key)
 {
-    uint64_t places[256] = {0}, more = UINT64_MAX, less = 0;
-    size_t distance = a_len;
+    char known[NAME_MAX_COMPARED + 1];
+    size_t known_len = strlen(section) + 1 + strlen(key);
+    size_t gap = known_len > nearest->asked_len ? known_len - nearest->asked_len : nearest->asked_len - known_len;
 
-    for (size_t i = 0; i < a_len; i++)
-        places[(unsigned char)a[i]] |= UINT64_C(1) << i;
-    for (; *b; b++) {
-        uint64_t same = places[(unsigned char)*b];
-        uint64_t kept = (((same & more) + more) ^ more) | same | less;
-        uint64_t right_more = less | ~(kept | more), right_less = kept & more;
+    if (strcmp(key, nearest->asked_key) == 0) /* the right key in the wrong section beats a likeness of both */
+        take_if_nearer(nearest, 1, section, key);
+    if (gap >= nearest->distance)
+        return; /* so many insertions or deletions at least */
+    assert(known_len <= NAME_MAX_COMPARED);
+    stpcpy(stpcpy(stpcpy(known, section), "."), key);
+    take_if_nearer(nearest, fr_edit_distance(known, known_len, nearest->asked), section, key);
+}
 
-        distance += right_more >> (a_len - 1) & 1;
-        distance -= right_less >> (a_len - 1) & 1;
-        right_more = right_more << 1 | 1;
-        more = right_less << 1 | ~(kept | right_more);
-        less = kept & right_more;
-    }
-    return distance;
+/* Of a section that takes any key, this one too: it is the section that has a slip. */
+static void look_at_open(struct nearest *nearest, const char *section)
+{
+    size_t distance = fr_edit_distance(section, strlen(section), nearest->asked_section);
+
+    if (distance <= SECTION_SLIPS_MAX)
+        take_if_nearer(nearest, distance, section, nearest->asked_key);
 }
 
 const char *config_nearest(const char *section, const char *key, char *room, size_t room_len)
 {
-    char asked[NAME_MAX_COMPARED + 1], known[NAME_MAX_COMPARED + 1];
-    size_t best = SIZE_MAX, asked_len;
-    int nearest = 0;
+    struct nearest nearest = {.asked_section = section, .asked_key = key, .distance = SIZE_MAX};
 
-    snprintf(asked, sizeof asked, "%s.%s", section, key);
-    asked_len = strlen(asked);
-    for (int id = 0; id < CONFIG_KEYS; id++) {
-        const struct config_key *candidate = &config_keys[id];
-        size_t known_len = strlen(candidate->section) + 1 + strlen(candidate->name);
-        size_t gap = known_len > asked_len ? known_len - asked_len : asked_len - known_len;
-        bool same_name = strcmp(key, candidate->name) == 0;
-
-        if (gap >= best && !same_name)
-            continue; /* so many insertions or deletions at least */
-        assert(known_len <= NAME_MAX_COMPARED);
-        stpcpy(stpcpy(stpcpy(known, candidate->section), "."), candidate->name);
-        size_t distance = edit_distance(known, known_len, asked);
-        if (same_name) /* the right key in the wrong section beats a likeness of both */
-            distance = least(distance, 1);
-        if (distance < best) {
-            best = distance;
-            nearest = id;
-        }
-    }
-    snprintf(room, room_len, "%s.%s", config_keys[nearest].section, config_keys[nearest].name);
+    snprintf(nearest.asked, sizeof nearest.asked, "%s.%s", section, key);
+    nearest.asked_len = strlen(nearest.asked);
+    for (int id = 0; id < CONFIG_KEYS; id++)
+        look_at(&nearest, config_keys[id].section, config_keys[id].name);
+#define WEIGHT(type, weight) look_at(&nearest, "weights", #type);
+#include "config.def"
+    look_at(&nearest, "kafka", "bootstrap.servers");
+    look_at_open(&nearest, "kafka");
+    look_at_open(&nearest, "weights");
+    snprintf(room, room_len, "%s.%s", nearest.section, nearest.key);
     return room;
 }
 

@@ -171,7 +171,8 @@ const char *config_parity(enum config_id id); /* the default under sar.mode = pa
 /* The value of one key as it would stand in a file. */
 void config_value_text(const struct config *cfg, enum config_id id, struct fr_writer *out);
 void config_real_text(double value, struct fr_writer *out); /* the shortest that reads back the same */
-/* The known "section.key" that is most like this one, for messages. */
+/* The known "section.key" that is most like this one, for messages. [kafka] and [weights] take any key: where only
+ * the section has a slip, it is the same key there. What [kafka] takes, librdkafka knows (config_host). */
 const char *config_nearest(const char *section, const char *key, char *room, size_t room_len);
 
 #endif

@@ -8,10 +8,13 @@
  * and the wait only delays brokers (and the mock) that do not; queued.min.messages = 2,000,000, because 2.0.2 stops
  * fetching for up to a second when the shared queue reaches it; queued.max.messages.kbytes bounds the memory instead.
  */
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "freshet/clock.h"
+#include "freshet/likeness.h"
 #include "freshet/log.h"
 #include "freshet/metric.h"
 #include "settings.h"
@@ -103,18 +106,51 @@ static const char *owned_by_freshet(const char *key)
     return len > 3 && strcmp(key + len - 3, "_cb") == 0 ? POINTER : NULL;
 }
 
+/* The property most like `key`; "" if librdkafka's list of them cannot be had, which is a table for people: "name | C/P | ...". */
+static void nearest_property(const char *key, char *ret_name, size_t room)
+{
+    size_t best = SIZE_MAX, len = 0;
+    char *table = NULL, *rest;
+    FILE *out = open_memstream(&table, &len);
+
+    *ret_name = 0;
+    if (!out)
+        return;
+    rd_kafka_conf_properties_show(out);
+    fclose(out);
+    rest = table;
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        size_t name_len = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789._");
+        if (!name_len || name_len > FR_LIKENESS_BYTES_MAX || line[name_len] != ' ')
+            continue;
+        line[name_len] = 0;
+        size_t distance = fr_edit_distance(line, name_len, key);
+        if (distance < best) { /* one that is ours too: who then sets it is told why not */
+            best = distance;
+            snprintf(ret_name, room, "%s", line);
+        }
+    }
+    free(table);
+}
+
 const char *feed_kafka_key_problem(const char *key, const char *value, char *room, size_t room_len)
 {
     const char *why = owned_by_freshet(key);
+    char nearest[FR_LIKENESS_BYTES_MAX + 1];
     rd_kafka_conf_t *conf;
-    bool good;
+    rd_kafka_conf_res_t result;
 
     if (why)
         return why;
     conf = rd_kafka_conf_new();
-    good = rd_kafka_conf_set(conf, key, value, room, room_len) == RD_KAFKA_CONF_OK;
+    result = rd_kafka_conf_set(conf, key, value, room, room_len);
     rd_kafka_conf_destroy(conf);
-    return good ? NULL : room;
+    if (result == RD_KAFKA_CONF_UNKNOWN) {
+        nearest_property(key, nearest, sizeof(nearest));
+        if (*nearest)
+            snprintf(room, room_len, "No such configuration property; the nearest known key is 'kafka.%s'", nearest);
+    }
+    return result == RD_KAFKA_CONF_OK ? NULL : room;
 }
 
 const char *feed_library_version(void)

@@ -155,6 +155,18 @@ static void an_unknown_key_is_named_with_its_place_and_the_nearest_one(void **st
                    "test.conf:2: unknown key 'recommend.window'; the nearest known key is 'sar.window'\n");
     assert_problem("[log]\nlevle = info\n",
                    "test.conf:2: unknown key 'log.levle'; the nearest known key is 'log.level'\n");
+    assert_problem("[wieghts]\nclick = 3\n",
+                   "test.conf:2: unknown key 'wieghts.click'; the nearest known key is 'weights.click'\n");
+    assert_problem("[weight]\nbookmark = 3\n",
+                   "test.conf:2: unknown key 'weight.bookmark'; the nearest known key is 'weights.bookmark'\n");
+    assert_problem("[feed]\npurchase = 3\n",
+                   "test.conf:2: unknown key 'feed.purchase'; the nearest known key is 'weights.purchase'\n");
+    assert_problem("[kakfa]\nbootstrap.servers = a\n",
+                   "test.conf:2: unknown key 'kakfa.bootstrap.servers'; the nearest known key is 'kafka.bootstrap.servers'\n");
+    assert_problem("[Kafka]\nssl.ca.location = a\n",
+                   "test.conf:2: unknown key 'Kafka.ssl.ca.location'; the nearest known key is 'kafka.ssl.ca.location'\n");
+    assert_problem("[feed]\nbootstrap.server = a\n",
+                   "test.conf:2: unknown key 'feed.bootstrap.server'; the nearest known key is 'kafka.bootstrap.servers'\n");
 }
 
 static void values_out_of_range_are_refused_and_the_edges_are_taken(void **state)
