@@ -171,7 +171,7 @@ struct partition_status {
     const char *topic;
     int32_t partition;
     enum partition_state state;
-    int64_t applied, durable, end, lag; /* end and lag -1 while unknown */
+    int64_t applied, durable, end, lag; /* -1 while unknown; durable: while no synced checkpoint has the partition */
     int64_t low;                        /* the oldest offset Kafka still holds; -1 while unknown */
     when_ms newest;                     /* Kafka time of the newest record applied; -1: none */
     double lag_seconds;

@@ -168,6 +168,49 @@ static void durable_is_what_the_synced_freeze_stood_for(void **state)
     world.store->ops->close(world.store);
 }
 
+static void assert_told(struct world *world, int64_t applied, int64_t durable)
+{
+    struct engine_status *status = calloc(1, sizeof(*status));
+
+    engine_status(world->engine, status);
+    assert_int_equal(status->partitions_len, 2);
+    assert_int_equal(status->partitions[1].applied, applied);
+    assert_int_equal(status->partitions[1].durable, durable);
+    fr_metric_collect();
+    assert_true(fr_series_value(fr_series(FR_M_OFFSET_APPLIED, TOPIC, "1", "")) == (double)(applied < 0 ? 0 : applied));
+    assert_true(fr_series_value(fr_series(FR_M_OFFSET_DURABLE, TOPIC, "1", "")) == (double)(durable < 0 ? 0 : durable));
+    free(status);
+}
+
+/* In the metrics every series is there from the start, at 0: they cannot say that. */
+static void what_is_not_known_of_a_partition_is_minus_one_and_zero_in_the_metrics(void **state)
+{
+    struct world world = {.store = ward_store_new()};
+    struct engine_options options = parity();
+    struct event where = {.kind = EVENT_POSITION, .offset = 9, .logged = -1};
+    int64_t next;
+    struct fr_err err;
+
+    (void)state;
+    begin(&world, &options);
+    checkpoint(&world);
+    atomic_store(&ward.permits, atomic_load(&ward.syncs));
+    assert_int_equal(engine_partition(world.engine, TOPIC, 1, &world.partition, &next, &err), FR_OK);
+    assert_told(&world, -1, -1);
+    give(&world, &where, 1);
+    uint64_t deadline = patience();
+    while (!engine_reached(world.engine, FR_BYTES(TOPIC), 1, 9)) {
+        assert_true(fr_mono_ns() < deadline);
+        sched_yield();
+    }
+    assert_told(&world, 9, -1);
+    atomic_store(&ward.permits, INT_MAX);
+    checkpoint(&world);
+    assert_told(&world, 9, 9);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 /* ---- bounds of the state ---- */
 
 static void a_refused_event_leaves_no_trace(void **state)
@@ -499,6 +542,7 @@ int main(void)
         cmocka_unit_test(asking_for_checkpoints_takes_no_batch_its_place),
         cmocka_unit_test(what_the_disk_refuses_counts_as_uncommitted),
         cmocka_unit_test(durable_is_what_the_synced_freeze_stood_for),
+        cmocka_unit_test(what_is_not_known_of_a_partition_is_minus_one_and_zero_in_the_metrics),
         cmocka_unit_test(dead_letters_over_the_limit_stop_the_feed),
         cmocka_unit_test(what_was_taken_before_a_hold_is_still_applied_and_then_all_rests),
         cmocka_unit_test(a_hold_stops_the_feed_until_all_reasons_are_gone),
