@@ -221,7 +221,7 @@ static bool decode(struct decoder *decoder, const struct record *record, struct 
         if (!decode_json(payload, &decoder->document, &fields, problem))
             return false;
     } else if (!decode_protobuf(payload, &fields, problem)) {
-        return false;
+        return framing_blame(decoder->format, record->content_type, record->value, problem);
     }
     if (!check_ids(&fields, problem) || !weigh(decoder, &fields, event, problem) ||
         !date(decoder, &fields, record->logged, event, problem))

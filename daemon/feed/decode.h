@@ -78,6 +78,9 @@ enum { PLACE_EVENT, PLACE_ITEM, PLACE_USER }; /* of a message in events.proto */
 /* `place`: of the message that is wanted. */
 bool framing_open(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value, int32_t place,
                   enum encoding *ret_encoding, struct fr_bytes *ret_payload, struct problem *problem);
+/* After framing_open, of a payload that is no protobuf: adds to the problem by what it was taken for that, if only its first byte told, for
+ * then it may be JSON behind a space. Always false. */
+bool framing_blame(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value, struct problem *problem);
 
 bool decode_protobuf(struct fr_bytes payload, struct fields *ret_fields, struct problem *problem);
 

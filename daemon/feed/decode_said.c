@@ -122,8 +122,10 @@ static bool read_value(struct said_decoder *decoder, const struct record *record
     if (!framing_open(decoder->format, record->content_type, record->value, decoder->user ? PLACE_USER : PLACE_ITEM, &encoding,
                       &payload, problem))
         return false;
-    return encoding == ENCODING_JSON ? said_json(payload, decoder->user, &decoder->document, &decoder->said, problem)
-                                     : said_protobuf(payload, decoder->user, &decoder->said, problem);
+    if (encoding == ENCODING_JSON)
+        return said_json(payload, decoder->user, &decoder->document, &decoder->said, problem);
+    return said_protobuf(payload, decoder->user, &decoder->said, problem) ||
+           (strcmp(problem->reason, "undecodable") == 0 && framing_blame(decoder->format, record->content_type, record->value, problem));
 }
 
 bool said_decode(struct said_decoder *decoder, const struct record *record, struct event *event, struct problem *problem)

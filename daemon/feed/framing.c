@@ -14,6 +14,7 @@
  * [0], the file's first message. Event is the first message of events.proto, so any other path names something else. Item and User may
  * be the first of a file of their own, or stand where events.proto has them.
  */
+#include <stdio.h>
 #include <strings.h>
 
 #include "decode.h"
@@ -33,15 +34,28 @@ static bool content_type_is(struct fr_bytes header, const char *name)
     return end - at == len && strncasecmp(header.at + at, name, len) == 0;
 }
 
-static enum encoding encoding_of(enum feed_format format, struct fr_bytes content_type, struct fr_bytes payload)
+/* False: neither the setting nor the header says. */
+static bool encoding_said(enum feed_format format, struct fr_bytes content_type, enum encoding *ret_encoding)
 {
-    if (format == FEED_PROTOBUF)
-        return ENCODING_PROTOBUF;
-    if (format == FEED_JSON || (content_type.len && content_type_is(content_type, "application/json")))
-        return ENCODING_JSON;
-    if (content_type.len && content_type_is(content_type, "application/x-protobuf"))
-        return ENCODING_PROTOBUF;
-    return payload.len && payload.at[0] == '{' ? ENCODING_JSON : ENCODING_PROTOBUF;
+    *ret_encoding = format == FEED_JSON ? ENCODING_JSON : ENCODING_PROTOBUF;
+    if (format != FEED_AUTO)
+        return true;
+    if (content_type.len && content_type_is(content_type, "application/json"))
+        *ret_encoding = ENCODING_JSON;
+    else if (!content_type.len || !content_type_is(content_type, "application/x-protobuf"))
+        return false;
+    return true;
+}
+
+static bool is_framed(struct fr_bytes value)
+{
+    return value.len > 0 && value.at[0] == 0;
+}
+
+/* What the frame is around; the value itself if there is none. */
+static struct fr_bytes unframed(struct fr_bytes value)
+{
+    return is_framed(value) ? (struct fr_bytes){value.at + FRAME_HEADER, value.len - FRAME_HEADER} : value;
 }
 
 /* A zigzag varint of at most 32 bits, which is what Confluent's serializers write. */
@@ -84,15 +98,29 @@ static bool skip_indexes(struct fr_bytes *payload, int32_t place, struct problem
 bool framing_open(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value, int32_t place,
                   enum encoding *ret_encoding, struct fr_bytes *ret_payload, struct problem *problem)
 {
-    bool framed = value.len > 0 && value.at[0] == 0;
+    bool framed = is_framed(value);
 
     if (framed && value.len < FRAME_HEADER)
         return problem_say(problem, "undecodable", "the frame has %zu bytes; its header alone has 5", value.len);
-    if (framed)
-        value = (struct fr_bytes){value.at + FRAME_HEADER, value.len - FRAME_HEADER};
-    *ret_encoding = encoding_of(format, content_type, value);
+    value = unframed(value);
+    if (!encoding_said(format, content_type, ret_encoding))
+        *ret_encoding = value.len && value.at[0] == '{' ? ENCODING_JSON : ENCODING_PROTOBUF;
     if (framed && *ret_encoding == ENCODING_PROTOBUF && !skip_indexes(&value, place, problem))
         return false;
     *ret_payload = value;
     return true;
+}
+
+bool framing_blame(enum feed_format format, struct fr_bytes content_type, struct fr_bytes value, struct problem *problem)
+{
+    size_t said = strlen(problem->text);
+    struct fr_bytes payload = unframed(value);
+    enum encoding encoding;
+
+    if (payload.len && !encoding_said(format, content_type, &encoding))
+        snprintf(problem->text + said, sizeof(problem->text) - said,
+                 "; taken for protobuf, as %s and the first byte%s is 0x%02x, not '{'",
+                 content_type.len ? "its content-type is another" : "it has no header content-type",
+                 is_framed(value) ? " in the frame" : "", (unsigned char)payload.at[0]);
+    return false;
 }

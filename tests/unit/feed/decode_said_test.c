@@ -206,6 +206,7 @@ static void what_breaks_a_rule_is_refused_by_name(void **state)
         {"i1", "\x0a\x02i1\x4a\x01\xff", "undecodable", "title is not valid UTF-8"},
         {"i1", "\x0a\x02i1\x42\x03""abc", "undecodable", "ends inside a field"},
         {"i1", "\x0a\x02i1\x1a\x05\x0a\x01k\x12\x09", "undecodable", "ends inside a field"},
+        {"i1", " {\"itemId\":\"i1\"}", "undecodable", "the first byte is 0x20, not '{'"},
     };
 
     (void)state;

@@ -27,6 +27,34 @@ static void the_encoding_comes_from_the_setting_the_header_or_the_first_byte(voi
     assert_false(decode_as(FEED_AUTO, "application/json", proto.at, proto.len, LOGGED));
 }
 
+/* JSON behind a space is no JSON to the contract; who sent it must be able to see that. */
+static void a_first_byte_that_told_the_encoding_is_named(void **state)
+{
+    static const struct {
+        enum feed_format format;
+        const char *content_type;
+        struct fr_bytes value;
+        const char *words; /* NULL: nothing is said of it */
+    } cases[] = {
+        {FEED_AUTO, NULL, {" {" IDS "}", sizeof(" {" IDS "}") - 1},
+         "; taken for protobuf, as it has no header content-type and the first byte is 0x20, not '{'"},
+        {FEED_AUTO, NULL, {"\n{" IDS "}", sizeof("\n{" IDS "}") - 1}, "the first byte is 0x0a, not '{'"},
+        {FEED_AUTO, "text/plain", {" {}", 3}, "as its content-type is another and the first byte is 0x20, not '{'"},
+        {FEED_AUTO, NULL, {"\0\0\0\0\x07\x00 {}", 9}, "the first byte in the frame is 0x00, not '{'"},
+        {FEED_AUTO, "application/x-protobuf", {" {}", 3}, NULL},
+        {FEED_PROTOBUF, NULL, {" {}", 3}, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const char *type = cases[i].content_type;
+        assert_rejected(decode_as(cases[i].format, type, cases[i].value.at, cases[i].value.len, LOGGED), "undecodable",
+                        cases[i].words ? cases[i].words : "protobuf: ", "text");
+        if (!cases[i].words)
+            assert_null(memmem(reject.message.at, reject.message.len, "taken for", 9));
+    }
+}
+
 static void confluent_frames_are_opened(void **state)
 {
     static const char json[] = "{" IDS "}";
@@ -76,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_encoding_comes_from_the_setting_the_header_or_the_first_byte),
+        cmocka_unit_test(a_first_byte_that_told_the_encoding_is_named),
         cmocka_unit_test(confluent_frames_are_opened),
     };
 
