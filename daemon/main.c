@@ -194,6 +194,17 @@ static void use_all_files(void)
     }
 }
 
+/* What only librdkafka can tell of [kafka], and only of all of it together. */
+static void check_feed(struct config *cfg)
+{
+    struct feed_options options;
+    struct fr_err err;
+
+    config_feed_options(cfg, &options);
+    if (feed_check(&options, &err))
+        config_problem(cfg, "%s", err.text);
+}
+
 /* With the configuration at hand: looks at it, or lives by it. */
 static int with_config(struct freshetd *d)
 {
@@ -204,6 +215,8 @@ static int with_config(struct freshetd *d)
         print_config(d->cfg);
     if (!d->cfg->problems_len && (d->options.task == TASK_RUN || d->options.task == TASK_CHECK_CONFIG))
         security_open(&d->security, d->cfg);
+    if (!d->cfg->problems_len && d->options.task == TASK_CHECK_CONFIG)
+        check_feed(d->cfg);
     fputs(config_problems(d->cfg), stderr);
     if (d->cfg->problems_len)
         goto done;

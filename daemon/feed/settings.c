@@ -195,9 +195,10 @@ static void on_log(const rd_kafka_t *kafka, int level, const char *facility, con
     enum fr_level ours = level <= 2 ? FR_ERROR : level <= 4 ? FR_WARN : level <= 6 ? FR_INFO : FR_DEBUG;
 
     (void)kafka;
-    /* One [kafka] section serves a consumer and a producer: that each ignores the other's properties is meant so. */
-    if (strcmp(facility, "CONFWARN") == 0 &&
-        (strstr(text, "is a consumer property") || strstr(text, "is a producer property")))
+    /* One [kafka] section serves a consumer and a producer: that each ignores the other's properties is meant so.
+     * And only a check names no brokers. */
+    if (strcmp(facility, "CONFWARN") == 0 && (strstr(text, "is a consumer property") || strstr(text, "is a producer property") ||
+                                              strstr(text, "No `bootstrap.servers` configured")))
         return;
     if (strcmp(facility, "AUTOCREATE") == 0) /* brokers older than 0.11, and the mock cluster */
         ours = FR_DEBUG;
@@ -294,20 +295,47 @@ static int make_client(rd_kafka_t **ret_kafka, rd_kafka_type_t type, rd_kafka_co
 
 #define LENGTH(table) (sizeof(table) / sizeof(*(table)))
 
-int settings_consumer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,
-                      struct fr_err *err)
+/* NULL, and *err filled, if the options do not do. */
+static rd_kafka_conf_t *consumer_conf(const struct feed_options *options, struct fr_err *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    int status;
 
     set_ours(conf, consumer_defaults, LENGTH(consumer_defaults));
     if (options->kind != FEED_EVENTS)
         set_ours(conf, catalogue_defaults, LENGTH(catalogue_defaults));
-    if ((status = set_users(conf, options, err)) || (status = need_brokers(conf, err))) {
+    if (set_users(conf, options, err)) {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    set_ours(conf, consumer_owned, LENGTH(consumer_owned));
+    return conf;
+}
+
+static rd_kafka_conf_t *producer_conf(const struct feed_options *options, struct fr_err *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+    set_ours(conf, producer_defaults, LENGTH(producer_defaults));
+    if (set_users(conf, options, err)) {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    set_ours(conf, producer_owned, LENGTH(producer_owned));
+    return conf;
+}
+
+int settings_consumer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,
+                      struct fr_err *err)
+{
+    rd_kafka_conf_t *conf = consumer_conf(options, err);
+    int status;
+
+    if (!conf)
+        return FR_CONFIG;
+    if ((status = need_brokers(conf, err))) {
         rd_kafka_conf_destroy(conf);
         return status;
     }
-    set_ours(conf, consumer_owned, LENGTH(consumer_owned));
     status = make_client(ret_kafka, RD_KAFKA_CONSUMER, conf, client, err);
     if (status == FR_OK)
         rd_kafka_poll_set_consumer(*ret_kafka); /* one queue for records, errors and callbacks */
@@ -318,15 +346,41 @@ int settings_producer(rd_kafka_t **ret_kafka, const struct feed_options *options
                       void (*on_report)(rd_kafka_t *kafka, const rd_kafka_message_t *message, void *client),
                       struct fr_err *err)
 {
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_t *conf = producer_conf(options, err);
     int status;
 
-    set_ours(conf, producer_defaults, LENGTH(producer_defaults));
-    if ((status = set_users(conf, options, err)) || (status = need_brokers(conf, err))) {
+    if (!conf)
+        return FR_CONFIG;
+    if ((status = need_brokers(conf, err))) {
         rd_kafka_conf_destroy(conf);
         return status;
     }
-    set_ours(conf, producer_owned, LENGTH(producer_owned));
     rd_kafka_conf_set_dr_msg_cb(conf, on_report);
     return make_client(ret_kafka, RD_KAFKA_PRODUCER, conf, client, err);
+}
+
+/* ---- before a start ------------------------------------------------------------------------------------------- */
+
+/* A client that knows of no broker connects to none. */
+static int try_client(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *purpose, struct fr_err *err)
+{
+    struct client client;
+    rd_kafka_t *kafka;
+    int status;
+
+    if (!conf)
+        return FR_CONFIG;
+    rd_kafka_conf_set(conf, "bootstrap.servers", NULL, NULL, 0);
+    client_init(&client, purpose);
+    status = make_client(&kafka, type, conf, &client, err);
+    if (status == FR_OK)
+        rd_kafka_destroy_flags(kafka, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    return status;
+}
+
+int feed_check(const struct feed_options *options, struct fr_err *err)
+{
+    int status = try_client(RD_KAFKA_CONSUMER, consumer_conf(options, err), "consumer", err);
+
+    return status ? status : try_client(RD_KAFKA_PRODUCER, producer_conf(options, err), "dead letters", err);
 }

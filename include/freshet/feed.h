@@ -52,6 +52,10 @@ struct feed_options {
  * or librdkafka's text. For --check-config. Thread: any. */
 const char *feed_kafka_key_problem(const char *key, const char *value, char *room, size_t room_len);
 
+/* FR_CONFIG if Kafka's clients cannot be made of the options, as feed_start would find: settings that do not go together, certificates that
+ * cannot be read. Connects to nothing. For --check-config. */
+int feed_check(const struct feed_options *options, struct fr_err *err);
+
 struct feed;
 /* Starts the threads. The topics need not exist yet. */
 int feed_start(struct feed **ret_feed, const struct feed_options *options, struct engine *engine, struct fr_err *err);

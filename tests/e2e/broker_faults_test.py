@@ -120,6 +120,7 @@ class Faults(Bed):
                 kafka.kill()
                 self.assertTrue(daemon.affinities("u0.0"), "questions are answered meanwhile")
                 kafka.restart()
+            testbed.until(lambda: not daemon.metrics().total("freshet_kafka_unreachable"), "all clients know that the broker is back")
             self.wait_position(daemon, 0, 1 + max(p.applied for p in daemon.status().partitions if p.partition == 0))
             ending.set()
             thread.join()  # as long as its flush may take; else what it has to complain of would come too late

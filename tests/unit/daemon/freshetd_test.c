@@ -222,12 +222,21 @@ static void a_configuration_can_be_checked_without_starting(void **state)
     write_file("bad.conf", "[kafka]\nbootstrap.servers = h:1\nenable.auto.commit = yes\n[feed]\ntopik = clicks\n");
     START(&process, false, "--check-config", "--config", "good.conf");
     assert_int_equal(exit_code(&process), 0);
+    assert_said(&process, "the configuration is good");
+    assert_null(strstr(process.said, "bootstrap.servers")); /* which is there */
     START(&process, false, "--check-config", "--config", "bad.conf");
     assert_int_equal(exit_code(&process), 78);
     assert_said(&process, "bad.conf:3: kafka.enable.auto.commit is owned by Freshet");
     assert_said(&process, "bad.conf:5: unknown key 'feed.topik'; the nearest known key is 'feed.topic'");
     START(&process, false, "--config", "bad.conf");
     assert_int_equal(exit_code(&process), 78);
+    write_file("sasl.conf", "[kafka]\nbootstrap.servers = nowhere.invalid:9092\n"
+                            "security.protocol = sasl_plaintext\nsasl.mechanism = PLAIN\n");
+    START(&process, false, "--check-config", "--config", "sasl.conf"); /* each good by itself */
+    assert_int_equal(exit_code(&process), 78);
+    assert_said(&process, "cannot make the Kafka client for the consumer: ");
+    START(&process, false, "--check-config", "--config", "sasl.conf", "--set", "kafka.sasl.username=u", "--set", "kafka.sasl.password=p");
+    assert_int_equal(exit_code(&process), 0);
     START(&process, false, "--print-config", "--config", "good.conf", "--set", "kafka.sasl.password=hunter2");
     assert_int_equal(exit_code(&process), 0);
     assert_said(&process, "topic = clicks ");

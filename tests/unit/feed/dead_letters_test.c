@@ -90,8 +90,8 @@ static void a_letter_is_the_record_untouched_and_seven_headers(void **state)
         when_ms logged;
     } records[RECORDS] = {
         {FR_BYTES("k\0k"), FR_BYTES("\x0a\x02u1\0\xff"), "undecodable",
-         "protobuf: no field begins with tag 0 at byte 5; taken for protobuf, as it has no header content-type and the first byte is 0x0a, "
-         "not '{'", 5000},
+         "protobuf: no field begins with tag 0 at byte 5; taken for protobuf, as it has no header content-type and the first "
+         "byte is 0x0a, not '{'", 5000},
         {FR_BYTES("u1"), nothing, "null", "the value is null; only compacted topics have tombstones", 5001},
         {nothing, empty, "user_id", "user_id is empty", 5002},
         {empty, FR_BYTES("\x0a\x02u1"), "item_id", "item_id is empty", 5003},

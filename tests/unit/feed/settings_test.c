@@ -1,6 +1,10 @@
 /*
  * settings_test.c -- which [kafka] settings are accepted, and in whose words the others are refused.
  */
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "world.h"
 
 static void good_settings_pass_verbatim(void **state)
@@ -95,8 +99,38 @@ static void feed_does_not_start_on_settings_that_cannot_work(void **state)
         if (!strstr(err.text, cases[i].words))
             fail_msg("'%s' does not say '%s'", err.text, cases[i].words);
         assert_null(feed);
+        if (i == 0) /* of a missing broker config_finish tells */
+            continue;
+        assert_int_equal(feed_check(&options, &err), FR_CONFIG);
+        if (!strstr(err.text, cases[i].words))
+            fail_msg("checked, '%s' does not say '%s'", err.text, cases[i].words);
     }
     fake_engine_free(engine);
+}
+
+/* A broker that is named and listens hears nothing. */
+static void to_check_settings_is_to_connect_to_nothing(void **state)
+{
+    const char *keys[] = {"bootstrap.servers", "linger.ms"}, *values[] = {NULL, "1"};
+    struct feed_options options = world_options();
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    char address[40];
+    struct fr_err err;
+
+    (void)state;
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(listener, 5), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    snprintf(address, sizeof(address), "127.0.0.1:%d", ntohs(at.sin_port));
+    values[0] = address;
+    options.kafka_keys = keys;
+    options.kafka_values = values;
+    options.kafka_len = 2;
+    assert_int_equal(feed_check(&options, &err), FR_OK); /* its clients and all their threads have ended */
+    assert_int_equal(accept(listener, NULL, NULL), -1);
+    close(listener);
 }
 
 int main(void)
@@ -105,6 +139,7 @@ int main(void)
         cmocka_unit_test(good_settings_pass_verbatim),
         cmocka_unit_test(owned_settings_are_refused_by_name_and_bad_ones_in_the_words_of_librdkafka),
         cmocka_unit_test(feed_does_not_start_on_settings_that_cannot_work),
+        cmocka_unit_test(to_check_settings_is_to_connect_to_nothing),
     };
 
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
