@@ -208,7 +208,6 @@ static inline enum partition_state state_now(struct world *world, int32_t number
     return state;
 }
 
-
 /* What the metric says of a client of Kafka: does no broker answer it? */
 struct client_want {
     const char *purpose;
