@@ -33,6 +33,7 @@ static void say_item(struct engine *engine, const struct event *event)
 {
     uint64_t hash = dict_hash(event->item);
     uint32_t item = dict_find(engine->items, event->item, hash);
+    uint64_t turns = catalogue_turns(engine->catalogue);
     const char *bound = item == DICT_NONE ? apply_item_bound(engine) : NULL;
 
     if (is_outdated(engine, FORMAT_ITEM, event->item, event->logged))
@@ -46,6 +47,8 @@ static void say_item(struct engine *engine, const struct event *event)
         return;
     }
     apply_say_item(engine, item, event->said);
+    if (catalogue_turns(engine->catalogue) != turns)
+        watch_owe_everyone(engine);
     models_learned(engine, 1); /* there may be what askers do not see yet */
     journal_put(engine->journal, TABLE_CATALOGUE_ITEMS, item, 0, event->said.at, event->said.len);
 }
@@ -56,6 +59,7 @@ void apply_unsay_item(struct engine *engine, uint32_t item)
         return;
     models_describe(engine, item, NULL);
     models_learned(engine, 1);
+    watch_owe_everyone(engine);
     journal_delete(engine->journal, TABLE_CATALOGUE_ITEMS, item, 0);
 }
 

@@ -22,6 +22,7 @@ struct catalogue {
     struct fr_array users; /* struct catalogue_user *_Atomic */
     struct dict *names;
     struct rows *members;
+    uint64_t turns; /* the engine's */
     /* the engine writes, any thread reads */
     _Atomic uint32_t items_len, users_len; /* of the arrays: what is beyond has never been spoken of */
     _Atomic uint32_t known, bound;
@@ -173,6 +174,16 @@ static bool is_bound(const struct catalogue_item *record)
     return record && (record->hidden || record->from || record->until || record->owner.len);
 }
 
+/* Would a question list the item where it did, by what is said? */
+static bool is_listed_alike(const struct catalogue_item *one, const struct catalogue_item *other)
+{
+    return one && other && one->hidden == other->hidden && one->from == other->from && one->until == other->until &&
+           fr_bytes_equal(one->owner, other->owner) && one->features_len == other->features_len &&
+           one->categories_len == other->categories_len &&
+           memcmp(one->features, other->features, one->features_len * sizeof(*one->features)) == 0 &&
+           memcmp(one->categories, other->categories, one->categories_len * sizeof(*one->categories)) == 0;
+}
+
 /* The new one's memberships before it is shown, the old one's until it is gone: who goes by members finds every item that has the
  * category, and asks its record. */
 static void show_item(struct catalogue *catalogue, uint32_t item, struct catalogue_item *record)
@@ -180,6 +191,7 @@ static void show_item(struct catalogue *catalogue, uint32_t item, struct catalog
     grow(&catalogue->items, &catalogue->items_len, item);
     item_slot *slot = item_slot_of(catalogue, item);
     struct catalogue_item *before = atomic_load_explicit(slot, memory_order_relaxed);
+    catalogue->turns += !is_listed_alike(before, record);
     uint32_t known = atomic_load_explicit(&catalogue->known, memory_order_relaxed);
     uint32_t bound = atomic_load_explicit(&catalogue->bound, memory_order_relaxed);
 
@@ -250,6 +262,11 @@ bool catalogue_drop_item(struct catalogue *catalogue, uint32_t item)
         return false;
     show_item(catalogue, item, NULL);
     return true;
+}
+
+uint64_t catalogue_turns(const struct catalogue *catalogue)
+{
+    return catalogue->turns;
 }
 
 /* ---- users ---- */

@@ -54,6 +54,8 @@ const char *catalogue_user_bound(const struct catalogue *catalogue, uint32_t use
 bool catalogue_put_item(struct catalogue *catalogue, uint32_t item, struct fr_bytes said);
 bool catalogue_put_user(struct catalogue *catalogue, uint32_t user, struct fr_bytes said);
 bool catalogue_drop_item(struct catalogue *catalogue, uint32_t item); /* false: nothing was said of it */
+/* Goes up when something is said that changes where an item may be listed, or by what models know it; not by a new title. */
+uint64_t catalogue_turns(const struct catalogue *catalogue);
 bool catalogue_drop_user(struct catalogue *catalogue, uint32_t user);
 
 /* ---- thread: any, inside an epoch; of handles it has learned of ---- */

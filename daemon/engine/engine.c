@@ -85,7 +85,7 @@ static bool journal_full(const struct engine *engine)
 /* Is there nothing to do but to wait for a batch? */
 static bool at_rest(const struct engine *engine)
 {
-    return journal_empty(engine->journal) && !models_unpublished(engine) && !forgetting_goes_on(engine);
+    return journal_empty(engine->journal) && !models_unpublished(engine) && !forgetting_goes_on(engine) && !watch_owes(engine);
 }
 
 static int wait_for_batch(const struct engine *engine, bool stopping)
@@ -124,6 +124,7 @@ static void run(void *arg)
             atomic_fetch_add_explicit(&engine->batches_done, 1, memory_order_release);
             give_back(engine, batch);
         }
+        watch_tell_everyone(engine);
         models_publish_due(engine, fr_queue_len(engine->given) == 0);
         if (!journal_full(engine))
             forget_slice(engine);

@@ -310,12 +310,15 @@ void evaluator_save(struct evaluator *evaluator);                      /* before
 bool evaluator_load(void *evaluator, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len);
 void evaluator_loaded(struct evaluator *evaluator);
 
-/* watch.c; thread: engine. After the positions are shown: those of these events who are watched are told of it. */
+/* watch.c; thread: engine. After the positions are shown: those of these events who are watched are told of it, and of their records. */
 struct board *board_new(void);
 void board_free(struct board *board);
 void watch_tell_batch(struct engine *engine, const struct event_batch *batch);
 void watch_tell_user(struct engine *engine, uint32_t user);
-void watch_tell_shown(struct engine *engine);  /* the models have shown all they have learned */
+void watch_owe_everyone(struct engine *engine);  /* the items that may be listed have changed: whoever watches will be told */
+bool watch_owes(const struct engine *engine);
+void watch_tell_everyone(struct engine *engine); /* who is owed it, unless that was done a moment ago. After the positions are shown */
+void watch_tell_shown(struct engine *engine);    /* the models have shown all they have learned */
 void watch_expect_more(struct engine *engine); /* there is a model that does so later than it learns */
 
 /* One asking thread's room. */

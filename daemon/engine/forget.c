@@ -133,6 +133,7 @@ static void drop_item(struct engine *engine, uint32_t item)
     journal_put(engine->journal, TABLE_ITEMS, item, COLUMN_GONE, "", 0);
     forget_waits(engine, item);
     show(engine);
+    watch_owe_everyone(engine);
 }
 
 /*
@@ -248,6 +249,7 @@ static uint32_t take_out(struct engine *engine, uint32_t user)
         models_learned(engine, 1);
         if (engine->extremes)
             extremes_update(engine->extremes, user);
+        watch_tell_user(engine, user);
     }
     return cost;
 }

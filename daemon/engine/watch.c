@@ -1,10 +1,10 @@
 /*
- * watch.c -- whose events somebody wants to hear of.
+ * watch.c -- whose lists somebody wants to hear of.
  *
  *     hash of the user's id --its lowest bits--> bucket     whose   0: nobody's | a hash | SEVERAL: of more than one
  *                                                           moves   goes up when an answer for whose it is may have changed
  *
- *     engine:   events applied, positions shown ── turn ── for each event: whose is it? moves + 1; a semaphore, once
+ *     engine:   events and users' records applied, positions shown ── turn ── for each: whose is it? moves + 1; a semaphore, once
  *     watcher:  whose = hash ── turn ── asks ... moves is another? asks again
  *
  * Both add to `turn`. Whoever does so second sees what the first has done before: so an event that is being applied while somebody begins
@@ -12,6 +12,10 @@
  *
  * Two users of one hash, or any of those in a bucket of SEVERAL, are told of one another's events: that costs an answer that turns out to
  * be the same as before. A bucket of SEVERAL is so until the last watcher has left it.
+ *
+ * What changes the items that may be listed (one that is hidden, or forgotten) may change anybody's list, and looking costs an answer for each
+ * who watches. So that is owed to everyone, and told with one number for all: at once if it was not told for EVERYONE_MS, else when
+ * that is over. However fast a catalogue is published, each watcher asks once in that time.
  *
  * Models that show later what they have learned (publish) change answers once more when they do: whoever was told since the last time
  * is then told again.
@@ -23,12 +27,13 @@
 
 #include "engine_private.h"
 
-enum { BUCKETS = 1 << 16, AGAIN_MAX = 1024 };
+enum { BUCKETS = 1 << 16, AGAIN_MAX = 1024, EVERYONE_MS = 1000 };
 #define SEVERAL UINT64_MAX
 
 struct board {
     _Atomic uint64_t turn;
     _Atomic uint32_t watchers;
+    _Atomic uint32_t everyones; /* goes up when any answer may have changed */
     struct bucket {
         _Atomic uint64_t whose;
         _Atomic uint32_t moves;
@@ -41,6 +46,8 @@ struct board {
     bool shows_later;
     uint32_t again[AGAIN_MAX]; /* buckets told since the models have last shown all; if there were more, all of them */
     size_t again_len;
+    bool owed, owed_again; /* to everyone: now, or as soon as it may be; once more when the models have shown all */
+    uint64_t told_ns;      /* when everyone was told; 0: never */
 };
 
 struct board *board_new(void)
@@ -101,6 +108,11 @@ static bool anybody(struct board *board)
     return atomic_load_explicit(&board->watchers, memory_order_relaxed) > 0;
 }
 
+static bool is_of_user(enum event_kind kind)
+{
+    return kind == EVENT_APPLY || kind == EVENT_USER || kind == EVENT_USER_GONE;
+}
+
 void watch_tell_batch(struct engine *engine, const struct event_batch *batch)
 {
     bool told = false;
@@ -108,7 +120,7 @@ void watch_tell_batch(struct engine *engine, const struct event_batch *batch)
     if (!batch->len || !anybody(engine->board))
         return;
     for (uint32_t i = 0; i < batch->len; i++)
-        if (batch->events[i].kind == EVENT_APPLY && tell(engine->board, hash_of(batch->events[i].user)))
+        if (is_of_user(batch->events[i].kind) && tell(engine->board, hash_of(batch->events[i].user)))
             told = true;
     if (told)
         ring(engine->board);
@@ -120,6 +132,31 @@ void watch_tell_user(struct engine *engine, uint32_t user)
         ring(engine->board);
 }
 
+void watch_owe_everyone(struct engine *engine)
+{
+    engine->board->owed = true;
+    engine->board->owed_again = engine->board->shows_later;
+}
+
+bool watch_owes(const struct engine *engine)
+{
+    return engine->board->owed;
+}
+
+void watch_tell_everyone(struct engine *engine)
+{
+    struct board *board = engine->board;
+
+    if (!board->owed || (board->told_ns && fr_mono_ns() - board->told_ns < EVERYONE_MS * UINT64_C(1000000)))
+        return;
+    board->owed = false;
+    if (!anybody(board))
+        return;
+    board->told_ns = fr_mono_ns();
+    atomic_fetch_add_explicit(&board->everyones, 1, memory_order_release);
+    ring(board);
+}
+
 void watch_tell_shown(struct engine *engine)
 {
     struct board *board = engine->board;
@@ -129,6 +166,8 @@ void watch_tell_shown(struct engine *engine)
     for (size_t i = 0; i < len; i++)
         atomic_fetch_add_explicit(&board->buckets[all ? i : board->again[i]].moves, 1, memory_order_release);
     board->again_len = 0;
+    board->owed = board->owed || board->owed_again;
+    board->owed_again = false;
     if (len)
         ring(board);
 }
@@ -153,6 +192,7 @@ struct watched engine_watch(struct engine *engine, struct fr_bytes user)
     atomic_fetch_add_explicit(&board->watchers, 1, memory_order_relaxed);
     pthread_mutex_unlock(&board->lock);
     watched.moves = atomic_load_explicit(&bucket->moves, memory_order_acquire);
+    watched.everyones = atomic_load_explicit(&board->everyones, memory_order_acquire);
     atomic_fetch_add_explicit(&board->turn, 1, memory_order_acq_rel);
     return watched;
 }
@@ -172,9 +212,11 @@ void engine_unwatch(struct engine *engine, const struct watched *watched)
 bool engine_moved(const struct engine *engine, struct watched *watched)
 {
     uint32_t moves = atomic_load_explicit(&bucket_of(engine->board, watched->hash)->moves, memory_order_acquire);
-    bool moved = moves != watched->moves;
+    uint32_t everyones = atomic_load_explicit(&engine->board->everyones, memory_order_acquire);
+    bool moved = moves != watched->moves || everyones != watched->everyones;
 
     watched->moves = moves;
+    watched->everyones = everyones;
     return moved;
 }
 

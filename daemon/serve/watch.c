@@ -1,12 +1,12 @@
 /*
- * watch.c -- Watch: a list at once, and a fresh one whenever the user's events have changed it.
+ * watch.c -- Watch: a list at once, and a fresh one whenever the user's events, the user's record or what is said of items has changed it.
  *
  *     engine ── tidings ──> thread `watch` ── a tag on each lane's queue ──> lane: whose users have moved?
  *
  *     watched [ a c d ] ── moved, and its last list has been taken ──> due [ b e ] ── one a turn: asked, and written if it is another
  *         ^────────────────────────────────────────────────────────────────────────────────────────┘
  *
- * Between tidings nothing is looked at. Pushes take turns with questions, so that many watched users at once do not keep others
+ * Between tidings nothing is looked at; tidings of items are for all, and the engine gives them once a second at most. Pushes take turns with questions, so that many watched users at once do not keep others
  * waiting. However often a user moves, there is one list on its way, and what comes next is made when that has been taken: so a slow reader
  * holds one list (and what its connection buffers: a window of 64 KiB), and gets the newest.
  *

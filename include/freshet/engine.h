@@ -240,17 +240,18 @@ bool engine_reached(struct engine *engine, struct fr_bytes topic, int32_t partit
 when_ms engine_cutoff(struct engine *engine, bool item, struct fr_bytes id);
 
 /*
- * A user whose events somebody wants to hear of, whether or not the user is known yet. What is asked after engine_watch has an event, or
- * engine_moved will be true; then ask again. Now and then it is true although nothing has changed. The struct is the watcher's own.
+ * A user whose list somebody wants to hear of, whether or not the user is known yet: of the user's events and record, and of what changes
+ * the items that may be listed. What is asked after engine_watch has seen it, or engine_moved will be true; then ask again. Now and then
+ * that is true although nothing has changed. The struct is the watcher's own.
  * Thread: any.
  */
 struct watched {
     uint64_t hash;
-    uint32_t moves;
+    uint32_t moves, everyones; /* the user's, and those that are for whoever watches */
 };
 struct watched engine_watch(struct engine *engine, struct fr_bytes user);
 void engine_unwatch(struct engine *engine, const struct watched *watched);
-/* Since engine_watch or since it was last true, may the user's events have changed an answer? */
+/* Since engine_watch or since it was last true, may the user's list have changed? */
 bool engine_moved(const struct engine *engine, struct watched *watched);
 /* Waits until somebody who is watched has moved, or for engine_watch_wake (any thread). Thread: one. */
 void engine_watch_wait(struct engine *engine);

@@ -1,4 +1,4 @@
-"""Two hundred lists watched at once: who moves gets a fresh one, who does not read costs nothing, a drain ends them all.
+"""Two hundred lists watched at once: who moves gets a fresh one, all do when items change, who does not read costs nothing, a drain ends them.
 
 How long a list takes from the event's publication is printed, not asserted: that says how fast this machine is.
 """
@@ -12,9 +12,9 @@ import unittest
 import grpc
 
 import testbed
-from testbed import MockKafka, event_json, pb, until
+from testbed import MockKafka, admin_pb2, event_json, events_pb2, pb, until
 
-TOPIC, STREAMS, MOVERS, ROUNDS = "watched", 200, 20, 15
+TOPIC, ITEMS_TOPIC, STREAMS, MOVERS, ROUNDS = "watched", "watched.items", 200, 20, 15
 USERS, ITEMS = 300, 400
 GROWTH_MAX = 48 << 20
 NOW = 1700000000000
@@ -55,8 +55,8 @@ class Watch(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.kafka = MockKafka(TOPIC, "watched.dead", 4)
-        cls.daemon = testbed.Daemon(cls.kafka, {"feed.topic": TOPIC, "recommend.models": "popular", "engine.evaluate_every": 0,
-                                                "limits.max_watches": STREAMS + 10}).start()
+        cls.daemon = testbed.Daemon(cls.kafka, {"feed.topic": TOPIC, "feed.items_topic": ITEMS_TOPIC, "recommend.models": "popular",
+                                                "engine.evaluate_every": 0, "limits.max_watches": STREAMS + 10}).start()
         cls.kafka.publish(TOPIC, (event_json(f"u{user}", f"i{(user * 7 + n * n) % ITEMS}", "click", time_ms=NOW)
                                   for user in range(USERS) for n in range(10)))
         cls.daemon.wait_applied(TOPIC)
@@ -142,6 +142,24 @@ class Watch(unittest.TestCase):
         self.assertEqual([r["text"] for r in why["reasons"]], ["because of i3"])
         self.assertAlmostEqual(sum(r["contribution"] for r in why["reasons"]), score, delta=1e-9)
         self.assertEqual(self.client("explain", "newcomer", "i3")["excludedBy"], ["no evidence", "seen"])
+
+    def test_c_what_is_said_of_items(self):
+        """an item that is hidden, and one that is forgotten, leave the lists of all who watch, though no user moves"""
+        streams = [Stream(self.daemon, f"u{user}", k=ITEMS) for user in (21, 22)]
+        hidden, forgotten = (item for item, _ in items_of(streams[0].wait(1)[1])[:2])
+        for stream in streams:
+            self.assertLessEqual({hidden, forgotten}, self.names(stream.wait(1)[1]))
+        record = events_pb2.Item(item_id=hidden, hidden=True).SerializeToString()
+        self.kafka.publish(ITEMS_TOPIC, [(hidden, record)])
+        for stream in streams:
+            self.assertEqual({hidden, forgotten} & self.names(stream.wait(2)[1]), {forgotten})
+        self.daemon.admin.ForgetItem(admin_pb2.ForgetItemRequest(item_id=forgotten), timeout=testbed.PATIENCE_S)
+        for stream in streams:
+            self.assertFalse({hidden, forgotten} & self.names(stream.wait(3)[1]))
+            stream.call.cancel()
+
+    def names(self, answer):
+        return {item for item, _ in items_of(answer)}
 
     def client(self, *arguments):
         ran = subprocess.run([testbed.BIN / "freshet", *arguments, "--output", "json", "--server", self.daemon.addresses["grpc"]],

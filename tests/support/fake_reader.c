@@ -239,7 +239,7 @@ static void make_tidings(void)
 struct watched engine_watch(struct engine *engine, struct fr_bytes user)
 {
     engine->watched++;
-    return (struct watched){fr_bytes_equal(user, FR_BYTES("ann")), engine->moves};
+    return (struct watched){.hash = fr_bytes_equal(user, FR_BYTES("ann")), .moves = engine->moves};
 }
 
 void engine_unwatch(struct engine *engine, const struct watched *watched)

@@ -1,5 +1,6 @@
 /*
  * watch_test.c -- who is watched is told of: each event of the user's, known or not, and of what models show later; nobody else is.
+ * What is said of items is for everyone who watches.
  */
 #include "engine_world.h"
 #include "freshet/fm.h"
@@ -133,6 +134,179 @@ static void what_models_show_later_is_told_again(void **state)
     tear_down_world(&world);
 }
 
+/* ---- what is said of items and users ---- */
+
+static void happens_to(struct world *world, struct event said)
+{
+    give(world, &said, 1);
+    checkpoint(world);
+}
+
+static void say_item(struct world *world, int64_t offset, const char *id, struct item_said item)
+{
+    struct fr_writer out;
+
+    fr_writer_init(&out, 0);
+    catalogue_item_write(&out, &item);
+    happens_to(world, (struct event){
+                          .kind = EVENT_ITEM, .offset = offset, .logged = NOON, .item = fr_bytes_of(id), .said = fr_written(&out)});
+    fr_writer_release(&out);
+}
+
+static void say_user(struct world *world, int64_t offset, const char *id)
+{
+    const struct features_said said = {1, {{FR_BYTES("city"), FR_BYTES("Ulm")}}};
+    struct fr_writer out;
+
+    fr_writer_init(&out, 0);
+    catalogue_user_write(&out, &said);
+    happens_to(world, (struct event){
+                          .kind = EVENT_USER, .offset = offset, .logged = NOON, .user = fr_bytes_of(id), .said = fr_written(&out)});
+    fr_writer_release(&out);
+}
+
+static void await_moved(struct world *world, struct watched *watched)
+{
+    uint64_t deadline = fr_mono_ns() + 20000000000ULL;
+
+    while (!engine_moved(world->engine, watched)) {
+        assert_true(fr_mono_ns() < deadline);
+        sched_yield();
+    }
+}
+
+static void a_record_of_the_user_is_told_to_that_user_alone(void **state)
+{
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    set_up_world(&world, &options);
+    struct watched ann = engine_watch(world.engine, FR_BYTES("ann"));
+    say_user(&world, 6, "bob");
+    assert_false(engine_moved(world.engine, &ann));
+    say_user(&world, 7, "ann");
+    assert_true(engine_moved(world.engine, &ann));
+    engine_watch_wait(world.engine); /* tidings are up */
+    engine_unwatch(world.engine, &ann);
+    tear_down_world(&world);
+}
+
+/* Each change in a world of its own: what comes within a second of another waits for that to pass. */
+static void what_changes_the_items_is_told_to_everyone(void **state)
+{
+    const struct event gone = {.kind = EVENT_ITEM_GONE, .offset = 7, .logged = NOON, .item = FR_BYTES("apple")};
+    const struct item_said plain = {.title = FR_BYTES("An apple")},
+                           changes[] = {
+                               {.hidden = true},
+                               {.from = NOON},
+                               {.until = NOON},
+                               {.owner = FR_BYTES("ann")},
+                               {.categories_len = 1, .categories = {FR_BYTES("fruit")}},
+                               {.features = {1, {{FR_BYTES("sort"), FR_BYTES("Boskoop")}}}},
+                           };
+    enum { CHANGES = sizeof(changes) / sizeof(*changes) };
+    struct engine_options options = product();
+
+    (void)state;
+    for (size_t i = 0; i <= CHANGES; i++) {
+        struct world world;
+        set_up_world(&world, &options);
+        say_item(&world, 6, "apple", plain);
+        struct watched ann = engine_watch(world.engine, FR_BYTES("ann")), eve = engine_watch(world.engine, FR_BYTES("eve"));
+        if (i < CHANGES)
+            say_item(&world, 7, "apple", changes[i]);
+        else
+            happens_to(&world, gone);
+        assert_true(engine_moved(world.engine, &ann));
+        assert_true(engine_moved(world.engine, &eve));
+        engine_watch_wait(world.engine); /* tidings are up */
+        engine_unwatch(world.engine, &ann);
+        engine_unwatch(world.engine, &eve);
+        tear_down_world(&world);
+    }
+}
+
+/* The same said again, and another title, change no list. */
+static void what_changes_no_list_is_told_to_nobody(void **state)
+{
+    struct engine_options options = product();
+    struct item_said item = {.hidden = true, .categories_len = 1, .categories = {FR_BYTES("fruit")}};
+    struct world world;
+
+    (void)state;
+    set_up_world(&world, &options);
+    say_item(&world, 6, "apple", item);
+    struct watched ann = engine_watch(world.engine, FR_BYTES("ann"));
+    say_item(&world, 7, "apple", item);
+    item.title = FR_BYTES("An apple");
+    say_item(&world, 8, "apple", item);
+    assert_false(engine_moved(world.engine, &ann));
+    engine_unwatch(world.engine, &ann);
+    tear_down_world(&world);
+}
+
+/* A catalogue that comes record by record: everyone is told once a second at most, and of the last of it for certain. */
+static void a_whole_catalogue_is_told_once_a_second(void **state)
+{
+    enum { RECORDS = 300 };
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    set_up_world(&world, &options);
+    struct watched ann = engine_watch(world.engine, FR_BYTES("ann"));
+    uint32_t before = ann.everyones;
+    uint64_t begin = fr_mono_ns();
+    for (int64_t i = 0; i < RECORDS; i++)
+        say_item(&world, 6 + i, "apple", (struct item_said){.hidden = i % 2 == 0});
+    engine_moved(world.engine, &ann);
+    assert_in_range(ann.everyones - before, 1, 1 + (fr_mono_ns() - begin) / 1000000000);
+    say_item(&world, 6 + RECORDS, "apple", (struct item_said){.until = NOON});
+    await_moved(&world, &ann);
+    engine_unwatch(world.engine, &ann);
+    tear_down_world(&world);
+}
+
+/* Whose history held it is told when it has left that; an item that nobody had changes no more. */
+static void who_had_a_forgotten_item_is_told_when_it_has_left(void **state)
+{
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    set_up_world(&world, &options);
+    struct watched ann = engine_watch(world.engine, FR_BYTES("ann"));
+    uint32_t before = ann.moves;
+    happens_to(&world, (struct event){.kind = EVENT_ITEM_GONE, .offset = 6, .logged = NOON, .item = FR_BYTES("apple")});
+    while (await_moved(&world, &ann), ann.moves == before)
+        ;
+    engine_unwatch(world.engine, &ann);
+    tear_down_world(&world);
+}
+
+static void what_models_show_later_of_items_is_told_once_more(void **state)
+{
+    static const struct engine_model fm[] = {{"fm", &fm_defaults}};
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    options.models = fm;
+    options.models_len = 1;
+    set_up_world(&world, &options);
+    struct watched ann = engine_watch(world.engine, FR_BYTES("ann"));
+    uint32_t before = ann.everyones;
+    say_item(&world, 6, "fig", (struct item_said){.categories_len = 1, .categories = {FR_BYTES("fruit")}});
+    while (await_moved(&world, &ann), ann.everyones - before < 2)
+        ;
+    happens(&world, 7, "bob", "fig"); /* what they show from here on is of other people's events */
+    checkpoint(&world);
+    assert_false(engine_moved(world.engine, &ann));
+    engine_unwatch(world.engine, &ann);
+    tear_down_world(&world);
+}
+
 /* ---- whoever begins to watch while an event comes has it in the first answer, or is told ---- */
 
 enum { ROUNDS = 300 };
@@ -195,6 +369,12 @@ int main(void)
         cmocka_unit_test(a_user_who_is_not_known_yet_is_watched_too),
         cmocka_unit_test(users_of_one_bucket_are_told_of_one_another),
         cmocka_unit_test(what_models_show_later_is_told_again),
+        cmocka_unit_test(a_record_of_the_user_is_told_to_that_user_alone),
+        cmocka_unit_test(what_changes_the_items_is_told_to_everyone),
+        cmocka_unit_test(what_changes_no_list_is_told_to_nobody),
+        cmocka_unit_test(a_whole_catalogue_is_told_once_a_second),
+        cmocka_unit_test(who_had_a_forgotten_item_is_told_when_it_has_left),
+        cmocka_unit_test(what_models_show_later_of_items_is_told_once_more),
         cmocka_unit_test(who_begins_to_watch_misses_nothing),
     };
 
