@@ -430,6 +430,7 @@ bool question_read(struct answerer *answerer, struct question *question, enum rp
     const struct kind *kind = &kinds[rpc];
     struct fr_arena arena = question->arena;
     struct check check = {answerer->limits, answerer->engine, question, ret_answer};
+    struct wire_bad_text bad;
     const void *message;
     bool large;
 
@@ -443,6 +444,8 @@ bool question_read(struct answerer *answerer, struct question *question, enum rp
         return answer_refuse(ret_answer, RPC_CODE_INVALID_ARGUMENT, "the request is not a %s", kind->request->name);
     if (!kind->read(&check, message))
         return false;
+    if (!wire_texts_good(kind->request, request, &bad))
+        return answer_refuse(ret_answer, RPC_CODE_INVALID_ARGUMENT, "%s %s; " WIRE_TEXT_RULE, bad.field, bad.problem);
     if (rpc == RPC_CHECKPOINT)
         question->ticket = engine_checkpoint_ask(answerer->engine);
     if (rpc == RPC_PAUSE_INGEST)

@@ -15,6 +15,18 @@
  */
 void *wire_unpack(struct fr_arena *arena, const ProtobufCMessageDescriptor *type, struct fr_bytes bytes,
                   size_t memory_max, bool *ret_large);
+
+/*
+ * Of a message that could be unpacked: is every text in it UTF-8 without NUL? protobuf-c keeps no length, so what it has unpacked ends
+ * at a NUL as if nothing had come behind. The first that is not is named as in the .proto: "filter.any_category[1]".
+ */
+struct wire_bad_text {
+    const char *problem;
+    char field[128];
+};
+bool wire_texts_good(const ProtobufCMessageDescriptor *type, struct fr_bytes bytes, struct wire_bad_text *ret_bad);
+#define WIRE_TEXT_RULE "text is UTF-8 without NUL"
+
 struct fr_bytes wire_pack(struct fr_arena *arena, const ProtobufCMessage *message);
 
 /* `len` structs in one run, and the array of pointers to them that protobuf-c wants. */

@@ -174,6 +174,36 @@ static void positions_out_of_bounds_are_refused(void **state)
     INVALID(RPC_RECOMMEND, request, "not_before has 4097 positions; at most 4096 partitions are served");
 }
 
+static void assert_bytes_refused(enum rpc rpc, struct fr_bytes bytes, const char *text)
+{
+    assert_false(read_bytes(rpc, bytes));
+    assert_string_equal(answer.message, text);
+    assert_int_equal(answer.code, RPC_CODE_INVALID_ARGUMENT);
+}
+
+/* On the wire, as no C string holds them: what stands before a NUL is not what was asked for. */
+static void texts_that_are_no_text_are_refused_by_place(void **state)
+{
+#define RULE "; text is UTF-8 without NUL"
+    (void)state;
+    assert_bytes_refused(RPC_RECOMMEND, FR_BYTES("\x0a\x03" "ann\x1a\x07" "sar\0xyz"), "model contains a NUL byte" RULE);
+    assert_bytes_refused(RPC_RECOMMEND, FR_BYTES("\x0a\x03" "ann\x2a\x0b\x1a\x02" "ok\x1a\x05" "red\0x"),
+                         "filter.any_category[1] contains a NUL byte" RULE);
+    assert_bytes_refused(RPC_RECOMMEND, FR_BYTES("\x0a\x03" "ann\x2a\x06\x2a\x04" "red\0"),
+                         "filter.no_category[0] contains a NUL byte" RULE);
+    assert_bytes_refused(RPC_RECOMMEND,
+                         FR_BYTES("\x0a\x03" "ann\x32\x06\x0a\x01k\x12\x01v\x32\x07\x0a\x02k\xff\x12\x01v"),
+                         "context[1].key is not valid UTF-8" RULE);
+    assert_bytes_refused(RPC_SCORE, FR_BYTES("\x0a\x03" "ann\x12\x01p\x2a\x07\x0a\x01k\x12\x02v\0"),
+                         "context[0].value contains a NUL byte" RULE);
+    assert_bytes_refused(RPC_RECOMMEND, FR_BYTES("\x0a\x03" "ann\x4a\x04\x0a\x02t\xc3"),
+                         "not_before[0].topic is not valid UTF-8" RULE);
+    assert_bytes_refused(RPC_POPULAR, FR_BYTES("\x12\x07" "newest\0"), "by contains a NUL byte" RULE);
+    assert_bytes_refused(RPC_SET_LOG_LEVEL, FR_BYTES("\x0a\x06" "debug\0"), "level contains a NUL byte" RULE);
+    assert_true(read_bytes(RPC_RECOMMEND, FR_BYTES("\x0a\x03" "ann\x9a\x06\x02\xff\0\x1a\x03" "sar"))); /* field 99: who knows */
+#undef RULE
+}
+
 static void what_needs_a_model_that_does_not_run_is_refused_by_name(void **state)
 {
     Freshet__V1__PopularRequest popular = FRESHET__V1__POPULAR_REQUEST__INIT;
@@ -191,6 +221,7 @@ int main(void)
         TEST(numbers_and_names_out_of_bounds_are_refused),
         TEST(filters_out_of_bounds_are_refused),
         TEST(positions_out_of_bounds_are_refused),
+        TEST(texts_that_are_no_text_are_refused_by_place),
         TEST(what_needs_a_model_that_does_not_run_is_refused_by_name),
     };
 
