@@ -165,13 +165,14 @@ static int verify(struct backups *backups, uint64_t id, struct backups_result *r
 
     if (status)
         return status;
+    result->err = (struct fr_err){0}; /* that there is no directory yet is no failure, but was written there */
     result->checks = fr_zalloc(list.len + 1, sizeof(*result->checks));
     for (size_t i = 0; i < list.len && !result->err.code; i++)
         if (!id || list.at[i].id == id)
             check_one(backups, &list.at[i], result);
     backup_list_release(&list);
     if (!result->err.code && !result->checks_len)
-        fr_fail(&result->err, FR_NOT_FOUND, id ? "there is no backup %" PRIu64 : "there is no backup", id);
+        fr_fail(&result->err, FR_NOT_FOUND, id ? "there is no backup %" PRIu64 : "there are no backups", id);
     return result->err.code;
 }
 

@@ -131,6 +131,21 @@ static void what_is_asked_for_is_done_and_told_once(void **state)
     backups_result_release(&result);
 }
 
+/* Of the server's folders it tells nothing. */
+static void before_the_first_there_is_nothing_to_verify(void **state)
+{
+    struct world *world = *state;
+    struct backups_result result = result_of(world, asked(world, BACKUPS_VERIFY, 0));
+
+    assert_int_equal(result.err.code, FR_NOT_FOUND);
+    assert_string_equal(result.err.text, "there are no backups");
+    backups_result_release(&result);
+    result = result_of(world, asked(world, BACKUPS_VERIFY, 7));
+    assert_int_equal(result.err.code, FR_NOT_FOUND);
+    assert_string_equal(result.err.text, "there is no backup 7");
+    backups_result_release(&result);
+}
+
 static void a_second_one_is_told_that_it_is_busy(void **state)
 {
     struct world *world = *state;
@@ -217,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_asked_for_is_done_and_told_once),
+        TEST(before_the_first_there_is_nothing_to_verify),
         TEST(a_second_one_is_told_that_it_is_busy),
         TEST(a_snapshot_that_fails_is_the_askers_to_know_and_counted),
         TEST(what_a_verification_found_is_remembered_until_another_finds_it_good),
