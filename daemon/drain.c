@@ -72,7 +72,9 @@ static bool settled(const struct freshetd *d, int slice_ms)
 
 void drain_state(struct freshetd *d)
 {
-    if (!wait_until(d, "draining: last checkpoint", STATE_MS, settled))
+    if (wait_until(d, "draining: last checkpoint", STATE_MS, settled))
+        serve_ingest_over(d->serve); /* who waits for a later position would wait in vain, and hold the stop for the whole grace */
+    else
         fr_log(FR_WARN, "main", "drain.state", FR_NO_FIELDS,
                "the store has not taken everything within %d s; it is tried once more, and Kafka has the rest",
                STATE_MS / 1000);

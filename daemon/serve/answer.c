@@ -476,6 +476,11 @@ bool question_ready(struct answerer *answerer, struct question *question)
     return true;
 }
 
+bool question_waits_for_records(const struct question *question)
+{
+    return question->reached < question->not_before_len;
+}
+
 const char *question_unready(const struct question *question)
 {
     switch (question->rpc) {

@@ -60,6 +60,7 @@ void answerer_free(struct answerer *answerer);
 bool question_read(struct answerer *answerer, struct question *question, enum rpc rpc, struct fr_bytes request,
                    struct answer *ret_answer);
 bool question_ready(struct answerer *answerer, struct question *question);
+bool question_waits_for_records(const struct question *question); /* as far as question_ready has looked */
 const char *question_unready(const struct question *question); /* "the checkpoint was not done": a part of a sentence */
 void question_answer(struct answerer *answerer, struct question *question, struct answer *ret_answer);
 void question_release(struct question *question);

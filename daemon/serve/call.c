@@ -476,6 +476,7 @@ void lane_answer_some(struct lane *lane)
 
 void lane_look_at_waiting(struct lane *lane)
 {
+    bool over = atomic_load(&lane->serve->ingest_over); /* first: what was applied until then is reached */
     uint64_t now = fr_mono_ns();
     int answered = 0;
 
@@ -492,6 +493,8 @@ void lane_look_at_waiting(struct lane *lane)
             answered++;
         } else if (now >= call->deadline_ns) {
             call_refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline", question_unready(&call->question));
+        } else if (over && question_waits_for_records(&call->question)) {
+            call_refuse(call, RPC_CODE_UNAVAILABLE, "draining");
         }
     }
 }

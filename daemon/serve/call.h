@@ -112,7 +112,7 @@ struct serve {
     struct reflection *reflection;
     struct clients *clients; /* NULL: none is limited */
     struct listener listeners[LISTENERS];
-    _Atomic bool stopping;
+    _Atomic bool stopping, ingest_over;
     _Atomic uint32_t ready, waiting, streams, watches; /* over all lanes */
     _Atomic uint64_t watch_bytes; /* requests kept */
     struct engine *engine;

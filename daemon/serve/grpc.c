@@ -375,6 +375,11 @@ static void listener_release(struct listener *listener)
     tls_free(listener->tls);
 }
 
+void serve_ingest_over(struct serve *serve)
+{
+    atomic_store(&serve->ingest_over, true);
+}
+
 void serve_stop(struct serve *serve)
 {
     if (!serve)

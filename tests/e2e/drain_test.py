@@ -171,9 +171,13 @@ class Drain(unittest.TestCase):
             self.kafka.publish(topic, [event_protobuf("ann", "apple", time_ms=1)] + [{"key": b"k", "value": b"\xff"}] * POISON)
             daemon.wait_applied(topic)
             self.assertLess(daemon.status().partitions[0].durable, POISON)
+            never = pb.Position(topic=topic, partition=0, offset=10 * POISON)
+            waits = daemon.api.Recommend.future(pb.RecommendRequest(user_id="ann", not_before=[never]))
+            until(lambda: daemon.metrics().value("freshet_rpc_inflight", method="Recommend") == 1, "a call waits for its position")
             began = time.monotonic()
             daemon.stop()  # our channels are open all the time
             self.assertLess(time.monotonic() - began, 45)
+            self.assertEqual((waits.code(), waits.details()), (grpc.StatusCode.UNAVAILABLE, "draining"))
             self.assertEqual(len(self.kafka.read(letters)), POISON)
             daemon.start()
             self.assertEqual(daemon.status().partitions[0].applied, POISON + 1)

@@ -314,6 +314,23 @@ static void stopping_lets_a_call_in_flight_finish_and_ends_streams(void **state)
     fr_thread_join(stopper);
 }
 
+/* The grace is 20 s, and the client would wait. What has been reached is answered all the same. */
+static void who_waits_for_a_position_hears_that_no_more_will_be_applied(void **state)
+{
+    struct client_call call;
+
+    (void)state;
+    client_begin(&call, &client, RECOMMENDER "Recommend", ANN_AFTER_41, CLIENT_PATIENCE_MS);
+    wait_for_a_look();
+    serve_ingest_over(serve);
+    client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(call.message, "draining");
+    client_release(&call);
+    engine.next = 41;
+    assert_ask(&client, RECOMMENDER "Recommend", ANN_AFTER_41, GRPC_STATUS_OK, "");
+}
+
 static void stopping_ends_a_call_that_outlasts_the_grace(void **state)
 {
     struct client_call call;
@@ -390,6 +407,7 @@ int main(void)
         TEST(a_draining_server_says_so_and_goes_on_answering),
         TEST(new_calls_of_a_stopping_server_are_unavailable),
         TEST(stopping_lets_a_call_in_flight_finish_and_ends_streams),
+        TEST(who_waits_for_a_position_hears_that_no_more_will_be_applied),
         TEST(stopping_ends_a_call_that_outlasts_the_grace),
         TEST(an_address_that_is_taken_is_an_error_that_names_it),
         TEST(two_threads_share_the_calls),
