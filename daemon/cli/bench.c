@@ -222,8 +222,7 @@ static int read_users(const char *path, struct texts *users)
             continue;
         char *user = cli_take(lines.len + 1, 1);
         memcpy(user, lines.at, lines.len);
-        fr_reserve((void **)&users->at, &users->cap, users->len + 1, sizeof(*users->at));
-        users->at[users->len++] = user;
+        texts_add(users, user);
     }
     bool failed = lines.failed;
     lines_release(&lines);

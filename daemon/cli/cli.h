@@ -36,6 +36,7 @@ struct texts { /* an option that may be given again and again */
     const char **at;
     size_t len, cap;
 };
+void texts_add(struct texts *texts, const char *text); /* borrowed; the only one to grow `at`, which is cli_take's */
 enum option_kind { OPTION_TEXT, OPTION_TEXTS, OPTION_COUNT, OPTION_COUNT32, OPTION_REAL, OPTION_FLAG };
 struct option_row {
     const char *name; /* without the dashes; NULL ends the table */

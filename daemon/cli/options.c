@@ -87,7 +87,7 @@ void *cli_take(size_t count, size_t size)
     return memset(fr_arena_take(&arena, count * size + 1), 0, count * size + 1);
 }
 
-static void add_text(struct texts *texts, const char *text)
+void texts_add(struct texts *texts, const char *text)
 {
     if (texts->len == texts->cap) {
         size_t cap = texts->cap ? texts->cap * 2 : 8;
@@ -131,7 +131,7 @@ static bool store(const struct option_row *row, const char *value)
         *(const char **)row->target = value;
         return true;
     case OPTION_TEXTS:
-        add_text(row->target, value);
+        texts_add(row->target, value);
         return true;
     case OPTION_COUNT:
     case OPTION_COUNT32:
@@ -195,7 +195,7 @@ int options_read(const struct usage *usage, const struct option_row *rows, int a
             if (!read_option(usage, rows, argc, argv, &at))
                 return CLI_USAGE;
         } else if (rest) {
-            add_text(rest, text);
+            texts_add(rest, text);
         } else {
             cli_fail("%s takes no argument '%s'; freshet %s --help tells what it takes", usage->verb, text, usage->verb);
             return CLI_USAGE;

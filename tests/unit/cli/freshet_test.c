@@ -124,6 +124,15 @@ static void publish_tells_programs_in_json(void **state)
     assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n");
 }
 
+static void bench_takes_users_from_both_sides(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    assert_int_equal(run("bench ann --users - --server 127.0.0.1:1 --timeout 100 2>&1 <<'END'\n1\n2\n3\n4\n5\n6\n7\n8\n9\nEND", said, sizeof(said)), 1);
+    assert_memory_equal(said, "freshet: ", 9);
+}
+
 static void a_number_that_is_too_large_is_refused_as_it_was_given(void **state)
 {
     char said[4096];
@@ -256,6 +265,7 @@ int main(void)
         cmocka_unit_test(help_tells_what_scripts_go_by),
         cmocka_unit_test(a_file_that_cannot_be_read_is_no_empty_file),
         cmocka_unit_test(publish_tells_programs_in_json),
+        cmocka_unit_test(bench_takes_users_from_both_sides),
         cmocka_unit_test(a_number_that_is_too_large_is_refused_as_it_was_given),
         cmocka_unit_test(the_header_is_no_line_that_is_skipped),
         cmocka_unit_test(publish_gives_up_when_kafka_takes_nothing),
