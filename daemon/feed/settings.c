@@ -295,7 +295,13 @@ static int make_client(rd_kafka_t **ret_kafka, rd_kafka_type_t type, rd_kafka_co
 
 #define LENGTH(table) (sizeof(table) / sizeof(*(table)))
 
-/* NULL, and *err filled, if the options do not do. */
+static rd_kafka_conf_t *drop_conf(rd_kafka_conf_t *conf)
+{
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
+/* Ours, then the user's, then what nobody may change. NULL, and *err filled, if the options do not do. */
 static rd_kafka_conf_t *consumer_conf(const struct feed_options *options, struct fr_err *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -303,10 +309,8 @@ static rd_kafka_conf_t *consumer_conf(const struct feed_options *options, struct
     set_ours(conf, consumer_defaults, LENGTH(consumer_defaults));
     if (options->kind != FEED_EVENTS)
         set_ours(conf, catalogue_defaults, LENGTH(catalogue_defaults));
-    if (set_users(conf, options, err)) {
-        rd_kafka_conf_destroy(conf);
-        return NULL;
-    }
+    if (set_users(conf, options, err))
+        return drop_conf(conf);
     set_ours(conf, consumer_owned, LENGTH(consumer_owned));
     return conf;
 }
@@ -316,27 +320,24 @@ static rd_kafka_conf_t *producer_conf(const struct feed_options *options, struct
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
     set_ours(conf, producer_defaults, LENGTH(producer_defaults));
-    if (set_users(conf, options, err)) {
-        rd_kafka_conf_destroy(conf);
-        return NULL;
-    }
+    if (set_users(conf, options, err))
+        return drop_conf(conf);
     set_ours(conf, producer_owned, LENGTH(producer_owned));
     return conf;
+}
+
+/* The same (NULL stays NULL), if it names brokers. */
+static rd_kafka_conf_t *with_brokers(rd_kafka_conf_t *conf, struct fr_err *err)
+{
+    return conf && need_brokers(conf, err) ? drop_conf(conf) : conf;
 }
 
 int settings_consumer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,
                       struct fr_err *err)
 {
-    rd_kafka_conf_t *conf = consumer_conf(options, err);
-    int status;
+    rd_kafka_conf_t *conf = with_brokers(consumer_conf(options, err), err);
+    int status = conf ? make_client(ret_kafka, RD_KAFKA_CONSUMER, conf, client, err) : FR_CONFIG;
 
-    if (!conf)
-        return FR_CONFIG;
-    if ((status = need_brokers(conf, err))) {
-        rd_kafka_conf_destroy(conf);
-        return status;
-    }
-    status = make_client(ret_kafka, RD_KAFKA_CONSUMER, conf, client, err);
     if (status == FR_OK)
         rd_kafka_poll_set_consumer(*ret_kafka); /* one queue for records, errors and callbacks */
     return status;
@@ -346,15 +347,10 @@ int settings_producer(rd_kafka_t **ret_kafka, const struct feed_options *options
                       void (*on_report)(rd_kafka_t *kafka, const rd_kafka_message_t *message, void *client),
                       struct fr_err *err)
 {
-    rd_kafka_conf_t *conf = producer_conf(options, err);
-    int status;
+    rd_kafka_conf_t *conf = with_brokers(producer_conf(options, err), err);
 
     if (!conf)
         return FR_CONFIG;
-    if ((status = need_brokers(conf, err))) {
-        rd_kafka_conf_destroy(conf);
-        return status;
-    }
     rd_kafka_conf_set_dr_msg_cb(conf, on_report);
     return make_client(ret_kafka, RD_KAFKA_PRODUCER, conf, client, err);
 }
