@@ -390,6 +390,8 @@ struct picks { /* best first */
     double *propensities;           /* NULL: nothing was drawn */
     size_t len;
 };
+/* Moves to the front those that the caps allow, at most k, and counts them. Returns how many; their records are in `records`. */
+size_t caps_take(struct caps *caps, struct picks *picks, size_t k, const struct catalogue_item **records);
 typedef struct picks picker(struct reader *reader, const void *context, size_t k); /* the k best of something */
 /* The k best that the caps allow: in order, each is taken that no category of its own forbids by then. `pick` gives the k best without,
  * and is called for more of them until there are enough; after the last call its accumulator stands. Caps go on counting. */

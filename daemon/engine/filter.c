@@ -292,7 +292,7 @@ void caps_count(struct caps *caps, const struct catalogue_item *record, int by)
 }
 
 /* Keeps the first `k` that the caps let in, in order. records[] remembers what they were counted by. */
-static size_t caps_take(struct caps *caps, struct picks *picks, size_t k, const struct catalogue_item **records)
+size_t caps_take(struct caps *caps, struct picks *picks, size_t k, const struct catalogue_item **records)
 {
     size_t kept = 0;
 

@@ -117,8 +117,9 @@ uint32_t ranks_under_caps(struct reader *reader, const struct choice *choice, bo
 {
     struct fr_ranked *list = fr_arena_take(&reader->arena, place * sizeof(*list));
     size_t len = reader_best(reader, choice, parity, list, place);
+    const struct catalogue_item **records = fr_arena_take(&reader->arena, place * sizeof(*records));
+    struct picks before = {.at = list};
     struct caps caps;
-    uint32_t kept = 0;
 
     caps_init(&caps, reader, most);
     if (len < place) {
@@ -126,13 +127,9 @@ uint32_t ranks_under_caps(struct reader *reader, const struct choice *choice, bo
         memcpy(list + len, fill.at, fill.len * sizeof(*list));
         len += fill.len;
     }
-    for (size_t i = 0; i < len && list[i].id != item; i++) {
-        const struct catalogue_item *record = catalogue_item(caps.catalogue, list[i].id);
-        if (!caps_let(&caps, record))
-            continue;
-        caps_count(&caps, record, 1);
-        kept++;
-    }
+    while (before.len < len && list[before.len].id != item)
+        before.len++;
+    uint32_t kept = (uint32_t)caps_take(&caps, &before, place, records);
     return caps_let(&caps, catalogue_item(caps.catalogue, item)) ? kept + 1 : 0;
 }
 
