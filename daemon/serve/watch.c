@@ -6,9 +6,10 @@
  *     watched [ a c d ] ── moved, and its last list has been taken ──> due [ b e ] ── one a turn: asked, and written if it is another
  *         ^────────────────────────────────────────────────────────────────────────────────────────┘
  *
- * Between tidings nothing is looked at; tidings of items are for all, and the engine gives them once a second at most. Pushes take turns with questions, so that many watched users at once do not keep others
- * waiting. However often a user moves, there is one list on its way, and what comes next is made when that has been taken: so a slow reader
- * holds one list (and what its connection buffers: a window of 64 KiB), and gets the newest.
+ * Between tidings nothing is looked at; tidings of items are for all, and the engine gives them once a second at most. Pushes take turns
+ * with questions, so that many watched users at once do not keep others waiting. However often a user moves, there is one list on its
+ * way, and what comes next is made when that has been taken: so a slow reader holds one list (and what its connection buffers: a window
+ * of 64 KiB), and gets the newest.
  *
  * Kept per call: the request as it came, and a digest of the last list. Invariants: a call in `due` is not writing; one in `watched` that
  * has moved is writing, or a ring is on its way.

@@ -119,6 +119,7 @@ class Faults(Bed):
                 self.wait_position(daemon, turn % 3, 200 * turn + 200)
                 kafka.kill()
                 self.assertTrue(daemon.affinities("u0.0"), "questions are answered meanwhile")
+                testbed.until(lambda: daemon.metrics().value("freshet_kafka_unreachable", client="dead letters"), "it is noticed")
                 kafka.restart()
             testbed.until(lambda: not daemon.metrics().total("freshet_kafka_unreachable"), "all clients know that the broker is back")
             self.wait_position(daemon, 0, 1 + max(p.applied for p in daemon.status().partitions if p.partition == 0))
