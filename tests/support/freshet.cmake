@@ -1,3 +1,6 @@
+# Those that take longest, here or under a sanitizer, are begun first, so that none is left alone at the end.
+set(FR_LONG_TESTS feed/faults feed/kafka engine/faults engine/estimates engine/blend engine/score engine/compose)
+
 # fr_test(base/epoch fr_base): builds tests/unit/base/epoch_test.c with cmocka and registers it as base/epoch.
 # fr_fuzz(decode fr_feed): builds tests/fuzz/decode_fuzz.c as a libFuzzer target (only with FR_FUZZ).
 function(fr_test name)
@@ -11,6 +14,9 @@ function(fr_test name)
   set_target_properties(${target}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${target}_test)
   set_tests_properties(${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 ENVIRONMENT "FRESHET_SOURCE=${CMAKE_SOURCE_DIR}")
+  if(name IN_LIST FR_LONG_TESTS)
+    set_tests_properties(${name} PROPERTIES COST 1)
+  endif()
 endfunction()
 
 function(fr_fuzz name)
