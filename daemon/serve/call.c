@@ -18,12 +18,13 @@
 
 #include <assert.h>
 #include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
 #include <grpc/slice.h>
 #include <grpc/support/time.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "received.h"
 
 enum {
     ANSWERS_A_LOOK = 16, /* of calls that waited: more would hold up the others */
@@ -298,16 +299,15 @@ void call_read(struct call *call)
 
 bool call_take_received(struct call *call, grpc_slice *ret_slice)
 {
-    grpc_byte_buffer_reader reader;
-    bool good = call->received && grpc_byte_buffer_reader_init(&reader, call->received);
+    uint32_t bytes_max = call->lane->serve->options.max_message_bytes;
+    enum received received = received_take(call->received, bytes_max, ret_slice);
 
-    if (good) {
-        *ret_slice = grpc_byte_buffer_reader_readall(&reader);
-        grpc_byte_buffer_reader_destroy(&reader);
-    }
-    grpc_byte_buffer_destroy(call->received);
     call->received = NULL;
-    return good;
+    if (received == RECEIVED_LARGE)
+        call_refuse(call, RPC_CODE_RESOURCE_EXHAUSTED, "the message, unpacked, is longer than limits.max_message_bytes, %u", bytes_max);
+    else if (received != RECEIVED_WHOLE)
+        call_refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
+    return received == RECEIVED_WHOLE;
 }
 
 bool call_keep(struct call *call, struct call_list *list, uint32_t max)
@@ -366,10 +366,8 @@ static void answer_one(struct call *call)
     grpc_slice slice;
     struct fr_bytes request;
 
-    if (!call_take_received(call, &slice)) {
-        call_refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
+    if (!call_take_received(call, &slice))
         return;
-    }
     request = slice_bytes(&slice);
     if (call->rpc == RPC_HEALTH_CHECK)
         answer_health(call, request);

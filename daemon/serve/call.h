@@ -148,7 +148,7 @@ void call_write(struct call *call, struct fr_bytes bytes); /* a message of a str
 /* Keeps the call in a list until its end, of which we want to hear. False: the list is full. */
 bool call_keep(struct call *call, struct call_list *list, uint32_t max);
 void call_move(struct call *call, struct call_list *list); /* from another list with the same count, to the end of this one */
-/* The message received, uncompressed, in one piece. False: there is none, or it cannot be read. */
+/* The message received, unpacked, in one piece. False: there is none that can be read, and the call has been refused. */
 bool call_take_received(struct call *call, grpc_slice *ret_slice);
 void call_read(struct call *call); /* asks for the next message: CALL_READ */
 void call_wait(struct call *call); /* with the lane's question, until that is ready */

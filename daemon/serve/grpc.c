@@ -133,6 +133,7 @@ static grpc_server *server_new(const struct serve_options *options, grpc_resourc
     grpc_arg args[] = {
         number(GRPC_ARG_ALLOW_REUSEPORT, 0), /* else a second daemon on the port would share its connections */
         number(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, options->max_message_bytes),
+        number(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), /* received.c unpacks, as far as may be */
         number(GRPC_ARG_MAX_METADATA_SIZE, 8192),
         number(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_concurrent_streams),
         number(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 5000), /* gRPC's own is two minutes */

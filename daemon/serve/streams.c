@@ -25,10 +25,8 @@ void stream_health(struct call *call)
     grpc_slice slice;
     bool good;
 
-    if (!call_take_received(call, &slice)) {
-        call_refuse(call, RPC_CODE_INVALID_ARGUMENT, "the call brought no message, or one that cannot be unpacked");
+    if (!call_take_received(call, &slice))
         return;
-    }
     fr_arena_reset(&call->lane->scratch);
     good = health_read(&call->lane->scratch, call->lane->listener->which, slice_bytes(&slice), &call->service, &answer);
     grpc_slice_unref(slice);
@@ -54,10 +52,12 @@ void stream_read(struct call *call)
     struct answer answer = {.code = RPC_CODE_OK};
     grpc_slice slice;
 
-    if (!call_take_received(call, &slice)) { /* no more questions */
+    if (!call->received) { /* no more questions */
         call_reply(call, &answer);
         return;
     }
+    if (!call_take_received(call, &slice))
+        return;
     fr_arena_reset(scratch);
     reflection_answer(call->lane->serve->reflection, scratch, call->lane->listener->which, slice_bytes(&slice), &answer);
     grpc_slice_unref(slice);

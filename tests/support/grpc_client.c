@@ -11,15 +11,16 @@
 #include <stdio.h>
 #include <string.h>
 
-void client_open(struct client *client, int port)
+void client_open_packing(struct client *client, int port, grpc_compression_algorithm how)
 {
     grpc_arg args[] = {
         {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1},
         {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
         /* Windows stay at 64 KiB, so that who does not read is soon full. */
         {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_HTTP2_BDP_PROBE, .value.integer = 0},
+        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM, .value.integer = (int)how},
     };
-    grpc_channel_args all = {3, args};
+    grpc_channel_args all = {4, args};
     grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
     char target[40];
 
@@ -28,6 +29,11 @@ void client_open(struct client *client, int port)
     client->channel = grpc_channel_create(target, credentials, &all);
     grpc_channel_credentials_release(credentials);
     client->queue = grpc_completion_queue_create_for_pluck(NULL);
+}
+
+void client_open(struct client *client, int port)
+{
+    client_open_packing(client, port, GRPC_COMPRESS_NONE);
 }
 
 void client_close(struct client *client)

@@ -18,6 +18,7 @@ struct client {
     grpc_completion_queue *queue;
 };
 void client_open(struct client *client, int port); /* a connection of its own to 127.0.0.1:port */
+void client_open_packing(struct client *client, int port, grpc_compression_algorithm how); /* what it sends */
 void client_close(struct client *client);
 
 struct client_call {

@@ -6,6 +6,9 @@
 #include <freshet/v1/admin.pb-c.h>
 #include <grpc/reflection/v1/reflection.pb-c.h>
 
+#define TEN "aaaaaaaaaa"
+#define HUNDRED_AND_27 TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "aaaaaaa"
+
 /* ---- calls ---- */
 
 static void a_call_is_answered(void **state)
@@ -59,6 +62,23 @@ static void a_message_beyond_the_limit_is_resource_exhausted(void **state)
     assert_int_equal(client_ask(&client, RECOMMENDER "Recommend", (struct fr_bytes){large, sizeof(large)}, message),
                      GRPC_STATUS_RESOURCE_EXHAUSTED);
     assert_int_equal(client_ask(&client, RECOMMENDER "Recommend", ANN, message), GRPC_STATUS_OK);
+}
+
+static void packed_messages_are_unpacked_as_far_as_the_limit(void **state)
+{
+    static char large[65537]; /* some hundred bytes on the way */
+
+    (void)state;
+    for (int how = GRPC_COMPRESS_DEFLATE; how <= GRPC_COMPRESS_GZIP; how++) {
+        struct client packing;
+        char message[600];
+        client_open_packing(&packing, serve_port(serve), (grpc_compression_algorithm)how);
+        assert_int_equal(client_ask(&packing, RECOMMENDER "Recommend", FR_BYTES("\x0a\x03" "ann" "\xfa\x06\x7f" HUNDRED_AND_27),
+                                    message), GRPC_STATUS_OK); /* with a field nobody knows, so that it is worth packing */
+        assert_ask(&packing, RECOMMENDER "Recommend", (struct fr_bytes){large, sizeof(large)}, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                   "the message, unpacked, is longer than limits.max_message_bytes, 65536");
+        client_close(&packing);
+    }
 }
 
 static void many_calls_at_once_are_all_answered(void **state)
@@ -396,6 +416,7 @@ int main(void)
         TEST(an_unknown_method_is_unimplemented_at_once),
         TEST(a_call_without_a_message_is_invalid),
         TEST(a_message_beyond_the_limit_is_resource_exhausted),
+        TEST(packed_messages_are_unpacked_as_far_as_the_limit),
         TEST(many_calls_at_once_are_all_answered),
         TEST(a_call_that_waits_is_answered_when_its_position_is_reached),
         TEST(a_position_that_is_not_reached_in_time_exceeds_the_deadline),
