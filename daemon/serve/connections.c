@@ -14,15 +14,25 @@
  * libmicrohttpd's connections come this way too. They have a limit of their own, and are not kept out by the callers of
  * gRPC: whether the daemon lives can be asked when nothing else can.
  *
+ * Turns. A thread that gRPC-core 1.51 reads with goes on reading a connection as long as there is something to read, and looks at nothing
+ * that came of it before. Messages wait for windows, but other frames do not: calls begun only to be reset (CVE-2023-44487) take 12 KB each,
+ * and come faster than they are taken apart. So by recvmsg and epoll_wait, which it calls by name as well, one that is read too long
+ * without a pause is closed: READING_NS by the clock, which is cheap to ask, and from then on WORKING_NS of the thread's own time, which a
+ * busy machine cannot make up.
+ *
+ *     recvmsg  recvmsg  recvmsg ...  connections_turn, epoll_wait   the thread has come back, or waits: a pause
+ *     recvmsg  recvmsg  recvmsg ...  recvmsg, long after            closed
+ *
  * An end. A server of gRPC-core 1.51 that shuts down answers calls that come before its GOAWAY has arrived with
  * CANCELLED, which no retry policy repeats (server.cc, StartNewRpc, KillZombie). A connection that ends is UNAVAILABLE
  * to all calls on it, which every one does. So connections end first, the server after. They are found by their port:
  * nobody else's have it on this side.
  *
- * Thread: accept4 any; the others main's.
+ * Thread: accept4, recvmsg, epoll_wait and connections_turn any; the others main's.
  */
 #include "connections.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -30,12 +40,19 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "freshet/clock.h"
+#include "freshet/log.h"
 #include "freshet/metric.h"
+
+#define READING_NS UINT64_C(50000000)
+#define WORKING_NS UINT64_C(100000000)
 
 static _Atomic int files_max = INT_MAX;
 static _Atomic int guarded[2]; /* ports; 0: none */
@@ -58,6 +75,7 @@ void connections_begin(void)
 
     atomic_store(&guarded[0], 0);
     fr_count(FR_SERIES(FR_M_CONNECTIONS_REFUSED), 0);
+    fr_count(FR_SERIES(FR_M_CONNECTIONS_CUT), 0);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX)
         atomic_store(&files_max, (int)(limit.rlim_cur - limit.rlim_cur / 4)); /* the rest is for the store and Kafka */
 }
@@ -92,6 +110,76 @@ int accept4(int listener, __SOCKADDR_ARG address, socklen_t *address_len, int fl
         fr_count(FR_SERIES(FR_M_CONNECTIONS_REFUSED), 1);
     }
 }
+
+/* ---- turns ---- */
+
+/* What this thread is reading, since when without a pause; 0: nothing. */
+static _Thread_local struct {
+    int fd;
+    uint64_t since_ns;
+    uint64_t worked_ns; /* its own time when that had been READING_NS; 0: it has not */
+} reading;
+
+void connections_turn(void)
+{
+    reading.since_ns = 0;
+}
+
+#ifndef __SANITIZE_THREAD__ /* it has a recvmsg and an epoll_wait of its own, and learns from them who has waited for whom */
+
+static void cut(int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer);
+    char address[INET6_ADDRSTRLEN] = "";
+    int port = 0;
+
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.ss_family == AF_INET) {
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&peer)->sin_addr, address, sizeof(address));
+        port = ntohs(((struct sockaddr_in *)&peer)->sin_port);
+    } else if (peer.ss_family == AF_INET6) {
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&peer)->sin6_addr, address, sizeof(address));
+        port = ntohs(((struct sockaddr_in6 *)&peer)->sin6_port);
+    }
+    shutdown(fd, SHUT_RDWR);
+    fr_count(FR_SERIES(FR_M_CONNECTIONS_CUT), 1);
+    fr_log(FR_WARN, "serve", "connection.cut", FR_FIELDS(FR_TEXT("peer", address), FR_INT("port", port)),
+           "closed: it sends faster than it can be read, and keeps a thread from all other callers");
+}
+
+/* True: too long. */
+static bool read_long(int fd)
+{
+    if (!reading.worked_ns)
+        reading.worked_ns = fr_thread_ns();
+    return fr_thread_ns() - reading.worked_ns > WORKING_NS && is_guarded(fd);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+    ssize_t len = syscall(SYS_recvmsg, fd, message, flags);
+
+    if (fd != reading.fd || !reading.since_ns) {
+        reading.fd = fd;
+        reading.since_ns = fr_mono_ns();
+        reading.worked_ns = 0;
+    } else if (fr_mono_ns() - reading.since_ns > READING_NS && read_long(fd)) {
+        cut(fd);
+        reading.since_ns = 0;
+        return 0; /* nothing more comes: what has come would be read on */
+    }
+    return len;
+}
+
+int epoll_wait(int epoll, struct epoll_event *events, int events_max, int timeout_ms)
+{
+    reading.since_ns = 0;
+    return (int)syscall(SYS_epoll_pwait, epoll, events, events_max, timeout_ms, NULL, 0);
+}
+
+#endif
+
+/* ---- an end ---- */
 
 void connections_end(int port)
 {

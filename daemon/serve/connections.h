@@ -1,5 +1,5 @@
 /*
- * connections.h -- what gRPC-core 1.51 does not offer for its connections: a ceiling, and an end that callers can bear.
+ * connections.h -- what gRPC-core 1.51 does not offer for its connections: a ceiling, turns, and an end that callers can bear.
  * How and why: connections.c.
  */
 #ifndef FR_CONNECTIONS_H
@@ -8,6 +8,8 @@
 void connections_begin(void); /* reads how many files the process may open. Before the first listener */
 /* Connections to this port are taken only while a quarter of them is left. For two ports at most. */
 void connections_guard(int port);
+/* This thread has got away from reading, and to what was read. */
+void connections_turn(void);
 /* The listener of this port and all its connections hear and say no more; what was said before still arrives. */
 void connections_end(int port);
 

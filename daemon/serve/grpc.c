@@ -108,6 +108,7 @@ static void lane_run(void *lane_pointer)
         if (lane->due.first)
             lane_push_next(lane);
         event = grpc_completion_queue_next(lane->queue, next_look(lane), NULL);
+        connections_turn();
         happened++;
         if (event.type == GRPC_OP_COMPLETE)
             handle(event.tag, event.success);

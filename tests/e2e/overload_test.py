@@ -280,6 +280,23 @@ class Overload(unittest.TestCase):
                         if number % 2:
                             closed_by_peer(connection)
 
+    def test_torrent(self):
+        """streams opened and reset without an end: the connection is closed, and what it has begun is cleared away"""
+        cut = lambda: self.daemon.metrics().value("freshet_connections_cut_total")
+        for _ in range(3):
+            before, stream = cut(), 1
+            with closing([connect(self.daemon.addresses["grpc"])]) as [connection], Bystander(self.daemon):
+                with self.assertRaises(OSError):
+                    connection.sendall(HELLO)
+                    while stream < 1 << 19:
+                        connection.sendall(b"".join(question(s, LIGHT_REQUEST) + reset(s) for s in range(stream, stream + 400, 2)))
+                        closed_by_peer(connection)
+                        connection.setblocking(True)
+                        connection.settimeout(SHORT_S)
+                        stream += 400
+                until(lambda: cut() > before, "it was closed because of that")
+            print(f"    closed after {stream // 2:,} streams")
+
     def test_large(self):
         """a message and metadata beyond the limits are refused"""
         with contextlib.closing(grpc.insecure_channel(self.daemon.addresses["grpc"])) as channel, Bystander(self.daemon):
