@@ -50,14 +50,14 @@ struct search {
 
 /* ---- how to go about it ---- */
 
-/* Looked up, would so many items cost less than all rows added up? */
-static bool worth_it(const struct search *search, size_t items)
+/* Looked up in so many rows, would so many items cost less than all rows added up? */
+static bool worth_it(const struct search *search, size_t items, size_t rows)
 {
     size_t cells = 0;
 
     for (size_t t = 0; t < search->terms->len; t++)
         cells += rows_len(search->model->rows, search->terms->at[t].item);
-    return items * search->terms->len < cells / LOOK_COST;
+    return items * rows < cells / LOOK_COST;
 }
 
 /* Which terms are whole. False: the bounds do not hold, or are of no use. */
@@ -287,15 +287,17 @@ bool sar_best(const struct model *model, const struct terms *terms, size_t best,
     struct search search = {.model = model, .terms = terms, .scores = scores, .best = best};
 
     if (options->parity || options->similarity != SAR_SHRUNK_COSINE || terms->len > TERMS_NEAR || !scores->items ||
-        !worth_it(&search, EACH * best) || !plan(&search))
+        !worth_it(&search, EACH * best, terms->len) || !plan(&search))
         return false;
     scores_make_rough(scores);
     uint32_t touched_len = add_whole_rows(&search);
-    if (!find_candidates(&search, touched_len) || !worth_it(&search, search.len))
+    if (!find_candidates(&search, touched_len) || !worth_it(&search, search.len, terms->len - search.whole))
         return false;
     sar_row_reserve(scores, search.len);
     if (search.whole < terms->len)
         add_rest(&search);
+    if (!worth_it(&search, search.len, terms->len))
+        return false;
     add_exactly(&search, held);
     return true;
 }
