@@ -80,24 +80,29 @@ static struct history draw_history(uint32_t len)
     return (struct history){past.item, past.step, past.stamp, past.affinity, NULL, len};
 }
 
-static void learn_users(struct world *world)
+/* A user meets the items one after the other. */
+static void learn_user(struct world *world, uint32_t user, struct history history)
 {
-    for (uint32_t user = 0; user < USERS; user++) {
-        struct history history = draw_history(5 + random_below(LONG - 5));
-        uint32_t len = history.len;
-        for (history.len = 0; history.len < len; history.len++) {
-            uint32_t item = history.item[history.len];
-            sar_ops.learn(world->model, &(struct touch){.user = user, .item = item, .at = history.len,
-                                                        .behind = history.len ? 1 : 0, .fresh = true, .when = 1000,
-                                                        .weight = 1, .history = history});
-            world->held += !world->users_of[item]++;
-        }
-        journal_reset(world->journal);
-        fr_epoch_reclaim(world->epoch);
+    uint32_t len = history.len;
+
+    for (history.len = 0; history.len < len; history.len++) {
+        uint32_t item = history.item[history.len];
+        sar_ops.learn(world->model, &(struct touch){.user = user, .item = item, .at = history.len,
+                                                    .behind = history.len ? 1 : 0, .fresh = true, .when = 1000,
+                                                    .weight = 1, .history = history});
+        world->held += !world->users_of[item]++;
     }
+    journal_reset(world->journal);
+    fr_epoch_reclaim(world->epoch);
 }
 
-static struct world *world_new(const struct sar_options *options)
+static void learn_users(struct world *world)
+{
+    for (uint32_t user = 0; user < USERS; user++)
+        learn_user(world, user, draw_history(5 + random_below(LONG - 5)));
+}
+
+static struct world *world_empty(const struct sar_options *options)
 {
     struct world *world = fr_zalloc(1, sizeof(*world));
 
@@ -107,8 +112,15 @@ static struct world *world_new(const struct sar_options *options)
                                                               .users_of_item = world->users_of,
                                                               .items_held = &world->held, .items_max = ITEMS});
     sar_ops.extend(world->model, ITEMS);
-    learn_users(world);
     world->presence = fr_epoch_join(world->epoch);
+    return world;
+}
+
+static struct world *world_new(const struct sar_options *options)
+{
+    struct world *world = world_empty(options);
+
+    learn_users(world);
     return world;
 }
 
@@ -269,6 +281,42 @@ static void negative_weights_and_other_settings_are_never_wrong(void **state)
     assert_int_equal(ask_at_random(&parity, (struct kind){0}), 0);
 }
 
+/* Everybody holds everything: all that is not held by who asks is as good as the rest, so that all are candidates to the end, and more
+ * than is worth a look each. */
+static void nobody_is_left_out_of_a_tie(void **state)
+{
+    static uint32_t item[ITEMS];
+    static uint16_t step[ITEMS];
+    static uint64_t stamp[ITEMS];
+    static double affinity[ITEMS];
+    struct sar_options all = product;
+    struct scores scores;
+
+    (void)state;
+    all.window = all.neighbours_max = 0;
+    struct world *world = world_empty(&all);
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        item[i] = i;
+        step[i] = 1;
+        stamp[i] = stamp_of(1000 + i, 1);
+        affinity[i] = 1;
+    }
+    struct history history = {item, step, stamp, affinity, NULL, ITEMS};
+    for (uint32_t user = 0; user < 3; user++)
+        learn_user(world, user, history);
+    scores_init(&scores);
+    scores_reset(&scores, ITEMS);
+    fr_epoch_enter(world->presence);
+    for (history.len = 1; history.len <= 15; history.len++) {
+        struct query query = {.history = history, .now = 2000, .items = ITEMS};
+        scores.mark[history.len - 1] = SCORES_EXCLUDED;
+        assert_false(compare(world, &query, 3, &scores));
+    }
+    fr_epoch_leave(world->presence);
+    scores_release(&scores);
+    world_free(world);
+}
+
 /* ---- while it learns ---- */
 
 static void learn_more(void *world_pointer)
@@ -331,6 +379,7 @@ int main(void)
         cmocka_unit_test(weights_of_any_size_are_never_wrong),
         cmocka_unit_test(a_list_is_whole_while_events_come_in),
         cmocka_unit_test(negative_weights_and_other_settings_are_never_wrong),
+        cmocka_unit_test(nobody_is_left_out_of_a_tie),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
