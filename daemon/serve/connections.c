@@ -40,7 +40,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -147,12 +146,16 @@ static void cut(int fd)
            "closed: it sends faster than it can be read, and keeps a thread from all other callers");
 }
 
-/* True: too long. */
+/* True: too long. Not what is not gRPC's: who reads that may wait by other means. */
 static bool read_long(int fd)
 {
+    if (!is_guarded(fd)) {
+        reading.since_ns = 0;
+        return false;
+    }
     if (!reading.worked_ns)
         reading.worked_ns = fr_thread_ns();
-    return fr_thread_ns() - reading.worked_ns > WORKING_NS && is_guarded(fd);
+    return fr_thread_ns() - reading.worked_ns > WORKING_NS;
 }
 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
@@ -163,7 +166,7 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
         reading.fd = fd;
         reading.since_ns = fr_mono_ns();
         reading.worked_ns = 0;
-    } else if (fr_mono_ns() - reading.since_ns > READING_NS && read_long(fd)) {
+    } else if (len > 0 && fr_mono_ns() - reading.since_ns > READING_NS && read_long(fd)) {
         cut(fd);
         reading.since_ns = 0;
         return 0; /* nothing more comes: what has come would be read on */
