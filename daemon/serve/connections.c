@@ -128,12 +128,13 @@ void connections_turn(void)
 
 static void cut(int fd)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {0};
     socklen_t len = sizeof(peer);
     char address[INET6_ADDRSTRLEN] = "";
     int port = 0;
 
-    if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.ss_family == AF_INET) {
+    (void)getpeername(fd, (struct sockaddr *)&peer, &len); /* who has just left has no name */
+    if (peer.ss_family == AF_INET) {
         inet_ntop(AF_INET, &((struct sockaddr_in *)&peer)->sin_addr, address, sizeof(address));
         port = ntohs(((struct sockaddr_in *)&peer)->sin_port);
     } else if (peer.ss_family == AF_INET6) {
