@@ -32,10 +32,10 @@
  */
 #include "connections.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -128,22 +128,15 @@ void connections_turn(void)
 
 static void cut(int fd)
 {
-    struct sockaddr_storage peer = {0};
+    struct sockaddr_storage peer;
     socklen_t len = sizeof(peer);
-    char address[INET6_ADDRSTRLEN] = "";
-    int port = 0;
+    char address[NI_MAXHOST] = "", port[NI_MAXSERV] = "";
 
-    (void)getpeername(fd, (struct sockaddr *)&peer, &len); /* who has just left has no name */
-    if (peer.ss_family == AF_INET) {
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&peer)->sin_addr, address, sizeof(address));
-        port = ntohs(((struct sockaddr_in *)&peer)->sin_port);
-    } else if (peer.ss_family == AF_INET6) {
-        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&peer)->sin6_addr, address, sizeof(address));
-        port = ntohs(((struct sockaddr_in6 *)&peer)->sin6_port);
-    }
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+        (void)getnameinfo((struct sockaddr *)&peer, len, address, sizeof(address), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
     shutdown(fd, SHUT_RDWR);
     fr_count(FR_SERIES(FR_M_CONNECTIONS_CUT), 1);
-    fr_log(FR_WARN, "serve", "connection.cut", FR_FIELDS(FR_TEXT("peer", address), FR_INT("port", port)),
+    fr_log(FR_WARN, "serve", "connection.cut", FR_FIELDS(FR_TEXT("peer", address), FR_TEXT("port", port)),
            "closed: it sends faster than it can be read, and keeps a thread from all other callers");
 }
 
