@@ -49,7 +49,8 @@ static const struct setting consumer_owned[] = {
 };
 static const struct setting producer_defaults[] = {
     {"client.id", "freshet"},
-    {"message.max.bytes", "104857600"}, /* the broker decides what is too large; the record came from one */
+    {"message.max.bytes", "1000000000"}, /* the broker decides what is too large; the record came from one, */
+    {"compression.type", "gzip"}, /* where it may have been small because it was packed */
     {"message.timeout.ms", "30000"},
     {"linger.ms", "5"},
     {"partitioner", "murmur2_random"}, /* as Java's producers do, so that a re-published letter finds its partition */

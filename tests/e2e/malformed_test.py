@@ -19,6 +19,7 @@ PARTITIONS = 4
 GOOD_MS = 1500000000000
 FILLING_BYTES_MAX = 96 << 20  # until about 240,000 records the buffers fill up, by some 75 MB
 GROWTH_BYTES_MAX = 32 << 20
+PACKED_BYTES = 110 << 20  # what librdkafka sends as a rule is below 100 MB
 SEED = 20240607
 
 r = random.Random(SEED)
@@ -174,6 +175,25 @@ class Malformed(unittest.TestCase):
         self.assertEqual(len(self.sent), MALFORMED)
         different = [place for place in self.sent.keys() | found.keys() if self.sent.get(place) != found.get(place)]
         self.assertFalse(different, [(p, self.sent.get(p), found.get(p)) for p in different[:5]])
+
+    def test_packed(self):
+        """a record that is large only when it is unpacked: a dead letter, untouched, and the rest go on"""
+        kafka = testbed.Kafka()
+        topic = kafka.create_topic("packed", 1)
+        kafka.create_topic("dead.packed", 1)
+        large = bytes(PACKED_BYTES)
+        producer = kafka.producer(**{"compression.type": "gzip", "message.max.bytes": 10 ** 9})
+        producer.produce(topic, key="large", value=large)
+        self.assertEqual(producer.flush(testbed.PATIENCE_S), 0)
+        settings = {"feed.topic": topic, "feed.dead_letter_topic": "dead.packed", "feed.poison_max_percent": 0}
+        with testbed.Daemon(kafka, settings) as daemon:
+            kafka.publish(topic, ({"value": event()} for _ in range(10)))
+            daemon.wait_applied(topic)
+            testbed.until(lambda: daemon.metrics().total("freshet_dead_letters_total") == 1, "it is delivered")
+            self.assertEqual(daemon.metrics().value("freshet_events_applied_total", type="click"), 10)
+        [letter] = kafka.read("dead.packed")
+        self.assertEqual(letter.key(), b"large")
+        self.assertTrue(letter.value() == large)
 
 
 if __name__ == "__main__":
