@@ -5,7 +5,7 @@
  *                              ^   ^                        |  |
  *                              |   '--- skipped the gap, ---'  '--another record at `last`--> HALTED_OTHER_LOG
  *                              |        topic gone
- *                              |                               '--too much poison--> HALTED_POISON
+ *                              |                               '--too much poison, a batch that cannot be unpacked--> HALTED_POISON
  *                              '--- the old cluster again --- HALTED_OTHER_CLUSTER <--another cluster id-- any of these
  *                              '--- an operator says where (resets.c) --- any other that is halted
  *
@@ -80,6 +80,8 @@ bool assignment_wants(struct assignment *assignment, int32_t number, int64_t off
 void assignment_doubt(struct assignment *assignment);
 /* Notes if the record just given was poison; too much of it halts the partition behind it. */
 void assignment_tastes(struct assignment *assignment, int32_t number, bool poison);
+/* What comes next is in a batch that cannot be unpacked, now or ever: halts the partition before it. */
+void assignment_unreadable(struct assignment *assignment, int32_t number, const char *problem);
 /* Kafka no longer, or not yet, has the offset we want: settled at the next refresh. */
 void assignment_lost(struct assignment *assignment, int32_t number);
 /* The EVENT_POSITIONs, EVENT_HOLEs and EVENT_OTHER_LOGs of what was chosen since the last call. */

@@ -291,6 +291,10 @@ static void take_error(struct tap *tap, const rd_kafka_message_t *message)
         assignment_lost(&tap->assignment, message->partition);
         return;
     }
+    if (message->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION) { /* it came whole, by its checksum */
+        assignment_unreadable(&tap->assignment, message->partition, rd_kafka_message_errstr(message));
+        return;
+    }
     if (client_may_be_another(message->err))
         tap->client.disconnected = true;
     if (message->err == RD_KAFKA_RESP_ERR__FATAL && !tap->broken) {

@@ -8,6 +8,7 @@
  *     next < low                       Kafka has deleted it unread            on_gap: HALTED_GAP, or EVENT_HOLE and go on
  *     another record at `last`         another log under the same name        HALTED_OTHER_LOG, a person must decide
  *     too much of it is poison         rather the producer has changed        HALTED_POISON, until the next start
+ *     a batch that cannot be unpacked  nobody sees how many records are in it HALTED_POISON likewise
  *     another cluster id               other brokers under the same address   HALTED_OTHER_CLUSTER, all of them
  *     no record at `last` any more     deleted or compacted: no evidence      go on
  *     the same record at `last`        the log we know                        go on
@@ -27,6 +28,14 @@ static void halt(struct assignment *assignment, struct assigned *assigned, enum 
     engine_partition_says(assignment->engine, assigned->index, state, assigned->end, -1);
 }
 
+/* One that is being read; the others are read on without it. */
+static void halt_reading(struct assignment *assignment, struct assigned *assigned, enum partition_state state)
+{
+    halt(assignment, assigned, state);
+    assignment->stale = true;
+    assignment->look_ns = 0;
+}
+
 /* ---- is it the same log? ---------------------------------------------------------------------------------------- */
 
 bool assignment_wants(struct assignment *assignment, int32_t number, int64_t offset, uint64_t print)
@@ -40,9 +49,7 @@ bool assignment_wants(struct assignment *assignment, int32_t number, int64_t off
                    "the record at %lld is not the one that was applied from there: this is another log under the same "
                    "name; the partition is halted (freshet reset goes on in this one, freshetd --rebuild replays it into a new store)",
                    (long long)offset);
-            halt(assignment, assigned, PARTITION_HALTED_OTHER_LOG);
-            assignment->stale = true; /* the others are read on without it */
-            assignment->look_ns = 0;
+            halt_reading(assignment, assigned, PARTITION_HALTED_OTHER_LOG);
             return false;
         }
     }
@@ -62,9 +69,20 @@ void assignment_tastes(struct assignment *assignment, int32_t number, bool poiso
            "more than %u percent of the last %d records are bad: has the producer changed its format? They are dead letters; "
            "the partition is halted before %lld (freshet reset or a restart goes on, feed.poison_max_percent = 0 goes on for ever)",
            percent, BREAKER_WINDOW, (long long)assigned->next);
-    halt(assignment, assigned, PARTITION_HALTED_POISON);
-    assignment->stale = true;
-    assignment->look_ns = 0;
+    halt_reading(assignment, assigned, PARTITION_HALTED_POISON);
+}
+
+void assignment_unreadable(struct assignment *assignment, int32_t number, const char *problem)
+{
+    struct assigned *assigned = assignment_at(assignment, number);
+
+    if (!assigned)
+        return;
+    fr_log(FR_ERROR, "feed", "partition.unreadable", FR_FIELDS(PLACE(number), FR_INT("next", assigned->next)),
+           "%s; the partition is halted before %lld (a zstd batch of more than kafka.receive.message.max.bytes, unpacked, is had by a start "
+           "with more; freshet reset goes on behind the batch)",
+           problem, (long long)assigned->next);
+    halt_reading(assignment, assigned, PARTITION_HALTED_POISON);
 }
 
 /* ---- does it have what comes next? ------------------------------------------------------------------------------- */

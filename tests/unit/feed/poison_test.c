@@ -55,11 +55,67 @@ static void switched_off_it_never_halts(void **state)
     world_close(&world);
 }
 
+/* A megabyte of zeros, some hundred bytes on the way. */
+static void send_packed(struct world *world)
+{
+    static char zeros[1 << 20];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    char text[200];
+
+    assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", world->address, text, sizeof(text)), RD_KAFKA_CONF_OK);
+    assert_int_equal(rd_kafka_conf_set(conf, "compression.type", "zstd", text, sizeof(text)), RD_KAFKA_CONF_OK);
+    assert_int_equal(rd_kafka_conf_set(conf, "message.max.bytes", "2000000", text, sizeof(text)), RD_KAFKA_CONF_OK);
+    struct world packing = {.producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text))};
+    assert_non_null(packing.producer);
+    world_send(&packing, TOPIC, 0, FR_BYTES("u"), (struct fr_bytes){zeros, sizeof(zeros)}, 1000, NULL);
+    world_flush(&packing);
+    rd_kafka_destroy(packing.producer);
+}
+
+static void feed_up_to(struct world *world, const char *bytes)
+{
+    const char *keys[] = {"bootstrap.servers", "message.max.bytes", "fetch.max.bytes", "receive.message.max.bytes"};
+    const char *values[] = {world->address, "20000", "20000", bytes};
+    struct feed_options options = world_options();
+    struct fr_err err;
+
+    options.kafka_keys = keys;
+    options.kafka_values = values;
+    options.kafka_len = 4;
+    if (feed_start(&world->feed, &options, world->engine, &err))
+        fail_msg("%s", err.text);
+}
+
+static void a_batch_that_cannot_be_unpacked_halts_its_partition_and_no_other(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 2);
+    world_events(&world, 0, 0, 5);
+    send_packed(&world);
+    world_events(&world, 0, 5, 5);
+    feed_up_to(&world, "100000");
+    wait_for(&world, 0, 5, PARTITION_HALTED_POISON);
+    world_events(&world, 1, 0, 5);
+    wait_for(&world, 1, 5, PARTITION_RUNNING);
+    feed_stop(world.feed); /* a start that may take more has it, and what comes behind it */
+    fake_engine_restart(world.engine);
+    feed_up_to(&world, "20000000");
+    wait_for(&world, 0, 11, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(fake_engine_partition(world.engine, 0)->rejected, 1);
+    assert_int_equal(fake_engine_partition(world.engine, 0)->applied, 10);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(too_much_poison_halts_its_partition_and_no_other),
         cmocka_unit_test(switched_off_it_never_halts),
+        cmocka_unit_test(a_batch_that_cannot_be_unpacked_halts_its_partition_and_no_other),
     };
 
     return cmocka_run_group_tests_name("poison", tests, NULL, NULL);
