@@ -41,6 +41,7 @@ struct search {
     const struct terms *terms;
     struct scores *scores;
     size_t best, whole;
+    size_t cells;           /* in all rows */
     double step;            /* what it is worth */
     double rest;            /* of the terms that are not whole, in steps */
     double bound[TERMS_NEAR]; /* M_t */
@@ -50,14 +51,19 @@ struct search {
 
 /* ---- how to go about it ---- */
 
-/* Looked up in so many rows, would so many items cost less than all rows added up? */
-static bool worth_it(const struct search *search, size_t items, size_t rows)
+static size_t cells_of(const struct model *model, const struct terms *terms)
 {
     size_t cells = 0;
 
-    for (size_t t = 0; t < search->terms->len; t++)
-        cells += rows_len(search->model->rows, search->terms->at[t].item);
-    return items * rows < cells / LOOK_COST;
+    for (size_t t = 0; t < terms->len; t++)
+        cells += rows_len(model->rows, terms->at[t].item);
+    return cells;
+}
+
+/* Looked up in so many rows, would so many items cost less than all rows added up? */
+static bool worth_it(const struct search *search, size_t items, size_t rows)
+{
+    return items * rows < search->cells / LOOK_COST;
 }
 
 /* Which terms are whole. False: the bounds do not hold, or are of no use. */
@@ -286,8 +292,10 @@ bool sar_best(const struct model *model, const struct terms *terms, size_t best,
     const struct sar_options *options = &model->options;
     struct search search = {.model = model, .terms = terms, .scores = scores, .best = best};
 
-    if (options->parity || options->similarity != SAR_SHRUNK_COSINE || terms->len > TERMS_NEAR || !scores->items ||
-        !worth_it(&search, EACH * best, terms->len) || !plan(&search))
+    if (options->parity || options->similarity != SAR_SHRUNK_COSINE || terms->len > TERMS_NEAR || !scores->items)
+        return false;
+    search.cells = cells_of(model, terms);
+    if (!worth_it(&search, EACH * best, terms->len) || !plan(&search))
         return false;
     scores_make_rough(scores);
     uint32_t touched_len = add_whole_rows(&search);
