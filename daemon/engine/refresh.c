@@ -23,7 +23,7 @@ struct refresh {
     /* fixed */
     struct engine *engine;
     struct model *model; /* EASE's */
-    struct fr_thread *thread;
+    struct fr_thread *thread; /* only for who starts and stops it */
     struct fr_series *age_series, *changed_series, *items_series, *seconds_series, *good_series, *bad_series;
     _Atomic bool stop;
 
@@ -267,8 +267,8 @@ bool engine_refresh(struct engine *engine, int timeout_ms)
     struct refresh *refresh = engine->refresh;
     uint64_t until = fr_mono_ns() + (uint64_t)timeout_ms * 1000000;
 
-    if (!refresh->thread)
-        return !refresh->model;
+    if (!refresh->model)
+        return true;
     pthread_mutex_lock(&refresh->lock);
     uint64_t ticket = ++refresh->asked;
     pthread_cond_broadcast(&refresh->changed);
