@@ -33,7 +33,7 @@ static sigset_t ours(void)
 }
 
 /*
- * Runs in none of our threads, for they block these signals: in one that a library started before main (OpenBLAS of the pthread kind does). The
+ * Runs in none of our threads, for they block these signals: in one that a library has started before main. The
  * kernel may choose that one, and the default would end the process without a drain.
  */
 static void pass_on(int number)

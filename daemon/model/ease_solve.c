@@ -1,9 +1,9 @@
 /*
  * ease_solve.c -- P = A^-1 by Cholesky's factors, a block of columns at a time, so that somebody who wants to stop need not wait.
  *
- *     A = L L^T              factor      LAPACK's potrf        n^3 / 3 multiplications and additions each,
- *     L   ->  L^-1           turn        trtri                 nearly all of them in products of blocks
- *     P = L^-T L^-1          multiply    lauum
+ *     A = L L^T              factor      as LAPACK's potrf     n^3 / 3 multiplications and additions each,
+ *     L   ->  L^-1           turn              trtri           nearly all of them in products of blocks
+ *     P = L^-T L^-1          multiply          lauum
  *
  * What is right of the diagonal by rows is what is below it by columns, which is how BLAS counts: its lower triangle is ours, and
  * the other one is not touched until B is made of P.
@@ -21,17 +21,15 @@
  * least of: against double, weights of up to 0.2 were off by 1e-7 to 7e-7 with 10^3 to 10^9 users at lambda 300, and half the
  * memory and half the time is saved.
  *
- * OpenBLAS is the build without threads (CMakeLists.txt): one with threads would start them before main, with signals not blocked,
- * and they would take cores from those who answer. That build may not be entered by two threads at once. Should it be another build
- * after all, it is told to use the one thread it was called on.
+ * BLAS is BLIS, in its build without threads (CMakeLists.txt): it goes by what a processor can do, and any thread may call it. Debian
+ * 12's OpenBLAS goes by names, takes whatever is younger than itself for a Prescott (an Emerald Rapids, say), and its strsm for that
+ * one ended the process at 255 items. D is small: it needs no LAPACK.
  */
 #include "ease_solve.h"
 
 #include <cblas.h>
-#include <f77blas.h>
 #include <float.h>
 #include <math.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -39,12 +37,73 @@
 
 enum { WIDTH = 256, TILE = 32, ROUNDINGS = 32 };
 
-static pthread_mutex_t turn_taking = PTHREAD_MUTEX_INITIALIZER;
+/* ---- a block on the diagonal, column by column; as LAPACK's potf2, trti2 and lauu2 ---- */
+
+/* wide columns of `n`, of each what is from the diagonal down. */
+struct triangle {
+    float *at;
+    int wide, n;
+};
+
+static float *element(struct triangle d, int row, int column)
+{
+    return d.at + (size_t)d.n * (size_t)column + row;
+}
+
+/* L of L L^T. 0, or the column (from 1) where it is not positive definite. */
+static int triangle_factor(struct triangle d)
+{
+    for (int j = 0; j < d.wide; j++) {
+        float *row = element(d, j, 0), *diagonal = element(d, j, j);
+        int under = d.wide - j - 1;
+        *diagonal -= cblas_sdot(j, row, d.n, row, d.n);
+        if (!(*diagonal > 0)) /* NaN too */
+            return j + 1;
+        *diagonal = sqrtf(*diagonal);
+        if (!under)
+            break;
+        if (j)
+            cblas_sgemv(CblasColMajor, CblasNoTrans, under, j, -1, row + 1, d.n, row, d.n, 1, diagonal + 1, 1);
+        cblas_sscal(under, 1 / *diagonal, diagonal + 1, 1);
+    }
+    return 0;
+}
+
+/* L^-1. */
+static void triangle_turn(struct triangle d)
+{
+    for (int j = d.wide - 1; j >= 0; j--) {
+        float *diagonal = element(d, j, j);
+        int under = d.wide - j - 1;
+        *diagonal = 1 / *diagonal;
+        if (!under)
+            continue;
+        cblas_strmv(CblasColMajor, CblasLower, CblasNoTrans, CblasNonUnit, under, element(d, j + 1, j + 1), d.n, diagonal + 1, 1);
+        cblas_sscal(under, -*diagonal, diagonal + 1, 1);
+    }
+}
+
+/* L^T L. */
+static void triangle_multiply(struct triangle d)
+{
+    for (int i = 0; i < d.wide; i++) {
+        float *row = element(d, i, 0), *diagonal = element(d, i, i), own = *diagonal;
+        int under = d.wide - i - 1;
+        *diagonal = cblas_sdot(under + 1, diagonal, 1, diagonal, 1);
+        if (i && under)
+            cblas_sgemv(CblasColMajor, CblasTrans, under, i, 1, row + 1, d.n, diagonal + 1, 1, own, row, d.n);
+        else if (i)
+            cblas_sscal(i, own, row, d.n);
+    }
+}
+
+/* ---- all blocks ---- */
 
 /* The block of columns [at, at + wide) and what is around it; sizes in elements. */
 struct block {
-    float *diagonal, *below, *rest, *left, *below_left; /* D, W, R; the rows of D and of W in what is done */
-    int n, at, wide, under;                             /* under: rows of W */
+    struct triangle diagonal;                /* D */
+    float *below, *rest, *left, *below_left; /* W, R; the rows of D and of W in what is done */
+    int n, at, wide, under;                  /* under: rows of W */
 };
 
 static struct block block_at(float *matrix, int n, int at)
@@ -53,7 +112,7 @@ static struct block block_at(float *matrix, int n, int at)
     size_t column = (size_t)n * (size_t)at, next = (size_t)n * (size_t)(at + wide);
 
     return (struct block){
-        .diagonal = matrix + column + at,
+        .diagonal = {matrix + column + at, wide, n},
         .below = matrix + column + at + wide,
         .rest = matrix + next + at + wide,
         .left = matrix + at,
@@ -68,12 +127,11 @@ static struct block block_at(float *matrix, int n, int at)
 /* D = L L^T; W becomes W L^-T, R becomes R - W W^T. 0, or the column (from 1, in the block) where A is not positive definite. */
 static int factor(struct block b)
 {
-    int bad = 0;
+    int bad = triangle_factor(b.diagonal);
 
-    spotrf_("L", &b.wide, b.diagonal, &b.n, &bad);
     if (bad || !b.under)
         return bad;
-    cblas_strsm(CblasColMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, b.under, b.wide, 1, b.diagonal, b.n, b.below, b.n);
+    cblas_strsm(CblasColMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, b.under, b.wide, 1, b.diagonal.at, b.n, b.below, b.n);
     cblas_ssyrk(CblasColMajor, CblasLower, CblasNoTrans, b.under, b.wide, -1, b.below, b.n, 1, b.rest, b.n);
     return 0;
 }
@@ -81,32 +139,28 @@ static int factor(struct block b)
 /* From the last block to the first: R is turned already. W becomes -R W D^-1, D its inverse. */
 static int turn(struct block b)
 {
-    int bad = 0;
-
     if (b.under) {
         cblas_strmm(CblasColMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, b.under, b.wide, 1, b.rest, b.n, b.below, b.n);
-        cblas_strsm(CblasColMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, b.under, b.wide, -1, b.diagonal, b.n, b.below,
-                    b.n);
+        cblas_strsm(CblasColMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, b.under, b.wide, -1, b.diagonal.at, b.n,
+                    b.below, b.n);
     }
-    strtri_("L", "N", &b.wide, b.diagonal, &b.n, &bad);
-    return bad;
+    triangle_turn(b.diagonal);
+    return 0;
 }
 
 /* The rows of D: left becomes D^T left + W^T below_left, D becomes D^T D + W^T W. */
 static int multiply(struct block b)
 {
-    int bad = 0;
-
     if (b.at)
-        cblas_strmm(CblasColMajor, CblasLeft, CblasLower, CblasTrans, CblasNonUnit, b.wide, b.at, 1, b.diagonal, b.n, b.left, b.n);
-    slauum_("L", &b.wide, b.diagonal, &b.n, &bad);
+        cblas_strmm(CblasColMajor, CblasLeft, CblasLower, CblasTrans, CblasNonUnit, b.wide, b.at, 1, b.diagonal.at, b.n, b.left, b.n);
+    triangle_multiply(b.diagonal);
     if (!b.under)
-        return bad;
+        return 0;
     if (b.at)
         cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, b.wide, b.at, b.under, 1, b.below, b.n, b.below_left, b.n, 1, b.left,
                     b.n);
-    cblas_ssyrk(CblasColMajor, CblasLower, CblasTrans, b.wide, b.under, 1, b.below, b.n, 1, b.diagonal, b.n);
-    return bad;
+    cblas_ssyrk(CblasColMajor, CblasLower, CblasTrans, b.wide, b.under, 1, b.below, b.n, 1, b.diagonal.at, b.n);
+    return 0;
 }
 
 static int not_definite(struct fr_err *err, int column, int n)
@@ -124,9 +178,7 @@ static int each_block(int (*step)(struct block block), float *matrix, int n, boo
         struct block block = block_at(matrix, n, (backward ? blocks - 1 - i : i) * WIDTH);
         if (stop && atomic_load_explicit(stop, memory_order_relaxed))
             return fr_fail(err, FR_CLOSED, "stopped before it was solved");
-        pthread_mutex_lock(&turn_taking);
         int bad = step(block);
-        pthread_mutex_unlock(&turn_taking);
         if (bad)
             return not_definite(err, block.at + bad, n);
     }
@@ -198,7 +250,6 @@ int ease_solve(float *matrix, uint32_t n, const _Atomic bool *stop, struct fr_er
 {
     float *diagonal = fr_alloc(n * sizeof(*diagonal));
 
-    openblas_set_num_threads(1);
     int status = solve(matrix, (int)n, diagonal, stop, err);
     free(diagonal);
     return status;

@@ -3,6 +3,7 @@
  */
 #include <float.h>
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -155,6 +156,38 @@ static void the_same_matrix_gives_the_same_bits(void **state)
     free(other);
 }
 
+static void *solve_again_and_again(void *arg)
+{
+    enum { N = 300, TIMES = 20 };
+    const double *matrix = arg;
+    float *first = upper_half(matrix, N);
+    bool same = !ease_solve(first, N, NULL, NULL);
+
+    for (int i = 0; i < TIMES && same; i++) {
+        float *next = upper_half(matrix, N);
+        same = !ease_solve(next, N, NULL, NULL) && !memcmp(first, next, (size_t)N * N * sizeof(*first));
+        free(next);
+    }
+    free(first);
+    return same ? arg : NULL;
+}
+
+static void two_solve_at_the_same_time(void **state)
+{
+    double *matrix[2] = {gram(300, 400, 0.05, 3), gram(300, 200, 0.1, 5)};
+    pthread_t threads[2];
+    void *same;
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, solve_again_and_again, matrix[i]);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], &same);
+        assert_non_null(same);
+        free(matrix[i]);
+    }
+}
+
 /* Two items held by the same users, lambda 0, in the first block and in a later one. */
 static void without_an_inverse_it_says_so(void **state)
 {
@@ -215,6 +248,7 @@ int main(void)
         cmocka_unit_test(blocks_and_their_edges_are_solved_as_directly),
         cmocka_unit_test(a_larger_one_satisfies_its_equation),
         cmocka_unit_test(the_same_matrix_gives_the_same_bits),
+        cmocka_unit_test(two_solve_at_the_same_time),
         cmocka_unit_test(without_an_inverse_it_says_so),
         cmocka_unit_test(what_is_not_finite_is_refused),
         cmocka_unit_test(it_stops_when_told_to),
