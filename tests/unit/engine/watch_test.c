@@ -139,6 +139,7 @@ static void what_models_show_later_is_told_again(void **state)
 static void happens_to(struct world *world, struct event said)
 {
     give(world, &said, 1);
+    await(world, said.offset + 1);
     checkpoint(world);
 }
 
