@@ -3,7 +3,6 @@
 No such record is known, so a shim makes two (tests/support/crash_on.c): one crashes the decoder, one the engine. Something starts
 the daemon again each time, as systemd would; now and then it is killed from outside as well, which blames nobody.
 """
-import os
 import signal
 import time
 import unittest
@@ -11,7 +10,6 @@ import unittest
 import testbed
 
 GOOD_MS = 1500000000000
-SHIM = os.environ.get("FRESHET_CRASH_ON", str(testbed.BIN / ".." / "tests" / "libcrash_on.so"))
 
 
 def good(number, user="u", item="i"):
@@ -30,7 +28,7 @@ class CrashRecord(unittest.TestCase):
         records = [good(n) for n in range(100)] + bad[:1] + [good(n) for n in range(100, 200)] + bad[1:] + [good(n) for n in range(200, 300)]
         kafka.publish(topic, records)
         daemon = testbed.Daemon(kafka, {"feed.topic": topic, "feed.dead_letter_topic": "dead", "store.checkpoint_interval_ms": 50},
-                                environment={"LD_PRELOAD": SHIM})
+                                environment=testbed.preloaded("libcrash_on.so"))
         self.addCleanup(daemon.kill)
         ends = self.crash_until_it_lives(daemon, topic)
         try:

@@ -121,7 +121,7 @@ class Disk(unittest.TestCase):
         self.rules_file = folder / "rules"
         environment = {}
         if faulty:
-            environment = {"LD_PRELOAD": str(TOOLS / "faultfs.so"), "FAULTFS_ROOT": str(folder / "store"),
+            environment = {**testbed.preloaded("faultfs.so"), "FAULTFS_ROOT": str(folder / "store"),
                            "FAULTFS_RULES": str(self.rules_file)}
         if power:
             (folder / "undo").mkdir()

@@ -47,8 +47,7 @@ class Operate(unittest.TestCase):
 
     def test_threads_of_libraries(self):
         """a signal that the kernel gives to a thread from before main is nevertheless the daemon's: HUP reloads, TERM drains"""
-        shim = testbed.BIN.parent / "tests" / "libearly_thread.so"
-        environment = {"LD_PRELOAD": shim, "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+        environment = {**testbed.preloaded("libearly_thread.so"), "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
         daemon = Daemon(self.kafka, {"feed.topic": TOPIC, "feed.dead_letter_topic": "operate.letters"}, environment=environment).start()
         blocked = []
         for task in pathlib.Path(f"/proc/{daemon.process.pid}/task").glob("*/status"):

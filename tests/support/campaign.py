@@ -266,7 +266,7 @@ class Campaign:
         folder = self.daemon.folder
         (folder / "undo").mkdir()
         self.disk_rules = folder / "rules"
-        self.daemon.environment = {"LD_PRELOAD": str(TOOLS / "faultfs.so"), "FAULTFS_ROOT": str(folder / "store"),
+        self.daemon.environment = {**testbed.preloaded("faultfs.so"), "FAULTFS_ROOT": str(folder / "store"),
                                    "FAULTFS_RULES": str(self.disk_rules), "FAULTFS_UNDO": str(folder / "undo")}
         # Rarely synced, so that at most moments there is something to lose.
         self.daemon.settings["store.wal_sync_interval_ms"] = 150

@@ -44,6 +44,14 @@ def scratch(name):
     return pathlib.Path(folder)
 
 
+def preloaded(name):
+    """The environment of a process that has this library of the tests before all others. LD_PRELOAD takes a blank for the end
+    of a name, and the tree may be in any folder: so the name is that of a link."""
+    link = scratch("preload") / name
+    link.symlink_to((BIN.parent / "tests" / name).resolve())
+    return {"LD_PRELOAD": str(link)}
+
+
 def shared(*parts):
     """A file of the shared folder; skips the test where there is none."""
     path = SHARED.joinpath(*parts)

@@ -34,7 +34,7 @@ static int run_verb(const char *verb, const char *arguments, char *said, size_t 
 {
     char command[4096];
 
-    snprintf(command, sizeof(command), "%s %s %s", FRESHET, verb, arguments);
+    snprintf(command, sizeof(command), "'%s' %s %s", FRESHET, verb, arguments);
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);
     said[fread(said, 1, room - 1, pipe)] = '\0';

@@ -15,7 +15,7 @@ static int run(const char *arguments, char *said, size_t room)
 {
     char command[4096];
 
-    snprintf(command, sizeof(command), "%s %s", FRESHET, arguments);
+    snprintf(command, sizeof(command), "'%s' %s", FRESHET, arguments);
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);
     said[fread(said, 1, room - 1, pipe)] = '\0';
@@ -179,7 +179,7 @@ static void every_verb_takes_a_server(void **state)
     size_t verbs = 0;
 
     (void)state;
-    FILE *list = popen(FRESHET " --help | sed -n 's/^  \\([a-z-]*\\)  .*/\\1/p'", "r");
+    FILE *list = popen("'" FRESHET "' --help | sed -n 's/^  \\([a-z-]*\\)  .*/\\1/p'", "r");
     assert_non_null(list);
     while (fgets(line, sizeof(line), list)) {
         line[strcspn(line, "\n")] = '\0';
@@ -228,7 +228,7 @@ static void expect_completion(const char *words, const char *expected)
     const char *folder = strrchr(FRESHET, '/');
 
     snprintf(command, sizeof(command),
-             "PATH=%.*s:$PATH bash -c 'source " SOURCE_DIR "/ops/completion/freshet.bash; COMP_WORDS=(freshet %s \"\"); "
+             "PATH='%.*s':$PATH bash -c 'source \"" SOURCE_DIR "/ops/completion/freshet.bash\"; COMP_WORDS=(freshet %s \"\"); "
              "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _freshet; echo \"${COMPREPLY[*]}\"'",
              (int)(folder - FRESHET), FRESHET, words);
     FILE *pipe = popen(command, "r");
