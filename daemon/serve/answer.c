@@ -32,6 +32,7 @@ struct answerer {
     const struct serve_options *limits;
     struct engine *engine;
     struct reader *reader;
+    struct part_as_of as_of;
     struct engine_status *status; /* made when first asked for: it is large */
     struct engine_checkpoint *checkpoint;
 };
@@ -51,6 +52,7 @@ void answerer_free(struct answerer *answerer)
     if (!answerer)
         return;
     reader_free(answerer->reader);
+    part_as_of_release(&answerer->as_of);
     free(answerer->status);
     free(answerer->checkpoint);
     free(answerer);
@@ -119,11 +121,11 @@ static void answer_recommend(struct answerer *answerer, struct question *questio
     response.items = part_recommendations(&question->arena, &list);
     response.model = wire_text(list.model);
     response.fallback = list.fallback;
-    response.as_of = part_as_of(&question->arena, answerer->reader);
+    part_as_of(&answerer->as_of, &question->arena, answerer->reader, &response.base);
     part_say(question, &response.base, answer);
     if (question->rpc != RPC_WATCH)
         return;
-    response.as_of = NULL; /* the last field: what is before it says what is to be shown */
+    response.base.n_unknown_fields = 0; /* as_of, the last field: what is before it says what is to be shown */
     answer->digest = XXH3_64bits(answer->bytes.at, protobuf_c_message_get_packed_size(&response.base));
 }
 
@@ -131,12 +133,12 @@ static void answer_recommend(struct answerer *answerer, struct question *questio
 
 static void ask_score(struct answerer *answerer, struct question *question, struct answer *answer)
 {
-    answer_score(answerer->reader, question, answer);
+    answer_score(answerer->reader, &answerer->as_of, question, answer);
 }
 
 static void ask_explain(struct answerer *answerer, struct question *question, struct answer *answer)
 {
-    answer_explain(answerer->reader, question, answer);
+    answer_explain(answerer->reader, &answerer->as_of, question, answer);
 }
 
 /* ---- Similar ---- */
@@ -197,7 +199,7 @@ static void answer_similar(struct answerer *answerer, struct question *question,
         room[i].similarity = list.neighbours[i].similarity;
     }
     response.n_neighbours = list.len;
-    response.as_of = part_as_of(&question->arena, answerer->reader);
+    part_as_of(&answerer->as_of, &question->arena, answerer->reader, &response.base);
     part_say(question, &response.base, answer);
 }
 
@@ -218,7 +220,7 @@ static void answer_popular(struct answerer *answerer, struct question *question,
     reader_popular(answerer->reader, &question->ask, &list);
     response.n_items = list.len;
     response.items = part_recommendations(&question->arena, &list);
-    response.as_of = part_as_of(&question->arena, answerer->reader);
+    part_as_of(&answerer->as_of, &question->arena, answerer->reader, &response.base);
     part_say(question, &response.base, answer);
 }
 
@@ -259,7 +261,7 @@ static void answer_get_user(struct answerer *answerer, struct question *question
     response.n_affinities = facts.affinities_len;
     response.last_event_ms = facts.last_event;
     response.events = facts.events;
-    response.as_of = part_as_of(&question->arena, answerer->reader);
+    part_as_of(&answerer->as_of, &question->arena, answerer->reader, &response.base);
     part_say(question, &response.base, answer);
 }
 
@@ -290,7 +292,7 @@ static void answer_get_item(struct answerer *answerer, struct question *question
     response.users = facts.users;
     response.trending = facts.trending;
     response.first_seen_ms = facts.first_seen;
-    response.as_of = part_as_of(&question->arena, answerer->reader);
+    part_as_of(&answerer->as_of, &question->arena, answerer->reader, &response.base);
     part_say(question, &response.base, answer);
 }
 

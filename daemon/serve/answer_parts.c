@@ -3,6 +3,8 @@
  */
 #include "answer_parts.h"
 
+#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "wire.h"
@@ -37,18 +39,80 @@ Freshet__V1__Position **part_positions(struct fr_arena *arena, const struct posi
     return pointers;
 }
 
-Freshet__V1__AsOf *part_as_of(struct fr_arena *arena, const struct reader *reader)
+/* ---- as_of ---- */
+
+enum { AS_OF_POSITIONS = 1, VARINT_MAX = 10 }; /* the field's number in the .proto */
+
+static bool is_packed(const struct part_as_of *part, const struct as_of *seen)
+{
+    bool same = part->len == seen->positions_len;
+
+    for (size_t i = 0; same && i < seen->positions_len; i++) {
+        const struct position *old = &part->positions[i], *new = &seen->positions[i];
+        same = old->next == new->next && old->partition == new->partition && old->topic == new->topic; /* a text of the engine's own */
+    }
+    return same;
+}
+
+static uint8_t *put_varint(uint8_t *at, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (uint8_t)(value | 0x80);
+    *at++ = (uint8_t)value;
+    return at;
+}
+
+static void pack_positions(struct part_as_of *part, const struct as_of *seen)
+{
+    fr_reserve((void **)&part->positions, &part->room, seen->positions_len, sizeof(*part->positions));
+    part->len = seen->positions_len;
+    part->bytes_len = 0;
+    for (size_t i = 0; i < part->len; i++) {
+        Freshet__V1__Position position = FRESHET__V1__POSITION__INIT;
+        part->positions[i] = seen->positions[i];
+        position.topic = wire_text(seen->positions[i].topic);
+        position.partition = seen->positions[i].partition;
+        position.offset = seen->positions[i].next;
+        size_t len = freshet__v1__position__get_packed_size(&position);
+        fr_reserve((void **)&part->bytes, &part->bytes_room, part->bytes_len + 2 * VARINT_MAX + len, 1);
+        uint8_t *at = put_varint(part->bytes + part->bytes_len, AS_OF_POSITIONS << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED);
+        at = put_varint(at, len);
+        at += freshet__v1__position__pack(&position, at);
+        part->bytes_len = (size_t)(at - part->bytes);
+    }
+}
+
+/* The response's last field, as one that protobuf-c does not know: such are packed as they are, behind all others. */
+void part_as_of(struct part_as_of *part, struct fr_arena *arena, const struct reader *reader, ProtobufCMessage *response)
 {
     const struct as_of *seen = reader_as_of(reader);
-    Freshet__V1__AsOf *message = fr_arena_take(arena, sizeof(*message));
+    const ProtobufCFieldDescriptor *field = &response->descriptor->fields[response->descriptor->n_fields - 1];
+    Freshet__V1__AsOf rest = FRESHET__V1__AS_OF__INIT;
 
-    freshet__v1__as_of__init(message);
-    message->n_positions = seen->positions_len;
-    message->positions = part_positions(arena, seen->positions, seen->positions_len);
-    message->event_time_ms = seen->event_time;
-    message->staleness_seconds = seen->staleness_seconds;
-    return message;
+    assert(field->descriptor == &freshet__v1__as_of__descriptor);
+    if (!is_packed(part, seen))
+        pack_positions(part, seen);
+    rest.event_time_ms = seen->event_time;
+    rest.staleness_seconds = seen->staleness_seconds;
+    size_t len = part->bytes_len + freshet__v1__as_of__get_packed_size(&rest);
+    uint8_t *bytes = fr_arena_take(arena, VARINT_MAX + len), *at = put_varint(bytes, len);
+    if (part->bytes_len)
+        memcpy(at, part->bytes, part->bytes_len);
+    at += part->bytes_len;
+    at += freshet__v1__as_of__pack(&rest, at);
+    response->n_unknown_fields = 1;
+    response->unknown_fields = fr_arena_take(arena, sizeof(*response->unknown_fields));
+    *response->unknown_fields = (ProtobufCMessageUnknownField){
+        .tag = field->id, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, .len = (size_t)(at - bytes), .data = bytes};
 }
+
+void part_as_of_release(struct part_as_of *part)
+{
+    free(part->positions);
+    free(part->bytes);
+}
+
+/* ---- items and reasons ---- */
 
 /* "because of apple": what an item of the history says for people. */
 static char *text_of(struct fr_arena *arena, const struct why *reason)

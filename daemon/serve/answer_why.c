@@ -3,7 +3,6 @@
  */
 #include "answer_why.h"
 
-#include "answer_parts.h"
 #include "wire.h"
 
 bool read_score(struct check *check, const void *message)
@@ -17,7 +16,7 @@ bool read_score(struct check *check, const void *message)
            check_context(check, (ProtobufCMessage *const *)request->context, request->n_context);
 }
 
-void answer_score(struct reader *reader, struct question *question, struct answer *answer)
+void answer_score(struct reader *reader, struct part_as_of *as_of, struct question *question, struct answer *answer)
 {
     Freshet__V1__ScoreResponse response = FRESHET__V1__SCORE_RESPONSE__INIT;
     struct recommendation_list list = {0};
@@ -25,7 +24,7 @@ void answer_score(struct reader *reader, struct question *question, struct answe
     reader_score(reader, &question->ask, question->items, question->items_len, &list);
     response.n_items = list.len;
     response.items = part_recommendations(&question->arena, &list);
-    response.as_of = part_as_of(&question->arena, reader);
+    part_as_of(as_of, &question->arena, reader, &response.base);
     part_say(question, &response.base, answer);
 }
 
@@ -40,7 +39,7 @@ bool read_explain(struct check *check, const void *message)
            check_context(check, (ProtobufCMessage *const *)request->context, request->n_context);
 }
 
-void answer_explain(struct reader *reader, struct question *question, struct answer *answer)
+void answer_explain(struct reader *reader, struct part_as_of *as_of, struct question *question, struct answer *answer)
 {
     Freshet__V1__ExplainResponse response = FRESHET__V1__EXPLAIN_RESPONSE__INIT;
     struct explanation found = {0};
@@ -54,6 +53,6 @@ void answer_explain(struct reader *reader, struct question *question, struct ans
     response.excluded_by = fr_arena_take(&question->arena, (found.excluded_by_len + 1) * sizeof(*response.excluded_by));
     for (size_t i = 0; i < found.excluded_by_len; i++)
         response.excluded_by[i] = wire_text(found.excluded_by[i]);
-    response.as_of = part_as_of(&question->arena, reader);
+    part_as_of(as_of, &question->arena, reader, &response.base);
     part_say(question, &response.base, answer);
 }

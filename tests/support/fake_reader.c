@@ -15,7 +15,7 @@
 struct reader {
     struct engine *engine;
     struct recommended list[2];
-    struct position position;
+    struct position positions[3];
     struct as_of as_of;
 };
 
@@ -119,10 +119,14 @@ void reader_free(struct reader *reader)
 void reader_begin(struct reader *reader)
 {
     struct engine *engine = reader->engine;
+    size_t len = 0;
 
     engine->open++;
-    reader->position = (struct position){"events", 2, engine->next};
-    reader->as_of = (struct as_of){&reader->position, 1, 400, engine->staleness_ms / 1000.0};
+    reader->positions[len++] = (struct position){"events", 2, engine->next};
+    for (int i = 0; i < 2; i++)
+        if (engine->others[i])
+            reader->positions[len++] = (struct position){"events", 3 + i, engine->others[i]};
+    reader->as_of = (struct as_of){reader->positions, len, 400, engine->staleness_ms / 1000.0};
 }
 
 void reader_end(struct reader *reader)

@@ -365,6 +365,35 @@ static void an_item_has_exactly_these_bytes_on_the_wire(void **state)
     assert_memory_equal(answer.bytes.at, want, sizeof(want) - 1);
 }
 
+/* Whatever of it stays from one answer to the next. */
+static void the_positions_are_those_of_the_moment(void **state)
+{
+    static const struct {
+        int64_t next, others[2];
+    } moments[] = {{40, {0}}, {40, {0}}, {41, {0}}, {41, {7, 0}}, {41, {8, 0}}, {1234567890123, {8, 300}}, {41, {0, 300}}, {41, {0}}};
+    Freshet__V1__PopularRequest popular = FRESHET__V1__POPULAR_REQUEST__INIT;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(moments) / sizeof(*moments); i++) {
+        size_t at = 1;
+        engine.next = moments[i].next;
+        memcpy(engine.others, moments[i].others, sizeof(engine.others));
+        Freshet__V1__PopularResponse *response = ASK(RPC_POPULAR, popular, freshet__v1__popular_response);
+        assert_int_equal(response->as_of->positions[0]->offset, moments[i].next);
+        for (int k = 0; k < 2; k++) {
+            if (!moments[i].others[k])
+                continue;
+            assert_true(at < response->as_of->n_positions);
+            assert_string_equal(response->as_of->positions[at]->topic, "events");
+            assert_int_equal(response->as_of->positions[at]->partition, 3 + k);
+            assert_int_equal(response->as_of->positions[at++]->offset, moments[i].others[k]);
+        }
+        assert_int_equal(response->as_of->n_positions, at);
+        assert_int_equal(response->as_of->event_time_ms, 400);
+        FREE(response);
+    }
+}
+
 static void fields_of_a_newer_client_are_ignored(void **state)
 {
     (void)state;
@@ -434,6 +463,7 @@ int main(void)
         TEST(a_user_is_told_by_affinities_and_an_unknown_one_is_empty),
         TEST(an_item_is_told_whole),
         TEST(an_item_has_exactly_these_bytes_on_the_wire),
+        TEST(the_positions_are_those_of_the_moment),
         TEST(fields_of_a_newer_client_are_ignored),
         TEST(similar_of_an_unknown_user_is_empty),
         TEST(the_status_tells_every_partition_and_model),
