@@ -46,7 +46,7 @@ class World(unittest.TestCase):
     def publish(self, count):
         records = []
         for _ in range(count):
-            user, item = f"u{self.random.randrange(USERS)}", f"i{int(self.random.random() ** 2 * ITEMS)}"
+            user, item = f"user-{self.random.randrange(USERS)}", f"i{int(self.random.random() ** 2 * ITEMS)}"
             weight = self.random.randrange(1, 6)
             self.events.append((user, item, weight))
             self.published += 1

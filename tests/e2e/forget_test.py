@@ -11,7 +11,7 @@ import testbed
 from backup_test import START_MS, World
 from testbed import pb, until
 
-USER, ITEM = "u3", "i1"
+USER, ITEM = "user-3", "i1"  # long enough not to stand in random bytes by chance
 
 
 class Forget(World):
@@ -31,7 +31,7 @@ class Forget(World):
     def replay_old_records(self, logged_ms):
         """As a producer does that had it in its hands all the while."""
         producer = self.kafka.producer()
-        for user, item in ((USER, "i0"), ("u4", ITEM)):
+        for user, item in ((USER, "i0"), ("user-4", ITEM)):
             key, value = testbed.event_protobuf(user, item, "rating", 1, START_MS)
             producer.produce(self.topic, key=key, value=value, timestamp=logged_ms)
         self.assertEqual(producer.flush(testbed.PATIENCE_S), 0)
