@@ -7,8 +7,9 @@
 #include "freshet/fm.h"
 #include "freshet/log.h"
 #include "freshet/trending.h"
+#include "sanitized.h"
 
-enum { EVENTS = 16000, USERS = 200, ITEMS = 5000, STEP = 500, K = 10 };
+enum { EVENTS = SANITIZED ? 10000 : 16000, USERS = 200, ITEMS = 5000, STEP = 500, K = 10 };
 
 static const struct trending_options trending = {DAY};
 static struct fm_options fm;
