@@ -358,13 +358,17 @@ class Overload(unittest.TestCase):
         """more connections than the process may have files: the port does not go deaf, the store has its files"""
         topic = self.kafka.create_topic("files", 1)
         with Daemon(self.kafka, {"feed.topic": topic}, within=["prlimit", "--nofile=256:256"]) as small:
+            def open_files():
+                return len(os.listdir(f"/proc/{small.process.pid}/fd"))
+
             with closing([]) as connections:
                 for _ in range(400):
                     connections.append(connect(small.addresses["grpc"]))
                 until(lambda: sum(closed_by_peer(c) for c in connections) > 100, "what is too much is closed")
-                self.assertLess(len(os.listdir(f"/proc/{small.process.pid}/fd")), 200)
+                self.assertLess(open_files(), 200)
                 self.assertEqual(small.http("/livez")[0], 200)  # operators are not kept out
                 self.kafka.publish(topic, [event_protobuf("ann", "apple", time_ms=1)])
+            until(lambda: open_files() < 150, "who has left is noticed")
             small.wait_applied(topic)
             self.assertEqual(small.popular(1), [("apple", 1.0)])
             self.assertGreater(small.metrics().value("freshet_connections_refused_total"), 100)
