@@ -12,5 +12,5 @@ FR_ARGO_VERSION=v3.5.13
 FR_PROMETHEUS_OPERATOR_VERSION=v0.76.2
 FR_SCHEMAS=$FR_CACHE/schemas-argo-$FR_ARGO_VERSION-prometheus-operator-$FR_PROMETHEUS_OPERATOR_VERSION
 
-FR_VENV=$FR_CACHE/python-$(sha256sum <"$FR_SOURCE/tests/support/requirements.txt" | cut -c1-12)
+FR_VENV=$FR_CACHE/python-$(cat "$FR_SOURCE"/tests/support/requirements*.txt | sha256sum | cut -c1-12)
 FR_PYTHON=$FR_VENV/bin/python
