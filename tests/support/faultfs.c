@@ -69,6 +69,17 @@ static int raw_open(const char *path, int flags, int mode)
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
+/* Not every processor has unlink and rename themselves. */
+static int raw_unlink(const char *path)
+{
+    return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
+static int raw_rename(const char *from, const char *to)
+{
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
 static void raw_append(const char *path, const void *bytes, size_t len)
 {
     int fd = raw_open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -229,7 +240,7 @@ static void settle(int fd, bool failed)
         raw_append(lost, piece, (size_t)len);
     if (from >= 0)
         syscall(SYS_close, from);
-    syscall(SYS_unlink, name);
+    raw_unlink(name);
 }
 
 static void remember_name(const char *what, const char *a, const char *b, const char *gone)
@@ -258,10 +269,10 @@ static void drop_saved(const char *saved)
     if (*saved == '-' || stat(saved, &status) != 0)
         return;
     undo_name(name, status.st_ino, "");
-    syscall(SYS_unlink, name); /* the inode may be used again */
+    raw_unlink(name); /* the inode may be used again */
     undo_name(name, status.st_ino, ".lost");
-    syscall(SYS_unlink, name);
-    syscall(SYS_unlink, saved);
+    raw_unlink(name);
+    raw_unlink(saved);
 }
 
 /* Is this line, which is taken apart, about a file directly in the folder? */
@@ -295,7 +306,7 @@ static void settle_names(const char *folder)
     if (!in)
         return;
     fclose(out);
-    syscall(SYS_rename, left, name);
+    raw_rename(left, name);
     rewind(in);
     while (fgets(line, sizeof(line), in))
         if (line_is_in(line, folder, len, &saved))
@@ -533,13 +544,13 @@ int posix_fallocate64(int fd, off64_t offset, off64_t len)
 int rename(const char *from, const char *to)
 {
     if (!ours(from))
-        return (int)syscall(SYS_rename, from, to);
+        return raw_rename(from, to);
     pthread_mutex_lock(&lock);
     struct verdict verdict = judge("rename", to);
     if (verdict.error)
         FAIL(verdict.error);
     remember_name("rename", from, to, to);
-    int result = (int)syscall(SYS_rename, from, to), number = errno;
+    int result = raw_rename(from, to), number = errno;
     pthread_mutex_unlock(&lock);
     errno = number;
     return result;
@@ -548,14 +559,14 @@ int rename(const char *from, const char *to)
 int unlink(const char *path)
 {
     if (!ours(path))
-        return (int)syscall(SYS_unlink, path);
+        return raw_unlink(path);
     pthread_mutex_lock(&lock);
     struct verdict verdict = judge("unlink", path);
     if (verdict.error)
         FAIL(verdict.error);
     if (access(path, F_OK) == 0)
         remember_name("unlink", path, "-", path);
-    int result = (int)syscall(SYS_unlink, path), number = errno;
+    int result = raw_unlink(path), number = errno;
     pthread_mutex_unlock(&lock);
     errno = number;
     return result;
