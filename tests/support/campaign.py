@@ -70,30 +70,29 @@ class Stream(threading.Thread):
         self.sent = 0
         self.repeats = []  # (send when so many are sent, key, value)
         self.failure = None
-        self.flowing, self.idle, self.ending = threading.Event(), threading.Event(), threading.Event()
+        self.flowing, self.tick, self.ending = False, threading.Lock(), threading.Event()
 
     def run(self):
         try:
             while not self.ending.wait(0.01):  # the pace of the stream
-                if not self.flowing.is_set():
-                    assert self.producer.flush(testbed.PATIENCE_S) == 0, "Kafka does not take the records"
-                    self.idle.set()
-                    continue
-                for _ in range(self.per_tick):
-                    self._send_one()
-                self.producer.poll(0)
+                with self.tick:
+                    for _ in range(self.per_tick if self.flowing else 0):
+                        self._send_one()
+                    self.producer.poll(0)
         except BaseException as err:
             self.failure = err
-            self.idle.set()
 
     def flow(self):
-        self.idle.clear()
-        self.flowing.set()
+        with self.tick:
+            self.flowing = True
 
     def pause(self):
-        """Everything sent so far is in Kafka when this returns."""
-        self.flowing.clear()
-        assert self.idle.wait(testbed.PATIENCE_S) and not self.failure, self.failure
+        """Everything sent so far is in Kafka, and in `records`, when this returns."""
+        with self.tick:
+            self.flowing = False
+            left = self.producer.flush(testbed.PATIENCE_S)
+        assert not left and not self.failure, self.failure or "Kafka does not take the records"
+        assert len(self.records) == self.sent, f"{self.sent} records sent, {len(self.records)} acknowledged"
 
     def _send_one(self):
         r = self.random
