@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "freshet/address.h"
 #include "freshet/certificate.h"
 #include "freshet/clock.h"
 #include "freshet/metric.h"
@@ -200,15 +201,6 @@ void security_close(struct security *security)
 
 /* ---- what is open to whom ---- */
 
-/* Does only this machine reach it? */
-static bool is_loopback(const char *listen)
-{
-    bool number = listen[strspn(listen, "0123456789.")] == ':'; /* 127.example.com is a name */
-
-    return (number && strncmp(listen, "127.", 4) == 0) || strncmp(listen, "localhost:", 10) == 0 ||
-           strncmp(listen, "[::1]:", 6) == 0;
-}
-
 static void warn(const char *key, const char *listen, const char *what)
 {
     fr_log(FR_WARN, "security", "listener.open", FR_FIELDS(FR_TEXT("key", key), FR_TEXT("listen", listen)), "%s = %s %s", key,
@@ -217,7 +209,7 @@ static void warn(const char *key, const char *listen, const char *what)
 
 static void warn_grpc(const char *key, const char *listen, const struct certificate *certificate, bool tokens)
 {
-    if (is_loopback(listen))
+    if (fr_address_local(listen))
         return;
     if (!certificate)
         warn(key, listen, tokens ? "is open to the network without TLS: tokens can be read on their way"
@@ -230,7 +222,7 @@ void security_warn(const struct security *security, const struct config *cfg)
 {
     warn_grpc("serve.listen", cfg->serve.listen, security->serve, security->tokens);
     warn_grpc("admin.grpc_listen", cfg->admin.grpc_listen, security->admin, security->tokens);
-    if (!is_loopback(cfg->admin.listen))
+    if (!fr_address_local(cfg->admin.listen))
         warn("admin.listen", cfg->admin.listen,
              cfg->admin.http_auth ? "is open to the network, and HTTP has no TLS: tokens can be read on their way"
                                   : "is open to the network without admin.http_auth: whoever reaches it may look");

@@ -16,6 +16,7 @@
 
 #include "cli.h"
 #include "credentials.h"
+#include "freshet/address.h"
 #include "freshet/alloc.h"
 
 struct rpc {
@@ -121,8 +122,12 @@ static int check_status(const char *server, const struct answer *answer, struct 
 
 int rpc_open(struct rpc **ret, const char *server, struct fr_err *err)
 {
-    grpc_arg limit = {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = 64 << 20};
-    grpc_channel_args args = {1, &limit};
+    grpc_arg some[] = {
+        {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = 64 << 20},
+        /* http_proxy is for other machines: no proxy comes to this one's loopback. */
+        {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_HTTP_PROXY, .value.integer = !fr_address_local(server)},
+    };
+    grpc_channel_args args = {sizeof(some) / sizeof(*some), some};
     grpc_channel_credentials *credentials;
     struct rpc *rpc = fr_zalloc(1, sizeof(*rpc));
     int status;

@@ -2,6 +2,7 @@
 _freshet()
 {
     local word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} words
+    local -x LC_ALL=C # in some languages an i is not within a-z
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         words=$(freshet --help 2>/dev/null | sed -n 's/^  \([a-z-]*\)  .*/\1/p')

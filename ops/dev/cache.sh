@@ -1,5 +1,7 @@
 # Where what is fetched for tests lies; to be sourced. Each name carries its version, so that old and new live side by side.
-FR_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export LC_ALL=C.UTF-8 # as in step.sh
+FR_SOURCE=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export HOME=${HOME:-$(cd ~ && pwd)} # a service manager or a runner may not set it; ~ then comes from passwd
 FR_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/freshet
 
 FR_KAFKA_VERSION=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$FR_SOURCE/tests/support/pom.xml")

@@ -1,5 +1,8 @@
 # One line per step, its log shown when it fails; to be sourced by the scripts of ops/. FR_LOGS is the folder of the logs.
 
+# What a to z are, how a number is written and what an error is called do not depend on the caller's language.
+export LC_ALL=C.UTF-8
+
 # step NAME WORDS... -- COMMAND...: NAME names the log file.
 step() {
     local name=$1 words="" began=$SECONDS

@@ -179,7 +179,7 @@ static void every_verb_takes_a_server(void **state)
     size_t verbs = 0;
 
     (void)state;
-    FILE *list = popen("'" FRESHET "' --help | sed -n 's/^  \\([a-z-]*\\)  .*/\\1/p'", "r");
+    FILE *list = popen("'" FRESHET "' --help | LC_ALL=C sed -n 's/^  \\([a-z-]*\\)  .*/\\1/p'", "r");
     assert_non_null(list);
     while (fgets(line, sizeof(line), list)) {
         line[strcspn(line, "\n")] = '\0';
@@ -219,6 +219,24 @@ static void the_admin_service_is_that_of_the_server_or_is_asked_for(void **state
     expect_admin(1, "127.0.0.2:1", "--server 127.0.0.1:7 --admin 127.0.0.1:1", "freshet: 127.0.0.1:1: ");
     expect_admin(2, "", "--server 127.0.0.1:7", "--server is '127.0.0.1:7', which does not tell where its Admin service is: give --admin");
     expect_admin(2, "127.0.0.2:1", "--server 127.0.0.1:50051", "FRESHET_ADMIN is '127.0.0.2:1': give --admin");
+}
+
+/* Nobody listens on port 2, either: that is where the proxy would be. */
+static void no_proxy_is_asked_for_this_machine(void **state)
+{
+    static const char *const near[] = {"127.0.0.1:1", "127.1.2.3:1", "localhost:1", "[::1]:1"};
+    char call[256], said[4096];
+
+    (void)state;
+    setenv("http_proxy", "http://127.0.0.1:2", 1);
+    for (size_t i = 0; i < sizeof(near) / sizeof(*near); i++) {
+        snprintf(call, sizeof(call), "recommend ann --server '%s' 2>&1", near[i]);
+        assert_int_equal(run(call, said, sizeof(said)), 1);
+        assert_null(strstr(said, "127.0.0.1:2"));
+    }
+    assert_int_equal(run("recommend ann --server 192.0.2.1:1 2>&1", said, sizeof(said)), 1); /* an address of nobody's */
+    assert_non_null(strstr(said, "127.0.0.1:2"));
+    unsetenv("http_proxy");
 }
 
 /* What bash would offer behind the words. */
@@ -271,6 +289,7 @@ int main(void)
         cmocka_unit_test(publish_gives_up_when_kafka_takes_nothing),
         cmocka_unit_test(every_verb_takes_a_server),
         cmocka_unit_test(the_admin_service_is_that_of_the_server_or_is_asked_for),
+        cmocka_unit_test(no_proxy_is_asked_for_this_machine),
         cmocka_unit_test(the_shell_completes_what_an_option_may_be),
     };
 
