@@ -38,8 +38,9 @@ PATIENCE_S = 120  # for what takes seconds at most; sanitizers and a busy machin
 
 
 def scratch(name):
-    """A temporary folder that goes when the test ends."""
-    folder = tempfile.mkdtemp(prefix=f"freshet-{name}-")
+    """A temporary folder that goes when the test ends; a shell and LD_PRELOAD take its name for one word."""
+    parent = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix=f"freshet-{name}-", dir=parent if re.fullmatch(r"[\w./-]+", parent) else "/tmp")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return pathlib.Path(folder)
 

@@ -228,7 +228,8 @@ static void no_proxy_is_asked_for_this_machine(void **state)
     char call[256], said[4096];
 
     (void)state;
-    setenv("http_proxy", "http://127.0.0.1:2", 1);
+    setenv("grpc_proxy", "http://127.0.0.1:2", 1); /* goes before https_proxy and http_proxy */
+    unsetenv("no_proxy");
     for (size_t i = 0; i < sizeof(near) / sizeof(*near); i++) {
         snprintf(call, sizeof(call), "recommend ann --server '%s' 2>&1", near[i]);
         assert_int_equal(run(call, said, sizeof(said)), 1);
@@ -236,7 +237,7 @@ static void no_proxy_is_asked_for_this_machine(void **state)
     }
     assert_int_equal(run("recommend ann --server 192.0.2.1:1 2>&1", said, sizeof(said)), 1); /* an address of nobody's */
     assert_non_null(strstr(said, "127.0.0.1:2"));
-    unsetenv("http_proxy");
+    unsetenv("grpc_proxy");
 }
 
 /* What bash would offer behind the words. */
