@@ -95,24 +95,20 @@ static bool read_rivals(struct eval *eval, char *line, struct rivals *rivals, ui
 
 static bool read_negatives(struct eval *eval, struct rivals *rivals, uint32_t *wanted)
 {
-    FILE *file = fopen(eval->negatives, "r");
-    char *line = NULL;
-    size_t room = 0;
-    uint64_t number = 0;
-    bool good = file;
+    struct lines lines = {.file = fopen(eval->negatives, "r"), .name = eval->negatives, .most = LINE_MOST_LONG};
+    bool good = true;
 
-    while (good && getline(&line, &room, file) >= 0) {
-        number++;
-        good = read_rivals(eval, line, rivals, wanted);
-    }
-    if (!file || ferror(file))
+    if (!lines.file) {
         cli_fail("cannot read '%s': %s", eval->negatives, strerror(errno));
-    else if (!good)
-        cli_fail("%s:%llu is not user, item and negatives between tabs", eval->negatives, (unsigned long long)number);
-    if (file)
-        fclose(file);
-    free(line);
-    return good;
+        return false;
+    }
+    while (good && lines_next(&lines))
+        good = read_rivals(eval, lines.at, rivals, wanted);
+    if (!good)
+        cli_fail("%s:%llu is not user, item and negatives between tabs", eval->negatives, (unsigned long long)lines.number);
+    fclose(lines.file);
+    lines_release(&lines);
+    return good && !lines.failed;
 }
 
 /* The user's last event with the item the file names. */

@@ -1,6 +1,6 @@
 /*
  * lines.c -- a file line by line. A line has a ceiling, so that a file without line ends, or no file of lines at all, is refused instead
- * of being taken into memory.
+ * of being taken into memory. Lines may end as on Windows, and the first may begin as there, with a byte order mark.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +16,16 @@ static bool stop(struct lines *lines, const char *why)
     cli_fail("%s:%llu %s", lines->name, (unsigned long long)lines->number, why);
     lines->failed = true;
     return false;
+}
+
+static void skip_mark(struct lines *lines)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+
+    if (lines->len < 3 || memcmp(lines->at, mark, 3) != 0)
+        return;
+    lines->len -= 3;
+    memmove(lines->at, lines->at + 3, lines->len);
 }
 
 bool lines_next(struct lines *lines)
@@ -39,6 +49,8 @@ bool lines_next(struct lines *lines)
         return false;
     while (lines->len && lines->at[lines->len - 1] == '\r')
         lines->len--;
+    if (lines->number == 1)
+        skip_mark(lines);
     fr_reserve((void **)&lines->at, &lines->room, lines->len + 1, 1);
     lines->at[lines->len] = '\0';
     return true;

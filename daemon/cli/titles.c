@@ -23,32 +23,28 @@ static int by_item(const void *a, const void *b)
 
 int titles_open(struct titles **ret, const char *path)
 {
-    char *line = NULL;
-    size_t room = 0;
-    FILE *file;
+    struct lines lines = {.name = path, .most = LINE_MOST};
 
     *ret = NULL;
     if (!path)
         return CLI_DONE;
-    file = fopen(path, "r");
-    if (!file)
+    lines.file = fopen(path, "r");
+    if (!lines.file)
         return cli_fail("cannot open '%s': %s", path, strerror(errno));
     struct titles *titles = fr_zalloc(1, sizeof(*titles));
-    while (getline(&line, &room, file) >= 0) {
-        char *tab = strchr(line, '\t');
+    while (lines_next(&lines)) {
+        char *tab = strchr(lines.at, '\t');
         if (!tab)
             continue;
         *tab = '\0';
-        tab[1 + strcspn(tab + 1, "\r\n")] = '\0';
         fr_reserve((void **)&titles->at, &titles->cap, titles->len + 1, sizeof(*titles->at));
-        titles->at[titles->len++] = (struct title){fr_strdup(line), fr_strdup(tab + 1)};
+        titles->at[titles->len++] = (struct title){fr_strdup(lines.at), fr_strdup(tab + 1)};
     }
-    int error = ferror(file) ? errno : 0;
-    free(line);
-    fclose(file);
-    if (error) {
+    lines_release(&lines);
+    fclose(lines.file);
+    if (lines.failed) {
         titles_close(titles);
-        return cli_fail("cannot read '%s': %s", path, strerror(error));
+        return CLI_FAILED;
     }
     if (titles->len)
         qsort(titles->at, titles->len, sizeof(*titles->at), by_item);

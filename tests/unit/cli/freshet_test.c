@@ -149,6 +149,8 @@ static void the_header_is_no_line_that_is_skipped(void **state)
     (void)state;
     assert_int_equal(run("publish --format csv --brokers 127.0.0.1:1 -o json - 2>/dev/null <<'END'\nuser_id,item_id\nEND", said, sizeof(said)), 0);
     assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n");
+    assert_int_equal(run("publish --format csv --brokers 127.0.0.1:1 -o json - 2>&1 <<'END'\n\xEF\xBB\xBFuser_id,item_id\r\nEND", said, sizeof(said)), 0);
+    assert_non_null(strstr(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n")); /* as Windows writes it */
     assert_int_equal(run("publish --format online-retail --brokers 127.0.0.1:1 -o json - 2>/dev/null <<'END'\n"
                          "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
                          "536414,22139,,56,2010-12-01 11:52:00,0.0,,United Kingdom\nEND", said, sizeof(said)), 0);
