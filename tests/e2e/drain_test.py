@@ -68,8 +68,8 @@ class Caller(threading.Thread):
     def __init__(self, addresses):
         super().__init__()
         self.channel = grpc.insecure_channel("ipv4:" + ",".join(addresses), options=[
-            ("grpc.service_config", RETRIES), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)])
+            ("grpc.service_config", RETRIES), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0),
+            ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)])
         self.api = testbed.pb_grpc.RecommenderStub(self.channel)
         self.heard, self.failed, self.over = collections.Counter(), [], threading.Event()
 

@@ -140,7 +140,6 @@ static void durable_is_what_the_synced_freeze_stood_for(void **state)
     struct engine_options options = parity();
     const struct event more = event(6, "dan", "apple", NOON);
     const _Atomic int64_t *durable;
-    uint64_t deadline = patience();
 
     (void)state;
     begin(&world, &options);
@@ -159,10 +158,7 @@ static void durable_is_what_the_synced_freeze_stood_for(void **state)
     assert_int_equal(atomic_load(durable), 6);
     assert_false(engine_checkpoint_done(world.engine, ticket, NULL));
     atomic_store(&ward.permits, INT_MAX);
-    while (!engine_checkpoint_done(world.engine, ticket, NULL)) {
-        assert_true(fr_mono_ns() < deadline);
-        sched_yield();
-    }
+    await_checkpoint(&world, ticket, NULL);
     assert_int_equal(atomic_load(durable), 7);
     end(&world);
     world.store->ops->close(world.store);

@@ -122,16 +122,22 @@ static inline void await(struct world *world, int64_t next)
     }
 }
 
+/* Until the checkpoint of that ticket is done; `ret` may be NULL. */
+static inline void await_checkpoint(struct world *world, uint64_t ticket, struct engine_checkpoint *ret)
+{
+    uint64_t deadline = patience();
+
+    while (!engine_checkpoint_done(world->engine, ticket, ret)) {
+        assert_true(fr_mono_ns() < deadline);
+        sched_yield();
+    }
+}
+
 /* Also: the engine is done, to the last count, with every batch that is applied before the call. Not with one that was
  * given and is not yet awaited: that may be in the next checkpoint. */
 static inline void checkpoint(struct world *world)
 {
-    uint64_t deadline = patience(), ticket = engine_checkpoint_ask(world->engine);
-
-    while (!engine_checkpoint_done(world->engine, ticket, NULL)) {
-        assert_true(fr_mono_ns() < deadline);
-        sched_yield();
-    }
+    await_checkpoint(world, engine_checkpoint_ask(world->engine), NULL);
 }
 
 static inline struct event event(int64_t offset, const char *user, const char *item, when_ms when)
