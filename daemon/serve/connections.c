@@ -28,7 +28,16 @@
  * to all calls on it, which every one does. So connections end first, the server after. They are found by their port:
  * nobody else's have it on this side.
  *
- * Thread: accept4, recvmsg, epoll_wait and connections_turn any; the others main's.
+ *     answers, statuses, FIN ->        nothing is said any more
+ *     <- whatever is on its way        read: a socket closed on what nobody has read, or shut for reading before it comes, sends RST.
+ *                                      That takes back all that has not arrived yet, and a caller may miss it: gRPC's own then wait
+ *                                      for ever (tcp_posix.cc, which goes by TCP_INQ; and that knows of FIN, not of RST)
+ *     <- all has arrived (ACK)         closed
+ *
+ * Until then gRPC must not close, and it would if it could not write. So by sendmsg, which it calls by name too, what it says after the
+ * end is thrown away.
+ *
+ * Thread: accept4, recvmsg, sendmsg, epoll_wait and connections_turn any; the others main's.
  */
 #include "connections.h"
 
@@ -37,6 +46,8 @@
 #include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -52,9 +63,13 @@
 
 #define READING_NS UINT64_C(50000000)
 #define WORKING_NS UINT64_C(100000000)
+#define LINGER_NS UINT64_C(2000000000) /* a caller who is not there any more is not waited for longer */
+
+enum { LOOK_MS = 2 };
 
 static _Atomic int files_max = INT_MAX;
 static _Atomic int guarded[2]; /* ports; 0: none */
+static _Atomic bool ending;    /* all has been said */
 
 static bool has_port(int fd, int port)
 {
@@ -73,6 +88,7 @@ void connections_begin(void)
     struct rlimit limit;
 
     atomic_store(&guarded[0], 0);
+    atomic_store(&ending, false);
     fr_count(FR_SERIES(FR_M_CONNECTIONS_REFUSED), 0);
     fr_count(FR_SERIES(FR_M_CONNECTIONS_CUT), 0);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX)
@@ -168,6 +184,18 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     return len;
 }
 
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    ssize_t len = syscall(SYS_sendmsg, fd, message, flags);
+
+    if (len < 0 && errno == EPIPE && atomic_load(&ending) && is_guarded(fd)) {
+        len = 0;
+        for (size_t i = 0; i < message->msg_iovlen; i++)
+            len += (ssize_t)message->msg_iov[i].iov_len;
+    }
+    return len;
+}
+
 int epoll_wait(int epoll, struct epoll_event *events, int events_max, int timeout_ms)
 {
     reading.since_ns = 0;
@@ -178,16 +206,51 @@ int epoll_wait(int epoll, struct epoll_event *events, int events_max, int timeou
 
 /* ---- an end ---- */
 
-void connections_end(int port)
+static bool listens(int fd)
+{
+    int listens = 0;
+    socklen_t len = sizeof(listens);
+
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens;
+}
+
+/* Has all that was said arrived, and the end behind it? In the caller's machine at least, which does not lose it. */
+static bool arrived(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || info.tcpi_state == TCP_FIN_WAIT2 ||
+           info.tcpi_state == TCP_TIME_WAIT || info.tcpi_state == TCP_CLOSE;
+}
+
+/* Shuts the listener of this port, and of its connections what `how` says; returns how many of these have something on its way. */
+static size_t shut(int port, int how)
 {
     DIR *files = port > 0 ? opendir("/proc/self/fd") : NULL;
+    size_t on_their_way = 0;
 
     if (!files)
-        return;
+        return 0;
     for (struct dirent *entry; (entry = readdir(files));) {
         int fd = atoi(entry->d_name); /* "." and ".." are 0, which is not ours */
-        if (has_port(fd, port))
-            shutdown(fd, SHUT_RDWR);
+        if (!has_port(fd, port))
+            continue;
+        bool listener = listens(fd);
+        shutdown(fd, listener ? SHUT_RDWR : how);
+        on_their_way += !listener && !arrived(fd);
     }
     closedir(files);
+    return on_their_way;
+}
+
+void connections_end(int port, int other_port)
+{
+    uint64_t end_ns = fr_mono_ns() + LINGER_NS;
+
+    atomic_store(&ending, true);
+    while (shut(port, SHUT_WR) + shut(other_port, SHUT_WR) && fr_mono_ns() < end_ns)
+        poll(NULL, 0, LOOK_MS);
+    shut(port, SHUT_RDWR);
+    shut(other_port, SHUT_RDWR);
 }

@@ -10,7 +10,8 @@ void connections_begin(void); /* reads how many files the process may open. Befo
 void connections_guard(int port);
 /* This thread has got away from reading, and to what was read. */
 void connections_turn(void);
-/* The listener of this port and all its connections hear and say no more; what was said before still arrives. */
-void connections_end(int port);
+/* The listeners of these ports (0: none) hear no more, and their connections say no more; returns when what was said has arrived, or after
+ * two seconds. */
+void connections_end(int port, int other_port);
 
 #endif

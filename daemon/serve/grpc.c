@@ -389,9 +389,9 @@ void serve_stop(struct serve *serve)
     atomic_store(&serve->stopping, true);
     engine_watch_wake(serve->engine);
     wait_for_calls(serve);
+    connections_end(serve->listeners[0].port, serve->listeners[1].port);
     for (int i = 0; i < LISTENERS; i++) {
         struct listener *listener = &serve->listeners[i];
-        connections_end(listener->port);
         grpc_server_shutdown_and_notify(listener->server, listener->lanes[0].queue, &listener->down_tag);
     }
     for (int i = 0; i < LISTENERS; i++)

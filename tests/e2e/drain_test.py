@@ -9,12 +9,14 @@ import os
 import random
 import signal
 import socket
+import struct
 import threading
 import time
 import unittest
 
 import grpc
 
+import http2
 import testbed
 from testbed import Daemon, Kafka, event_protobuf, pb, until
 
@@ -195,6 +197,40 @@ class Drain(unittest.TestCase):
             daemon.wait_applied(topic)  # it even goes on learning
             self.assertEqual(daemon.popular(), [("apple", 1.0)])
             daemon.stop()
+
+    def test_what_was_said_arrives(self):
+        """a client far behind with reading, who sends meanwhile, gets every answer, and then the end of the connection, never a reset"""
+        topic, streams = self.kafka.create_topic("behind", 1), range(1, 129, 2)
+        with self.daemon(topic) as daemon:
+            self.kafka.publish(topic, [event_protobuf("ann", f"{number:-<200}", time_ms=1) for number in range(60)])
+            daemon.wait_applied(topic)
+            request = pb.RecommendRequest(user_id="nobody", model="popular", k=60).SerializeToString()
+            address = daemon.addresses["grpc"]
+            with contextlib.closing(http2.connect(address, receives=64 << 10)) as connection:
+                before = self.answered(daemon)
+                connection.sendall(http2.HELLO_WIDE + b"".join(http2.question(stream, request) for stream in streams))
+                until(lambda: self.answered(daemon) == before + len(streams), "all is answered")
+                daemon.process.send_signal(signal.SIGTERM)
+                until(lambda: not self.listens(address), "it has said all it had to say")
+                received = b""
+                while chunk := connection.recv(8 << 10):
+                    received += chunk
+                    connection.sendall(http2.frame(http2.WINDOW_UPDATE, 0, 1, struct.pack(">I", 1)))
+            self.assertEqual(daemon.process.wait(testbed.PATIENCE_S), 0)
+            daemon._gone()
+        frames = http2.frames(received)
+        ends = [stream for kind, flags, stream, _ in frames if kind == http2.HEADERS and flags & http2.END_STREAM]
+        self.assertEqual(sorted(ends), list(streams))
+        self.assertGreater(sum(len(payload) for kind, _, _, payload in frames if kind == http2.DATA), len(streams) * 60 * 200)
+
+    def answered(self, daemon):
+        return daemon.metrics().value("freshet_rpc_handled_total", method="Recommend", code="OK")
+
+    def listens(self, address):
+        with contextlib.suppress(ConnectionError):
+            http2.connect(address).close()
+            return True
+        return False
 
     @unittest.skipUnless(testbed.LONG, "a loop counts as stuck after half a minute; FRESHET_LONG=1")
     def test_watchdog(self):

@@ -8,10 +8,8 @@ import contextlib
 import os
 import random
 import re
-import socket
 import ssl
 import statistics
-import struct
 import threading
 import time
 import unittest
@@ -19,6 +17,7 @@ import unittest
 import grpc
 
 import testbed
+from http2 import HELLO, PREFACE, RECOMMEND, closed_by_peer, connect, frame, question, reset
 from testbed import Daemon, Kafka, event_protobuf, pb, until
 
 TOPIC = "overload"
@@ -79,55 +78,6 @@ class Bystander(threading.Thread):
         self.join()
         self.channel.close()
         assert not self.wrong, self.wrong[:5]
-
-
-# ---- HTTP/2 by hand ---------------------------------------------------------------------------------------------------
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-
-def frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def literal(name, value):
-    """HPACK: literal without indexing, new name."""
-    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-
-HEADERS = (b"\x83\x86" + literal(b":path", b"/freshet.v1.Recommender/Recommend") + literal(b":authority", b"localhost") +
-           literal(b"content-type", b"application/grpc") + literal(b"te", b"trailers"))
-HELLO = PREFACE + frame(4, 0, 0)
-
-
-def question(stream, request=HEAVY_REQUEST):
-    return frame(1, 4, stream, HEADERS) + frame(0, 1, stream, b"\0" + struct.pack(">I", len(request)) + request)
-
-
-def reset(stream):
-    return frame(3, 0, stream, struct.pack(">I", 8))
-
-
-def connect(address, source=None):
-    host, port = address.rsplit(":", 1)
-    connection = socket.socket()
-    connection.settimeout(SHORT_S)
-    if source:
-        connection.bind((source, 0))
-    connection.connect((host, int(port)))
-    return connection
-
-
-def closed_by_peer(connection):
-    connection.setblocking(False)
-    try:
-        while True:
-            if not connection.recv(65536):
-                return True
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 @contextlib.contextmanager
@@ -276,7 +226,7 @@ class Overload(unittest.TestCase):
                     streams = range(1 + 200 * burst, 1 + 200 * (burst + 1), 2)
                     with contextlib.suppress(OSError):  # it may close such a connection
                         connection.setblocking(True)
-                        connection.sendall(b"".join(question(s) + reset(s) for s in streams))
+                        connection.sendall(b"".join(question(s, HEAVY_REQUEST) + reset(s) for s in streams))
                         if number % 2:
                             closed_by_peer(connection)
 
@@ -313,7 +263,7 @@ class Overload(unittest.TestCase):
         """three hundred connections that say nothing, or a byte at a time"""
         addresses = [self.daemon.addresses[listener] for listener in ("grpc", "admin_grpc")]
         with closing([connect(address) for address in addresses for _ in range(150)]) as connections, Bystander(self.daemon):
-            text = HELLO + frame(1, 0, 1, HEADERS)  # the end of its headers never comes
+            text = HELLO + frame(1, 0, 1, RECOMMEND)  # the end of its headers never comes
             for at in range(25):
                 for number, connection in enumerate(connections):
                     with contextlib.suppress(OSError):
@@ -333,7 +283,7 @@ class Overload(unittest.TestCase):
         with contextlib.suppress(ssl.SSLWantReadError):
             client.do_handshake()
         texts = [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", hello.read(), PREFACE[:10] + b"\xff" * 100, HELLO + b"\xff" * 5000,
-                 HELLO + frame(1, 4, 0, HEADERS), HELLO + frame(1, 4, 2, HEADERS), HELLO + frame(0, 1, 1, b"x"), HELLO + frame(9, 4, 1),
+                 HELLO + frame(1, 4, 0, RECOMMEND), HELLO + frame(1, 4, 2, RECOMMEND), HELLO + frame(0, 1, 1, b"x"), HELLO + frame(9, 4, 1),
                  HELLO + frame(1, 4, 1, b"\xff" * 50), HELLO + frame(8, 0, 0, b"\x7f\xff\xff\xff") * 50, HELLO + frame(6, 0, 0, bytes(8)) * 5000,
                  HELLO + frame(4, 0, 0, bytes(6)) * 5000]
         texts += [bytes(chance.randrange(256) for _ in range(500)) for _ in range(20)]
