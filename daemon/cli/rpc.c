@@ -19,6 +19,9 @@
 #include "freshet/address.h"
 #include "freshet/alloc.h"
 
+/* The daemon takes a ping each ten seconds from a connection on which nothing else is said (daemon/serve/grpc.c). */
+enum { KEEPALIVE_MS = 20000, KEEPALIVE_TIMEOUT_MS = 10000 };
+
 struct rpc {
     const char *server;
     char *authorization; /* "Bearer TOKEN"; NULL: none is shown */
@@ -120,12 +123,21 @@ static int check_status(const char *server, const struct answer *answer, struct 
     return FR_IO;
 }
 
+static grpc_arg number(const char *key, int value)
+{
+    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value};
+}
+
 int rpc_open(struct rpc **ret, const char *server, struct fr_err *err)
 {
     grpc_arg some[] = {
-        {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = 64 << 20},
+        number(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, 64 << 20),
         /* http_proxy is for other machines: no proxy comes to this one's loopback. */
-        {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_HTTP_PROXY, .value.integer = !fr_address_local(server)},
+        number(GRPC_ARG_ENABLE_HTTP_PROXY, !fr_address_local(server)),
+        /* A watch has no deadline: one whose daemon has vanished without a word would never know. */
+        number(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
+        number(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
+        number(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0), /* as many as it takes; the standard is two */
     };
     grpc_channel_args args = {sizeof(some) / sizeof(*some), some};
     grpc_channel_credentials *credentials;

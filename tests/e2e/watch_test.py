@@ -3,6 +3,7 @@
 How long a list takes from the event's publication is printed, not asserted: that says how fast this machine is.
 """
 import json
+import socket
 import statistics
 import subprocess
 import threading
@@ -11,6 +12,7 @@ import unittest
 
 import grpc
 
+import http2
 import testbed
 from testbed import MockKafka, admin_pb2, event_json, events_pb2, pb, until
 
@@ -157,6 +159,27 @@ class Watch(unittest.TestCase):
         for stream in streams:
             self.assertFalse({hidden, forgotten} & self.names(stream.wait(3)[1]))
             stream.call.cancel()
+
+    @unittest.skipUnless(testbed.LONG, "a client asks each 20 s whether there is still somebody, and waits 10 s; FRESHET_LONG=1")
+    def test_c_a_daemon_that_vanishes(self):
+        """freshet watch ends when nothing comes of its daemon any more, and stays on one that is only silent"""
+        command = [testbed.BIN / "freshet", "watch", "u30", "--output", "json", "--server"]
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            vanished = subprocess.Popen([*command, "127.0.0.1:%d" % listener.getsockname()[1]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            silent = subprocess.Popen([*command, self.daemon.addresses["grpc"]], stdout=subprocess.PIPE, text=True)
+            connection, _ = listener.accept()
+            connection.sendall(http2.frame(http2.SETTINGS, 0, 0))  # its first word, and its last
+            _, said = vanished.communicate(timeout=testbed.PATIENCE_S)
+            connection.close()
+        self.assertEqual(vanished.returncode, 1)
+        self.assertIn("UNAVAILABLE", said)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            silent.wait(40)
+        silent.stdout.readline()
+        self.move("u30", "i30")
+        self.assertIn("items", json.loads(silent.stdout.readline()))
+        silent.terminate()
+        silent.communicate()
 
     def names(self, answer):
         return {item for item, _ in items_of(answer)}
