@@ -13,6 +13,7 @@
 
 #include "cli.h"
 #include "formats.h"
+#include "patience.h"
 #include "freshet/alloc.h"
 #include "freshet/clock.h"
 #include "freshet/v1/admin.pb-c.h"
@@ -34,7 +35,7 @@ struct publish {
     uint64_t delivered, failed;
     char failure[256];
     bool given_up;
-    uint64_t moved, moved_ns; /* what had moved when it was last looked at, and since when no more */
+    struct patience patience; /* for --timeout: delivered and failed, then what is left to apply */
     int64_t next[PARTITIONS_SEEN_MAX]; /* behind what was delivered, by partition */
 };
 
@@ -95,16 +96,9 @@ static bool open_producer(struct publish *publish)
     return publish->producer;
 }
 
-/* Has nothing moved for --timeout? `moved` counts what has, so far; while nothing is awaited, nothing is late. */
 static bool stalled(struct publish *publish, uint64_t moved, bool awaited)
 {
-    uint64_t now = fr_mono_ns();
-
-    if (!awaited || moved != publish->moved) {
-        publish->moved = moved;
-        publish->moved_ns = now;
-    }
-    return (now - publish->moved_ns) / 1000000U > publish->common.timeout_ms;
+    return patience_over(&publish->patience, moved, awaited, fr_mono_ns(), publish->common.timeout_ms);
 }
 
 /* Takes the reports there are. True: Kafka takes no more, and what is left of what it was sent has been counted as failed. */

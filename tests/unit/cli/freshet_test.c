@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-/* Runs `freshet ARGUMENTS REDIRECTIONS`; returns its exit status and what comes out. */
-static int run(const char *arguments, char *said, size_t room)
+/* Runs `freshet ARGUMENTS REDIRECTIONS`, which must end with this exit status; returns what comes out. */
+static void expect(int status, const char *arguments, char *said, size_t room)
 {
     char command[4096];
 
@@ -19,9 +19,9 @@ static int run(const char *arguments, char *said, size_t room)
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);
     said[fread(said, 1, room - 1, pipe)] = '\0';
-    int status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    int found = pclose(pipe);
+    if (!WIFEXITED(found) || WEXITSTATUS(found) != status)
+        fail_msg("'%s': wait status %#x, not exit status %d; it has said: %s", arguments, (unsigned)found, status, said);
 }
 
 static void a_failure_is_status_1_and_told_on_stderr_alone(void **state)
@@ -48,10 +48,10 @@ static void a_failure_is_status_1_and_told_on_stderr_alone(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
         snprintf(call, sizeof(call), "%s 2>/dev/null", calls[i]);
-        assert_int_equal(run(call, said, sizeof(said)), 1);
+        expect(1, call, said, sizeof(said));
         assert_string_equal(said, "");
         snprintf(call, sizeof(call), "%s 2>&1 >/dev/null", calls[i]);
-        assert_int_equal(run(call, said, sizeof(said)), 1);
+        expect(1, call, said, sizeof(said));
         assert_memory_equal(said, "freshet: ", 9);
     }
 }
@@ -75,7 +75,7 @@ static void wrong_use_is_status_2(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
         snprintf(call, sizeof(call), "%s 2>/dev/null", calls[i]);
-        assert_int_equal(run(call, said, sizeof(said)), 2);
+        expect(2, call, said, sizeof(said));
         assert_string_equal(said, "");
     }
 }
@@ -85,10 +85,10 @@ static void output_that_cannot_be_written_is_a_failure(void **state)
     char said[4096];
 
     (void)state;
-    assert_int_equal(run("--help 2>&1 >/dev/full", said, sizeof(said)), 1);
+    expect(1, "--help 2>&1 >/dev/full", said, sizeof(said));
     assert_non_null(strstr(said, "No space left on device"));
-    assert_int_equal(run("recommend --help 2>&1 >/dev/full", said, sizeof(said)), 1);
-    assert_int_equal(run("--version", said, sizeof(said)), 0);
+    expect(1, "recommend --help 2>&1 >/dev/full", said, sizeof(said));
+    expect(0, "--version", said, sizeof(said));
 }
 
 static void help_tells_what_scripts_go_by(void **state)
@@ -96,12 +96,12 @@ static void help_tells_what_scripts_go_by(void **state)
     char said[8192];
 
     (void)state;
-    assert_int_equal(run("--help", said, sizeof(said)), 0);
+    expect(0, "--help", said, sizeof(said));
     assert_non_null(strstr(said, "\nExit status: 0 done; 1 failed"));
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(run(i ? "restore --help" : "verify --help", said, sizeof(said)), 0);
+        expect(0, i ? "restore --help" : "verify --help", said, sizeof(said));
         assert_non_null(strstr(said, "status is this one's: 74"));
-        assert_int_equal(run(i ? "recommend --help" : "watch --help", said, sizeof(said)), 0);
+        expect(0, i ? "recommend --help" : "watch --help", said, sizeof(said));
         assert_non_null(strstr(said, "a document a line"));
     }
 }
@@ -111,7 +111,7 @@ static void a_file_that_cannot_be_read_is_no_empty_file(void **state)
     char said[4096];
 
     (void)state;
-    assert_int_equal(run("publish / --brokers 127.0.0.1:1 2>&1", said, sizeof(said)), 1);
+    expect(1, "publish / --brokers 127.0.0.1:1 2>&1", said, sizeof(said));
     assert_non_null(strstr(said, "directory"));
 }
 
@@ -120,7 +120,7 @@ static void publish_tells_programs_in_json(void **state)
     char said[4096];
 
     (void)state;
-    assert_int_equal(run("publish /dev/null --brokers 127.0.0.1:1 --output json 2>/dev/null", said, sizeof(said)), 0);
+    expect(0, "publish /dev/null --brokers 127.0.0.1:1 --output json 2>/dev/null", said, sizeof(said));
     assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n");
 }
 
@@ -129,7 +129,7 @@ static void bench_takes_users_from_both_sides(void **state)
     char said[4096];
 
     (void)state;
-    assert_int_equal(run("bench ann --users - --server 127.0.0.1:1 --timeout 100 2>&1 <<'END'\n1\n2\n3\n4\n5\n6\n7\n8\n9\nEND", said, sizeof(said)), 1);
+    expect(1, "bench ann --users - --server 127.0.0.1:1 --timeout 100 2>&1 <<'END'\n1\n2\n3\n4\n5\n6\n7\n8\n9\nEND", said, sizeof(said));
     assert_memory_equal(said, "freshet: ", 9);
 }
 
@@ -138,7 +138,7 @@ static void a_number_that_is_too_large_is_refused_as_it_was_given(void **state)
     char said[4096];
 
     (void)state;
-    assert_int_equal(run("recommend ann -k 5000000000 --server 127.0.0.1:1 2>&1", said, sizeof(said)), 2);
+    expect(2, "recommend ann -k 5000000000 --server 127.0.0.1:1 2>&1", said, sizeof(said));
     assert_string_equal(said, "freshet: --k is 5000000000; it may be 4294967295 at most\n");
 }
 
@@ -147,13 +147,13 @@ static void the_header_is_no_line_that_is_skipped(void **state)
     char said[4096];
 
     (void)state;
-    assert_int_equal(run("publish --format csv --brokers 127.0.0.1:1 -o json - 2>/dev/null <<'END'\nuser_id,item_id\nEND", said, sizeof(said)), 0);
+    expect(0, "publish --format csv --brokers 127.0.0.1:1 -o json - 2>/dev/null <<'END'\nuser_id,item_id\nEND", said, sizeof(said));
     assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n");
-    assert_int_equal(run("publish --format csv --brokers 127.0.0.1:1 -o json - 2>&1 <<'END'\n\xEF\xBB\xBFuser_id,item_id\r\nEND", said, sizeof(said)), 0);
+    expect(0, "publish --format csv --brokers 127.0.0.1:1 -o json - 2>&1 <<'END'\n\xEF\xBB\xBFuser_id,item_id\r\nEND", said, sizeof(said));
     assert_non_null(strstr(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n")); /* as Windows writes it */
-    assert_int_equal(run("publish --format online-retail --brokers 127.0.0.1:1 -o json - 2>/dev/null <<'END'\n"
+    expect(0, "publish --format online-retail --brokers 127.0.0.1:1 -o json - 2>/dev/null <<'END'\n"
                          "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
-                         "536414,22139,,56,2010-12-01 11:52:00,0.0,,United Kingdom\nEND", said, sizeof(said)), 0);
+                         "536414,22139,,56,2010-12-01 11:52:00,0.0,,United Kingdom\nEND", said, sizeof(said));
     assert_string_equal(said, "{\"published\":0,\"skipped\":1,\"bad\":0,\"failed\":0}\n");
 }
 
@@ -165,13 +165,13 @@ static void publish_gives_up_when_kafka_takes_nothing(void **state)
 
     (void)state;
     snprintf(call, sizeof(call), "publish - --brokers 127.0.0.1:1 --timeout 300 -o json 2>/dev/null %s", event);
-    assert_int_equal(run(call, said, sizeof(said)), 1);
+    expect(1, call, said, sizeof(said));
     assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":1}\n");
     snprintf(call, sizeof(call), "publish - --brokers 127.0.0.1:1 --timeout 300 2>&1 %s", event);
-    assert_int_equal(run(call, said, sizeof(said)), 1);
+    expect(1, call, said, sizeof(said));
     assert_non_null(strstr(said, "1 records were not delivered: Kafka has taken nothing for 0.3 s\n"));
     snprintf(call, sizeof(call), "publish - --brokers 127.0.0.1:1 --timeout 1 -X message.timeout.ms=1500 2>&1 %s", event);
-    assert_int_equal(run(call, said, sizeof(said)), 1);
+    expect(1, call, said, sizeof(said));
     assert_non_null(strstr(said, "1 records were not delivered: Local: Message timed out\n"));
 }
 
@@ -186,7 +186,7 @@ static void every_verb_takes_a_server(void **state)
     while (fgets(line, sizeof(line), list)) {
         line[strcspn(line, "\n")] = '\0';
         snprintf(call, sizeof(call), "%s --server 127.0.0.1:1 --help", line);
-        assert_int_equal(run(call, said, sizeof(said)), 0);
+        expect(0, call, said, sizeof(said));
         assert_non_null(strstr(said, "  --server HOST:PORT "));
         verbs++;
     }
@@ -204,7 +204,7 @@ static void expect_admin(int status, const char *environment, const char *option
     else
         unsetenv("FRESHET_ADMIN");
     snprintf(call, sizeof(call), "drain --timeout 2000 %s 2>&1", options);
-    assert_int_equal(run(call, said, sizeof(said)), status);
+    expect(status, call, said, sizeof(said));
     if (!strstr(said, expected))
         fail_msg("%s with '%s': %s", options, environment, said);
     unsetenv("FRESHET_ADMIN");
@@ -234,10 +234,10 @@ static void no_proxy_is_asked_for_this_machine(void **state)
     unsetenv("no_proxy");
     for (size_t i = 0; i < sizeof(near) / sizeof(*near); i++) {
         snprintf(call, sizeof(call), "recommend ann --server '%s' 2>&1", near[i]);
-        assert_int_equal(run(call, said, sizeof(said)), 1);
+        expect(1, call, said, sizeof(said));
         assert_null(strstr(said, "127.0.0.1:2"));
     }
-    assert_int_equal(run("recommend ann --server 192.0.2.1:1 2>&1", said, sizeof(said)), 1); /* an address of nobody's */
+    expect(1, "recommend ann --server 192.0.2.1:1 2>&1", said, sizeof(said)); /* an address of nobody's */
     assert_non_null(strstr(said, "127.0.0.1:2"));
     unsetenv("grpc_proxy");
 }
@@ -270,7 +270,7 @@ static void the_shell_completes_what_an_option_may_be(void **state)
     expect_completion("reset 3 --to", "earliest end");
     expect_completion("log-level", "debug info warn error");
     expect_completion("eval x --format", "movielens csv tsv jsonl online-retail libfm sequences");
-    assert_int_equal(run("publish - --format '' 2>&1", said, sizeof(said)), 2);
+    expect(2, "publish - --format '' 2>&1", said, sizeof(said));
     for (char *at, *name = strtok_r(strstr(said, "it may be ") + 10, ", \n", &at); name; name = strtok_r(NULL, ", \n", &at))
         if (strcmp(name, "or") != 0)
             strcat(strcat(formats, *formats ? " " : ""), name);
