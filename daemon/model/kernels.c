@@ -1,7 +1,7 @@
 /*
  * kernels.c -- kernels.h's loops: portable, AVX2, AVX-512.
  *
- *     take, 8 slots:   counts  4 0 7 1 0 0 0 0   -> mask 00001101   counts first: one above 0 has its column
+ *     take, 8 slots:   counts  4 0 7 1 0 0 0 0   -> mask 00001101   counts first: one above 0 has its column. At least 1
  *                      columns a . b c . . . .   -> a b c           by a compress, or a permutation looked up by mask
  *                      stored whole; the next line's 8 begin where this one's live ones end
  *
@@ -26,8 +26,8 @@
 
 /* ---- portable ---- */
 
-/* Appends every entry and keeps those with a count: no branch depends on what is there. */
-static size_t take_portable(const struct line *lines, uint32_t lines_len, uint32_t *columns, uint32_t *counts)
+/* Appends every entry and keeps those that count: no branch depends on what is there. */
+static size_t take_portable(const struct line *lines, uint32_t lines_len, uint32_t least, uint32_t *columns, uint32_t *counts)
 {
     size_t len = 0;
 
@@ -36,7 +36,7 @@ static size_t take_portable(const struct line *lines, uint32_t lines_len, uint32
             uint32_t count = atomic_load_explicit(&line->counts[slot], memory_order_acquire);
             counts[len] = count;
             columns[len] = atomic_load_explicit(&line->columns[slot], memory_order_acquire);
-            len += count != 0;
+            len += count >= least;
         }
     }
     return len;
@@ -82,11 +82,9 @@ static void users_into(const struct rough *with, const uint32_t *restrict column
 /* Estimates of 1 / sqrt(x) are low by up to 1.5 * 2^-12: this makes good for it, and is half of what ROUGH_OVER allows. */
 #define ROUGH_UP ((float)(1 + (ROUGH_OVER - 1) / 2))
 
-static bool rough_portable(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
+static void rough_portable(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
                            uint32_t *restrict steps, size_t len)
 {
-    uint32_t none = 0;
-
     users_into(with, columns, steps, len);
     for (size_t k = 0; k < len; k++) {
         uint32_t c = columns[k] < with->items ? similarity_evidence(counts[k], with->n_i, steps[k], with->threshold) : 0;
@@ -94,12 +92,23 @@ static bool rough_portable(const struct rough *with, const uint32_t *restrict co
         float value = (float)c * (with->weight * ROUGH_UP) / sqrtf(x) + 1;
         uint32_t step = value < (float)with->most ? (uint32_t)value : with->most;
         steps[k] = c ? step : 0;
-        none |= c == 0;
     }
-    return !none;
 }
 
-static const struct kernels portable = {"portable", take_portable, shrunk_portable, look_portable, rough_portable};
+static size_t keep_portable(uint32_t least, uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
+{
+    size_t kept = 0;
+
+    for (size_t k = 0; k < len; k++) {
+        columns[kept] = columns[k];
+        steps[kept] = steps[k];
+        kept += steps[kept] >= least;
+    }
+    return kept;
+}
+
+static const struct kernels portable = {"portable",    take_portable,  shrunk_portable,
+                                        look_portable, rough_portable, keep_portable};
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -108,7 +117,6 @@ static const struct kernels portable = {"portable", take_portable, shrunk_portab
 
 #define AVX2 __attribute__((target("avx2,fma,popcnt")))
 
-#ifndef WATCHED
 /* By mask: the places of its bits, lowest first, a byte each. */
 #define BIT(m, i) ((uint64_t)((m) >> (i)&1) * (i) << 8 * (__builtin_popcount((m) & ((1U << (i)) - 1)) & 7))
 #define PLACES(m) \
@@ -118,19 +126,31 @@ static const struct kernels portable = {"portable", take_portable, shrunk_portab
 #define PLACES_64(m) PLACES_16(m), PLACES_16(m + 16U), PLACES_16(m + 32U), PLACES_16(m + 48U)
 static const uint64_t places[256] = {PLACES_64(0U), PLACES_64(64U), PLACES_64(128U), PLACES_64(192U)};
 
-AVX2 static size_t take_avx2(const struct line *lines, uint32_t lines_len, uint32_t *columns, uint32_t *counts)
+/* One bit for each of the numbers that is at least `least`, unsigned. */
+AVX2 static inline unsigned at_least_avx2(__m256i numbers, __m256i least)
 {
+    return (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_max_epu32(numbers, least), numbers)));
+}
+
+/* The numbers that the mask names, closed up. */
+AVX2 static inline __m256i closed_avx2(unsigned mask, __m256i numbers)
+{
+    return _mm256_permutevar8x32_epi32(numbers, _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)places[mask])));
+}
+
+#ifndef WATCHED
+AVX2 static size_t take_avx2(const struct line *lines, uint32_t lines_len, uint32_t least, uint32_t *columns, uint32_t *counts)
+{
+    const __m256i fewest = _mm256_set1_epi32((int)least);
     size_t len = 0;
 
     for (const struct line *line = lines; line < lines + lines_len; line++) {
         __m256i count = _mm256_load_si256((const __m256i *)(const void *)line->counts);
         atomic_signal_fence(memory_order_acquire); /* the compiler keeps the order too */
         __m256i column = _mm256_load_si256((const __m256i *)(const void *)line->columns);
-        __m256i none = _mm256_cmpeq_epi32(count, _mm256_setzero_si256());
-        unsigned mask = ~(unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(none)) & 0xFF;
-        __m256i order = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)places[mask]));
-        _mm256_storeu_si256((__m256i *)(void *)(columns + len), _mm256_permutevar8x32_epi32(column, order));
-        _mm256_storeu_si256((__m256i *)(void *)(counts + len), _mm256_permutevar8x32_epi32(count, order));
+        unsigned mask = at_least_avx2(count, fewest);
+        _mm256_storeu_si256((__m256i *)(void *)(columns + len), closed_avx2(mask, column));
+        _mm256_storeu_si256((__m256i *)(void *)(counts + len), closed_avx2(mask, count));
         len += (size_t)__builtin_popcount(mask);
     }
     return len;
@@ -167,7 +187,7 @@ AVX2 static inline __m256 floats_avx2(__m256i numbers)
     return _mm256_fmadd_ps(high, _mm256_set1_ps(65536), low);
 }
 
-AVX2 static bool rough_avx2(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
+AVX2 static void rough_avx2(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
                             uint32_t *restrict steps, size_t len)
 {
     const __m256 n_i = _mm256_set1_ps((float)with->n_i), beta2 = _mm256_set1_ps((float)SIMILARITY_SHRINK),
@@ -175,7 +195,6 @@ AVX2 static bool rough_avx2(const struct rough *with, const uint32_t *restrict c
     const __m256i users_i = _mm256_set1_epi32((int)with->n_i), least = _mm256_set1_epi32((int)(with->threshold ? with->threshold : 1)),
                   last = _mm256_set1_epi32((int)(with->items - 1));
     size_t whole = len - len % 8;
-    int all = -1;
 
     users_into(with, columns, steps, whole);
     for (size_t k = 0; k < whole; k += 8) {
@@ -188,9 +207,30 @@ AVX2 static bool rough_avx2(const struct rough *with, const uint32_t *restrict c
         __m256 value = _mm256_mul_ps(_mm256_mul_ps(floats_avx2(c), weight), _mm256_rsqrt_ps(x));
         value = _mm256_min_ps(_mm256_add_ps(value, _mm256_set1_ps(1)), most);
         _mm256_storeu_si256((__m256i *)(void *)(steps + k), _mm256_and_si256(is, _mm256_cvttps_epi32(value)));
-        all &= _mm256_movemask_ps(_mm256_castsi256_ps(is)) == 0xFF ? -1 : 0;
     }
-    return rough_portable(with, columns + whole, counts + whole, steps + whole, len - whole) && all;
+    rough_portable(with, columns + whole, counts + whole, steps + whole, len - whole);
+}
+
+/* Eight stored at a time end before what is not read yet: no more are kept than were read. */
+AVX2 static size_t keep_avx2(uint32_t least, uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
+{
+    const __m256i fewest = _mm256_set1_epi32((int)least);
+    size_t kept = 0, k = 0;
+
+    for (; k + 8 <= len; k += 8) {
+        __m256i step = _mm256_loadu_si256((const __m256i *)(const void *)(steps + k));
+        __m256i column = _mm256_loadu_si256((const __m256i *)(const void *)(columns + k));
+        unsigned mask = at_least_avx2(step, fewest);
+        _mm256_storeu_si256((__m256i *)(void *)(columns + kept), closed_avx2(mask, column));
+        _mm256_storeu_si256((__m256i *)(void *)(steps + kept), closed_avx2(mask, step));
+        kept += (size_t)__builtin_popcount(mask);
+    }
+    for (; k < len; k++) {
+        columns[kept] = columns[k];
+        steps[kept] = steps[k];
+        kept += steps[kept] >= least;
+    }
+    return kept;
 }
 
 /* Four unsigned numbers as doubles: they become the low bits of 2^52. */
@@ -225,15 +265,16 @@ AVX2 static void shrunk_avx2(const uint32_t *restrict c, uint32_t n_i, const uin
 #define AVX512 __attribute__((target("avx512f,avx512vl,popcnt")))
 
 #ifndef WATCHED
-AVX512 static size_t take_avx512(const struct line *lines, uint32_t lines_len, uint32_t *columns, uint32_t *counts)
+AVX512 static size_t take_avx512(const struct line *lines, uint32_t lines_len, uint32_t least, uint32_t *columns, uint32_t *counts)
 {
+    const __m256i fewest = _mm256_set1_epi32((int)least);
     size_t len = 0;
 
     for (const struct line *line = lines; line < lines + lines_len; line++) {
         __m256i count = _mm256_load_si256((const __m256i *)(const void *)line->counts);
         atomic_signal_fence(memory_order_acquire); /* the compiler keeps the order too */
         __m256i column = _mm256_load_si256((const __m256i *)(const void *)line->columns);
-        __mmask8 mask = _mm256_test_epi32_mask(count, count);
+        __mmask8 mask = _mm256_cmpge_epu32_mask(count, fewest);
         /* In registers, then stored whole: compressing into memory is very slow on some. */
         _mm256_storeu_si256((__m256i *)(void *)(columns + len), _mm256_maskz_compress_epi32(mask, column));
         _mm256_storeu_si256((__m256i *)(void *)(counts + len), _mm256_maskz_compress_epi32(mask, count));
@@ -265,14 +306,13 @@ AVX512 static void shrunk_avx512(const uint32_t *restrict c, uint32_t n_i, const
     }
 }
 
-AVX512 static bool rough_avx512(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
+AVX512 static void rough_avx512(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
                                 uint32_t *restrict steps, size_t len)
 {
     const __m512 n_i = _mm512_set1_ps((float)with->n_i), beta2 = _mm512_set1_ps((float)SIMILARITY_SHRINK),
                  weight = _mm512_set1_ps(with->weight * ROUGH_UP), most = _mm512_set1_ps((float)with->most);
     const __m512i users_i = _mm512_set1_epi32((int)with->n_i), least = _mm512_set1_epi32((int)(with->threshold ? with->threshold : 1)),
                   items = _mm512_set1_epi32((int)with->items);
-    __mmask16 none = 0;
 
     users_into(with, columns, steps, len);
     for (size_t k = 0; k < len; k += 16) {
@@ -284,9 +324,25 @@ AVX512 static bool rough_avx512(const struct rough *with, const uint32_t *restri
         __m512 value = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepu32_ps(c), weight), _mm512_rsqrt14_ps(x));
         value = _mm512_min_ps(_mm512_add_ps(value, _mm512_set1_ps(1)), most);
         _mm512_mask_storeu_epi32(steps + k, here, _mm512_maskz_cvttps_epu32(is, value));
-        none |= here & (__mmask16)~is;
     }
-    return !none;
+}
+
+AVX512 static size_t keep_avx512(uint32_t least, uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
+{
+    const __m512i fewest = _mm512_set1_epi32((int)least);
+    size_t kept = 0;
+
+    for (size_t k = 0; k < len; k += 16) {
+        __mmask16 here = len - k < 16 ? (__mmask16)((1U << (len - k)) - 1) : (__mmask16)-1;
+        __m512i step = _mm512_maskz_loadu_epi32(here, steps + k), column = _mm512_maskz_loadu_epi32(here, columns + k);
+        __mmask16 mask = _mm512_mask_cmpge_epu32_mask(here, step, fewest);
+        unsigned found = (unsigned)__builtin_popcount(mask);
+        __mmask16 first = (__mmask16)((1U << found) - 1);
+        _mm512_mask_storeu_epi32(columns + kept, first, _mm512_maskz_compress_epi32(mask, column));
+        _mm512_mask_storeu_epi32(steps + kept, first, _mm512_maskz_compress_epi32(mask, step));
+        kept += found;
+    }
+    return kept;
 }
 
 #ifdef WATCHED
@@ -294,9 +350,10 @@ AVX512 static bool rough_avx512(const struct rough *with, const uint32_t *restri
 #else
 #define ON_LINES(wide, portable) wide
 #endif
-static const struct kernels avx2 = {"avx2", ON_LINES(take_avx2, take_portable), shrunk_avx2, ON_LINES(look_avx2, look_portable), rough_avx2};
-static const struct kernels avx512 = {"avx512", ON_LINES(take_avx512, take_portable), shrunk_avx512, ON_LINES(look_avx2, look_portable),
-                                      rough_avx512};
+static const struct kernels avx2 = {"avx2",     ON_LINES(take_avx2, take_portable), shrunk_avx2, ON_LINES(look_avx2, look_portable),
+                                    rough_avx2, keep_avx2};
+static const struct kernels avx512 = {"avx512",     ON_LINES(take_avx512, take_portable), shrunk_avx512, ON_LINES(look_avx2, look_portable),
+                                      rough_avx512, keep_avx512};
 #endif
 
 /* ---- choosing ---- */

@@ -85,10 +85,10 @@ size_t rows_room(const struct rows *rows, uint32_t row)
     return block ? (size_t)rows->lines_of[block & CLASS_MASK] * LINE_SLOTS : 0;
 }
 
-size_t rows_copy(const struct rows *rows, uint32_t index, uint32_t *columns, uint32_t *counts, size_t room)
+size_t rows_copy_least(const struct rows *rows, uint32_t index, uint32_t least, uint32_t *columns, uint32_t *counts, size_t room)
 {
     const struct row *row = row_at(rows, index);
-    size_t (*take)(const struct line *, uint32_t, uint32_t *, uint32_t *) = kernels_best()->take;
+    size_t (*take)(const struct line *, uint32_t, uint32_t, uint32_t *, uint32_t *) = kernels_best()->take;
 
     for (unsigned tries = 1;; tries++) {
         uint32_t version = atomic_load_explicit(&row->version, memory_order_acquire);
@@ -102,10 +102,15 @@ size_t rows_copy(const struct rows *rows, uint32_t index, uint32_t *columns, uin
         uint32_t lines_len = block ? rows->lines_of[block & CLASS_MASK] : 0;
         if ((size_t)lines_len * LINE_SLOTS > room)
             return SIZE_MAX;
-        size_t len = take(block_lines(block), lines_len, columns, counts);
+        size_t len = take(block_lines(block), lines_len, least, columns, counts);
         if (tries == COPY_TRIES || atomic_load_explicit(&row->version, memory_order_acquire) == version)
             return len;
     }
+}
+
+size_t rows_copy(const struct rows *rows, uint32_t index, uint32_t *columns, uint32_t *counts, size_t room)
+{
+    return rows_copy_least(rows, index, 1, columns, counts, room);
 }
 
 uint64_t rows_entries(const struct rows *rows)

@@ -3,21 +3,28 @@
  *
  *     terms       newest |------------- whole -------------|---- rest ----| oldest
  *
- *     rough       what the whole rows add to each item, in steps, each pair's rounded up    thousands of items, 2 bytes each
- *     candidates  those that the rest could still lift to the k-th best                     dozens
+ *     rough       what the whole rows add to each item, in steps, each pair's rounded up,   a thousand items, 2 bytes each
+ *                 but for pairs that add next to nothing
+ *     candidates  those that the rest, and what was left out, could still lift to the k-th best    dozens
  *                 + the rest, looked up for them                                            the k best, and who is as near
  *     exact       all terms, looked up for those                                            their scores
  *
- * With M_t = weight_t m / sqrt(n_t m + beta^2), m the largest count in the row of term t, no pair of t adds more: c <= m and c <= n_j,
- * and the shrunk cosine rises with c. A step is (M_1 + M_2 + ...) / STEPS, so that no sum leaves 16 bits. Let v be an item's steps, T
- * the terms in them, r what the rest adds at most. Then
+ * With M_t(c) = weight_t c / sqrt(n_t c + beta^2) no pair of term t with a count of c adds more: c <= n_j. It rises with c, so none adds
+ * more than M_t = M_t(m), m the largest count in t's row. A step is (M_1 + M_2 + ...) / STEPS, so that no sum leaves 16 bits. Let v be an item's
+ * steps, T the terms in them, r what the rest adds at most, d what a pair of a whole row that is left out adds at most, W these rows. Then
  *
- *     (v - T) / ROUGH_OVER  <=  score in steps  <=  v + r
+ *     (v - T) / ROUGH_OVER  <=  score in steps  <=  v + r + W d
  *
  * and whose upper bound is below the lower bound of the k-th best v is out. What is left has its score added up like anybody's, term
  * by term in their order, so that it has the same bits, if nobody
  * writes meanwhile: a count looked up is of its own instant. (The order of work, and leaving the weakest terms to the end, are MaxScore's,
  * Turtle and Flood 1995; sums of impacts in small integers are Anh and Moffat's, 2006.)
+ *
+ * Most pairs of a row are of few users. One is left out by its count, before n_j is looked up, if M_t(c) <= d, that is
+ *
+ *     c  <=  (d^2 n_t + sqrt(d^4 n_t^2 + 4 weight_t^2 d^2 beta^2)) / 2 weight_t^2
+ *
+ * and else by its own steps, before its item's sum is: about every second one goes either way.
  *
  * Thread: any, inside an epoch.
  */
@@ -33,8 +40,10 @@ enum {
     LOOK_COST = 3, /* cells that are added up while one is looked up */
     EACH = 8,      /* candidates for each of the best, about; more of a long list, where adding all rows up is cheaper */
 };
-/* The rest is of terms that together bring at most so much of what there could be. */
-#define REST_MOST 0.04
+/* The rest is of terms that together bring at most so much of what there could be; and so much may be left out of the others. */
+#define REST_MOST 0.02
+#define LEFT_OUT_MOST 0.012
+#define NEARLY (1 - 1e-6) /* of what is rounded: rather one pair more */
 
 struct search {
     const struct model *model;
@@ -44,6 +53,8 @@ struct search {
     size_t cells;           /* in all rows */
     double step;            /* what it is worth */
     double rest;            /* of the terms that are not whole, in steps */
+    uint32_t least;         /* steps of a pair of a whole row that is not left out */
+    double left_out;        /* of the others of all whole rows, in steps */
     double bound[TERMS_NEAR]; /* M_t */
     uint32_t *items, *steps; /* the candidates, */
     uint32_t len;            /* so many */
@@ -87,6 +98,8 @@ static bool plan(struct search *search)
         before -= search->bound[search->whole];
     }
     search->rest = rest / search->step;
+    search->least = 1 + (uint32_t)(LEFT_OUT_MOST * STEPS / (double)(search->whole + 1));
+    search->left_out = (double)search->whole * (search->least - 1);
     return isnormal(search->step);
 }
 
@@ -106,17 +119,13 @@ static struct rough rough_of(const struct search *search, size_t t)
     };
 }
 
-/* Closes the gaps that pairs without evidence leave. */
-static size_t keep_steps(uint32_t *columns, uint32_t *steps, size_t len)
+/* The smallest count of a pair of the term that could have `least` steps. */
+static uint32_t least_count(const struct search *search, const struct rough *rough)
 {
-    size_t kept = 0;
+    double d = search->least - 1.0, ddn = d * d * rough->n_i, ww2 = 2.0 * rough->weight * rough->weight;
+    double none = (ddn + sqrt(ddn * ddn + 2 * ww2 * d * d * SIMILARITY_SHRINK)) / ww2 * NEARLY;
 
-    for (size_t k = 0; k < len; k++) {
-        columns[kept] = columns[k];
-        steps[kept] = steps[k];
-        kept += steps[k] != 0;
-    }
-    return kept;
+    return none < UINT32_MAX - 1 ? (uint32_t)none + 1 : UINT32_MAX; /* NaN: a weight of nothing */
 }
 
 /* Adds steps to the items' sums, and names those that had none. */
@@ -142,8 +151,8 @@ static uint32_t add_row(struct search *search, const struct rough *rough, size_t
 
     for (size_t n; len; columns += n, counts += n, len -= n) {
         n = len < SAR_BLOCK ? len : SAR_BLOCK;
-        bool all = kernels_best()->rough(rough, columns, counts, steps, n);
-        size_t kept = all ? n : keep_steps(columns, steps, n);
+        kernels_best()->rough(rough, columns, counts, steps, n);
+        size_t kept = kernels_best()->keep(search->least, columns, steps, n);
         touched_len += sums_add(scores->rough.sums, columns, steps, kept, scores->touched + touched_len);
     }
     return touched_len;
@@ -157,7 +166,8 @@ static uint32_t add_whole_rows(struct search *search)
         struct rough rough = rough_of(search, t);
         if (t + 1 < search->whole)
             rows_prefetch_lines(search->model->rows, search->terms->at[t + 1].item);
-        touched_len = add_row(search, &rough, sar_row_copy(search->model, search->terms->at[t].item, search->scores), touched_len);
+        size_t len = sar_row_copy(search->model, search->terms->at[t].item, least_count(search, &rough), search->scores);
+        touched_len = add_row(search, &rough, len, touched_len);
     }
     return touched_len;
 }
@@ -233,7 +243,7 @@ static bool find_candidates(struct search *search, uint32_t touched_len)
         }
         search->len = len;
         offer(search, &top, before);
-        floor = floor_of(&top, search->whole, search->rest);
+        floor = floor_of(&top, search->whole, search->rest + search->left_out);
     }
     keep_from(search, floor);
     return floor > 0;
@@ -259,7 +269,7 @@ static void add_rest(struct search *search)
     }
     struct fr_topk top = nothing_yet(search);
     offer(search, &top, 0);
-    keep_from(search, floor_of(&top, search->terms->len, 0));
+    keep_from(search, floor_of(&top, search->terms->len, search->left_out));
 }
 
 /* ---- exact ---- */

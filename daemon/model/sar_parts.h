@@ -44,8 +44,8 @@ static inline uint32_t sar_users(const struct model *model, uint32_t item)
 
 /* Room in the scratch of `scores` for so many entries; what is there may be lost. */
 void sar_row_reserve(struct scores *scores, size_t len);
-/* Copies a row into that scratch; returns how many entries it has. */
-size_t sar_row_copy(const struct model *model, uint32_t row, struct scores *scores);
+/* Copies a row into that scratch, its entries with a count of at least `least`; returns how many there are. */
+size_t sar_row_copy(const struct model *model, uint32_t row, uint32_t least, struct scores *scores);
 /* Adds weight * similarity(item, j) for those of the first `len` columns of the scratch that have evidence. */
 void sar_cells_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores, size_t len);
 /* sar_best.c: adds up the scores of items among which the `best` highest are, and of no others. False: it is not worth the trouble, or

@@ -182,10 +182,10 @@ void sar_row_reserve(struct scores *scores, size_t len)
     scores->counts = fr_realloc(scores->counts, scores->row_room * sizeof(*scores->counts));
 }
 
-size_t sar_row_copy(const struct model *model, uint32_t row, struct scores *scores)
+size_t sar_row_copy(const struct model *model, uint32_t row, uint32_t least, struct scores *scores)
 {
     for (;;) {
-        size_t len = rows_copy(model->rows, row, scores->columns, scores->counts, scores->row_room);
+        size_t len = rows_copy_least(model->rows, row, least, scores->columns, scores->counts, scores->row_room);
         if (len != SIZE_MAX)
             return len;
         sar_row_reserve(scores, rows_room(model->rows, row));
@@ -258,7 +258,7 @@ void sar_cells_score(const struct model *model, uint32_t item, double weight, ui
 /* Adds weight * similarity(item, j) for every j with evidence. */
 static void row_score(const struct model *model, uint32_t item, double weight, uint32_t held, struct scores *scores)
 {
-    sar_cells_score(model, item, weight, held, scores, sar_row_copy(model, item, scores));
+    sar_cells_score(model, item, weight, held, scores, sar_row_copy(model, item, 1, scores));
 }
 
 /* ---- the model's questions -------------------------------------------------------------------------------- */

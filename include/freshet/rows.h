@@ -66,6 +66,8 @@ uint32_t rows_most(const struct rows *rows, uint32_t row);
 size_t rows_room(const struct rows *rows, uint32_t row);
 /* Copies the entries with a count above 0, in no particular order; returns their number. Thread: any. */
 size_t rows_copy(const struct rows *rows, uint32_t row, uint32_t *columns, uint32_t *counts, size_t room);
+/* Those with a count of at least `least` (1 or more). */
+size_t rows_copy_least(const struct rows *rows, uint32_t row, uint32_t least, uint32_t *columns, uint32_t *counts, size_t room);
 
 /* Totals. Thread: any. */
 uint64_t rows_entries(const struct rows *rows); /* with a count above 0 */
