@@ -16,6 +16,7 @@
 
 #include "cli.h"
 #include "credentials.h"
+#include "freshet/abseil.h"
 #include "freshet/address.h"
 #include "freshet/alloc.h"
 
@@ -146,6 +147,7 @@ int rpc_open(struct rpc **ret, const char *server, struct fr_err *err)
 
     if (!getenv("GRPC_VERBOSITY"))
         gpr_set_log_function(say_nothing);
+    fr_abseil_trust_locks();
     grpc_init();
     rpc->server = server;
     status = credentials_authorization(&rpc->authorization, err);

@@ -26,6 +26,7 @@
 
 #include "call.h"
 #include "connections.h"
+#include "freshet/abseil.h"
 #include "freshet/log.h"
 #include "freshet/serve.h"
 #include "tls.h"
@@ -290,6 +291,7 @@ int serve_start(struct serve **ret_serve, const struct serve_options *options, s
 
     connections_begin();
     gpr_set_log_function(log_line);
+    fr_abseil_trust_locks();
     grpc_init();
     copy_options(serve, options);
     make_series(serve);
