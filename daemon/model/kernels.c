@@ -95,16 +95,20 @@ static void rough_portable(const struct rough *with, const uint32_t *restrict co
     }
 }
 
-static size_t keep_portable(uint32_t least, uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
+/* Those from k on, behind the `kept` before them. */
+static size_t keep_rest(size_t k, size_t kept, uint32_t least, uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
 {
-    size_t kept = 0;
-
-    for (size_t k = 0; k < len; k++) {
+    for (; k < len; k++) {
         columns[kept] = columns[k];
         steps[kept] = steps[k];
         kept += steps[kept] >= least;
     }
     return kept;
+}
+
+static size_t keep_portable(uint32_t least, uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
+{
+    return keep_rest(0, 0, least, columns, steps, len);
 }
 
 static const struct kernels portable = {"portable",    take_portable,  shrunk_portable,
@@ -225,12 +229,7 @@ AVX2 static size_t keep_avx2(uint32_t least, uint32_t *restrict columns, uint32_
         _mm256_storeu_si256((__m256i *)(void *)(steps + kept), closed_avx2(mask, step));
         kept += (size_t)__builtin_popcount(mask);
     }
-    for (; k < len; k++) {
-        columns[kept] = columns[k];
-        steps[kept] = steps[k];
-        kept += steps[kept] >= least;
-    }
-    return kept;
+    return keep_rest(k, kept, least, columns, steps, len);
 }
 
 /* Four unsigned numbers as doubles: they become the low bits of 2^52. */
