@@ -481,13 +481,14 @@ void lane_look_at_waiting(struct lane *lane)
     for (struct call *call = lane->waiting.first, *next; call && answered < ANSWERS_A_LOOK; call = next) {
         struct answer answer;
         next = call->after; /* an answer takes it off the list */
-        if (question_ready(lane->answerer, &call->question) && call->rpc == RPC_WATCH) {
-            list_remove(call);
-            watch_open(call);
-            answered++;
-        } else if (question_ready(lane->answerer, &call->question)) {
-            question_answer(lane->answerer, &call->question, &answer);
-            call_reply(call, &answer);
+        if (question_ready(lane->answerer, &call->question)) { /* asked once: between two looks it may become so */
+            if (call->rpc == RPC_WATCH) {
+                list_remove(call);
+                watch_open(call);
+            } else {
+                question_answer(lane->answerer, &call->question, &answer);
+                call_reply(call, &answer);
+            }
             answered++;
         } else if (now >= call->deadline_ns) {
             call_refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline", question_unready(&call->question));

@@ -124,6 +124,23 @@ static void it_waits_for_its_position_first(void **state)
     assert_all_gone();
 }
 
+/* Whichever look is the first to find the position reached: the one when the call comes, or the server's own, later on. */
+static void whenever_its_position_is_reached_it_begins(void **state)
+{
+    enum { LOOKS_VAIN = 5 };
+    struct client_call call;
+
+    (void)state;
+    engine.next = 41;
+    for (unsigned vain = 0; vain <= LOOKS_VAIN; vain++) {
+        engine.looks_vain = engine.looks + vain;
+        begin_to_watch(&call, ANN_AFTER_41);
+        assert_int_equal(next_more(&call), 0);
+        hang_up(&call);
+    }
+    assert_all_gone();
+}
+
 static void what_cannot_be_watched_is_refused(void **state)
 {
     (void)state;
@@ -302,6 +319,7 @@ int main(void)
         TEST(a_list_comes_at_once_and_whenever_it_is_another),
         TEST(many_watch_and_only_those_who_moved_are_asked),
         TEST(it_waits_for_its_position_first),
+        TEST(whenever_its_position_is_reached_it_begins),
         TEST(what_cannot_be_watched_is_refused),
         TEST(a_state_too_stale_ends_it),
         TEST(more_than_allowed_are_refused_and_hanging_up_makes_room),
