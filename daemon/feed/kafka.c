@@ -366,16 +366,27 @@ static bool rebuild_consumer(struct tap *tap, uint64_t now_ns)
     return true;
 }
 
+/* Where words come slowly, one that is not there yet is no sleep: the next is given twice as long as the last took. Halved at most, for
+ * two may come together. */
+static void hear(struct tap *tap)
+{
+    uint64_t now_ns = fr_mono_ns(), enough_ms = (now_ns - tap->heard_ns) / 1000000 * 2;
+
+    if (enough_ms < (uint64_t)tap->options.silence)
+        enough_ms = (uint64_t)tap->options.silence;
+    if (enough_ms < tap->silence_ms)
+        tap->silence_ms = enough_ms > tap->silence_ms / 2 ? enough_ms : tap->silence_ms / 2;
+    tap->heard = false;
+    tap->heard_ns = now_ns;
+    client_reached(&tap->client);
+}
+
 /* Silent for long: is there really nothing? Each time that a new consumer hears no more than the old one, the next is
  * asked for later. */
 static void watch_silence(struct tap *tap, uint64_t now_ns)
 {
-    if (tap->heard) {
-        tap->heard = false;
-        tap->heard_ns = now_ns;
-        tap->silence_ms = (unsigned)tap->options.silence;
-        client_reached(&tap->client);
-    }
+    if (tap->heard)
+        hear(tap);
     /* One that was made in this round is younger than the round: it has its time, too. */
     if (now_ns < tap->heard_ns || now_ns - tap->heard_ns < tap->silence_ms * 1000000ULL)
         return;
@@ -386,7 +397,8 @@ static void watch_silence(struct tap *tap, uint64_t now_ns)
            "the log goes on but nothing came for %g s; making a new consumer", tap->silence_ms / 1000.0);
     fr_count(tap->rebuilt_silent, 1);
     tap->rebuild_ns = 0;
-    tap->silence_ms = tap->silence_ms * 2 < SILENCE_MAX_MS ? tap->silence_ms * 2 : SILENCE_MAX_MS;
+    if (tap->silence_ms < SILENCE_MAX_MS)
+        tap->silence_ms = tap->silence_ms * 2 < SILENCE_MAX_MS ? tap->silence_ms * 2 : SILENCE_MAX_MS;
     tap->broken = true;
 }
 

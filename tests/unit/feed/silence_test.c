@@ -137,6 +137,27 @@ static void a_new_consumer_has_its_time(void **state)
     world_close(&world);
 }
 
+/* Each record is an answer of its own, which takes longer than the first silence: once one has come, the next are waited for. */
+static void what_comes_slowly_is_waited_for(void **state)
+{
+    enum { RTT_MS = 200, EVENTS = 12 };
+    struct feed_options options = world_options();
+    double before = rebuilds();
+    struct world world;
+
+    (void)state;
+    options.silence = 100;
+    world_open(&world, 1);
+    for (int i = 0; i < EVENTS; i++)
+        world_events(&world, 0, i, 1);
+    rd_kafka_mock_broker_set_rtt(world.cluster, BROKER, RTT_MS);
+    world_feed(&world, options);
+    wait_for(&world, 0, EVENTS, PARTITION_RUNNING);
+    assert_true(rebuilds() > before);
+    assert_true(rebuilds() < before + EVENTS); /* one that forgot how long the last took would make two or three for each */
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +165,7 @@ int main(void)
         cmocka_unit_test(silence_where_there_is_nothing_to_hear_is_no_sleep),
         cmocka_unit_test(a_broker_that_does_not_give_what_it_has_costs_nothing),
         cmocka_unit_test(a_new_consumer_has_its_time),
+        cmocka_unit_test(what_comes_slowly_is_waited_for),
     };
 
     return cmocka_run_group_tests_name("silence", tests, NULL, NULL);
