@@ -164,6 +164,8 @@ static bool read_lines(struct load *load, FILE *file, const char *path, struct f
             problem = BEYOND;
         }
         load->log->bad += result == LINE_BAD;
+        if (result == LINE_HEADER && format_note(format))
+            cli_fail("%s: %s", path, format_note(format));
         if (result == LINE_BAD)
             complain(load->log, path, lines.number, problem);
     }

@@ -22,6 +22,9 @@ struct format {
     char separator;
     bool begun;
     int column[COLUMNS]; /* csv, tsv: where each stands; -1: absent */
+    size_t columns;
+    char unknown[200]; /* csv, tsv: names in the header that mean nothing here: 'a', 'b' */
+    char note[400];
     bool extract;        /* online-retail: ours, not UCI's */
     int64_t epoch_ms, minute;
     char customer[64];
@@ -128,17 +131,33 @@ static enum line_result movielens(struct format *format, char *line, struct line
 
 /* ---- csv, tsv ---- */
 
+static void note_unknown(struct format *format, const char *name)
+{
+    size_t at = strlen(format->unknown);
+
+    snprintf(format->unknown + at, sizeof(format->unknown) - at, "%s'%.40s'", at ? ", " : "", name);
+}
+
 static enum line_result header(struct format *format, char **fields, size_t len, const char **ret_problem)
 {
-    for (int c = 0; c < COLUMNS; c++) {
-        format->column[c] = -1;
-        for (size_t f = 0; f < len; f++)
-            if (!strcmp(fields[f], column_names[c]))
-                format->column[c] = (int)f;
-    }
     format->begun = true;
+    format->columns = len;
+    for (int c = 0; c < COLUMNS; c++)
+        format->column[c] = -1;
+    for (size_t f = 0; f < len; f++) {
+        int c = 0;
+        while (c < COLUMNS && strcmp(fields[f], column_names[c]))
+            c++;
+        if (c < COLUMNS)
+            format->column[c] = (int)f;
+        else if (*fields[f])
+            note_unknown(format, fields[f]);
+    }
     if (format->column[COLUMN_USER] < 0 || format->column[COLUMN_ITEM] < 0)
         return bad(ret_problem, "is the header and names no user_id and item_id");
+    if (*format->unknown)
+        snprintf(format->note, sizeof(format->note),
+                 "the header names %s, which is left out; what is read: user_id, item_id, type, value, time_ms, event_id", format->unknown);
     return LINE_HEADER;
 }
 
@@ -150,6 +169,9 @@ static enum line_result columns(struct format *format, char *line, struct line_e
 
     if (!format->begun)
         return header(format, fields, len, ret_problem);
+    for (size_t f = format->columns; f < len; f++) /* fewer: the last are empty */
+        if (*fields[f])
+            return bad(ret_problem, "has more fields than the header has names");
     for (int c = 0; c < COLUMNS; c++)
         of[c] = format->column[c] >= 0 && (size_t)format->column[c] < len ? fields[format->column[c]] : "";
     ret->user = fr_bytes_of(of[COLUMN_USER]);
@@ -377,6 +399,11 @@ void format_free(struct format *format)
 enum format_of format_of(const struct format *format)
 {
     return format->of;
+}
+
+const char *format_note(const struct format *format)
+{
+    return *format->note ? format->note : NULL;
 }
 
 enum line_result format_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem)

@@ -2,7 +2,7 @@
  * formats.h -- lines of the known formats -> events, or what is said of an item or a user.
  *
  *     movielens      user<TAB>item<TAB>rating<TAB>seconds           a rating with its value
- *     csv, tsv       a header names the columns: user_id item_id type value time_ms event_id, in any order
+ *     csv, tsv       a header names the columns: user_id item_id type value time_ms event_id, in any order; others are left out
  *     jsonl          one Event as JSON per line (both user_id and userId)
  *     online-retail  UCI's table (InvoiceNo,StockCode,...), or our extract of it (ops/data/online-retail/README.md):
  *                    bought = purchase, returned = return, the quantity as value; rows without a customer are skipped
@@ -45,6 +45,8 @@ struct format;
 struct format *format_new(const char *name); /* NULL: there is no such format */
 void format_free(struct format *format);
 enum format_of format_of(const struct format *format); /* LINE_EVENT comes of events alone, LINE_SAID of the others */
+/* After LINE_HEADER: what somebody should know of it, a column that is left out say; NULL: nothing. */
+const char *format_note(const struct format *format);
 /* `line` is changed and must end with a NUL; no line end in it. LINE_BAD: *ret_problem says why (static). */
 enum line_result format_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem);
 

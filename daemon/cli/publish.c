@@ -214,6 +214,8 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
         publish->line = lines.number;
         switch (format_line(format, lines.at, &event, &problem)) {
         case LINE_HEADER:
+            if (format_note(format))
+                cli_fail("%s", format_note(format));
             break;
         case LINE_SKIP:
             publish->skipped++;

@@ -56,7 +56,10 @@ static void csv_goes_by_its_header_and_minds_quotes(void **state)
     const char *problem;
 
     (void)state;
+    assert_null(format_note(format));
     assert_int_equal(parse(format, "time_ms,item_id,extra,user_id,value", &event, &problem), LINE_HEADER);
+    assert_string_equal(format_note(format), "the header names 'extra', which is left out; what is read: "
+                                             "user_id, item_id, type, value, time_ms, event_id");
     assert_int_equal(parse(format, "5,\"a, \"\"b\"\"\",x,ann,2.5", &event, &problem), LINE_EVENT);
     expect(&event, "ann", "a, \"b\"", "", 2.5, 5);
     assert_true(event.has_value);
@@ -64,6 +67,25 @@ static void csv_goes_by_its_header_and_minds_quotes(void **state)
     assert_false(event.has_value);
     assert_int_equal(parse(format, "5,a,x,ann,inf", &event, &problem), LINE_BAD);
     assert_int_equal(parse(format, "soon,a,x,ann,1", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "5,a, b,x,ann,1", &event, &problem), LINE_BAD); /* an id that should have quotes */
+    assert_string_equal(problem, "has more fields than the header has names");
+    assert_int_equal(parse(format, "5,a,x,ann,1,,", &event, &problem), LINE_EVENT);
+    format_free(format);
+}
+
+static void all_names_that_mean_nothing_are_told_as_far_as_there_is_room(void **state)
+{
+    struct format *format = format_new("tsv");
+    char line[2000] = "user_id\titem_id";
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        snprintf(line + strlen(line), sizeof(line) - strlen(line), "\ttimestamp%d", i);
+    assert_int_equal(parse(format, line, &event, &problem), LINE_HEADER);
+    assert_non_null(strstr(format_note(format), "names 'timestamp0', 'timestamp1', "));
+    assert_non_null(strstr(format_note(format), "which is left out; what is read: user_id"));
     format_free(format);
 }
 
@@ -220,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(movielens_rates_in_seconds),
         cmocka_unit_test(csv_goes_by_its_header_and_minds_quotes),
+        cmocka_unit_test(all_names_that_mean_nothing_are_told_as_far_as_there_is_room),
         cmocka_unit_test(a_header_must_name_user_and_item),
         cmocka_unit_test(jsonl_takes_both_spellings),
         cmocka_unit_test(online_retail_knows_purchases_returns_and_nobody),
