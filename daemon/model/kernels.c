@@ -1,7 +1,8 @@
 /*
  * kernels.c -- kernels.h's loops: portable, AVX2, AVX-512.
  *
- *     take, 8 slots:   counts  4 0 7 1 0 0 0 0   -> mask 00001101   counts first: one above 0 has its column. At least 1
+ *     take, 8 slots:   counts  4 0 7 1 0 0 0 0   -> mask 00001101   here for `least` = 1, which it always is or more:
+ *                                                                  counts are read first, and one above 0 has its column
  *                      columns a . b c . . . .   -> a b c           by a compress, or a permutation looked up by mask
  *                      stored whole; the next line's 8 begin where this one's live ones end
  *
