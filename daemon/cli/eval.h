@@ -39,9 +39,12 @@ struct eval_event {
     double weight;
     const uint64_t *context; /* keys, as in struct event; the log's */
     uint32_t context_len;
+    uint32_t type_said; /* among the log's types, by its name: which `type` that is goes by the settings, as the weight does */
+    double value;       /* 1: it came with none */
 };
 struct eval_log {
     struct fr_arena arena;
+    struct names types; /* as they came */
     struct eval_event *events;
     size_t len, cap;
     uint64_t bad; /* lines */
@@ -49,6 +52,8 @@ struct eval_log {
 /* Appends the events of a file ("-": standard input). False: it has said why. A line without a time has that of the line before. */
 bool eval_load(struct eval_log *log, struct names *users, struct names *items, const char *path, const char *format,
                const struct settings *settings);
+/* Gives all events the weights and types of other settings. False: one would weigh more than an event may; some have then been given theirs. */
+bool eval_weigh(struct eval_log *log, const struct settings *settings);
 void eval_log_release(struct eval_log *log);
 
 /* ---- eval_items.c: what is said of items ---- */

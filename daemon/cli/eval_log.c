@@ -101,7 +101,7 @@ static void take_context(struct eval_log *log, const struct line_event *line, st
 /* False: it could not be applied, and the daemon would make a dead letter of it. */
 static bool take(struct load *load, const struct line_event *line)
 {
-    struct eval_event event = {.when = line->time_ms ? line->time_ms : load->last};
+    struct eval_event event = {.when = line->time_ms ? line->time_ms : load->last, .value = line->has_value ? line->value : 1};
 
     if (event.when < 0 || event.when > EVENT_WHEN_MAX ||
         !settings_weigh(load->settings, line->type, line->has_value, line->value, &event.weight, &event.type))
@@ -109,6 +109,7 @@ static bool take(struct load *load, const struct line_event *line)
     load->last = event.when;
     event.user = names_put(load->users, line->user);
     event.item = names_put(load->items, line->item);
+    event.type_said = names_put(&load->log->types, line->type.len ? line->type : FR_BYTES(""));
     take_context(load->log, line, &event);
     mark_repeat(&event, line->event_id);
     fr_reserve((void **)&load->log->events, &load->log->cap, load->log->len + 1, sizeof(event));
@@ -202,9 +203,21 @@ bool eval_load(struct eval_log *log, struct names *users, struct names *items, c
     return good && log->len;
 }
 
+bool eval_weigh(struct eval_log *log, const struct settings *settings)
+{
+    bool good = true;
+
+    for (size_t i = 0; good && i < log->len; i++) {
+        struct eval_event *event = &log->events[i];
+        good = settings_weigh(settings, log->types.ids[event->type_said], true, event->value, &event->weight, &event->type);
+    }
+    return good;
+}
+
 void eval_log_release(struct eval_log *log)
 {
     free(log->events);
+    names_release(&log->types);
     fr_arena_release(&log->arena);
     *log = (struct eval_log){0};
 }

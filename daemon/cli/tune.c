@@ -96,6 +96,25 @@ static bool draw_trials(struct tune *tune)
     return true;
 }
 
+/*
+ * Each must be one under which what is an event is one still. What the configuration as it is has no weight for was not loaded and is in
+ * no trial: all are judged by the same events.
+ */
+static bool can_weigh(struct tune *tune)
+{
+    bool good = true;
+
+    for (size_t t = 1; good && t < tune->trials; t++) {
+        struct settings *settings = settings_of(tune, &tune->trial[t]);
+        good = settings && eval_weigh(&tune->eval.log, settings);
+        settings_free(settings);
+        if (!good)
+            cli_fail("trial %zu, which --vary leads to, makes an event of '%s' weigh more than a million; vary weights.* less far", t,
+                     tune->eval.path);
+    }
+    return good;
+}
+
 /* The figure over events [from, upto) of a replay of what is before them too. NULL: it failed, and has said why. */
 static const struct figure *measure(struct tune *tune, struct figures *room, const struct trial *trial, size_t from, size_t upto)
 {
@@ -107,7 +126,7 @@ static const struct figure *measure(struct tune *tune, struct figures *room, con
     tune->eval.settings = settings;
     tune->eval.rank_from = from;
     tune->eval.upto = upto;
-    good = eval_prequential(&tune->eval, tune->eval.seed, room);
+    good = eval_weigh(&tune->eval.log, settings) && eval_prequential(&tune->eval, tune->eval.seed, room); /* can_weigh: it can */
     settings_free(settings);
     for (size_t f = 0; good && f < room->len; f++)
         if (!strcmp(room->at[f].name, tune->figure))
@@ -315,7 +334,9 @@ static int run(struct tune *tune)
         status = CLI_USAGE;
     else if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, settings)) {
         size_t judged = (size_t)(tune->part * (double)eval->log.len);
-        if (enough(tune, judged) && halve(tune, judged))
+        if (!can_weigh(tune))
+            status = CLI_USAGE;
+        else if (enough(tune, judged) && halve(tune, judged))
             status = finish(tune, judged);
     }
     settings_free(settings);

@@ -1,74 +1,11 @@
 /*
  * eval_verb_test.c -- freshet eval as a program, on files small enough to know the answer by hand.
  */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-#include <jansson.h>
-
-static char *file_of(const char *text)
-{
-    char *path = strdup("/tmp/freshet-eval-XXXXXX");
-    int file = mkstemp(path);
-
-    assert_true(file >= 0);
-    assert_int_equal(write(file, text, strlen(text)), strlen(text));
-    close(file);
-    return path;
-}
-
-static void file_gone(char *path)
-{
-    unlink(path);
-    free(path);
-}
-
-static int run_verb(const char *verb, const char *arguments, char *said, size_t room)
-{
-    char command[4096];
-
-    snprintf(command, sizeof(command), "'%s' %s %s", FRESHET, verb, arguments);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    said[fread(said, 1, room - 1, pipe)] = '\0';
-    int status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
+#include "eval_calls.h"
 
 static int run(const char *arguments, char *said, size_t room)
 {
     return run_verb("eval", arguments, said, room);
-}
-
-static json_t *eval(const char *arguments)
-{
-    static char said[65536];
-    char call[4096];
-
-    snprintf(call, sizeof(call), "%s --output json 2>/dev/null", arguments);
-    assert_int_equal(run(call, said, sizeof(said)), 0);
-    json_t *document = json_loads(said, 0, NULL);
-    assert_non_null(document);
-    return document;
-}
-
-static void expect(const json_t *document, const char *model, const char *figure, double value, int over)
-{
-    const json_t *found = json_object_get(json_object_get(json_object_get(document, "models"), model), figure);
-
-    assert_non_null(found);
-    double is = json_number_value(json_object_get(found, "value"));
-    if (fabs(is - value) > 1e-9)
-        fail_msg("%s of %s is %.9f, not %.9f", figure, model, is, value);
-    assert_int_equal(json_integer_value(json_object_get(found, "over")), over);
 }
 
 /* Given out of order. x is new for ann, the only choice for bob; y is new for bob, ann's only choice. What ann has is no test. */
@@ -283,66 +220,6 @@ static void the_same_command_prints_the_same(void **state)
     file_gone(path);
 }
 
-/*
- * Everybody goes round five items, each to the next one. sar.score_last = 1 looks at the newest item alone and is told where that leads;
- * the present configuration looks at all alike. What is found must be that, and a configuration file.
- */
-static void tune_finds_what_is_better(void **state)
-{
-    enum { USERS = 40, ITEMS = 30, LENGTH = 12 };
-    static char text[USERS * LENGTH * 32], said[65536];
-    char *path, *found = file_of(""), call[600], *at = text;
-
-    (void)state;
-    for (int step = 0; step < LENGTH; step++)
-        for (int u = 0; u < USERS; u++)
-            at += sprintf(at, "%d\t%d\t1\t%d\n", u, (u * 7 + step) % ITEMS, step * USERS + u);
-    path = file_of(text);
-    snprintf(call, sizeof(call),
-             "%s -f movielens --set sar.recency=1 --set sar.window=2 --set sar.score_last=12 --vary 'sar.score_last=1|12' --trials 8 --figure hit_rate@1 -k 1 "
-             "--write %s --output json 2>/dev/null", path, found);
-    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
-    json_t *document = json_loads(said, 0, NULL);
-    assert_non_null(document);
-    assert_string_equal(json_string_value(json_object_get(json_object_get(document, "settings"), "sar.score_last")), "1");
-    assert_true(json_number_value(json_object_get(document, "after")) > json_number_value(json_object_get(document, "before")) + 0.1);
-    json_decref(document);
-    /* The file is a configuration, and holds all that the choice rests on: what --set said too, but for what the trials vary. */
-    snprintf(call, sizeof(call), "%s -f movielens -k 1 --config %s", path, found);
-    document = eval(call);
-    double tuned = json_number_value(json_object_get(
-        json_object_get(json_object_get(json_object_get(document, "models"), "sar"), "hit_rate@1"), "value"));
-    json_decref(document);
-    snprintf(call, sizeof(call), "%s -f movielens -k 1 --set sar.score_last=1 --set sar.recency=1 --set sar.window=2", path);
-    document = eval(call);
-    expect(document, "sar", "hit_rate@1", tuned, USERS * LENGTH);
-    json_decref(document);
-    FILE *file = fopen(found, "r");
-    said[fread(said, 1, sizeof(said) - 1, file)] = '\0';
-    fclose(file);
-    assert_non_null(strstr(said, "# To be put into the daemon's configuration"));
-    assert_non_null(strstr(said, "\n[sar]\nrecency = 1\nscore_last = 1\nwindow = 2\n"));
-    assert_int_equal(run_verb("tune", "/dev/null --vary window=1..2 2>/dev/null", said, sizeof(said)), 2);
-    assert_int_equal(run_verb("tune", "/dev/null --trials 1 2>/dev/null", said, sizeof(said)), 2);
-    assert_int_equal(run_verb("tune", "/dev/null --model popular 2>/dev/null", said, sizeof(said)), 2);
-    assert_int_equal(run_verb("tune", "/nowhere 2>/dev/null", said, sizeof(said)), 1);
-    file_gone(path);
-    file_gone(found);
-}
-
-/* Of a quarter of so few nothing is left to rank; it must not be taken from the later part. */
-static void tune_refuses_a_file_too_small(void **state)
-{
-    char *path = file_of("a\tx\t5\t1\nb\tx\t5\t2\na\ty\t5\t3\nb\ty\t5\t4\nc\tx\t5\t5\n"), call[300], said[4096];
-
-    (void)state;
-    snprintf(call, sizeof(call), "%s -f movielens -k 1 --figure ndcg@1 --trials 2 2>&1 >/dev/null", path);
-    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 1);
-    assert_non_null(strstr(said, "has 5 events"));
-    assert_null(strstr(said, "round 1 of 3, 1 of 2"));
-    file_gone(path);
-}
-
 /* A name of a file is any bytes; JSON is UTF-8. And what nothing tells of is null. */
 static void json_of_what_is_no_json(void **state)
 {
@@ -368,39 +245,6 @@ static void json_of_what_is_no_json(void **state)
     assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
     assert_non_null(strstr(said, "\"after\": null"));
     file_gone(path);
-}
-
-static void tune_goes_by_a_figure_there_is(void **state)
-{
-    static const char *const none[] = {"--figure ndcg@10 -k 20", "--figure new_items", "--figure rmse", "--figure speed"};
-    enum { LINES = 40 };
-    char text[LINES * 16] = "", said[4096], call[300], *at = text, *path;
-
-    (void)state;
-    for (int i = 0; i < LINES; i++)
-        at += sprintf(at, "%d\t%d\t5\t%d\n", i % 7, i % 11, i);
-    path = file_of(text);
-    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 20 -o json 2>/dev/null", path);
-    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
-    assert_non_null(strstr(said, "\"ndcg@20\""));
-    for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++) {
-        snprintf(call, sizeof(call), "%s -f movielens --trials 2 %s 2>&1 >/dev/null", path, none[i]);
-        assert_int_equal(run_verb("tune", call, said, sizeof(said)), 2);
-        assert_null(strstr(said, "round 1"));
-    }
-    file_gone(path);
-}
-
-/* Some multiples of eight, and most are none. The file is not even opened. */
-static void tune_knows_a_bad_trial_at_once(void **state)
-{
-    char said[4096];
-
-    (void)state;
-    assert_int_equal(run_verb("tune", "/nowhere --model fm --vary fm.dimensions=20..60 2>&1 >/dev/null", said, sizeof(said)), 2);
-    assert_non_null(strstr(said, "fm.dimensions"));
-    assert_non_null(strstr(said, "--vary"));
-    assert_null(strstr(said, "/nowhere"));
 }
 
 /* A file without line ends is not taken into memory; what is bad is counted in both files, and nothing of such a line is kept. */
@@ -549,11 +393,7 @@ int main(void)
         cmocka_unit_test(ids_of_a_dump_are_escaped),
         cmocka_unit_test(loo_by_hand),
         cmocka_unit_test(the_same_command_prints_the_same),
-        cmocka_unit_test(tune_finds_what_is_better),
-        cmocka_unit_test(tune_refuses_a_file_too_small),
         cmocka_unit_test(json_of_what_is_no_json),
-        cmocka_unit_test(tune_goes_by_a_figure_there_is),
-        cmocka_unit_test(tune_knows_a_bad_trial_at_once),
         cmocka_unit_test(lines_have_a_ceiling_and_are_whole),
         cmocka_unit_test(a_sample_of_all_is_the_full_ranking),
         cmocka_unit_test(a_blank_behind_a_comma_changes_nothing),

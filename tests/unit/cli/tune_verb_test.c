@@ -1,0 +1,179 @@
+/*
+ * tune_verb_test.c -- freshet tune as a program.
+ */
+#include "eval_calls.h"
+
+/*
+ * Everybody goes round five items, each to the next one. sar.score_last = 1 looks at the newest item alone and is told where that leads;
+ * the present configuration looks at all alike. What is found must be that, and a configuration file.
+ */
+static void tune_finds_what_is_better(void **state)
+{
+    enum { USERS = 40, ITEMS = 30, LENGTH = 12 };
+    static char text[USERS * LENGTH * 32], said[65536];
+    char *path, *found = file_of(""), call[600], *at = text;
+
+    (void)state;
+    for (int step = 0; step < LENGTH; step++)
+        for (int u = 0; u < USERS; u++)
+            at += sprintf(at, "%d\t%d\t1\t%d\n", u, (u * 7 + step) % ITEMS, step * USERS + u);
+    path = file_of(text);
+    snprintf(call, sizeof(call),
+             "%s -f movielens --set sar.recency=1 --set sar.window=2 --set sar.score_last=12 --vary 'sar.score_last=1|12' --trials 8 --figure hit_rate@1 -k 1 "
+             "--write %s --output json 2>/dev/null", path, found);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    json_t *document = json_loads(said, 0, NULL);
+    assert_non_null(document);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(document, "settings"), "sar.score_last")), "1");
+    assert_true(json_number_value(json_object_get(document, "after")) > json_number_value(json_object_get(document, "before")) + 0.1);
+    json_decref(document);
+    /* The file is a configuration, and holds all that the choice rests on: what --set said too, but for what the trials vary. */
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --config %s", path, found);
+    document = eval(call);
+    double tuned = json_number_value(json_object_get(
+        json_object_get(json_object_get(json_object_get(document, "models"), "sar"), "hit_rate@1"), "value"));
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --set sar.score_last=1 --set sar.recency=1 --set sar.window=2", path);
+    document = eval(call);
+    expect(document, "sar", "hit_rate@1", tuned, USERS * LENGTH);
+    json_decref(document);
+    FILE *file = fopen(found, "r");
+    said[fread(said, 1, sizeof(said) - 1, file)] = '\0';
+    fclose(file);
+    assert_non_null(strstr(said, "# To be put into the daemon's configuration"));
+    assert_non_null(strstr(said, "\n[sar]\nrecency = 1\nscore_last = 1\nwindow = 2\n"));
+    assert_int_equal(run_verb("tune", "/dev/null --vary window=1..2 2>/dev/null", said, sizeof(said)), 2);
+    assert_int_equal(run_verb("tune", "/dev/null --trials 1 2>/dev/null", said, sizeof(said)), 2);
+    assert_int_equal(run_verb("tune", "/dev/null --model popular 2>/dev/null", said, sizeof(said)), 2);
+    assert_int_equal(run_verb("tune", "/nowhere 2>/dev/null", said, sizeof(said)), 1);
+    file_gone(path);
+    file_gone(found);
+}
+
+/* Of a quarter of so few nothing is left to rank; it must not be taken from the later part. */
+static void tune_refuses_a_file_too_small(void **state)
+{
+    char *path = file_of("a\tx\t5\t1\nb\tx\t5\t2\na\ty\t5\t3\nb\ty\t5\t4\nc\tx\t5\t5\n"), call[300], said[4096];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -f movielens -k 1 --figure ndcg@1 --trials 2 2>&1 >/dev/null", path);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "has 5 events"));
+    assert_null(strstr(said, "round 1 of 3, 1 of 2"));
+    file_gone(path);
+}
+
+static void tune_goes_by_a_figure_there_is(void **state)
+{
+    static const char *const none[] = {"--figure ndcg@10 -k 20", "--figure new_items", "--figure rmse", "--figure speed"};
+    enum { LINES = 40 };
+    char text[LINES * 16] = "", said[4096], call[300], *at = text, *path;
+
+    (void)state;
+    for (int i = 0; i < LINES; i++)
+        at += sprintf(at, "%d\t%d\t5\t%d\n", i % 7, i % 11, i);
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 20 -o json 2>/dev/null", path);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    assert_non_null(strstr(said, "\"ndcg@20\""));
+    for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++) {
+        snprintf(call, sizeof(call), "%s -f movielens --trials 2 %s 2>&1 >/dev/null", path, none[i]);
+        assert_int_equal(run_verb("tune", call, said, sizeof(said)), 2);
+        assert_null(strstr(said, "round 1"));
+    }
+    file_gone(path);
+}
+
+/* Some multiples of eight, and most are none. The file is not even opened. */
+static void tune_knows_a_bad_trial_at_once(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    assert_int_equal(run_verb("tune", "/nowhere --model fm --vary fm.dimensions=20..60 2>&1 >/dev/null", said, sizeof(said)), 2);
+    assert_non_null(strstr(said, "fm.dimensions"));
+    assert_non_null(strstr(said, "--vary"));
+    assert_null(strstr(said, "/nowhere"));
+}
+
+static double number_of(const char *call, const char *name)
+{
+    static char said[65536];
+    char whole[4096];
+
+    snprintf(whole, sizeof(whole), "%s --figure hit_rate@3 -k 3 --trials 2 --output json 2>/dev/null", call);
+    assert_int_equal(run_verb("tune", whole, said, sizeof(said)), 0);
+    json_t *document = json_loads(said, 0, NULL);
+    double value = json_number_value(json_object_get(document, name));
+    json_decref(document);
+    return value;
+}
+
+/*
+ * Everybody looks at anything and wishes for what is of their own quarter of the items; a wish is a type of no weight of its own, with a
+ * value. To be told by what is wished for is better, and a trial that gives it weight finds what that configuration has.
+ */
+static void weights_are_what_a_trial_says(void **state)
+{
+    enum { EVENTS = 2000, USERS = 40, QUARTER = 12 };
+    static const char *const trials[] = {"weights.wish=400", "weights.use_value=wish", "weights.click=-2"};
+    static char text[EVENTS * 100];
+    char *path, *at = text, call[600];
+    uint32_t random = 1;
+
+    (void)state;
+    for (int i = 0; i < EVENTS; i++) {
+        uint32_t draw[3];
+        for (int d = 0; d < 3; d++)
+            draw[d] = (random = random * 1664525 + 1013904223) >> 8;
+        uint32_t user = draw[0] % USERS;
+        bool wish = draw[1] % 2;
+        uint32_t item = wish ? user % 4 * QUARTER + draw[2] % QUARTER : draw[2] % (4 * QUARTER);
+        at += sprintf(at, "{\"userId\":\"u%u\",\"itemId\":\"i%u\",\"type\":\"%s\",\"value\":%d,\"timeMs\":%d}\n", user, item,
+                      wish ? "wish" : "click", wish ? 300 : 1, 1000 + i);
+    }
+    path = file_of(text);
+    for (size_t t = 0; t < sizeof(trials) / sizeof(*trials); t++) {
+        const char *known = t == 1 ? "--set weights.wish=1" : "";
+        snprintf(call, sizeof(call), "%s %s --vary %s", path, known, trials[t]);
+        double before = number_of(call, "before"), after = number_of(call, "after");
+        snprintf(call, sizeof(call), "%s %s --set %s --vary sar.window=10", path, known, trials[t]);
+        assert_true(after > before);
+        assert_true(after == number_of(call, "before"));
+    }
+    file_gone(path);
+}
+
+/* Of 40 events one has the value 50,000: times 100 that is more than an event may weigh. No replay begins. */
+static void what_weighs_too_much_is_no_trial(void **state)
+{
+    enum { LINES = 40 };
+    char text[LINES * 20] = "", said[4096], call[300], *at = text, *path;
+
+    (void)state;
+    for (int i = 0; i < LINES; i++)
+        at += sprintf(at, "%d\t%d\t%d\t%d\n", i % 7, i % 11, i == 33 ? 50000 : 5, i);
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 --vary weights.rating=100 2>&1 >/dev/null", path);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 2);
+    assert_non_null(strstr(said, "trial 1"));
+    assert_non_null(strstr(said, "weigh more than a million"));
+    assert_null(strstr(said, "round 1"));
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 --vary weights.rating=20 2>/dev/null", path);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    file_gone(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tune_finds_what_is_better),
+        cmocka_unit_test(tune_refuses_a_file_too_small),
+        cmocka_unit_test(tune_goes_by_a_figure_there_is),
+        cmocka_unit_test(tune_knows_a_bad_trial_at_once),
+        cmocka_unit_test(weights_are_what_a_trial_says),
+        cmocka_unit_test(what_weighs_too_much_is_no_trial),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
