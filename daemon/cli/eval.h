@@ -117,7 +117,7 @@ struct rank replay_rank(struct replay *replay, const char *model, const struct e
 double replay_score(struct replay *replay, const char *model, const struct eval_event *event);
 enum score_unit replay_unit(const struct replay *replay, const char *model);
 struct recommendation_list replay_list(struct replay *replay, const char *model, uint32_t user, uint32_t k);
-/* Share of the items held by anybody that are in at least one user's list of k; `whose`: by user. */
+/* Share of the items held by anybody that are in at least one user's list of k, and of no others; `whose`: by user. */
 double replay_coverage(struct replay *replay, const char *model, uint32_t k, const bool *whose);
 
 /* ---- eval_figures.c: sums and what they come to ---- */

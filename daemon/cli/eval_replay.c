@@ -179,14 +179,18 @@ struct recommendation_list replay_list(struct replay *replay, const char *model,
 
 double replay_coverage(struct replay *replay, const char *model, uint32_t k, const bool *whose)
 {
-    bool *shown = fr_zalloc(replay->items->len + 1, sizeof(*shown));
-    size_t shown_len = 0, held = 0;
+    enum { HELD = 1, SHOWN = 2 };
+    unsigned char *is = fr_zalloc(replay->items->len + 1, sizeof(*is));
+    size_t shown = 0, held = 0;
     struct item_facts facts;
     struct fr_err err;
 
     replay_begin(replay);
     for (size_t i = 0; i < replay->items->len; i++)
-        held += reader_item(replay->reader, replay->items->ids[i], &facts, &err) == FR_OK && facts.users > 0;
+        if (reader_item(replay->reader, replay->items->ids[i], &facts, &err) == FR_OK && facts.users > 0) {
+            is[i] = HELD;
+            held++;
+        }
     replay_end(replay);
     for (uint32_t u = 0; u < replay->users->len; u++) {
         if (!whose[u])
@@ -195,11 +199,11 @@ double replay_coverage(struct replay *replay, const char *model, uint32_t k, con
         struct recommendation_list list = replay_list(replay, model, u, k);
         for (size_t i = 0; i < list.len; i++) {
             uint32_t item = names_find(replay->items, list.items[i].item);
-            shown_len += !shown[item];
-            shown[item] = true;
+            shown += is[item] == HELD; /* not what a model knows by its features alone */
+            is[item] |= SHOWN;
         }
         replay_end(replay);
     }
-    free(shown);
-    return held ? (double)shown_len / (double)held : 0;
+    free(is);
+    return held ? (double)shown / (double)held : 0;
 }

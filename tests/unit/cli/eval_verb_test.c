@@ -355,6 +355,35 @@ static void what_is_said_of_items_finds_new_ones(void **state)
     file_gone(log);
 }
 
+/* Ten items that somebody holds, and fifty that are only said: fm lists these too, and covers no more than all of the ten. */
+static void coverage_is_of_what_is_held(void **state)
+{
+    enum { EVENTS = 600, USERS = 60, ITEMS = 10, SAID = 60 };
+    static char events[EVENTS * 24], said[SAID * 60], call[600];
+    char *at = events, *path, *items;
+    uint32_t random = 1;
+
+    (void)state;
+    for (int i = 0; i < EVENTS; i++) {
+        uint32_t user = (random = random * 1664525 + 1013904223) >> 16, item = (random = random * 1664525 + 1013904223) >> 16;
+        at += sprintf(at, "u%u\ti%u\t5\t%d\n", user % USERS, item % ITEMS, 100 + i);
+    }
+    at = said;
+    for (int i = 0; i < SAID; i++)
+        at += sprintf(at, "{\"itemId\":\"i%d\",\"features\":{\"g\":\"g%d\"}}\n", i, i % 5);
+    path = file_of(events);
+    items = file_of(said);
+    snprintf(call, sizeof(call), "%s -f movielens -m fm,sar --items %s --set fm.features_admit=1", path, items);
+    json_t *document = eval(call);
+    double covered = json_number_value(json_object_get(
+        json_object_get(json_object_get(json_object_get(document, "models"), "fm"), "coverage@10"), "value"));
+    assert_true(covered > 0 && covered <= 1);
+    expect(document, "sar", "coverage@10", 1, USERS);
+    json_decref(document);
+    file_gone(path);
+    file_gone(items);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
@@ -398,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_sample_of_all_is_the_full_ranking),
         cmocka_unit_test(a_blank_behind_a_comma_changes_nothing),
         cmocka_unit_test(what_is_said_of_items_finds_new_ones),
+        cmocka_unit_test(coverage_is_of_what_is_held),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 
