@@ -6,7 +6,7 @@
  *
  *     .new     nobody has had the item: a miss, but of a model that knows it by its features (--items)
  *     .cold    the user has had fewer than COLD events
- *     .head    the item is among the tenth that most users hold
+ *     .head    the item is among the tenth of all items that most users hold
  *     .tail    it is not, but somebody has it
  */
 #include <math.h>
@@ -17,7 +17,7 @@
 
 #include "freshet/alloc.h"
 
-enum { COLD = 5, HEAD_PART = 10 };
+enum { COLD = 5 };
 
 struct outcomes {
     struct standing all, cold, head, tail, new;
@@ -36,7 +36,7 @@ static void score(struct outcomes *outcomes, const struct rank *rank, uint32_t e
     if (!known)
         standing_add(&outcomes->new, rank, k);
     else
-        standing_add(rank->above < rank->candidates / HEAD_PART ? &outcomes->head : &outcomes->tail, rank, k);
+        standing_add(item_is_head(rank->above, rank->held) ? &outcomes->head : &outcomes->tail, rank, k);
 }
 
 static void tell(const struct eval *eval, const struct outcomes *outcomes, double coverage, struct figures *ret)

@@ -28,7 +28,7 @@
 #include "engine_private.h"
 #include "quality.h"
 
-enum { COLD_EVENTS = 5, HEAD_SHARE = 10, RECALL_EVERY = 16 };
+enum { COLD_EVENTS = 5, RECALL_EVERY = 16 };
 
 static const struct choice everything = {0};
 
@@ -186,7 +186,7 @@ static unsigned kinds_of(const struct evaluator *evaluator, const struct touch *
         return kinds | KIND_NEW_ITEM;
     for (uint32_t item = 0; item < evaluator->reader->items; item++)
         above += users_all[item] > users;
-    return kinds | (above * HEAD_SHARE < engine->items_held ? KIND_HEAD : KIND_TAIL);
+    return kinds | (item_is_head(above, engine->items_held) ? KIND_HEAD : KIND_TAIL);
 }
 
 static void rank_by_all(struct evaluator *evaluator, const struct touch *touch, uint8_t *places, uint32_t *losses)

@@ -103,11 +103,14 @@ void ranks_count(const struct reader *reader, const struct choice *choice, bool 
         ranks[i].ahead = place.ahead;
     }
     for (uint32_t item = 0; item < reader->items; item++) {
-        if (!ranks_candidate(reader, choice, &reader->scores, item))
+        uint32_t users = users_of(reader->engine, item);
+        if (!users)
             continue;
+        bool candidate = ranks_candidate(reader, choice, &reader->scores, item);
         for (size_t i = 0; i < len; i++) {
-            ranks[i].candidates += ranks[i].listed && users_of(reader->engine, item);
-            ranks[i].above += ranks[i].listed && users_of(reader->engine, item) > ranks[i].users;
+            ranks[i].candidates += ranks[i].listed && candidate;
+            ranks[i].above += ranks[i].listed && users > ranks[i].users;
+            ranks[i].held += ranks[i].listed;
         }
     }
 }

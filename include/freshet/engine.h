@@ -311,10 +311,16 @@ struct rank {
     uint32_t before, beside; /* others with a higher score; with the same, */
     uint32_t ahead;          /* of which so many have an id that comes first: the place in the list is before + ahead + 1 */
     uint32_t candidates;     /* with itself */
-    uint32_t users, above;   /* that hold it; candidates more users hold */
+    uint32_t users;          /* that hold it */
+    uint32_t above, held;    /* of all items, the user's own among them: those that more users hold; those that somebody does */
     bool scored;             /* the model has something to say of it, */
     double score;            /* and that is it */
 };
+/* Is an item among the tenth that most users hold? `above`, `held`: as in struct rank. */
+static inline bool item_is_head(uint32_t above, uint32_t held)
+{
+    return (uint64_t)above * 10 < held;
+}
 /* One rank per item. Costs a look at every item there is. */
 void reader_ranks(struct reader *reader, const struct ask *ask, const struct fr_bytes *items, size_t len, struct rank *ret_ranks);
 

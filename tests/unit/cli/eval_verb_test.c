@@ -30,6 +30,39 @@ static void prequential_by_hand(void **state)
     file_gone(path);
 }
 
+/* Of twenty items, each less held than the one before, X has had ten and takes the eleventh: of all it is not among the tenth most held,
+ * though it would be of those X has not had. */
+static void head_and_tail_are_of_all_items(void **state)
+{
+    enum { ITEMS = 20, MOST = 40 };
+    static char text[ITEMS * MOST * 24 + 400];
+    char *path, *at = text, call[300];
+    int when = 1000;
+
+    (void)state;
+    for (int item = 0; item < ITEMS; item++)
+        for (int user = 0; user < MOST - item; user++)
+            at += sprintf(at, "u%d\ti%d\t5\t%d\n", user, item, when++);
+    for (int item = 0; item <= 10; item++)
+        at += sprintf(at, "X\ti%d\t5\t%d\n", item, when++);
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s -f movielens -m popular --every %d", path, when - 1000); /* X's last alone */
+    json_t *document = eval(call);
+    expect(document, "popular", "hit_rate@10.tail", 1, 1);
+    expect(document, "popular", "hit_rate@10.head", 0, 0);
+    json_decref(document);
+    /* One before takes i1, the second of twenty: of nineteen a tenth would be one. */
+    sprintf(at, "Y\ti1\t5\t%d\n", when++);
+    file_gone(path);
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s -f movielens -m popular --every %d", path, when - 1000);
+    document = eval(call);
+    expect(document, "popular", "hit_rate@10.head", 1, 1);
+    expect(document, "popular", "hit_rate@10.tail", 0, 0);
+    json_decref(document);
+    file_gone(path);
+}
+
 /* bob is offered y alone, and takes it; ann has all there is, so her list is empty; z nobody knows; cat is in no test. */
 static void split_by_hand(void **state)
 {
@@ -414,6 +447,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prequential_by_hand),
+        cmocka_unit_test(head_and_tail_are_of_all_items),
         cmocka_unit_test(split_by_hand),
         cmocka_unit_test(context_by_hand),
         cmocka_unit_test(context_is_learned_and_asked_with),

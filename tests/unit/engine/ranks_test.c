@@ -37,6 +37,8 @@ static void by_hand(void **state)
     assert_int_equal(found[0].beside, 2);
     assert_int_equal(found[0].candidates, 3);
     assert_int_equal(found[0].users, 2);
+    assert_int_equal(found[0].above, 0);
+    assert_int_equal(found[0].held, 3);
     assert_false(found[1].listed);
     const struct event more[] = {event(6, "eve", "cheese", NOON)};
     give(&world, more, 1);
@@ -54,6 +56,10 @@ static void by_hand(void **state)
     /* cat has cheese, which bob has with apple and bread, equally far in all but order. */
     ranks(&world, (struct ask){.model = "popular"}, "cat", (const char *const[]){"bread"}, 1, found);
     assert_int_equal(found[0].beside, 1);
+    /* cat's own cheese, which most hold, is no candidate, but is above and held. */
+    assert_int_equal(found[0].candidates, 2);
+    assert_int_equal(found[0].above, 1);
+    assert_int_equal(found[0].held, 3);
     /* Only among these. */
     ranks(&world, (struct ask){.include = (struct fr_bytes[]){FR_BYTES("bread")}, .include_len = 1}, "cat",
           (const char *const[]){"bread", "apple"}, 2, found);
