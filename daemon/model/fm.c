@@ -17,7 +17,7 @@
  *
  * For ratings (squared loss) the constant is mean + leaning: the mean of all ratings, and how far the user's ratings lie above
  * what is usual for their items, shrunk; and x is how far each rating lies from what was to be expected (fm_side.c). Both are
- * read off the history, so they need no row either. Affinities must not decay then.
+ * read off the history, so they need no row either. Affinities must not decay then, but where nobody rates an item twice (history_rating).
  * With `user_rows` there is one all the same, of a feature of the user's own: it keeps what the newest items no longer say, and is worth
  * its place where ratings are learned in several passes. It is erased with the user.
  *

@@ -28,9 +28,13 @@ struct history_terms {
     uint32_t len;
     uint32_t item[HISTORY_TERMS_MAX];
     float x[HISTORY_TERMS_MAX];
-    float rating[HISTORY_TERMS_MAX]; /* the mean of the user's of the item, if affinities are ratings and do not decay */
+    float rating[HISTORY_TERMS_MAX]; /* history_rating */
 };
 
+/*
+ * The mean of the user's ratings of the item, if affinities are ratings: of several if these do not decay, since an affinity is as of the
+ * newest event of its slot and the older ones have faded by then; a single one is whole.
+ */
 static inline float history_rating(const struct history *history, uint32_t slot)
 {
     uint32_t repeats = stamp_repeats(history->stamp[slot]);
