@@ -3,7 +3,8 @@
  * when every record is acknowledged. --wait goes on until the daemon has applied them.
  *
  * A large file takes as long as it takes: --timeout is for how long nothing may move, neither a record into Kafka nor, then, one into the
- * daemon. librdkafka's own limit is for each record from when it was read, which a long queue would overstep; so it has none, unless -X says so.
+ * daemon. A file that cannot be read on ends nothing but the reading: each record read is published or failed when this ends.
+ * librdkafka's own limit is for each record from when it was read, which a long queue would overstep; so it has none, unless -X says so.
  */
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
@@ -77,7 +78,8 @@ static bool open_producer(struct publish *publish)
         char *key = fr_strdup(publish->settings.at[i]), *equals = strchr(key, '=');
         if (equals) {
             *equals = '\0';
-            publish->own_limit |= !strcmp(key, "message.timeout.ms") || !strcmp(key, "delivery.timeout.ms");
+            if (!strcmp(key, "message.timeout.ms") || !strcmp(key, "delivery.timeout.ms"))
+                publish->own_limit = strspn(equals + 1, "0") < strlen(equals + 1); /* 0: without end, which --timeout has */
             good = set(conf, key, equals + 1);
         } else {
             cli_fail("--set is '%s'; it may be key=value", key);
@@ -165,20 +167,18 @@ static bool produce(struct publish *publish, struct fr_bytes key, struct fr_byte
 static bool send_event(struct publish *publish, const struct line_event *line)
 {
     Freshet__V1__Event event = FRESHET__V1__EVENT__INIT;
-    char type[128];
     uint8_t stack[2048], *bytes = stack;
 
-    snprintf(type, sizeof(type), "%.*s", (int)line->type.len, line->type.at);
+    fr_arena_reset(&publish->arena);
     event.user_id = (ProtobufCBinaryData){line->user.len, (uint8_t *)(uintptr_t)line->user.at};
     event.item_id = (ProtobufCBinaryData){line->item.len, (uint8_t *)(uintptr_t)line->item.at};
     event.event_id = (ProtobufCBinaryData){line->event_id.len, (uint8_t *)(uintptr_t)line->event_id.at};
-    event.type = type;
+    event.type = text_in(&publish->arena, line->type); /* all of it: the daemon says what it thinks of it */
     event.time_ms = line->time_ms;
     if (line->has_value) {
         event.value_given_case = FRESHET__V1__EVENT__VALUE_GIVEN_VALUE;
         event.value = line->value;
     }
-    fr_arena_reset(&publish->arena);
     add_context(&event, line, &publish->arena);
     size_t len = freshet__v1__event__get_packed_size(&event);
     if (len > sizeof(stack))
@@ -199,6 +199,16 @@ static void pace(struct publish *publish, uint64_t began_ns)
             return;
         rd_kafka_poll(publish->producer, (int)((due - now) / 1000000U) + 1);
     }
+}
+
+/* Whatever else has failed: what was taken goes to Kafka, or is told as what did not. */
+static void drain(struct publish *publish, struct progress *progress)
+{
+    while (!publish->given_up && rd_kafka_outq_len(publish->producer) > 0 && !gives_up(publish)) {
+        rd_kafka_poll(publish->producer, POLL_MS);
+        progress_show(progress, publish->delivered);
+    }
+    publish->failed = publish->sent - publish->delivered;
 }
 
 static bool send_file(struct publish *publish, FILE *file, const char *name, struct format *format)
@@ -235,11 +245,8 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
         progress_show(progress, publish->sent);
     }
     lines_release(&lines);
+    drain(publish, progress);
     good = good && !lines.failed;
-    while (good && rd_kafka_outq_len(publish->producer) > 0 && !publish->failed && !gives_up(publish)) {
-        rd_kafka_poll(publish->producer, POLL_MS);
-        progress_show(progress, publish->delivered);
-    }
     progress_end(progress, publish->delivered);
     return good && !publish->failed && !publish->given_up;
 }

@@ -12,7 +12,7 @@ import unittest
 
 import grpc
 import testbed
-from testbed import Daemon, MockKafka, event_json, until
+from testbed import Daemon, MockKafka, event_json, events_pb2, until
 
 TOPIC = "operate"
 
@@ -168,6 +168,21 @@ class Publish(unittest.TestCase):
             self.assertIn("and 9 records are left: its ingest stands still (asked)\n", self.publish(*wait, code=1))
             daemon.admin.ResumeIngest(testbed.admin_pb2.ResumeIngestRequest(), timeout=testbed.PATIENCE_S)
             self.publish("--wait", "--admin", daemon.addresses["admin_grpc"], code=0)
+
+    def test_cut(self):
+        """a line that cannot be read ends the reading, not the records that were read before it: what it tells is what the topic holds"""
+        lines = "".join(event_json(f"u{n}", "item", time_ms=1000)[1] + "\n" for n in range(20000)) + "x" * (2 << 20)
+        run = subprocess.run([testbed.BIN / "freshet", "publish", "-", "--brokers", self.kafka.address, "--topic", TOPIC, "--output", "json"],
+                             input=lines, capture_output=True, text=True, timeout=testbed.PATIENCE_S)
+        self.assertEqual((run.returncode, json.loads(run.stdout)), (1, {"published": 20000, "skipped": 0, "bad": 0, "failed": 0}), run.stderr)
+        self.assertEqual([p.offset for p in self.kafka.positions(TOPIC)], [20000])
+
+    def test_type(self):
+        """an event's type goes out as it is, however long"""
+        kind = "x" + 100 * "\u00fc"
+        subprocess.run([testbed.BIN / "freshet", "publish", "-", "--brokers", self.kafka.address, "--topic", TOPIC],
+                       input=event_json("u0", "item", kind, time_ms=1000)[1], text=True, check=True, capture_output=True, timeout=testbed.PATIENCE_S)
+        self.assertEqual([events_pb2.Event.FromString(record.value()).type for record in self.kafka.read(TOPIC)], [kind])
 
 
 if __name__ == "__main__":

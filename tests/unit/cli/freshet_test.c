@@ -175,6 +175,29 @@ static void publish_gives_up_when_kafka_takes_nothing(void **state)
     assert_non_null(strstr(said, "1 records were not delivered: Local: Message timed out\n"));
 }
 
+/* What ends the reading, a line too long or one that Kafka's client refuses, does not end what was read before. */
+static void what_was_read_is_published_or_failed(void **state)
+{
+    static const char event[] = "{\"user_id\":\"ann\",\"item_id\":\"pear\"}";
+    static const char *const ends[] = {
+        "$(head -c 1100000 /dev/zero | tr '\\0' x)",
+        "{\"user_id\":\"ann\",\"item_id\":\"pear\",\"context\":{\"long\":\"$(head -c 1500 /dev/zero | tr '\\0' x)\"}}",
+        "{\"user_id\":\"ann\",\"item_id\":\"pear\",\"type\":\"$(head -c 1500 /dev/zero | tr '\\0' x)\"}", /* no part of it, either */
+    };
+    char call[1024], said[4096];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+        snprintf(call, sizeof(call), "publish - --brokers 127.0.0.1:1 --timeout 300 -X message.max.bytes=1000 -o json 2>/dev/null <<END\n%s\n%s\n%s\nEND",
+                 event, event, ends[i]);
+        expect(1, call, said, sizeof(said));
+        assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":2}\n");
+    }
+    snprintf(call, sizeof(call), "publish - --brokers 127.0.0.1:1 --timeout 300 -X message.timeout.ms=0 -o json 2>/dev/null <<'END'\n%s\nEND", event);
+    expect(1, call, said, sizeof(said)); /* no limit of Kafka's: ours */
+    assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":1}\n");
+}
+
 static void every_verb_takes_a_server(void **state)
 {
     char line[64], call[128], said[8192];
@@ -290,6 +313,7 @@ int main(void)
         cmocka_unit_test(a_number_that_is_too_large_is_refused_as_it_was_given),
         cmocka_unit_test(the_header_is_no_line_that_is_skipped),
         cmocka_unit_test(publish_gives_up_when_kafka_takes_nothing),
+        cmocka_unit_test(what_was_read_is_published_or_failed),
         cmocka_unit_test(every_verb_takes_a_server),
         cmocka_unit_test(the_admin_service_is_that_of_the_server_or_is_asked_for),
         cmocka_unit_test(no_proxy_is_asked_for_this_machine),
