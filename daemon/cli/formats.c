@@ -13,7 +13,7 @@
 
 #include "freshet/alloc.h"
 
-enum { FIELDS_MAX = 64 };
+enum { FIELDS_MAX = 64, FIELDS_MORE, FIELDS_OPEN, /* what split() says of a line that it does not cut to its end */ NAME_SHOWN_MAX = 40 };
 enum column { COLUMN_USER, COLUMN_ITEM, COLUMN_TYPE, COLUMN_VALUE, COLUMN_TIME, COLUMN_EVENT, COLUMNS };
 static const char *const column_names[COLUMNS] = {"user_id", "item_id", "type", "value", "time_ms", "event_id"};
 
@@ -24,6 +24,7 @@ struct format {
     int column[COLUMNS]; /* csv, tsv: where each stands; -1: absent */
     size_t columns;
     char unknown[200]; /* csv, tsv: names in the header that mean nothing here: 'a', 'b' */
+    size_t unknown_more; /* for which there was no room */
     char note[400];
     bool extract;        /* online-retail: ours, not UCI's */
     int64_t epoch_ms, minute;
@@ -59,7 +60,8 @@ static bool later(int64_t from, int64_t count, int64_t unit, int64_t *ret)
     return !__builtin_mul_overflow(count, unit, ret) && !__builtin_add_overflow(from, *ret, ret);
 }
 
-/* Cuts a line at its separators, in place; "quoted ""fields""" lose their quotes. */
+/* Cuts a line at its separators, in place; "quoted ""fields""" lose their quotes. The fields, or FIELDS_MORE than there is room for, those
+ * that are empty at the end aside; FIELDS_OPEN: a quote is not closed. */
 static size_t split(char *line, char separator, char **fields)
 {
     size_t len = 0;
@@ -67,7 +69,7 @@ static size_t split(char *line, char separator, char **fields)
     for (;;) {
         char *out = line, *in = line;
         if (len == FIELDS_MAX)
-            return len;
+            return line[strspn(line, (const char[]){separator, '\0'})] ? FIELDS_MORE : len;
         fields[len++] = line;
         if (separator == ',' && *in == '"') {
             for (in++; *in && (*in != '"' || in[1] == '"'); in++) {
@@ -75,7 +77,9 @@ static size_t split(char *line, char separator, char **fields)
                     in++;
                 *out++ = *in;
             }
-            in += *in == '"';
+            if (!*in)
+                return FIELDS_OPEN;
+            in++;
         }
         while (*in && *in != separator)
             *out++ = *in++;
@@ -131,11 +135,45 @@ static enum line_result movielens(struct format *format, char *line, struct line
 
 /* ---- csv, tsv ---- */
 
+/* As much of a name as is shown; not a part of a character. */
+static int shown_len(const char *name)
+{
+    int len = (int)strnlen(name, NAME_SHOWN_MAX);
+
+    if (name[len])
+        while (len && ((unsigned char)name[len] & 0xC0) == 0x80)
+            len--;
+    return len;
+}
+
 static void note_unknown(struct format *format, const char *name)
 {
-    size_t at = strlen(format->unknown);
+    size_t at = strlen(format->unknown), room = sizeof(format->unknown) - at;
+    int len = shown_len(name);
 
-    snprintf(format->unknown + at, sizeof(format->unknown) - at, "%s'%.40s'", at ? ", " : "", name);
+    if (format->unknown_more || (size_t)len + sizeof(", ''") > room)
+        format->unknown_more++;
+    else
+        snprintf(format->unknown + at, room, "%s'%.*s'", at ? ", " : "", len, name);
+}
+
+static void write_note(struct format *format)
+{
+    char more[40] = "";
+
+    if (format->unknown_more)
+        snprintf(more, sizeof(more), " and %zu more", format->unknown_more);
+    if (*format->unknown)
+        snprintf(format->note, sizeof(format->note),
+                 "the header names %s%s, which is left out; what is read: user_id, item_id, type, value, time_ms, event_id", format->unknown,
+                 more);
+}
+
+/* No line after such a header is read: it has no user. */
+static enum line_result refuse_header(struct format *format, const char **ret_problem, const char *problem)
+{
+    format->column[COLUMN_USER] = -1;
+    return bad(ret_problem, problem);
 }
 
 static enum line_result header(struct format *format, char **fields, size_t len, const char **ret_problem)
@@ -144,20 +182,24 @@ static enum line_result header(struct format *format, char **fields, size_t len,
     format->columns = len;
     for (int c = 0; c < COLUMNS; c++)
         format->column[c] = -1;
+    if (len == FIELDS_OPEN)
+        return refuse_header(format, ret_problem, "is the header and has a quote that is not closed");
+    if (len == FIELDS_MORE)
+        return refuse_header(format, ret_problem, "is the header and names more than 64 columns");
     for (size_t f = 0; f < len; f++) {
         int c = 0;
         while (c < COLUMNS && strcmp(fields[f], column_names[c]))
             c++;
+        if (c < COLUMNS && format->column[c] >= 0)
+            return refuse_header(format, ret_problem, "is the header and names a column twice");
         if (c < COLUMNS)
             format->column[c] = (int)f;
         else if (*fields[f])
             note_unknown(format, fields[f]);
     }
     if (format->column[COLUMN_USER] < 0 || format->column[COLUMN_ITEM] < 0)
-        return bad(ret_problem, "is the header and names no user_id and item_id");
-    if (*format->unknown)
-        snprintf(format->note, sizeof(format->note),
-                 "the header names %s, which is left out; what is read: user_id, item_id, type, value, time_ms, event_id", format->unknown);
+        return refuse_header(format, ret_problem, "is the header and names no user_id and item_id");
+    write_note(format);
     return LINE_HEADER;
 }
 
@@ -169,8 +211,10 @@ static enum line_result columns(struct format *format, char *line, struct line_e
 
     if (!format->begun)
         return header(format, fields, len, ret_problem);
+    if (len == FIELDS_OPEN)
+        return bad(ret_problem, "has a quote that is not closed");
     for (size_t f = format->columns; f < len; f++) /* fewer: the last are empty */
-        if (*fields[f])
+        if (len == FIELDS_MORE || *fields[f])
             return bad(ret_problem, "has more fields than the header has names");
     for (int c = 0; c < COLUMNS; c++)
         of[c] = format->column[c] >= 0 && (size_t)format->column[c] < len ? fields[format->column[c]] : "";
@@ -200,6 +244,29 @@ static struct fr_bytes text_of(const json_t *value)
     return json_is_string(value) ? (struct fr_bytes){json_string_value(value), json_string_length(value)} : (struct fr_bytes){"", 0};
 }
 
+/* False: it is something, but no text; `problem` says so. Absent and null are empty. */
+static bool text_member(const json_t *object, const char *name, const char *camel, struct fr_bytes *ret, const char *problem,
+                        const char **ret_problem)
+{
+    const json_t *value = member(object, name, camel);
+
+    *ret = text_of(value);
+    if (!value || json_is_null(value) || json_is_string(value))
+        return true;
+    *ret_problem = problem;
+    return false;
+}
+
+static bool user_member(const json_t *object, struct line_event *ret, const char **ret_problem)
+{
+    return text_member(object, "user_id", "userId", &ret->user, "has a user_id that is no string", ret_problem);
+}
+
+static bool item_member(const json_t *object, struct line_event *ret, const char **ret_problem)
+{
+    return text_member(object, "item_id", "itemId", &ret->item, "has an item_id that is no string", ret_problem);
+}
+
 /* False: it is no object of strings. */
 static bool context_of(struct format *format, json_t *object, struct line_event *ret)
 {
@@ -223,10 +290,10 @@ static enum line_result jsonl(struct format *format, char *line, struct line_eve
     if (!json_is_object(format->object))
         return bad(ret_problem, "is no JSON object");
     const json_t *value = json_object_get(format->object, "value"), *time = member(format->object, "time_ms", "timeMs");
-    ret->user = text_of(member(format->object, "user_id", "userId"));
-    ret->item = text_of(member(format->object, "item_id", "itemId"));
-    ret->type = text_of(json_object_get(format->object, "type"));
-    ret->event_id = text_of(member(format->object, "event_id", "eventId"));
+    if (!user_member(format->object, ret, ret_problem) || !item_member(format->object, ret, ret_problem) ||
+        !text_member(format->object, "type", "type", &ret->type, "has a type that is no string", ret_problem) ||
+        !text_member(format->object, "event_id", "eventId", &ret->event_id, "has an event_id that is no string", ret_problem))
+        return LINE_BAD;
     ret->has_value = json_is_number(value);
     if (value && !json_is_null(value) && !ret->has_value)
         return bad(ret_problem, "has a value that is no number");
@@ -276,14 +343,12 @@ static enum line_result libfm(struct format *format, char *line, struct line_eve
 
 static enum line_result said(struct format *format, const char *text, struct line_event *ret, const char **ret_problem)
 {
-    bool users = format->of == FORMAT_OF_USERS;
-
     json_decref(format->object);
     format->object = json_loads(text, 0, NULL);
     if (!json_is_object(format->object))
         return bad(ret_problem, "is no JSON object");
-    *(users ? &ret->user : &ret->item) =
-        text_of(users ? member(format->object, "user_id", "userId") : member(format->object, "item_id", "itemId"));
+    if (!(format->of == FORMAT_OF_USERS ? user_member : item_member)(format->object, ret, ret_problem))
+        return LINE_BAD;
     ret->said = fr_bytes_of(text);
     return LINE_SAID;
 }
@@ -337,8 +402,11 @@ static enum line_result uci_line(struct format *format, char *line, struct line_
 {
     char *fields[FIELDS_MAX];
     double quantity;
+    size_t len = split(line, ',', fields);
 
-    if (split(line, ',', fields) != 8)
+    if (len == FIELDS_OPEN)
+        return bad(ret_problem, "has a quote that is not closed");
+    if (len != 8)
         return bad(ret_problem, "does not have the eight columns of UCI's table");
     if (!*fields[6])
         return LINE_SKIP; /* nobody's */

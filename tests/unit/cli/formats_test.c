@@ -13,7 +13,7 @@
 
 static enum line_result parse(struct format *format, const char *line, struct line_event *ret, const char **problem)
 {
-    static char room[1024];
+    static char room[2048];
 
     strcpy(room, line);
     return format_line(format, room, ret, problem);
@@ -70,7 +70,54 @@ static void csv_goes_by_its_header_and_minds_quotes(void **state)
     assert_int_equal(parse(format, "5,a, b,x,ann,1", &event, &problem), LINE_BAD); /* an id that should have quotes */
     assert_string_equal(problem, "has more fields than the header has names");
     assert_int_equal(parse(format, "5,a,x,ann,1,,", &event, &problem), LINE_EVENT);
+    assert_int_equal(parse(format, "5,\"a\"b,x,ann,1", &event, &problem), LINE_EVENT); /* as others read it */
+    expect(&event, "ann", "ab", "", 1, 5);
+    assert_int_equal(parse(format, "5,\"a,x,ann,1", &event, &problem), LINE_BAD);
+    assert_string_equal(problem, "has a quote that is not closed");
+    assert_int_equal(parse(format, "5,a,x,ann,\"1\"\"", &event, &problem), LINE_BAD);
+    assert_string_equal(problem, "has a quote that is not closed");
     format_free(format);
+}
+
+static void columns_that_cannot_be_read_are_no_header(void **state)
+{
+    static const struct {
+        const char *before;
+        size_t names; /* in it; with those between it and what is behind there are 64 */
+        const char *behind, *problem;
+    } headers[] = {
+        {"user_id,item_id", 2, ",value", "is the header and names more than 64 columns"},
+        {"user_id,item_id", 2, ",\"\"", "is the header and names more than 64 columns"},
+        {"user_id,item_id", 2, ",", NULL},
+        {"user_id,item_id", 2, ",,,,,", NULL},
+        {"user_id,item_id,item_id", 3, "", "is the header and names a column twice"},
+        {"user_id,item_id", 2, ",\"", "is the header and names more than 64 columns"},
+        {"user_id,\"item_id", 2, "", "is the header and has a quote that is not closed"},
+    };
+    struct line_event event;
+    const char *problem;
+    char line[1000];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(headers) / sizeof(*headers); i++) {
+        struct format *format = format_new("csv");
+        strcpy(line, headers[i].before);
+        for (size_t n = headers[i].names; n < 64; n++)
+            sprintf(line + strlen(line), ",n%zu", n);
+        strcat(line, headers[i].behind);
+        assert_int_equal(parse(format, line, &event, &problem), headers[i].problem ? LINE_BAD : LINE_HEADER);
+        if (headers[i].problem)
+            assert_string_equal(problem, headers[i].problem);
+        assert_int_equal(parse(format, "ann,pear", &event, &problem), headers[i].problem ? LINE_BAD : LINE_EVENT);
+        strcpy(line, "ann,pear");
+        for (size_t n = 2; n < 64; n++)
+            strcat(line, ",");
+        assert_int_equal(parse(format, strcat(line, ",,,"), &event, &problem), headers[i].problem ? LINE_BAD : LINE_EVENT);
+        assert_int_equal(parse(format, strcat(line, ",x"), &event, &problem), LINE_BAD);
+        if (!headers[i].problem)
+            assert_string_equal(problem, "has more fields than the header has names");
+        format_free(format);
+    }
 }
 
 static void all_names_that_mean_nothing_are_told_as_far_as_there_is_room(void **state)
@@ -85,8 +132,32 @@ static void all_names_that_mean_nothing_are_told_as_far_as_there_is_room(void **
         snprintf(line + strlen(line), sizeof(line) - strlen(line), "\ttimestamp%d", i);
     assert_int_equal(parse(format, line, &event, &problem), LINE_HEADER);
     assert_non_null(strstr(format_note(format), "names 'timestamp0', 'timestamp1', "));
-    assert_non_null(strstr(format_note(format), "which is left out; what is read: user_id"));
+    assert_non_null(strstr(format_note(format), ", 'timestamp12', 'timestamp13' and 26 more, which is left out; what is read: user_id"));
     format_free(format);
+}
+
+/* 40 bytes of a name are shown, or fewer: none is cut within a character. */
+static void a_long_name_that_means_nothing_is_cut_between_characters(void **state)
+{
+    static const char *const names[][2] = {
+        {"1234567890123456789012345678901234567890", "1234567890123456789012345678901234567890"},
+        {"123456789012345678901234567890123456789\xC3\xBC", "123456789012345678901234567890123456789"},
+        {"12345678901234567890123456789012345678\xC3\xBC", "12345678901234567890123456789012345678\xC3\xBC"},
+        {"12345678901234567890123456789012345678\xC3\xBC" "9", "12345678901234567890123456789012345678\xC3\xBC"},
+    };
+    struct line_event event;
+    const char *problem;
+    char line[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        struct format *format = format_new("tsv");
+        snprintf(line, sizeof(line), "user_id\titem_id\t%s", names[i][0]);
+        assert_int_equal(parse(format, line, &event, &problem), LINE_HEADER);
+        snprintf(line, sizeof(line), "the header names '%s', which", names[i][1]);
+        assert_memory_equal(format_note(format), line, strlen(line));
+        format_free(format);
+    }
 }
 
 static void a_header_must_name_user_and_item(void **state)
@@ -113,6 +184,32 @@ static void jsonl_takes_both_spellings(void **state)
     assert_int_equal(parse(format, "{\"user_id\":\"ann\"}", &event, &problem), LINE_BAD);
     assert_int_equal(parse(format, "[1]", &event, &problem), LINE_BAD);
     assert_int_equal(parse(format, "{\"user_id\":\"ann\",\"item_id\":\"a\",\"value\":\"x\"}", &event, &problem), LINE_BAD);
+    format_free(format);
+}
+
+static void what_should_be_a_string_is_not_left_out(void **state)
+{
+    static const char *const bad[][3] = {
+        {"jsonl", "{\"user_id\":1,\"item_id\":\"a\"}", "has a user_id that is no string"},
+        {"jsonl", "{\"userId\":\"ann\",\"itemId\":[]}", "has an item_id that is no string"},
+        {"jsonl", "{\"user_id\":\"ann\",\"item_id\":\"a\",\"type\":5}", "has a type that is no string"},
+        {"jsonl", "{\"user_id\":\"ann\",\"item_id\":\"a\",\"event_id\":12345}", "has an event_id that is no string"},
+        {"jsonl", "{\"user_id\":\"ann\",\"item_id\":\"a\",\"eventId\":true}", "has an event_id that is no string"},
+        {"items-jsonl", "{\"item_id\":7}", "has an item_id that is no string"},
+        {"users-jsonl", "{\"userId\":7}", "has a user_id that is no string"},
+    };
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        struct format *format = format_new(bad[i][0]);
+        assert_int_equal(parse(format, bad[i][1], &event, &problem), LINE_BAD);
+        assert_string_equal(problem, bad[i][2]);
+        format_free(format);
+    }
+    struct format *format = format_new("jsonl");
+    assert_int_equal(parse(format, "{\"user_id\":\"ann\",\"item_id\":\"a\",\"type\":null,\"event_id\":null}", &event, &problem), LINE_EVENT);
     format_free(format);
 }
 
@@ -242,9 +339,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(movielens_rates_in_seconds),
         cmocka_unit_test(csv_goes_by_its_header_and_minds_quotes),
+        cmocka_unit_test(columns_that_cannot_be_read_are_no_header),
+        cmocka_unit_test(a_long_name_that_means_nothing_is_cut_between_characters),
         cmocka_unit_test(all_names_that_mean_nothing_are_told_as_far_as_there_is_room),
         cmocka_unit_test(a_header_must_name_user_and_item),
         cmocka_unit_test(jsonl_takes_both_spellings),
+        cmocka_unit_test(what_should_be_a_string_is_not_left_out),
         cmocka_unit_test(online_retail_knows_purchases_returns_and_nobody),
         cmocka_unit_test(the_extract_repeats_time_and_customer_by_leaving_them_out),
         cmocka_unit_test(context_comes_along),
