@@ -43,11 +43,10 @@ static const char *usual_port(const char *server)
 
 const char *common_admin(const struct common *common)
 {
-    const char *known = getenv("FRESHET_ADMIN"), *server = common->beside;
+    const char *known = cli_environment("FRESHET_ADMIN"), *server = common->beside;
 
     if (common->admin)
         return common->admin;
-    known = known && *known ? known : NULL;
     if (!server)
         return known ? known : "127.0.0.1" ADMIN_PORT;
     if (known && same_host(known, server))

@@ -103,15 +103,13 @@ int ask_seeds(const struct texts *texts, size_t *ret_len, Freshet__V1__Seed ***r
     for (size_t i = 0; i < texts->len; i++) {
         const char *equals = strrchr(texts->at[i], '=');
         Freshet__V1__Seed *seed = cli_take(1, sizeof(*seed));
-        char *end = NULL;
         freshet__v1__seed__init(seed);
         seeds[i] = seed;
         seed->item_id = data_of(texts->at[i]);
         if (!equals)
             continue;
         seed->item_id.len = (size_t)(equals - texts->at[i]);
-        seed->weight = strtod(equals + 1, &end);
-        if (end == equals + 1 || *end) {
+        if (!cli_real(equals + 1, &seed->weight)) {
             cli_fail("--seed is '%s'; it may be ITEM or ITEM=WEIGHT", texts->at[i]);
             return CLI_USAGE;
         }
@@ -181,7 +179,7 @@ static int recommend_table(const struct common *common, Freshet__V1__RecommendRe
         if (i)
             putchar('\n');
         if (*users->at[i])
-            printf("%s%s\n", users->at[i], answer->fallback ? "  (too little known: popular items fill in)" : "");
+            printf("%s%s\n", cli_shown(users->at[i]), answer->fallback ? "  (too little known: popular items fill in)" : "");
         ask_show_items(answer->items, answer->n_items, titles, request->explain ? ASK_REASONS : ASK_SCORES);
         ask_free(answer);
     }

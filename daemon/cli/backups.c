@@ -159,11 +159,13 @@ static int become_freshetd(const char *task, const char *id, const struct offlin
     return cli_fail("freshetd, which does this, is neither beside this program nor in PATH: %s", strerror(errno));
 }
 
-/* One backup, or all of them: NULL. False: it is neither. */
+/* One backup, or all of them: NULL. False: it is neither. None has the number 0, by which a request means all. */
 static bool named_backup(const struct texts *rest, const char **ret_id)
 {
+    uint64_t id;
+
     *ret_id = rest->len && strcmp(rest->at[0], "all") ? rest->at[0] : NULL;
-    if (rest->len > 1 || (*ret_id && (!**ret_id || strspn(*ret_id, "0123456789") != strlen(*ret_id)))) {
+    if (rest->len > 1 || (*ret_id && (!cli_count(*ret_id, &id) || !id))) {
         cli_fail("a backup is named by its number, as freshet backup --list shows it");
         return false;
     }
@@ -179,7 +181,8 @@ static int ask_to_verify(const struct common *common, const char *id)
     bool good = true;
     int status;
 
-    request.id = id ? strtoull(id, NULL, 10) : 0;
+    if (id)
+        cli_count(id, &request.id);
     status = admin_call(common, "/freshet.v1.Admin/VerifyBackup", &request.base, &freshet__v1__verify_backup_response__descriptor, &answer);
     if (status)
         return status;

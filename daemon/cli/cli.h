@@ -24,7 +24,7 @@
 
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
-/* Says "freshet: ..." on stderr; returns CLI_FAILED. */
+/* Says "freshet: ..." on stderr, on one line and as cli_shown() says; returns CLI_FAILED. */
 __attribute__((format(printf, 1, 2))) int cli_fail(const char *format, ...);
 
 /* Zeroed memory for as long as the program runs: a run asks once, so what it asks with is never given back one by one. */
@@ -37,12 +37,12 @@ struct texts { /* an option that may be given again and again */
     size_t len, cap;
 };
 void texts_add(struct texts *texts, const char *text); /* borrowed; the only one to grow `at`, which is cli_take's */
-enum option_kind { OPTION_TEXT, OPTION_TEXTS, OPTION_COUNT, OPTION_COUNT32, OPTION_REAL, OPTION_FLAG };
+enum option_kind { OPTION_TEXT, OPTION_TEXTS, OPTION_COUNT, OPTION_COUNT32, OPTION_MS, OPTION_REAL, OPTION_FLAG };
 struct option_row {
     const char *name; /* without the dashes; NULL ends the table */
     char letter;      /* 0: none */
     enum option_kind kind;
-    void *target; /* const char **, struct texts *, uint64_t *, uint32_t *, double *, bool * */
+    void *target; /* const char **, struct texts *, uint64_t *, uint32_t *, uint64_t *, double *, bool * */
     const char *argument, *help;
 };
 struct usage {
@@ -50,6 +50,11 @@ struct usage {
 };
 /* Reads argv[1..]; what is no option goes to `rest` (NULL: nothing may). -1: go on; else the exit status (help, or a usage error). */
 int options_read(const struct usage *usage, const struct option_row *rows, int argc, char **argv, struct texts *rest);
+
+/* A whole number of 0 or more, a number that is finite: all of the text, without blanks. What is more than 64 bits hold is not whole. */
+bool cli_count(const char *text, uint64_t *ret);
+bool cli_real(const char *text, double *ret);
+const char *cli_environment(const char *name); /* NULL: not set, or empty */
 
 /* What every verb that asks the daemon takes; COMMON_ROWS puts them into its table. */
 struct common {
@@ -85,12 +90,12 @@ extern struct access_files access_files;
 #define OUTPUT_ROWS(common)                                                                                            \
     {"output", 'o', OPTION_TEXT, &(common).output, "table|json", "for people or for programs (default table)"},        \
     {                                                                                                                  \
-        "timeout", 0, OPTION_COUNT, &(common).timeout_ms, "MS", "give up after this long (default 10000)"              \
+        "timeout", 0, OPTION_MS, &(common).timeout_ms, "MS", "give up after this long (default 10000)"                 \
     }
 #define OUTPUT_ROWS_LONG(common)                                                                                        \
     {"output", 'o', OPTION_TEXT, &(common).output, "table|json", "for people or for programs (default table)"},        \
     {                                                                                                                  \
-        "timeout", 0, OPTION_COUNT, &(common).timeout_ms, "MS", "give up waiting after this long (default an hour)"    \
+        "timeout", 0, OPTION_MS, &(common).timeout_ms, "MS", "give up waiting after this long (default an hour)"       \
     }
 #define TITLES_ROW(common) {"titles", 0, OPTION_TEXT, &(common).titles, "FILE", "item<TAB>title lines, shown beside item ids"}
 bool common_json(const struct common *common);
@@ -116,7 +121,7 @@ int rpc_open(struct rpc **ret, const char *server, struct fr_err *err); /* borro
 int rpc_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
             ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err);
 /* A call with answers one after another: `take` is given each, and says whether it wants more. FR_OK: it does not, or the server has ended
- * it well, or timeout_ms (0: none) are over. */
+ * it well, or timeout_ms (0: none) are over after a first answer. */
 int rpc_stream(struct rpc *rpc, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
                bool (*take)(void *context, ProtobufCMessage *message), void *context, uint64_t timeout_ms, struct fr_err *err);
 void rpc_close(struct rpc *rpc);
@@ -126,11 +131,16 @@ void rpc_close(struct rpc *rpc);
 /* Is `file` a terminal that understands bold and "erase the line"? Not with TERM unset or dumb. */
 bool cli_terminal(FILE *file);
 
+/* What would move the cursor or begin an escape sequence as \xHH: ids, titles and what servers say are other people's text. _shown's is
+ * cli_take's. */
+char *cli_printable(const char *text); /* malloc'ed */
+const char *cli_shown(const char *text);
+
 struct table;
 enum { TABLE_LEFT, TABLE_RIGHT };
 /* `columns`: titles, one per column; `align`: TABLE_LEFT or TABLE_RIGHT each. */
 struct table *table_new(size_t columns, const char *const *titles, const int *align);
-/* Copies; what would move the cursor or begin an escape sequence is shown as \xHH: ids and titles are other people's text. */
+/* Copies, as cli_printable() does. */
 void table_add(struct table *table, const char *const *cells);
 void table_print(const struct table *table);                    /* bold titles on a terminal */
 void table_free(struct table *table);

@@ -19,7 +19,7 @@ static void show_user(const Freshet__V1__GetUserResponse *answer, const struct t
     char time[32];
 
     for (size_t i = 0; i < answer->n_features; i++)
-        printf("feature     %s = %s\n", answer->features[i]->key, answer->features[i]->value);
+        printf("feature     %s = %s\n", cli_shown(answer->features[i]->key), cli_shown(answer->features[i]->value));
     printf("events      %llu\nlast event  %s\n\n", (unsigned long long)answer->events,
            answer->events ? fr_time_text(answer->last_event_ms, time) : "never");
     for (size_t i = 0; i < answer->n_affinities; i++) {
@@ -92,18 +92,21 @@ static void show_item(const Freshet__V1__GetItemResponse *answer)
     printf("users       %llu\n", (unsigned long long)answer->users);
     printf("first seen  %s\n", answer->users || answer->first_seen_ms ? fr_time_text(answer->first_seen_ms, time) : "never");
     if (*item->title)
-        printf("title       %s\n", item->title);
+        printf("title       %s\n", cli_shown(item->title));
     for (size_t i = 0; i < item->n_categories; i++)
-        printf("%s%s", i ? ", " : "categories  ", item->categories[i]);
+        printf("%s%s", i ? ", " : "categories  ", cli_shown(item->categories[i]));
     printf("%s", item->n_categories ? "\n" : "");
     for (size_t i = 0; i < item->n_features; i++)
-        printf("feature     %s = %s\n", item->features[i]->key, item->features[i]->value);
+        printf("feature     %s = %s\n", cli_shown(item->features[i]->key), cli_shown(item->features[i]->value));
     if (item->available_from_ms)
         printf("from        %s\n", fr_time_text(item->available_from_ms, time));
     if (item->available_until_ms)
         printf("until       %s\n", fr_time_text(item->available_until_ms, time));
-    if (item->owner_user_id.len)
-        printf("owner       %.*s\n", (int)item->owner_user_id.len, (const char *)item->owner_user_id.data);
+    if (item->owner_user_id.len) {
+        char *owner = fr_strndup((const char *)item->owner_user_id.data, item->owner_user_id.len);
+        printf("owner       %s\n", cli_shown(owner));
+        free(owner);
+    }
     if (item->n_embedding)
         printf("embedding   %zu numbers\n", item->n_embedding);
     if (item->hidden)

@@ -56,7 +56,7 @@ static void put_held(char **held, size_t len)
     if (len == 0)
         puts("ingest runs");
     for (size_t i = 0; i < len; i++)
-        printf("%s%s", i ? ", " : "ingest stands still: ", held[i]);
+        printf("%s%s", i ? ", " : "ingest stands still: ", cli_shown(held[i]));
     if (len)
         putchar('\n');
 }
@@ -70,11 +70,11 @@ static void show_status(const void *message)
     static const int align[] = {TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT};
     struct table *table = table_new(7, names, align);
 
-    printf("freshetd %s, %s; brokers %s\nusers %llu   items %llu   pairs %llu\n", answer->version, answer->state,
-           answer->brokers, (unsigned long long)answer->users, (unsigned long long)answer->items,
+    printf("freshetd %s, %s; brokers %s\nusers %llu   items %llu   pairs %llu\n", cli_shown(answer->version),
+           cli_shown(answer->state), cli_shown(answer->brokers), (unsigned long long)answer->users, (unsigned long long)answer->items,
            (unsigned long long)answer->pairs);
     for (size_t i = 0; i < answer->n_models; i++)
-        printf("model %s   events %llu   bytes %llu   changed %.1f s ago\n", answer->models[i]->name,
+        printf("model %s   events %llu   bytes %llu   changed %.1f s ago\n", cli_shown(answer->models[i]->name),
                (unsigned long long)answer->models[i]->events, (unsigned long long)answer->models[i]->bytes,
                answer->models[i]->age_seconds);
     if (answer->n_held)
@@ -231,7 +231,7 @@ static void show_log_level(const void *message)
 {
     const Freshet__V1__SetLogLevelResponse *answer = message;
 
-    printf("it was %s\n", answer->before);
+    printf("it was %s\n", cli_shown(answer->before));
 }
 
 int verb_log_level(int argc, char **argv)
@@ -265,9 +265,9 @@ static void show_forgotten(const Freshet__V1__Position *tombstone, int64_t cutof
     char cutoff[32];
 
     printf("forgotten: events up to %s are ignored for ever (tombstone %s/%d before %lld)\n", fr_time_text(cutoff_ms, cutoff),
-           tombstone ? tombstone->topic : "", tombstone ? tombstone->partition : -1, tombstone ? (long long)tombstone->offset : -1);
+           tombstone ? cli_shown(tombstone->topic) : "", tombstone ? tombstone->partition : -1, tombstone ? (long long)tombstone->offset : -1);
     for (size_t i = 0; i < len; i++)
-        printf("  remains   %s\n", remains[i]);
+        printf("  remains   %s\n", cli_shown(remains[i]));
 }
 
 static void show_forget_user(const void *message)
@@ -317,12 +317,12 @@ static void show_reset(const void *message)
 {
     const Freshet__V1__ResetPartitionResponse *answer = message;
 
-    printf("%s/%d goes on at %lld, where it stood at %lld; the log ends at %lld\n", answer->topic, answer->partition,
+    printf("%s/%d goes on at %lld, where it stood at %lld; the log ends at %lld\n", cli_shown(answer->topic), answer->partition,
            (long long)answer->to_offset, (long long)answer->from_offset, (long long)answer->end);
     if (answer->skipped)
         printf("  lost      %lld offsets, that many events at most\n", (long long)answer->skipped);
     for (size_t i = 0; i < answer->n_remains; i++)
-        printf("  remains   %s\n", answer->remains[i]);
+        printf("  remains   %s\n", cli_shown(answer->remains[i]));
 }
 
 /* A whole number of 0 or more, all of the text. */

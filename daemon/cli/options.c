@@ -12,9 +12,12 @@
 #include "cli.h"
 #include "freshet/alloc.h"
 
+/* About 32 years. Until when that is, everybody can tell; not so of 64 bits. */
+#define MS_MOST UINT64_C(1000000000000)
+
 struct access_files access_files;
 
-static const char *from_environment(const char *name)
+const char *cli_environment(const char *name)
 {
     const char *value = getenv(name);
 
@@ -23,13 +26,13 @@ static const char *from_environment(const char *name)
 
 struct common common_defaults(void)
 {
-    const char *server = from_environment("FRESHET_SERVER");
+    const char *server = cli_environment("FRESHET_SERVER");
 
     access_files = (struct access_files){
-        .tls_ca = from_environment("FRESHET_TLS_CA"),
-        .tls_cert = from_environment("FRESHET_TLS_CERT"),
-        .tls_key = from_environment("FRESHET_TLS_KEY"),
-        .token = from_environment("FRESHET_TOKEN_FILE"),
+        .tls_ca = cli_environment("FRESHET_TLS_CA"),
+        .tls_cert = cli_environment("FRESHET_TLS_CERT"),
+        .tls_key = cli_environment("FRESHET_TLS_KEY"),
+        .token = cli_environment("FRESHET_TOKEN_FILE"),
     };
     return (struct common){
         .server = server ? server : "127.0.0.1:50051",
@@ -100,18 +103,36 @@ void texts_add(struct texts *texts, const char *text)
     texts->at[texts->len++] = text;
 }
 
-static bool store_count(const struct option_row *row, const char *value)
+static bool digits(const char *text)
 {
-    uint64_t most = row->kind == OPTION_COUNT32 ? UINT32_MAX : UINT64_MAX;
+    return *text && !text[strspn(text, "0123456789")];
+}
+
+bool cli_count(const char *text, uint64_t *ret)
+{
+    errno = 0;
+    *ret = strtoull(text, NULL, 10);
+    return digits(text) && !errno;
+}
+
+/* No blanks before it, and neither hexadecimal nor "nan", all of which strtod takes. */
+bool cli_real(const char *text, double *ret)
+{
     char *end;
 
-    errno = 0;
-    uint64_t count = strtoull(value, &end, 10);
-    if (!*value || *end || *value == '-') {
+    *ret = strtod(text, &end);
+    return *text && !*end && !text[strspn(text, "+-.0123456789eE")] && isfinite(*ret);
+}
+
+static bool store_count(const struct option_row *row, const char *value)
+{
+    uint64_t most = row->kind == OPTION_COUNT32 ? UINT32_MAX : row->kind == OPTION_MS ? MS_MOST : UINT64_MAX, count;
+
+    if (!digits(value)) {
         cli_fail("--%s is '%s', which is no whole number", row->name, value);
         return false;
     }
-    if (errno == ERANGE || count > most) {
+    if (!cli_count(value, &count) || count > most) {
         cli_fail("--%s is %s; it may be %llu at most", row->name, value, (unsigned long long)most);
         return false;
     }
@@ -124,8 +145,6 @@ static bool store_count(const struct option_row *row, const char *value)
 
 static bool store(const struct option_row *row, const char *value)
 {
-    char *end;
-
     switch (row->kind) {
     case OPTION_TEXT:
         *(const char **)row->target = value;
@@ -135,10 +154,10 @@ static bool store(const struct option_row *row, const char *value)
         return true;
     case OPTION_COUNT:
     case OPTION_COUNT32:
+    case OPTION_MS:
         return store_count(row, value);
     case OPTION_REAL:
-        *(double *)row->target = strtod(value, &end);
-        if (*value && !*end && isfinite(*(double *)row->target))
+        if (cli_real(value, row->target))
             return true;
         cli_fail("--%s is '%s', which is no number", row->name, value);
         return false;

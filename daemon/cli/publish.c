@@ -339,7 +339,9 @@ int verb_publish(int argc, char **argv)
         "freshet publish u.data --format movielens --brokers 127.0.0.1:9092 --wait"};
     struct publish *publish = fr_zalloc(1, sizeof(*publish));
     struct texts files = {0};
-    publish->brokers = getenv("FRESHET_BROKERS") ? getenv("FRESHET_BROKERS") : "127.0.0.1:9092";
+    publish->brokers = cli_environment("FRESHET_BROKERS");
+    if (!publish->brokers)
+        publish->brokers = "127.0.0.1:9092";
     publish->format = "jsonl";
     publish->common = common_defaults();
     publish->common.timeout_ms = TIMEOUT_MS;
@@ -353,7 +355,7 @@ int verb_publish(int argc, char **argv)
         {"wait", 'w', OPTION_FLAG, &publish->wait, NULL, "until the daemon has applied them all"},
         ADMIN_ROW(publish->common),
         {"output", 'o', OPTION_TEXT, &publish->common.output, "table|json", "for people or for programs (default table)"},
-        {"timeout", 0, OPTION_COUNT, &publish->common.timeout_ms, "MS", "give up when nothing has moved for this long (default 60000)"}, {0},
+        {"timeout", 0, OPTION_MS, &publish->common.timeout_ms, "MS", "give up when nothing has moved for this long (default 60000)"}, {0},
     };
     int status = options_read(&usage, rows, argc, argv, &files);
     struct format *format = status < 0 ? format_new(publish->format) : NULL;

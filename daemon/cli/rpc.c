@@ -278,7 +278,7 @@ int rpc_stream(struct rpc *rpc, const char *method, const ProtobufCMessage *requ
     grpc_call *call = grpc_channel_create_call(rpc->channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue, grpc_slice_from_static_string(method),
                                                NULL, timeout_ms ? end : gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
     grpc_byte_buffer *bytes = pack(request);
-    bool stopped = false;
+    bool stopped = false, came = false;
     int status = FR_OK;
 
     grpc_metadata_array_init(&answer.initial);
@@ -290,13 +290,14 @@ int rpc_stream(struct rpc *rpc, const char *method, const ProtobufCMessage *requ
         left--;
         if (event.tag != (void *)TAG_NEXT || !answer.payload || stopped)
             continue;
+        came = true;
         stopped = !hand_over(rpc, &answer, response, take, context, &status, err);
         if (stopped)
             grpc_call_cancel(call, NULL);
         else
             read_next(call, &answer, false), left++;
     }
-    if (!stopped && !(timeout_ms && answer.status == GRPC_STATUS_DEADLINE_EXCEEDED))
+    if (!stopped && !(came && timeout_ms && answer.status == GRPC_STATUS_DEADLINE_EXCEEDED))
         status = check_status(rpc->server, &answer, err);
     grpc_byte_buffer_destroy(bytes);
     release(queue, call, &answer);

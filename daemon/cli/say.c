@@ -8,16 +8,23 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "freshet/alloc.h"
 
 int cli_fail(const char *format, ...)
 {
     va_list args;
 
-    fputs("freshet: ", stderr);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    int len = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    char *text = fr_zalloc(len > 0 ? (size_t)len + 1 : 1, 1), *shown;
+    va_start(args, format);
+    vsnprintf(text, len > 0 ? (size_t)len + 1 : 1, format, args);
+    va_end(args);
+    shown = cli_printable(text);
+    fprintf(stderr, "freshet: %s\n", shown);
+    free(shown);
+    free(text);
     return CLI_FAILED;
 }
 

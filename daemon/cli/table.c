@@ -48,7 +48,7 @@ static size_t control_len(const char *text)
     return first == 0xC2 && second >= 0x80 && second < 0xA0 ? 2 : 0;
 }
 
-static char *printable(const char *text)
+char *cli_printable(const char *text)
 {
     char *copy = fr_alloc(4 * strlen(text) + 1), *at = copy;
 
@@ -64,13 +64,21 @@ static char *printable(const char *text)
     return copy;
 }
 
+const char *cli_shown(const char *text)
+{
+    char *copy = cli_printable(text), *kept = strcpy(cli_take(strlen(copy) + 1, 1), copy);
+
+    free(copy);
+    return kept;
+}
+
 void table_add(struct table *table, const char *const *cells)
 {
     size_t len = table->rows * table->columns;
 
     fr_reserve((void **)&table->cells, &table->cap, len + table->columns, sizeof(*table->cells));
     for (size_t c = 0; c < table->columns; c++) {
-        table->cells[len + c] = printable(cells[c]);
+        table->cells[len + c] = cli_printable(cells[c]);
         size_t width = table_width(table->cells[len + c]);
         if (width > table->width[c])
             table->width[c] = width;

@@ -19,11 +19,9 @@ static bool complain(const char *text)
 /* Exactly a number in `text`, `len` bytes of it. */
 static bool number(const char *text, size_t len, double *ret)
 {
-    char *copy = fr_strndup(text, len), *end;
-    bool good;
+    char *copy = fr_strndup(text, len);
+    bool good = cli_real(copy, ret);
 
-    *ret = strtod(copy, &end);
-    good = len && !*end && isfinite(*ret);
     free(copy);
     return good;
 }

@@ -70,7 +70,7 @@ int verb_watch(int argc, char **argv)
         {"model", 0, OPTION_TEXT, &model, "NAME", "which model answers (default: the daemon's)"},
         {"context", 0, OPTION_TEXTS, &context, "NAME=VALUE", "what the factor models may go by besides; may be repeated"},
         {"output", 'o', OPTION_TEXT, &common.output, "table|json", "for people or for programs (default table)"},
-        {"timeout", 0, OPTION_COUNT, &common.timeout_ms, "MS", "end after this long (default: never)"},
+        {"timeout", 0, OPTION_MS, &common.timeout_ms, "MS", "end after this long (default: never)"},
         TITLES_ROW(common), SERVER_ROW(common), {0},
     };
     Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;

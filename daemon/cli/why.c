@@ -103,7 +103,7 @@ static void show_explanation(const Freshet__V1__ExplainResponse *answer, const s
     else
         puts("rank         not in the list");
     for (size_t i = 0; i < answer->n_excluded_by; i++)
-        printf("%s%s%s", i ? ", " : "excluded by  ", answer->excluded_by[i], i + 1 == answer->n_excluded_by ? "\n" : "");
+        printf("%s%s%s", i ? ", " : "excluded by  ", cli_shown(answer->excluded_by[i]), i + 1 == answer->n_excluded_by ? "\n" : "");
     if (answer->n_reasons) {
         putchar('\n');
         show_reasons(answer, titles);

@@ -185,5 +185,82 @@ class Publish(unittest.TestCase):
         self.assertEqual([events_pb2.Event.FromString(record.value()).type for record in self.kafka.read(TOPIC)], [kind])
 
 
+class Rude(grpc.GenericRpcHandler):
+    """Answers whatever it is asked with all fields there are, and all texts in them would clear a terminal; or fails in such words."""
+
+    TEXT = "\x1b[2J\u009b2J\r\nfreshet: all is well\x7f"
+
+    def __init__(self, fails):
+        self.fails = fails
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(1), handlers=[self])
+        self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+
+    def __enter__(self):
+        self.server.start()
+        return self.address
+
+    def __exit__(self, *_):
+        self.server.stop(0).wait()
+
+    def fill(self, message):
+        for field in message.DESCRIPTOR.fields:
+            if field.message_type and field.message_type.GetOptions().map_entry:
+                getattr(message, field.name)[self.TEXT] = self.TEXT
+            elif field.message_type:
+                self.fill(getattr(message, field.name).add() if field.label == field.LABEL_REPEATED else getattr(message, field.name))
+            elif field.type == field.TYPE_STRING and field.label == field.LABEL_REPEATED:
+                getattr(message, field.name).extend([self.TEXT] * 2)
+            elif field.type == field.TYPE_STRING:
+                setattr(message, field.name, self.TEXT)
+            elif field.label != field.LABEL_REPEATED:
+                setattr(message, field.name, 1)
+        return message
+
+    def service(self, details):
+        _, service, method = details.method.split("/")
+        files = testbed.pb, testbed.admin_pb2
+        kind = next(f.DESCRIPTOR.services_by_name[service.split(".")[-1]] for f in files if service.endswith(tuple(f.DESCRIPTOR.services_by_name)))
+        answer = getattr(next(f for f in files if f.DESCRIPTOR is kind.file), kind.methods_by_name[method].output_type.name)
+
+        def one(_request, context):
+            if self.fails:
+                context.abort(grpc.StatusCode.INTERNAL, self.TEXT)
+            return self.fill(answer()).SerializeToString()
+
+        if method == "Watch":
+            return grpc.unary_stream_rpc_method_handler(lambda request, context: iter([one(request, context)]))
+        return grpc.unary_unary_rpc_method_handler(one)
+
+
+class Shown(unittest.TestCase):
+    ASKING = ("recommend u --explain", "similar i", "popular", "score u i", "explain u i", "watch u -n 1", "user u", "item i")
+    OPERATING = ("status", "pause", "resume", "log-level x", "forget user u", "forget item i", "reset 0 --applied 0 --to end", "reload",
+                 "backup", "backup --list", "verify")
+
+    def said(self, verb, address, code):
+        where = "--server" if verb in self.ASKING else "--admin"
+        run = subprocess.run([testbed.BIN / "freshet", *verb.split(), where, address], capture_output=True, timeout=testbed.PATIENCE_S)
+        self.assertEqual(run.returncode, code, run.stderr)
+        text = (run.stdout + run.stderr).decode()
+        self.assertNotRegex(text, "[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f]")
+        self.assertNotRegex(text, "(?m)^freshet: all is well")
+        self.assertIn("\\x1B[2J\\x9B2J\\x0D\\x0Afreshet: all is well\\x7F", text)
+        return text
+
+    def test_answers(self):
+        """what a daemon says of other people's text, a terminal shows and does not obey"""
+        with Rude(fails=False) as address:
+            for verb in self.ASKING + self.OPERATING:
+                with self.subTest(verb):
+                    self.said(verb, address, code=0)
+
+    def test_failures(self):
+        """nor what it says where it fails, which stays on its line"""
+        with Rude(fails=True) as address:
+            for verb in self.ASKING + self.OPERATING:
+                with self.subTest(verb):
+                    self.assertEqual(self.said(verb, address, code=1).count("\n"), 1)
+
+
 if __name__ == "__main__":
     testbed.main()

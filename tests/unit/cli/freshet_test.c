@@ -10,6 +10,11 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 /* Runs `freshet ARGUMENTS REDIRECTIONS`, which must end with this exit status; returns what comes out. */
 static void expect(int status, const char *arguments, char *said, size_t room)
 {
@@ -68,6 +73,9 @@ static void wrong_use_is_status_2(void **state)
         "reset 0 1 --applied 1 --to end", "reset -- -1 --applied 1 --to end", "reset 0 --applied x --to end", "reset 0 --applied 1 --to ''",
         "recommend ann -k 4294967296", "similar pear -k 5000000000", "popular -k 5000000000", "popular --per-category 4294967296",
         "watch ann -k 5000000000", "bench ann -k 5000000000",
+        "verify 0", "verify 00", "verify 18446744073709551616", "restore 0",
+        "watch ann --lists ' -5'", "watch ann --lists +5", "watch ann --timeout 1000000000001", "status --timeout 18446744073709551615",
+        "recommend ann --diversity ' 1'", "recommend ann --diversity 0x1", "recommend ann --seed pear=nan", "recommend ann --seed 'pear= 1'",
         "reset 4294967296 --applied 1 --to 0", "reset 0 --applied 1 --to 9223372036854775808",
     };
     char call[256], said[4096];
@@ -124,6 +132,46 @@ static void publish_tells_programs_in_json(void **state)
     assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":0}\n");
 }
 
+/* A listener that takes connections and never says a word. */
+static void a_watch_that_sees_nothing_has_failed(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    char call[128], said[4096];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)state;
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(listener, 5), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    snprintf(call, sizeof(call), "watch ann --timeout 300 --server 127.0.0.1:%d 2>&1", ntohs(address.sin_port));
+    expect(1, call, said, sizeof(said));
+    assert_non_null(strstr(said, ": DEADLINE_EXCEEDED: "));
+    close(listener);
+}
+
+static void what_is_said_is_shown_and_not_obeyed(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    expect(2, "\"$(printf 'f\\033[2Jy\\nfreshet: z')\" 2>&1", said, sizeof(said));
+    assert_string_equal(said, "freshet: there is no verb 'f\\x1B[2Jy\\x0Afreshet: z'; freshet --help lists them\n");
+    expect(0, "publish - -f csv --brokers 127.0.0.1:1 2>&1 <<END\nuser_id,item_id,$(printf 'na\\033[1mme')\nEND", said, sizeof(said));
+    assert_non_null(strstr(said, "the header names 'na\\x1B[1mme', which is left out"));
+}
+
+static void a_variable_that_is_empty_is_not_set(void **state)
+{
+    char said[1 << 16];
+
+    (void)state;
+    setenv("FRESHET_BROKERS", "", 1);
+    expect(0, "publish /dev/null -X log_level=7 -X debug=broker 2>&1", said, sizeof(said));
+    assert_non_null(strstr(said, "127.0.0.1:9092/bootstrap: Added new broker"));
+    unsetenv("FRESHET_BROKERS");
+}
+
 static void bench_takes_users_from_both_sides(void **state)
 {
     char said[4096];
@@ -140,6 +188,10 @@ static void a_number_that_is_too_large_is_refused_as_it_was_given(void **state)
     (void)state;
     expect(2, "recommend ann -k 5000000000 --server 127.0.0.1:1 2>&1", said, sizeof(said));
     assert_string_equal(said, "freshet: --k is 5000000000; it may be 4294967295 at most\n");
+    expect(2, "watch ann --timeout 18446744073709551615 --server 127.0.0.1:1 2>&1", said, sizeof(said));
+    assert_string_equal(said, "freshet: --timeout is 18446744073709551615; it may be 1000000000000 at most\n");
+    expect(2, "watch ann --lists ' -5' --server 127.0.0.1:1 2>&1", said, sizeof(said));
+    assert_string_equal(said, "freshet: --lists is ' -5', which is no whole number\n");
 }
 
 static void the_header_is_no_line_that_is_skipped(void **state)
@@ -309,6 +361,9 @@ int main(void)
         cmocka_unit_test(help_tells_what_scripts_go_by),
         cmocka_unit_test(a_file_that_cannot_be_read_is_no_empty_file),
         cmocka_unit_test(publish_tells_programs_in_json),
+        cmocka_unit_test(a_watch_that_sees_nothing_has_failed),
+        cmocka_unit_test(what_is_said_is_shown_and_not_obeyed),
+        cmocka_unit_test(a_variable_that_is_empty_is_not_set),
         cmocka_unit_test(bench_takes_users_from_both_sides),
         cmocka_unit_test(a_number_that_is_too_large_is_refused_as_it_was_given),
         cmocka_unit_test(the_header_is_no_line_that_is_skipped),
