@@ -18,6 +18,7 @@
 
 #include "freshet/clock.h"
 #include "freshet/crash.h"
+#include "freshet/fds.h"
 #include "freshet/life.h"
 #include "freshet/log.h"
 
@@ -244,6 +245,8 @@ int main(int argc, char **argv)
     struct freshetd d = {.feed_lock = PTHREAD_MUTEX_INITIALIZER};
     int code = EXIT_DONE;
 
+    if (!fr_fds_take())
+        return EXIT_INTERNAL;
     if (!options_read(&d.options, argc, argv))
         return EXIT_USAGE;
     fr_crash_begin();

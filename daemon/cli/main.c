@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "freshet/fds.h"
 
 static const struct verb {
     const char *name;
@@ -63,6 +64,8 @@ static void help(FILE *out)
 
 int main(int argc, char **argv)
 {
+    if (!fr_fds_take())
+        return cli_fail("cannot start: %s", strerror(errno));
     if (argc < 2) {
         help(stderr);
         return CLI_USAGE;

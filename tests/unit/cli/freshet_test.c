@@ -99,6 +99,19 @@ static void output_that_cannot_be_written_is_a_failure(void **state)
     expect(0, "--version", said, sizeof(said));
 }
 
+static void what_is_closed_can_be_neither_read_nor_written(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    expect(1, "--version 2>&1 >&-", said, sizeof(said));
+    assert_string_equal(said, "freshet: cannot write the output: Bad file descriptor\n");
+    expect(1, "publish /dev/null --brokers 127.0.0.1:1 -o json 2>&1 >&-", said, sizeof(said));
+    assert_non_null(strstr(said, "freshet: cannot write the output: Bad file descriptor\n"));
+    expect(1, "publish - --brokers 127.0.0.1:1 2>&1 <&-", said, sizeof(said));
+    assert_non_null(strstr(said, "cannot be read: Bad file descriptor\n"));
+}
+
 static void help_tells_what_scripts_go_by(void **state)
 {
     char said[8192];
@@ -358,6 +371,7 @@ int main(void)
         cmocka_unit_test(a_failure_is_status_1_and_told_on_stderr_alone),
         cmocka_unit_test(wrong_use_is_status_2),
         cmocka_unit_test(output_that_cannot_be_written_is_a_failure),
+        cmocka_unit_test(what_is_closed_can_be_neither_read_nor_written),
         cmocka_unit_test(help_tells_what_scripts_go_by),
         cmocka_unit_test(a_file_that_cannot_be_read_is_no_empty_file),
         cmocka_unit_test(publish_tells_programs_in_json),

@@ -51,8 +51,8 @@ static const char *const dev[] = {"--dev",
                                   "--set",
                                   "log.format=json"};
 
-/* Options end with NULL; those of `dev` come first when `with_dev`. */
-static void start(struct process *process, bool with_dev, const char *const *options)
+/* Options end with NULL; those of `dev` come first when `with_dev`. Not `heard`: it has neither stdout nor stderr. */
+static void start_heard(struct process *process, bool heard, bool with_dev, const char *const *options)
 {
     const char *args[40] = {FRESHETD};
     int len = 1, ends[2];
@@ -72,11 +72,18 @@ static void start(struct process *process, bool with_dev, const char *const *opt
             _exit(99);
         close(ends[0]);
         close(ends[1]);
+        if (!heard && (close(1) || close(2)))
+            _exit(97);
         execv(FRESHETD, (char *const *)args);
         _exit(98);
     }
     close(ends[1]);
     process->output = ends[0];
+}
+
+static void start(struct process *process, bool with_dev, const char *const *options)
+{
+    start_heard(process, true, with_dev, options);
 }
 
 #define START(process, with_dev, ...) start((process), (with_dev), (const char *const[]){__VA_ARGS__, NULL})
@@ -319,6 +326,31 @@ static void the_service_manager_hears_how_it_goes(void **state)
     close(manager);
 }
 
+/* The first pipe would be its stdout and stderr, and what is said there a signal to end. */
+static void it_runs_without_stdout_and_stderr(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct process process;
+    int manager = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+    (void)state;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/unheard", home);
+    assert_int_equal(bind(manager, (struct sockaddr *)&address, sizeof address), 0);
+    setenv("NOTIFY_SOCKET", address.sun_path, 1);
+    setenv("WATCHDOG_USEC", "300000", 1);
+    start_heard(&process, false, true, (const char *const[]){"--set", "store.path=unheard-data", NULL});
+    unsetenv("NOTIFY_SOCKET");
+    unsetenv("WATCHDOG_USEC");
+    wait_until_told(manager, "READY=1", "STOPPING=1");
+    wait_until_told(manager, "WATCHDOG=1\nSTATUS=answering", "STOPPING=1");
+    wait_until_told(manager, "WATCHDOG=1\nSTATUS=answering", "STOPPING=1"); /* the line that it is ready has been written */
+    kill(process.id, SIGTERM);
+    wait_until_told(manager, "STOPPING=1", NULL);
+    assert_int_equal(exit_code(&process), 0);
+    assert_string_equal(process.said, "");
+    close(manager);
+}
+
 static void a_second_signal_does_not_wait_for_the_first(void **state)
 {
     struct process process;
@@ -506,6 +538,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_configuration_can_be_checked_without_starting, make_home, remove_home),
         cmocka_unit_test_setup_teardown(it_starts_answers_and_drains, make_home, remove_home),
         cmocka_unit_test_setup_teardown(the_service_manager_hears_how_it_goes, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(it_runs_without_stdout_and_stderr, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_second_signal_does_not_wait_for_the_first, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_second_one_on_the_same_directory_is_refused, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_reload_applies_what_it_can_and_reports_the_rest, make_home, remove_home),
