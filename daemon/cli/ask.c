@@ -56,12 +56,18 @@ static void put_reasons(struct fr_writer *out, const struct titles *titles, cons
     fr_put_u8(out, 0);
 }
 
-static void put_score(char room[32], double score, bool time)
+static char (*score_cells(Freshet__V1__Recommendation *const *items, size_t len, bool times))[TABLE_NUMBER]
 {
-    if (time && score >= 0 && score < 1e18)
-        fr_time_text((int64_t)score, room);
-    else
-        snprintf(room, 32, "%.6g", score);
+    double *scores = fr_zalloc(len ? len : 1, sizeof(*scores));
+
+    for (size_t i = 0; i < len; i++)
+        scores[i] = items[i]->score;
+    char (*cells)[TABLE_NUMBER] = table_numbers(scores, len, false);
+    for (size_t i = 0; i < len && times; i++)
+        if (scores[i] >= 0 && scores[i] < 1e18)
+            fr_time_text((int64_t)scores[i], cells[i]);
+    free(scores);
+    return cells;
 }
 
 void ask_show_items(Freshet__V1__Recommendation *const *items, size_t len, const struct titles *titles, enum ask_show show)
@@ -77,21 +83,22 @@ void ask_show_items(Freshet__V1__Recommendation *const *items, size_t len, const
         names[columns++] = "because of";
     table = table_new(columns, names, align);
 
+    char (*scores)[TABLE_NUMBER] = score_cells(items, len, show & ASK_TIMES);
     for (size_t i = 0; i < len; i++) {
         struct fr_writer why;
-        char rank[24], score[32], *id = text_of(items[i]->item_id);
+        char rank[24], *id = text_of(items[i]->item_id);
         const char *title = titles_find(titles, bytes_of(items[i]->item_id));
         fr_writer_init(&why, 0);
         put_reasons(&why, titles, items[i]);
         snprintf(rank, sizeof(rank), "%zu", i + 1);
-        put_score(score, items[i]->score, show & ASK_TIMES);
-        const char *cells[] = {rank, id, score, items[i]->source, title ? title : "", why.at};
+        const char *cells[] = {rank, id, scores[i], items[i]->source, title ? title : "", why.at};
         if (!titles)
             cells[4] = why.at;
         table_add(table, cells);
         fr_writer_release(&why);
         free(id);
     }
+    free(scores);
     table_print(table);
     table_free(table);
 }
@@ -309,12 +316,33 @@ int verb_popular(int argc, char **argv)
 
 /* ---- similar ---- */
 
+static void show_neighbours(const Freshet__V1__SimilarResponse *answer, const struct titles *titles, bool users)
+{
+    static const char *const names[] = {"rank", "id", "similarity", "title"};
+    static const int align[] = {TABLE_RIGHT, TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT};
+    struct table *table = table_new(titles && !users ? 4 : 3, names, align);
+    double *values = fr_zalloc(answer->n_neighbours + 1, sizeof(*values));
+
+    for (size_t i = 0; i < answer->n_neighbours; i++)
+        values[i] = answer->neighbours[i]->similarity;
+    char (*cells)[TABLE_NUMBER] = table_numbers(values, answer->n_neighbours, false);
+    for (size_t i = 0; i < answer->n_neighbours; i++) {
+        char rank[24], *id = text_of(answer->neighbours[i]->id);
+        const char *title = titles_find(titles, bytes_of(answer->neighbours[i]->id));
+        snprintf(rank, sizeof(rank), "%zu", i + 1);
+        table_add(table, (const char *const[]){rank, id, cells[i], title ? title : ""});
+        free(id);
+    }
+    free(values);
+    free(cells);
+    table_print(table);
+    table_free(table);
+}
+
 int verb_similar(int argc, char **argv)
 {
     static const struct usage usage = {"similar", "ITEM | --user USER [OPTION]...", "Items like an item, or users like a user.",
                                        "freshet similar 85123A -k 5"};
-    static const char *const names[] = {"rank", "id", "similarity", "title"};
-    static const int align[] = {TABLE_RIGHT, TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT};
     struct common common = common_defaults();
     struct texts items = {0};
     uint32_t k = 0;
@@ -348,23 +376,13 @@ int verb_similar(int argc, char **argv)
     if (titles_open(&titles, common.titles))
         return CLI_FAILED;
     status = ask_call(&common, ASK_SERVICE "Similar", &request, &freshet__v1__similar_response__descriptor, &answer);
-    if (!status && common_json(&common)) {
-        json_print(&answer->base);
-    } else if (!status) {
-        struct table *table = table_new(titles && !user ? 4 : 3, names, align);
-        for (size_t i = 0; i < answer->n_neighbours; i++) {
-            char rank[24], value[32], *id = text_of(answer->neighbours[i]->id);
-            const char *title = titles_find(titles, bytes_of(answer->neighbours[i]->id));
-            snprintf(rank, sizeof(rank), "%zu", i + 1);
-            snprintf(value, sizeof(value), "%.6g", answer->neighbours[i]->similarity);
-            table_add(table, (const char *const[]){rank, id, value, title ? title : ""});
-            free(id);
-        }
-        table_print(table);
-        table_free(table);
-    }
-    if (!status)
+    if (!status) {
+        if (common_json(&common))
+            json_print(&answer->base);
+        else
+            show_neighbours(answer, titles, user);
         ask_free(answer);
+    }
     titles_close(titles);
     return status;
 }

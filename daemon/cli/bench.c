@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,11 +76,14 @@ static void spans_add(struct spans *spans, uint64_t ns)
     spans->longest_ns = ns > spans->longest_ns ? ns : spans->longest_ns;
 }
 
+/* NAN: there are none. */
 static double spans_ms(const struct spans *spans, double share)
 {
     uint64_t wanted = (uint64_t)(share * (double)spans->len), before = 0;
     unsigned bucket = 0;
 
+    if (!spans->len)
+        return NAN;
     for (; bucket < BUCKETS - 1 && before + spans->of[bucket] <= wanted; bucket++)
         before += spans->of[bucket];
     return span_of(bucket) / 1e6;
@@ -173,6 +177,16 @@ static int run_load(struct load *load, double seconds, struct fr_err *err)
 
 /* ---- what people and programs see ---- */
 
+static double longest_ms(const struct spans *spans)
+{
+    return spans->len ? (double)spans->longest_ns / 1e6 : NAN;
+}
+
+static void put_ms(char room[TABLE_NUMBER], double ms)
+{
+    snprintf(room, TABLE_NUMBER, isfinite(ms) ? "%.3f" : "-", ms);
+}
+
 static void show_table(const struct load *loads, size_t len)
 {
     static const char *const titles[] = {"call", "per second", "p50 ms", "p90 ms", "p99 ms", "longest ms", "failed"};
@@ -181,11 +195,11 @@ static void show_table(const struct load *loads, size_t len)
 
     for (size_t i = 0; i < len; i++) {
         const struct load *load = &loads[i];
-        char text[6][32];
+        char text[6][TABLE_NUMBER];
         snprintf(text[0], sizeof(text[0]), "%.0f", (double)load->spans.len / load->seconds);
         for (int p = 0; p < 3; p++)
-            snprintf(text[1 + p], sizeof(text[1 + p]), "%.3f", spans_ms(&load->spans, (const double[]){.5, .9, .99}[p]));
-        snprintf(text[4], sizeof(text[4]), "%.3f", (double)load->spans.longest_ns / 1e6);
+            put_ms(text[1 + p], spans_ms(&load->spans, (const double[]){.5, .9, .99}[p]));
+        put_ms(text[4], longest_ms(&load->spans));
         snprintf(text[5], sizeof(text[5]), "%llu", (unsigned long long)load->failed);
         table_add(table, (const char *const[]){load->name, text[0], text[1], text[2], text[3], text[4], text[5]});
     }
@@ -204,7 +218,7 @@ static int show_json(const struct load *loads, size_t len, const struct common *
                                               json_number((double)load->spans.len / load->seconds), "p50_ms",
                                               json_number(spans_ms(&load->spans, .5)), "p90_ms", json_number(spans_ms(&load->spans, .9)),
                                               "p99_ms", json_number(spans_ms(&load->spans, .99)), "longest_ms",
-                                              json_number((double)load->spans.longest_ns / 1e6)));
+                                              json_number(longest_ms(&load->spans))));
     }
     return json_put(json_pack("{s:s, s:I, s:o}", "server", common->server, "concurrency", (json_int_t)loads[0].askers, "calls", rows));
 }

@@ -144,6 +144,10 @@ struct table *table_new(size_t columns, const char *const *titles, const int *al
 void table_add(struct table *table, const char *const *cells);
 void table_print(const struct table *table);                    /* bold titles on a terminal */
 void table_free(struct table *table);
+/* The cells of a column of numbers, points under each other: six digits of the largest, and so many decimals of all, but none that are 0 in
+ * all of them. `sign`: + too. malloc'ed. */
+enum { TABLE_NUMBER = 32 };
+char (*table_numbers(const double *values, size_t len, bool sign))[TABLE_NUMBER];
 size_t table_width(const char *text); /* columns on a terminal: code points, not bytes */
 
 /* proto3 JSON of any message: lowerCamelCase names, 64-bit integers as strings, ids as text. One line on stdout. */

@@ -16,20 +16,25 @@ static void show_user(const Freshet__V1__GetUserResponse *answer, const struct t
     static const char *const names[] = {"item", "affinity", "last event", "title"};
     static const int align[] = {TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT, TABLE_LEFT};
     struct table *table = table_new(titles ? 4 : 3, names, align);
+    double *values = fr_zalloc(answer->n_affinities + 1, sizeof(*values));
     char time[32];
 
     for (size_t i = 0; i < answer->n_features; i++)
         printf("feature     %s = %s\n", cli_shown(answer->features[i]->key), cli_shown(answer->features[i]->value));
     printf("events      %llu\nlast event  %s\n\n", (unsigned long long)answer->events,
            answer->events ? fr_time_text(answer->last_event_ms, time) : "never");
+    for (size_t i = 0; i < answer->n_affinities; i++)
+        values[i] = answer->affinities[i]->affinity;
+    char (*cells)[TABLE_NUMBER] = table_numbers(values, answer->n_affinities, false);
     for (size_t i = 0; i < answer->n_affinities; i++) {
         const Freshet__V1__Affinity *affinity = answer->affinities[i];
-        char value[32], *id = fr_strndup((const char *)affinity->item_id.data, affinity->item_id.len);
+        char *id = fr_strndup((const char *)affinity->item_id.data, affinity->item_id.len);
         const char *title = titles_find(titles, bytes_of(affinity->item_id));
-        snprintf(value, sizeof(value), "%.6g", affinity->affinity);
-        table_add(table, (const char *const[]){id, value, fr_time_text(affinity->last_event_ms, time), title ? title : ""});
+        table_add(table, (const char *const[]){id, cells[i], fr_time_text(affinity->last_event_ms, time), title ? title : ""});
         free(id);
     }
+    free(values);
+    free(cells);
     table_print(table);
     table_free(table);
 }

@@ -1,6 +1,7 @@
 /*
- * table.c -- aligned columns: two blanks apart, numbers to the right, titles bold on a terminal. Control characters are shown, not obeyed.
+ * table.c -- aligned columns: two blanks apart, numbers to the right with their points under each other, titles bold on a terminal. Control characters are shown, not obeyed.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,52 @@ void table_add(struct table *table, const char *const *cells)
             table->width[c] = width;
     }
     table->rows++;
+}
+
+/* ---- columns of numbers ---- */
+
+/* That of ten in `value`, rounded to six digits. */
+static int exponent_of(double value)
+{
+    char text[TABLE_NUMBER];
+
+    snprintf(text, sizeof(text), "%.5e", value);
+    return atoi(strchr(text, 'e') + 1);
+}
+
+/* How many there are in the end of a number with a point. */
+static int zeros_behind(const char *text)
+{
+    int zeros = 0;
+
+    for (const char *at = text + strlen(text); at > text && at[-1] == '0'; at--)
+        zeros++;
+    return zeros;
+}
+
+char (*table_numbers(const double *values, size_t len, bool sign))[TABLE_NUMBER]
+{
+    enum { DIGITS = 6, SMALLEST = -4, LARGEST = 14 /* powers of ten: what is beyond is written with one, all of a column */ };
+    char (*cells)[TABLE_NUMBER] = fr_zalloc(len ? len : 1, sizeof(*cells));
+    double largest = 0;
+
+    for (size_t i = 0; i < len; i++)
+        if (isfinite(values[i]) && fabs(values[i]) > largest)
+            largest = fabs(values[i]);
+    int power = exponent_of(largest), decimals = power < DIGITS - 1 ? DIGITS - 1 - power : 0, zeros = decimals;
+    if (power < SMALLEST || power > LARGEST) {
+        for (size_t i = 0; i < len; i++)
+            snprintf(cells[i], sizeof(*cells), sign ? "%+.*e" : "%.*e", DIGITS - 1, values[i]);
+        return cells;
+    }
+    for (size_t i = 0; i < len && zeros; i++) {
+        snprintf(cells[i], sizeof(*cells), "%.*f", decimals, values[i]);
+        int behind = isfinite(values[i]) ? zeros_behind(cells[i]) : zeros;
+        zeros = behind < zeros ? behind : zeros;
+    }
+    for (size_t i = 0; i < len; i++)
+        snprintf(cells[i], sizeof(*cells), sign ? "%+.*f" : "%.*f", decimals - zeros, values[i]);
+    return cells;
 }
 
 static void print_row(const struct table *table, const char *const *cells)

@@ -83,14 +83,18 @@ static void show_reasons(const Freshet__V1__ExplainResponse *answer, const struc
     static const char *const names[] = {"contribution", "why", "title"};
     static const int align[] = {TABLE_RIGHT, TABLE_LEFT, TABLE_LEFT};
     struct table *table = table_new(titles ? 3 : 2, names, align);
+    double *values = fr_zalloc(answer->n_reasons + 1, sizeof(*values));
 
+    for (size_t i = 0; i < answer->n_reasons; i++)
+        values[i] = answer->reasons[i]->contribution;
+    char (*cells)[TABLE_NUMBER] = table_numbers(values, answer->n_reasons, true);
     for (size_t i = 0; i < answer->n_reasons; i++) {
         const Freshet__V1__Reason *reason = answer->reasons[i];
         const char *title = titles_find(titles, bytes_of(reason->item_id));
-        char contribution[32];
-        snprintf(contribution, sizeof(contribution), "%+.6g", reason->contribution);
-        table_add(table, (const char *const[]){contribution, reason->text, title ? title : ""});
+        table_add(table, (const char *const[]){cells[i], reason->text, title ? title : ""});
     }
+    free(values);
+    free(cells);
     table_print(table);
     table_free(table);
 }

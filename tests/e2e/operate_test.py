@@ -75,6 +75,10 @@ class Operate(unittest.TestCase):
             self.assertEqual(row["failed"], 0)
             self.assertTrue(0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] <= row["longest_ms"] * 1.03, row)
         self.assertEqual(answered() - before, told["calls"][0]["answered"] + 3)
+        none = [*command[:-1], "1e-9"]  # over before a call can be
+        for row in json.loads(subprocess.run([*none, "--output", "json"], capture_output=True, check=True).stdout)["calls"]:
+            self.assertEqual((row["answered"], row["p50_ms"], row["p99_ms"], row["longest_ms"]), (0, None, None, None), row)
+        self.assertRegex(subprocess.run(none, capture_output=True, text=True, check=True).stdout, r"\nRecommend +0 +- +- +- +- +0\n")
         refused = subprocess.run([*command, "--model", "none"], capture_output=True, text=True)
         self.assertEqual((refused.returncode, refused.stdout), (1, ""))
         self.assertIn('model "none" is not known', refused.stderr)

@@ -1,6 +1,7 @@
 /*
  * table_test.c -- what people and programs see of an answer.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -125,8 +126,37 @@ static void scores_that_are_times_look_like_times(void **state)
     show_begin(&shown);
     ask_show_items((Freshet__V1__Recommendation *const[]){&first}, 1, NULL, ASK_SCORES);
     show_end(&shown);
-    assert_string_equal(shown.text, "rank  item        score  source\n"
-                                    "   1  pear  1.29794e+12  newest\n");
+    assert_string_equal(shown.text, "rank  item          score  source\n"
+                                    "   1  pear  1297941234567  newest\n");
+}
+
+static void expect_numbers(size_t len, const double *values, bool sign, const char *const *expected)
+{
+    char (*cells)[TABLE_NUMBER] = table_numbers(values, len, sign);
+
+    for (size_t i = 0; i < len; i++)
+        assert_string_equal(cells[i], expected[i]);
+    free(cells);
+}
+#define EXPECT_NUMBERS(sign, values, ...)                                                                              \
+    expect_numbers(sizeof((double[])values) / sizeof(double), (const double[])values, sign, (const char *const[]){__VA_ARGS__})
+#define OF(...) {__VA_ARGS__}
+
+static void points_stand_under_each_other(void **state)
+{
+    (void)state;
+    EXPECT_NUMBERS(false, OF(4.24511, 3.6003, 0.0123456), "4.24511", "3.60030", "0.01235");
+    EXPECT_NUMBERS(true, OF(1.5, -0.25, 0), "+1.50", "-0.25", "+0.00");
+    EXPECT_NUMBERS(false, OF(12, 7, 0), "12", "7", "0"); /* counts */
+    EXPECT_NUMBERS(false, OF(0.5, INFINITY, NAN), "0.5", "inf", "nan");
+    EXPECT_NUMBERS(false, OF(999999.5, 1.25), "1000000", "1");
+    EXPECT_NUMBERS(false, OF(99999.96, 1.25), "100000", "1");
+    EXPECT_NUMBERS(false, OF(0.00012345678, 0.0001), "0.000123457", "0.000100000");
+    EXPECT_NUMBERS(false, OF(0.000012345678, 0.000001), "1.23457e-05", "1.00000e-06");
+    EXPECT_NUMBERS(true, OF(1.5e15, -3), "+1.50000e+15", "-3.00000e+00");
+    EXPECT_NUMBERS(false, OF(-123456789012345.0), "-123456789012345");
+    EXPECT_NUMBERS(false, OF(0), "0");
+    free(table_numbers(NULL, 0, false));
 }
 
 static void options_are_read_in_every_spelling(void **state)
@@ -170,6 +200,7 @@ int main(void)
         cmocka_unit_test(several_messages_are_one_json_document),
         cmocka_unit_test(control_characters_are_shown_and_not_obeyed),
         cmocka_unit_test(scores_that_are_times_look_like_times),
+        cmocka_unit_test(points_stand_under_each_other),
         cmocka_unit_test(options_are_read_in_every_spelling),
     };
 
