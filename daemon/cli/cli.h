@@ -183,6 +183,12 @@ struct lines { /* all zero but for the first three */
 /* False: the end, or `failed` (it cannot be read, or a line is too long), and it has said so. */
 bool lines_next(struct lines *lines);
 void lines_release(struct lines *lines);
+/* False: there is a NUL in it, behind which nobody would look who takes it for a text. */
+static inline bool lines_whole(const struct lines *lines)
+{
+    return strlen(lines->at) == lines->len;
+}
+#define LINE_NOT_WHOLE "has a NUL in it"
 
 struct progress;
 /* total 0: unknown. A bar on a terminal, a line now and then elsewhere. On stderr. */

@@ -220,9 +220,9 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
 
     while (good && lines_next(&lines) && !gives_up(publish)) {
         struct line_event event;
-        const char *problem = NULL;
+        const char *problem = LINE_NOT_WHOLE;
         publish->line = lines.number;
-        switch (format_line(format, lines.at, &event, &problem)) {
+        switch (lines_whole(&lines) ? format_line(format, lines.at, &event, &problem) : LINE_BAD) {
         case LINE_HEADER:
             if (format_note(format))
                 cli_fail("%s", format_note(format));

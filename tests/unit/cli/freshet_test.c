@@ -222,6 +222,25 @@ static void the_header_is_no_line_that_is_skipped(void **state)
     assert_string_equal(said, "{\"published\":0,\"skipped\":1,\"bad\":0,\"failed\":0}\n");
 }
 
+/* What is behind it would be left out: the time here. */
+static void a_line_with_a_nul_is_bad(void **state)
+{
+    static const char text[] = "user_id\titem_id\ttime_ms\nann\tpear\0\t5\n";
+    char path[] = "/tmp/freshet-nul-XXXXXX", call[200], said[4096];
+    int file = mkstemp(path);
+
+    (void)state;
+    assert_int_equal(write(file, text, sizeof(text) - 1), sizeof(text) - 1);
+    close(file);
+    snprintf(call, sizeof(call), "publish %s -f tsv --brokers 127.0.0.1:1 --timeout 300 2>&1", path);
+    expect(1, call, said, sizeof(said));
+    assert_non_null(strstr(said, "freshet: line 2 has a NUL in it\n"));
+    snprintf(call, sizeof(call), "eval %s -f tsv 2>&1", path);
+    expect(1, call, said, sizeof(said));
+    assert_non_null(strstr(said, ":2 has a NUL in it\n"));
+    unlink(path);
+}
+
 /* Without --timeout it would wait longer than a test may take. */
 static void publish_gives_up_when_kafka_takes_nothing(void **state)
 {
@@ -381,6 +400,7 @@ int main(void)
         cmocka_unit_test(bench_takes_users_from_both_sides),
         cmocka_unit_test(a_number_that_is_too_large_is_refused_as_it_was_given),
         cmocka_unit_test(the_header_is_no_line_that_is_skipped),
+        cmocka_unit_test(a_line_with_a_nul_is_bad),
         cmocka_unit_test(publish_gives_up_when_kafka_takes_nothing),
         cmocka_unit_test(what_was_read_is_published_or_failed),
         cmocka_unit_test(every_verb_takes_a_server),
