@@ -187,21 +187,32 @@ static int check_journals(struct engine *engine, struct fr_err *err)
 
 /* ---- tables ---- */
 
+/* Of users or items. Those that the settings leave no place for are only counted, so that it can be said how many there are. */
+struct ids_loader {
+    struct engine *engine;
+    struct dict *ids;
+    uint32_t max, found;
+};
+
 /* Of one that was forgotten nothing is left but its place. */
-static bool load_id(struct dict *dict, uint32_t row, struct fr_bytes id)
+static bool load_id(struct ids_loader *loader, uint32_t row, struct fr_bytes id)
 {
-    if (id.len == 0)
-        return row == dict_len(dict) && dict_add_gone(dict) == row;
-    return row == dict_len(dict) && !fr_id_problem(id.at, id.len) && dict_add(dict, id, dict_hash(id)) == row;
+    if (row != loader->found || row == DICT_NONE || (id.len && fr_id_problem(id.at, id.len)))
+        return false;
+    loader->found++;
+    if (row >= loader->max)
+        return true;
+    return (id.len ? dict_add(loader->ids, id, dict_hash(id)) : dict_add_gone(loader->ids)) == row;
 }
 
 static bool load_user(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
 {
-    struct engine *engine = context;
+    struct ids_loader *loader = context;
 
-    if (len != 1 || columns[0] != 0 || row >= engine->options.users_max || !load_id(engine->users, row, cells[0]))
+    if (len != 1 || columns[0] != 0 || !load_id(loader, row, cells[0]))
         return false;
-    histories_extend(engine->histories, row + 1); /* also of one whose history is empty, and not stored */
+    if (row < loader->max)
+        histories_extend(loader->engine->histories, row + 1); /* also of one whose history is empty, and not stored */
     return true;
 }
 
@@ -219,10 +230,13 @@ static bool load_first_seen(struct engine *engine, uint32_t item, struct fr_byte
 
 static bool load_item(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
 {
-    struct engine *engine = context;
+    struct ids_loader *loader = context;
+    struct engine *engine = loader->engine;
 
-    if (len < 1 || columns[0] != 0 || row >= engine->options.items_max || !load_id(engine->items, row, cells[0]))
+    if (len < 1 || columns[0] != 0 || !load_id(loader, row, cells[0]))
         return false;
+    if (row >= loader->max)
+        return true;
     apply_make_room(engine, 0, row + 1);
     for (size_t i = 1; i < len; i++) {
         if (columns[i] > 2 || (columns[i] == 1 && !load_first_seen(engine, row, cells[i])))
@@ -302,19 +316,37 @@ static bool load_said_user(void *context, uint32_t row, const uint32_t *columns,
     return len == 1 && columns[0] == 0 && row < dict_len(engine->users) && catalogue_put_user(engine->catalogue, row, cells[0]);
 }
 
+/* A store that holds more than the settings allow is none the worse for it, and is left as it is. */
+static int check_room(const struct ids_loader *loader, const char *what, struct fr_err *err)
+{
+    if (loader->found <= loader->max)
+        return FR_OK;
+    return fr_fail(err, FR_CONFIG, "the store holds %u %s, forgotten ones included, and engine.%s_max is %u; start with %u or more", loader->found,
+                   what, what, loader->max, loader->found);
+}
+
 /* In turn: what goes first is checked against by what comes next, or shares what it changes with it. */
 static int load_in_turn(struct engine *engine, struct fr_err *err)
 {
-    const struct state_loader loaders[] = {
-        {.table = TABLE_USERS, .context = engine, .cells = load_user},
-        {.table = TABLE_ITEMS, .context = engine, .cells = load_item},
+    struct ids_loader users = {engine, engine->users, engine->options.users_max, 0}, items = {engine, engine->items, engine->options.items_max, 0};
+    const struct state_loader ids[] = {
+        {.table = TABLE_USERS, .context = &users, .cells = load_user},
+        {.table = TABLE_ITEMS, .context = &items, .cells = load_item},
+    };
+    const struct state_loader said[] = {
         {.table = TABLE_CATALOGUE_ITEMS, .context = engine, .cells = load_said_item},
         {.table = TABLE_CATALOGUE_USERS, .context = engine, .cells = load_said_user},
     };
     int status = FR_OK;
 
-    for (size_t i = 0; i < sizeof(loaders) / sizeof(*loaders) && !status; i++)
-        status = state_load(engine->store, &loaders[i], 1, err);
+    for (size_t i = 0; i < sizeof(ids) / sizeof(*ids) && !status; i++)
+        status = state_load(engine->store, &ids[i], 1, err);
+    if (!status)
+        status = check_room(&users, "users", err);
+    if (!status)
+        status = check_room(&items, "items", err);
+    for (size_t i = 0; i < sizeof(said) / sizeof(*said) && !status; i++)
+        status = state_load(engine->store, &said[i], 1, err);
     return status;
 }
 

@@ -188,6 +188,22 @@ class Fallback(World):
         self.assert_counts()
         self.daemon.kill()
 
+    def test_more_than_allowed(self):
+        """a store that holds more than the settings allow is as good as before: it is not given up for a backup"""
+        self.daemon.start()
+        self.learn_and_back_up(200)
+        self.daemon.stop()
+        for key, bound in ("engine.users_max", 5), ("engine.items_max", 3):
+            with self.subTest(key):
+                self.daemon.settings[key] = bound
+                self.assertIn(f"{key} is {bound}", self.start_and_fail(78))
+                del self.daemon.settings[key]
+        self.assertEqual(list(self.data.glob("store.damaged*")), [])
+        self.assertEqual(self.logged("store.damaged") + self.logged("store.restored"), [])
+        self.daemon.process = None
+        self.daemon.start()
+        self.assert_counts()
+
 
 class Online(World):
     def test_flow(self):

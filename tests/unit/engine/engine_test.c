@@ -168,6 +168,35 @@ static void a_store_of_another_shape_is_refused_by_name(void **state)
     world.store->ops->close(world.store);
 }
 
+static void assert_refused(struct world *world, const struct engine_options *options, const char *why)
+{
+    struct engine *engine;
+    struct fr_err err;
+
+    assert_int_equal(engine_open(&engine, options, world->store, &err), FR_CONFIG);
+    assert_non_null(strstr(err.text, why));
+}
+
+static void a_store_that_holds_more_than_is_allowed_now_is_refused_by_number_and_not_damaged(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = product(), fewer_users = product(), fewer_items = product();
+
+    (void)state;
+    fewer_users.users_max = 2;
+    fewer_items.items_max = 2;
+    begin(&world, &options);
+    town(&world);
+    end(&world);
+    assert_refused(&world, &fewer_users, "the store holds 3 users, forgotten ones included, and engine.users_max is 2");
+    assert_refused(&world, &fewer_items, "the store holds 3 items, forgotten ones included, and engine.items_max is 2");
+    fewer_users.users_max = fewer_users.items_max = 3; /* just enough */
+    begin(&world, &fewer_users);
+    assert_string_equal(recommend(&world, "cat", (struct ask){0}), "apple 0.049752 bread 0.049752");
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 static void a_repeated_event_id_is_dropped(void **state)
 {
     struct world world = {.store = store_memory_new(NULL)};
@@ -407,6 +436,7 @@ int main(void)
         cmocka_unit_test(a_restart_remembers_everything),
         cmocka_unit_test(a_power_cut_leaves_what_was_synced),
         cmocka_unit_test(a_store_of_another_shape_is_refused_by_name),
+        cmocka_unit_test(a_store_that_holds_more_than_is_allowed_now_is_refused_by_number_and_not_damaged),
         cmocka_unit_test(a_repeated_event_id_is_dropped),
         cmocka_unit_test(a_dead_letter_leaves_once_it_is_synced_and_not_before_it_is_acknowledged),
         cmocka_unit_test(an_item_too_many_becomes_a_dead_letter),
