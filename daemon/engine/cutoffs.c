@@ -225,9 +225,8 @@ static int load_stored(struct cutoffs *cutoffs, struct store *store, struct fr_e
 }
 
 struct noted {
-    struct cutoffs *cutoffs, *ledger; /* ledger: what it holds */
+    struct cutoffs *cutoffs, *ledger, *lacked; /* ledger: what it holds */
     struct journal *journal;
-    bool behind;
 };
 
 static bool load_note(void *context, struct fr_bytes record)
@@ -240,14 +239,14 @@ static bool load_note(void *context, struct fr_bytes record)
     put(noted->ledger, &cutoff);
     if (put(noted->cutoffs, &cutoff)) {
         journal_it(noted->journal, &cutoff);
-        noted->behind = true;
+        put(noted->lacked, &cutoff);
     }
     return true;
 }
 
-int cutoffs_load(struct cutoffs *cutoffs, struct store *store, struct journal *journal, bool *ret_behind, struct fr_err *err)
+int cutoffs_load(struct cutoffs *cutoffs, struct store *store, struct journal *journal, struct cutoffs *lacked, struct fr_err *err)
 {
-    struct noted noted = {cutoffs, cutoffs_new(), journal, false};
+    struct noted noted = {cutoffs, cutoffs_new(), lacked, journal};
     int status = load_stored(cutoffs, store, err);
 
     if (status == FR_OK)
@@ -256,6 +255,5 @@ int cutoffs_load(struct cutoffs *cutoffs, struct store *store, struct journal *j
         if (cutoffs->places[i].kind && put(noted.ledger, &cutoffs->places[i]))
             owe(cutoffs, &cutoffs->places[i], 0);
     cutoffs_free(noted.ledger);
-    *ret_behind = noted.behind;
     return status;
 }

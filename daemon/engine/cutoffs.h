@@ -38,8 +38,8 @@ void cutoffs_put(struct cutoffs *cutoffs, enum format_forgotten kind, struct fr_
 /* What is owed to the ledger for journals up to `number`. Thread: the checkpoint's. */
 int cutoffs_note(struct cutoffs *cutoffs, struct store *store, uint64_t number, struct fr_err *err);
 
-/* From the store, then from the ledger; *ret_behind: the ledger has some that the store lacks, and they are journaled now. What the store has and
- * the ledger lacks is owed to the ledger. */
-int cutoffs_load(struct cutoffs *cutoffs, struct store *store, struct journal *journal, bool *ret_behind, struct fr_err *err);
+/* From the store, then from the ledger; those that the ledger has and the store lacks, or has an older one of, are put into `lacked` and
+ * journaled now. What the store has and the ledger lacks is owed to the ledger. */
+int cutoffs_load(struct cutoffs *cutoffs, struct store *store, struct journal *journal, struct cutoffs *lacked, struct fr_err *err);
 
 #endif

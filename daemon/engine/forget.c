@@ -270,21 +270,24 @@ void forget_slice(struct engine *engine)
 
 /* ---- at the start ---- */
 
-/* A restored backup knows users and items that were forgotten since; nothing of theirs is younger than the backup. */
-static void forget_again(struct engine *engine)
+/*
+ * A restored backup knows users and items that were forgotten since, and so does a store that was killed between the ledger and its
+ * checkpoint; nothing of theirs is younger than the store. Who had been forgotten by then already, and came back, stays.
+ */
+static void forget_again(struct engine *engine, const struct cutoffs *lacked)
 {
     uint32_t users = dict_len(engine->users), items = dict_len(engine->items), forgotten_now = 0;
 
     for (uint32_t user = 0; user < users; user++) {
         struct fr_bytes id = dict_id(engine->users, user);
-        if (id.len && cutoffs_upto(engine->cutoffs, FORMAT_USER, id) >= 0) {
+        if (id.len && cutoffs_upto(lacked, FORMAT_USER, id) >= 0) {
             drop_user(engine, user);
             forgotten_now++;
         }
     }
     for (uint32_t item = 0; item < items; item++) {
         struct fr_bytes id = dict_id(engine->items, item);
-        if (id.len && cutoffs_upto(engine->cutoffs, FORMAT_ITEM, id) >= 0) {
+        if (id.len && cutoffs_upto(lacked, FORMAT_ITEM, id) >= 0) {
             drop_item(engine, item);
             forgotten_now++;
         }
@@ -295,11 +298,12 @@ static void forget_again(struct engine *engine)
 
 int forget_recover(struct engine *engine, struct fr_err *err)
 {
-    bool behind = false;
-    int status = cutoffs_load(engine->cutoffs, engine->store, engine->journal, &behind, err);
+    struct cutoffs *lacked = cutoffs_new();
+    int status = cutoffs_load(engine->cutoffs, engine->store, engine->journal, lacked, err);
 
-    if (status == FR_OK && behind)
-        forget_again(engine);
+    if (status == FR_OK && cutoffs_len(lacked))
+        forget_again(engine, lacked);
+    cutoffs_free(lacked);
     show(engine);
     return status;
 }

@@ -476,6 +476,48 @@ static void a_restored_state_forgets_again(void **state)
     folder_remove(folder);
 }
 
+/*
+ * Bob and bread were forgotten, came back, and are in a checkpoint. Then one more is forgotten, and the daemon is killed when the ledger has
+ * it and the store has not: the ledger is ahead by that one alone, and nobody reads again what the two others have done since.
+ */
+static void who_had_come_back_stays_when_another_is_forgotten_again(void **state)
+{
+    struct world world = {0};
+    struct engine_options options = parity();
+    char folder[256];
+
+    (void)state;
+    folder_make(folder);
+    open_rocks(&world, folder);
+    begin(&world, &options);
+    town(&world);
+    give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1), gone(7, NULL, "bread", NOON + 1), event(8, "bob", "apple", NOON + 2),
+                                  event(9, "bob", "bread", NOON + 2)},
+         4);
+    await(&world, 10);
+    await_forgotten(&world);
+    end(&world);
+    world.store->ops->close(world.store);
+    shell(folder, "cp -r store before");
+    open_rocks(&world, folder);
+    begin(&world, &options);
+    give(&world, (struct event[]){gone(10, "cat", NULL, NOON + 3)}, 1);
+    await(&world, 11);
+    end(&world);
+    world.store->ops->close(world.store);
+    shell(folder, "rm -r store && mv before store");
+    open_rocks(&world, folder);
+    begin(&world, &options);
+    await_forgotten(&world);
+    assert_int_equal(world.next, 10);
+    assert_known(&world, 2, 3);
+    assert_string_equal(recommend(&world, "ann", (struct ask){0}), "bread 0.500000");
+    assert_string_equal(recommend(&world, "cat", (struct ask){0}), "apple 0.000000 bread 0.000000 fallback");
+    end(&world);
+    world.store->ops->close(world.store);
+    folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +530,7 @@ int main(void)
         cmocka_unit_test(a_tombstone_met_again_takes_nothing_from_those_who_came_since),
         cmocka_unit_test(an_id_leaves_no_bytes_in_the_store),
         cmocka_unit_test(a_restored_state_forgets_again),
+        cmocka_unit_test(who_had_come_back_stays_when_another_is_forgotten_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
