@@ -89,6 +89,14 @@ static size_t record_at(const char *bytes, size_t len, struct fr_bytes *ret_reco
     return HEAD + size;
 }
 
+static int damaged(const char *path, size_t at, struct fr_err *err)
+{
+    return fr_fail(err, FR_CORRUPT,
+                   "'%s' is damaged at byte %zu: it says who was forgotten, and what is behind that byte cannot be read; put back a good copy "
+                   "of it, or move it away to go on without",
+                   path, at);
+}
+
 /* Walks the records; *ret_end: where the last whole one ends. */
 static int walk(const char *path, const char *bytes, size_t len, store_note *each, void *context, size_t *ret_end, struct fr_err *err)
 {
@@ -97,15 +105,12 @@ static int walk(const char *path, const char *bytes, size_t len, store_note *eac
     bool torn = true;
 
     while (at < len && (step = record_at(bytes + at, len - at, &record, &torn))) {
-        if (each && !each(context, record))
-            return fr_fail(err, FR_CORRUPT, "'%s' has a record at byte %zu that cannot be ours", path, at);
+        if (each && !each(context, record)) /* whole, and not ours */
+            return damaged(path, at, err);
         at += step;
     }
     if (at < len && !torn)
-        return fr_fail(err, FR_CORRUPT,
-                       "'%s' is damaged at byte %zu: it says who was forgotten, and what is behind that byte cannot be read; put back a good "
-                       "copy of it, or move it away to go on without",
-                       path, at);
+        return damaged(path, at, err);
     *ret_end = at;
     return FR_OK;
 }

@@ -244,13 +244,25 @@ static bool load_note(void *context, struct fr_bytes record)
     return true;
 }
 
+/* A damaged ledger is a matter of the disk, not of the store: no backup of the store would put it right, and none is to be used up for it. */
+static int load_ledger(struct noted *noted, struct store *store, struct fr_err *err)
+{
+    int status = store->ops->notes(store, load_note, noted, err);
+
+    if (status != FR_CORRUPT)
+        return status;
+    if (err)
+        err->code = FR_IO;
+    return FR_IO;
+}
+
 int cutoffs_load(struct cutoffs *cutoffs, struct store *store, struct journal *journal, struct cutoffs *lacked, struct fr_err *err)
 {
     struct noted noted = {cutoffs, cutoffs_new(), lacked, journal};
     int status = load_stored(cutoffs, store, err);
 
     if (status == FR_OK)
-        status = store->ops->notes(store, load_note, &noted, err);
+        status = load_ledger(&noted, store, err);
     for (size_t i = 0; i < cutoffs->room && status == FR_OK; i++)
         if (cutoffs->places[i].kind && put(noted.ledger, &cutoffs->places[i]))
             owe(cutoffs, &cutoffs->places[i], 0);

@@ -8,7 +8,7 @@ import time
 import unittest
 
 import testbed
-from backup_test import START_MS, World
+from backup_test import START_MS, World, flip
 from testbed import pb, until
 
 USER, ITEM = "user-3", "i1"  # long enough not to stand in random bytes by chance
@@ -72,6 +72,28 @@ class Forget(World):
         self.assert_forgotten_items_are_gone()
         self.assertNotIn(USER.encode(), (self.data / "store.forgotten").read_bytes())
         self.assertEqual(self.daemon.api.GetItem(pb.GetItemRequest(item_id=ITEM)).users, len({u for u, i, _ in self.events if i == ITEM}))
+
+    def test_damaged_ledger(self):
+        """a damaged store.forgotten stops the start, and costs neither the store nor a backup"""
+        self.daemon.start()
+        self.learn_and_back_up(200)
+        self.freshet("forget", "user", USER)
+        self.events = [event for event in self.events if event[0] != USER]
+        self.daemon.stop()
+        ledger = self.data / "store.forgotten"
+        good = ledger.read_bytes()
+        flip(ledger, at=20)
+        for _ in range(2):
+            said = self.start_and_fail(74)
+            self.assertIn(str(ledger), said)
+            self.assertIn("put back a good copy", said)
+        self.assertEqual(list(self.data.glob("store.damaged*")), [])
+        self.assertEqual(self.logged("store.damaged") + self.logged("store.restored"), [])
+        ledger.write_bytes(good)
+        self.daemon.process = None
+        self.daemon.start()
+        self.assert_counts()
+        self.assertEqual(self.daemon.affinities(USER), {})
 
 
 if __name__ == "__main__":

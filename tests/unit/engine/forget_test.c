@@ -518,6 +518,36 @@ static void who_had_come_back_stays_when_another_is_forgotten_again(void **state
     folder_remove(folder);
 }
 
+/* Whoever takes that for damage of the store would give up a good one, and then each backup in turn. */
+static void a_damaged_ledger_is_no_damage_of_the_store(void **state)
+{
+    struct world world = {0};
+    struct engine_options options = parity();
+    struct fr_err err;
+    char folder[256];
+
+    (void)state;
+    folder_make(folder);
+    open_rocks(&world, folder);
+    begin(&world, &options);
+    town(&world);
+    give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1)}, 1);
+    await(&world, 7);
+    end(&world);
+    world.store->ops->close(world.store);
+    shell(folder, "cp store.forgotten good && printf '\\377' | dd of=store.forgotten bs=1 seek=20 conv=notrunc status=none");
+    open_rocks(&world, folder);
+    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_IO);
+    assert_non_null(strstr(err.text, "store.forgotten' is damaged at byte 0"));
+    assert_non_null(strstr(err.text, "put back a good copy of it, or move it away"));
+    shell(folder, "mv good store.forgotten");
+    begin(&world, &options);
+    assert_int_equal(world.next, 7);
+    end(&world);
+    world.store->ops->close(world.store);
+    folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,6 +561,7 @@ int main(void)
         cmocka_unit_test(an_id_leaves_no_bytes_in_the_store),
         cmocka_unit_test(a_restored_state_forgets_again),
         cmocka_unit_test(who_had_come_back_stays_when_another_is_forgotten_again),
+        cmocka_unit_test(a_damaged_ledger_is_no_damage_of_the_store),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
