@@ -263,7 +263,7 @@ void apply_refuse(struct engine *engine, const struct event *event, const char *
         .message = fr_bytes_of(why),
     };
 
-    if (event->reject) { /* engine_batch_take has asked for whole records in time */
+    if (event->reject) { /* engine_batch_wants_record has asked for it in time */
         reject.key = event->reject->key;
         reject.value = event->reject->value;
         reject.has_key = event->reject->has_key;
@@ -290,12 +290,22 @@ const char *apply_item_bound(const struct engine *engine)
                                                                        : "item_id is new and engine.items_max items have been known";
 }
 
+/* Before the last batches that could take one: so the records of those that find none left have come whole. */
+uint32_t apply_sequences_left(struct engine *engine, uint32_t user)
+{
+    uint32_t left = UINT32_MAX - histories_next_sequence(engine->histories, user);
+
+    if (left <= 2 * BATCHES * EVENT_BATCH_MAX)
+        atomic_store_explicit(&engine->sequences_end, true, memory_order_relaxed);
+    return left;
+}
+
 /* The bound of the state that stands against the event; NULL if none does. DICT_NONE: new. */
-static const char *bound_against(const struct engine *engine, uint32_t user, uint32_t item)
+static const char *bound_against(struct engine *engine, uint32_t user, uint32_t item)
 {
     const char *bound = user == DICT_NONE ? apply_user_bound(engine) : NULL;
 
-    if (!bound && user != DICT_NONE && histories_next_sequence(engine->histories, user) == UINT32_MAX)
+    if (!bound && user != DICT_NONE && !apply_sequences_left(engine, user))
         bound = "user_id has had 4294967295 items, and sequence numbers end there";
     return !bound && item == DICT_NONE ? apply_item_bound(engine) : bound;
 }

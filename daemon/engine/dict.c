@@ -26,7 +26,7 @@
 
 #include "freshet/alloc.h"
 
-enum { SHARD_BITS = 10, SHARDS = 1 << SHARD_BITS, TABLE_FIRST = 4, UNIT = 4, LEN_BYTES = 2 };
+enum { SHARD_BITS = 10, SHARDS = 1 << SHARD_BITS, TABLE_FIRST = 4, UNIT = 4, LEN_BYTES = 2, UNITS_MOST = (LEN_BYTES + FR_ID_BYTES_MAX + UNIT - 1) / UNIT };
 #define SLOT_EMPTY UINT64_MAX
 #define SLOT_GONE (UINT64_MAX - 1) /* no handle is that large: ids_max is below DICT_NONE */
 
@@ -43,7 +43,7 @@ struct dict {
 
     /* any thread, changed at every id */
     _Atomic uint32_t len, gone;
-    _Atomic size_t bytes;
+    _Atomic size_t bytes, units_told; /* units_told: units_len */
 
     /* the writer's */
     struct fr_epoch *epoch;
@@ -92,7 +92,7 @@ static void table_put(struct table *table, uint64_t slot)
 struct dict *dict_new(uint32_t ids_max, struct fr_epoch *epoch)
 {
     struct dict *dict = fr_zalloc(1, sizeof *dict);
-    uint64_t units_max = (uint64_t)ids_max * ((LEN_BYTES + FR_ID_BYTES_MAX + UNIT - 1) / UNIT);
+    uint64_t units_max = (uint64_t)ids_max * UNITS_MOST;
 
     assert(ids_max > 0 && ids_max < DICT_NONE);
     dict->ids_max = ids_max;
@@ -212,6 +212,7 @@ static void tell_len(struct dict *dict, uint32_t len)
     /* Of the arrays what is used: pages past it are reserved, but nobody has touched them. */
     atomic_store_explicit(&dict->bytes, sizeof *dict + dict->tables_bytes + len * sizeof(uint32_t) + dict->units_len * UNIT,
                           memory_order_relaxed);
+    atomic_store_explicit(&dict->units_told, dict->units_len, memory_order_relaxed);
     atomic_store_explicit(&dict->len, len, memory_order_release);
 }
 
@@ -271,6 +272,14 @@ void dict_remove(struct dict *dict, uint32_t handle)
 uint32_t dict_len(const struct dict *dict)
 {
     return atomic_load_explicit(&dict->len, memory_order_acquire);
+}
+
+bool dict_has_room(const struct dict *dict, uint32_t more)
+{
+    uint64_t len = dict_len(dict);
+    size_t units = atomic_load_explicit(&dict->units_told, memory_order_relaxed);
+
+    return len + more <= dict->ids_max && (size_t)more * UNITS_MOST <= dict->units_max - units;
 }
 
 uint32_t dict_known(const struct dict *dict)

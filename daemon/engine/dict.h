@@ -12,6 +12,7 @@
 #ifndef FR_DICT_H
 #define FR_DICT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "freshet/bytes.h"
@@ -37,6 +38,7 @@ void dict_remove(struct dict *dict, uint32_t handle);
 /* Valid within the reader's epoch; empty if it was removed. Thread: any, for a handle it has learned of */
 struct fr_bytes dict_id(const struct dict *dict, uint32_t handle);
 uint32_t dict_len(const struct dict *dict);   /* handles there are. Thread: any */
+bool dict_has_room(const struct dict *dict, uint32_t more); /* for so many more ids, however long they are. Thread: any */
 uint32_t dict_known(const struct dict *dict); /* those whose id was not removed. Thread: any */
 size_t dict_bytes(const struct dict *dict); /* in use, as allocated. Thread: any */
 

@@ -20,6 +20,15 @@ enum { IDLE_MS = 200, BUSY_MS = 10, STOP_MS = 10000, SETTLE_LOOK_MS = 2, CATEGOR
 
 /* ---- batches; thread: feed ---- */
 
+/* Must records come whole? All batches there are may yet bring new ids before the one at hand is applied. */
+static bool room_ends(const struct engine *engine)
+{
+    enum { MORE = BATCHES * EVENT_BATCH_MAX };
+
+    return memory_full(engine) || !dict_has_room(engine->users, MORE) || !dict_has_room(engine->items, MORE) ||
+           atomic_load_explicit(&engine->sequences_end, memory_order_relaxed);
+}
+
 struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms)
 {
     struct event_batch *batch;
@@ -30,14 +39,26 @@ struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms)
         holds_back(engine);
         return NULL;
     }
-    /* All batches there are may yet bring new ids before this one is applied. */
     atomic_fetch_add(&engine->batches_bare, 1); /* first: whoever closes admission meanwhile knows of it (memory_decide) */
-    batch->whole = memory_full(engine) ||
-                   dict_len(engine->users) + BATCHES * EVENT_BATCH_MAX > engine->options.users_max ||
-                   dict_len(engine->items) + BATCHES * EVENT_BATCH_MAX > engine->options.items_max;
+    batch->bare = false;
+    batch->whole = room_ends(engine);
     if (batch->whole)
         atomic_fetch_sub(&engine->batches_bare, 1);
     return batch;
+}
+
+bool engine_batch_wants_record(struct engine *engine, struct event_batch *batch, enum event_kind kind)
+{
+    if (batch->whole)
+        return true;
+    bool wants = room_ends(engine);
+    if (wants && !batch->bare) { /* it has waited for its first record, and others have taken the room meanwhile */
+        batch->whole = true;
+        atomic_fetch_sub(&engine->batches_bare, 1);
+    }
+    wants = wants || kind == EVENT_ITEM || kind == EVENT_USER; /* the catalogue has bounds of its own, which depend on what is said */
+    batch->bare = batch->bare || !wants;
+    return wants;
 }
 
 void engine_batch_give(struct engine *engine, struct event_batch *batch)

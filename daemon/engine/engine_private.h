@@ -127,13 +127,14 @@ struct engine {
     _Atomic uint64_t events;         /* applied ever */
     _Atomic int64_t changed;         /* wall time of the last batch */
     pthread_mutex_t give_lock;       /* of giving a batch */
-    _Atomic uint32_t batches_bare;   /* out, or given and not yet applied, and taken when whole records were not asked for */
+    _Atomic uint32_t batches_bare;   /* out, or given and not yet applied, and not whole */
     _Atomic uint64_t batches_given, batches_done;
     _Atomic int64_t batch_oldest[BATCHES * 2]; /* oldest Kafka time in batch number n, at n mod its length */
     _Atomic int64_t uncommitted_since; /* wall time of the oldest batch in the journal of the moment; 0: none */
     _Atomic int64_t unwritten_since;   /* the same of the journal set aside or handed over, not written yet; older, if any */
     _Atomic uint32_t users_max, items_max; /* the bounds in force: the options', or lower (memory.c) */
     _Atomic bool closing, closed;          /* admission: about to be, is */
+    _Atomic bool sequences_end;            /* some user's sequence numbers do, soon (apply.c) */
     _Atomic bool nudged;               /* `nudge` is among the given: it never takes a batch's place there */
 
     /* engine's thread only */
@@ -194,6 +195,7 @@ uint32_t apply_item(struct engine *engine, struct fr_bytes id, uint64_t hash);
 /* The bound of the state that stands against one more; NULL if none does. */
 const char *apply_user_bound(const struct engine *engine);
 const char *apply_item_bound(const struct engine *engine);
+uint32_t apply_sequences_left(struct engine *engine, uint32_t user); /* for more items of the user; told if they end soon. Thread: also loaders */
 /* A record that would exceed a bound of the state. Nothing of it has been applied. */
 void apply_refuse(struct engine *engine, const struct event *event, const char *why);
 /* apply_said.c: EVENT_ITEM .. EVENT_USER_GONE. */

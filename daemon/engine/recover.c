@@ -268,6 +268,7 @@ static bool load_history(void *context, uint32_t row, const uint32_t *columns, c
     }
     if (engine->extremes)
         extremes_update(engine->extremes, row);
+    apply_sequences_left(engine, row);
     return true;
 }
 

@@ -247,7 +247,7 @@ static void take_record(struct tap *tap, struct event_batch *batch, const rd_kaf
         if (record_misrouted(&record, event))
             fr_count(tap->misrouted, 1);
         keep_event(batch, event);
-        if (batch->whole)
+        if (engine_batch_wants_record(tap->engine, batch, event->kind))
             event->reject = keep_reject(batch, &(struct reject){.key = record.key,
                                                                 .value = record.value,
                                                                 .has_key = record.has_key,

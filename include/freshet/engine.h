@@ -126,6 +126,9 @@ void engine_partition_low(struct engine *engine, uint32_t index, int64_t low);
 /* An empty batch, or NULL when none comes free in time (the engine is behind, or at a limit): stop polling and come back.
  * Thread: feed. */
 struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms);
+/* Asked of each record that is put into the batch, but rejects: must its event carry it in `reject`, without a reason? So it is while the
+ * state may have no room for it, which would make it a dead letter. Thread: feed. */
+bool engine_batch_wants_record(struct engine *engine, struct event_batch *batch, enum event_kind kind);
 void engine_batch_give(struct engine *engine, struct event_batch *batch); /* also an empty one */
 
 /* How many batches have been given; and have so many been applied? Thread: any. */

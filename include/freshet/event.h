@@ -74,7 +74,7 @@ struct event {
     const uint64_t *context;    /* features that came with it (feature.h), in the record's order; none: NULL */
     uint32_t context_len;       /* at most FEATURES_MAX */
 
-    /* EVENT_REJECT; all other records in a batch that asks for whole ones */
+    /* EVENT_REJECT; all other records that are asked for (engine_batch_wants_record) */
     const struct reject *reject;
 };
 
@@ -109,9 +109,8 @@ enum { EVENT_BATCH_MAX = 1024 };
 struct event_batch {
     struct event events[EVENT_BATCH_MAX];
     uint32_t len;
-    /* Set by the engine when users_max or items_max is near: every event then carries its record in `reject` (without a reason),
-     * so that one that no longer fits can be dead-lettered untouched. */
-    bool whole;
+    /* Set by the engine. Whole: every event carries its record in `reject` (without a reason). Bare: one at least does not. */
+    bool whole, bare;
     struct fr_arena arena;
 };
 

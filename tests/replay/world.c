@@ -299,7 +299,7 @@ static void put_record(struct world *world, struct event_batch *batch, const str
     if (decoder_decode(world->decoder, &record, event, &reject)) {
         event->user = keep(batch, event->user);
         event->item = keep(batch, event->item);
-        if (batch->whole)
+        if (engine_batch_wants_record(world->engine, batch, event->kind))
             event->reject = keep_reject(batch, &(struct reject){.key = record.key,
                                                                 .value = record.value,
                                                                 .has_key = record.has_key,

@@ -127,9 +127,11 @@ static void a_full_dictionary_says_so_and_goes_on_answering(void **state)
 
     (void)state;
     for (uint32_t n = 0; n < 3; n++) {
+        assert_true(dict_has_room(dict, 3 - n) && !dict_has_room(dict, 4 - n));
         id = id_usual(n, room);
         assert_int_equal(dict_add(dict, id, dict_hash(id)), n);
     }
+    assert_false(dict_has_room(dict, 1));
     id = id_usual(3, room);
     assert_int_equal(dict_add(dict, id, dict_hash(id)), DICT_NONE);
     assert_int_equal(dict_find(dict, id, dict_hash(id)), DICT_NONE);

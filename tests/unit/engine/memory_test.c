@@ -67,7 +67,7 @@ static bool give_one(struct world *world, struct event one)
     bool whole;
 
     assert_non_null(batch);
-    whole = batch->whole;
+    whole = engine_batch_wants_record(world->engine, batch, one.kind);
     one.partition = world->partition;
     one.reject = whole ? &record : NULL;
     batch->events[0] = one;
@@ -243,6 +243,103 @@ static void a_batch_without_records_is_applied_as_before(void **state)
     finish(&world);
 }
 
+/* ---- other bounds: whose record is carried ---- */
+
+/* `len` new users from n`first` on, in batches that are taken, given and applied meanwhile. */
+static void newcomers(struct world *world, uint32_t first, uint32_t len)
+{
+    enum { AT_ONCE = 1000 };
+    static char ids[AT_ONCE][8];
+    static struct event events[AT_ONCE];
+
+    for (uint32_t done = 0; done < len; done += AT_ONCE) {
+        for (uint32_t i = 0; i < AT_ONCE; i++) {
+            snprintf(ids[i], sizeof(ids[i]), "n%u", first + done + i);
+            events[i] = event(first + done + i, ids[i], "apple", NOON);
+        }
+        give(world, events, AT_ONCE);
+        await(world, first + done + AT_ONCE);
+    }
+}
+
+/* One feed has its batch and waits for a record; others bring more users meanwhile than all batches that there are could hold. */
+static void a_batch_that_waited_carries_the_records_that_have_no_room_by_then(void **state)
+{
+    struct engine_options options = product();
+    struct event late = event(9000, "late", "apple", NOON);
+    const struct reject record = {.key = late.user, .value = FR_BYTES("the record"), .has_key = true, .has_value = true};
+    struct world world;
+
+    (void)state;
+    options.users_max = 9000;
+    start(&world, store_memory_new(NULL), &options);
+    struct event_batch *slow = engine_batch_take(world.engine, PATIENCE_MS);
+    assert_false(slow->whole);
+    newcomers(&world, 0, 9000);
+    assert_true(engine_batch_wants_record(world.engine, slow, EVENT_APPLY));
+    assert_true(slow->whole); /* none of it has come without */
+    assert_int_equal(atomic_load(&world.engine->batches_bare), 0);
+    late.partition = world.partition;
+    late.reject = &record;
+    slow->events[0] = late;
+    slow->len = 1;
+    engine_batch_give(world.engine, slow);
+    await(&world, 9001);
+    assert_letter(&world, 9000, "late", "user_id is new and engine.users_max users have been known");
+    finish(&world);
+}
+
+/* The first of its records has come without, so it does not count as whole, whatever the others carry. */
+static void a_batch_that_is_bare_in_part_stays_so(void **state)
+{
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    options.users_max = 9000;
+    start(&world, store_memory_new(NULL), &options);
+    struct event_batch *slow = engine_batch_take(world.engine, PATIENCE_MS);
+    assert_false(engine_batch_wants_record(world.engine, slow, EVENT_APPLY));
+    newcomers(&world, 0, 9000);
+    assert_true(engine_batch_wants_record(world.engine, slow, EVENT_APPLY));
+    assert_false(slow->whole);
+    assert_int_equal(atomic_load(&world.engine->batches_bare), 1);
+    engine_batch_give(world.engine, slow);
+    uint64_t given = engine_given(world.engine);
+    for (uint64_t deadline = patience(); !engine_applied(world.engine, given); sched_yield())
+        assert_true(fr_mono_ns() < deadline);
+    finish(&world); /* joins the engine: what it gives back is counted */
+}
+
+/* A head that says that two more items have numbers. */
+static void who_has_had_too_many_items_gets_the_whole_record_back(void **state)
+{
+    struct engine_options options = product();
+    struct fr_writer head;
+    struct world world = {.store = store_memory_new(NULL)};
+    struct fr_err err;
+
+    (void)state;
+    fr_writer_init(&head, 0);
+    fr_put_u32(&head, UINT32_MAX - 2);
+    fr_put_u64(&head, UINT32_MAX - 2);
+    fr_put_u64(&head, (uint64_t)NOON);
+    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_OK);
+    histories_extend(world.engine->histories, 1);
+    assert_int_equal(dict_add(world.engine->users, FR_BYTES("eve"), dict_hash(FR_BYTES("eve"))), 0);
+    journal_put(world.engine->journal, TABLE_USERS, 0, 0, "eve", 3);
+    journal_put(world.engine->journal, TABLE_HISTORY, 0, COLUMN_HEAD, head.at, head.len);
+    fr_writer_release(&head);
+    assert_int_equal(engine_start(world.engine, &err), FR_OK);
+    end(&world);
+    begin(&world, &options);
+    give_one(&world, event(0, "eve", "apple", NOON));
+    give_one(&world, event(1, "eve", "bread", NOON));
+    give_one(&world, event(2, "eve", "cheese", NOON));
+    assert_letter(&world, 2, "eve", "user_id has had 4294967295 items, and sequence numbers end there");
+    finish(&world);
+}
+
 /* ---- hard ---- */
 
 static void at_the_hard_limit_ingest_stands_still_and_questions_go_on(void **state)
@@ -348,6 +445,9 @@ int main(void)
         cmocka_unit_test(the_decision_is_in_the_store_with_the_positions_it_was_taken_at),
         cmocka_unit_test(a_higher_limit_or_none_lets_them_in_again_for_good),
         cmocka_unit_test(a_batch_without_records_is_applied_as_before),
+        cmocka_unit_test(a_batch_that_waited_carries_the_records_that_have_no_room_by_then),
+        cmocka_unit_test(a_batch_that_is_bare_in_part_stays_so),
+        cmocka_unit_test(who_has_had_too_many_items_gets_the_whole_record_back),
         cmocka_unit_test(at_the_hard_limit_ingest_stands_still_and_questions_go_on),
         cmocka_unit_test(one_partition_too_many_is_refused_and_the_others_go_on),
         cmocka_unit_test(what_waits_for_a_sync_is_bounded_and_the_next_sync_covers_it),
