@@ -54,8 +54,8 @@ void memory_decide(struct engine *engine, const struct event_batch *batch)
 
     if (!atomic_load(&engine->closing) || !batch->whole || atomic_load(&engine->batches_bare))
         return;
-    atomic_store(&engine->closing, false);
     tell_bounds(engine, true, admission.users, admission.items);
+    atomic_store(&engine->closing, false); /* second: memory_full, which asks for it first, finds it in one of the two */
     fr_writer_init(&value, 0);
     format_admission_value(&value, &admission);
     journal_key_put(engine->journal, fr_bytes_of(FORMAT_ADMISSION_KEY), fr_written(&value));
