@@ -320,7 +320,7 @@ void watch_tell_user(struct engine *engine, uint32_t user);
 void watch_owe_everyone(struct engine *engine);  /* the items that may be listed have changed: whoever watches will be told */
 bool watch_owes(const struct engine *engine);
 void watch_tell_everyone(struct engine *engine); /* who is owed it, unless that was done a moment ago. After the positions are shown */
-void watch_tell_shown(struct engine *engine);    /* the models have shown all they have learned */
+void watch_tell_shown(struct engine *engine, bool all); /* the models have shown what they have learned: all of it, or a part */
 void watch_expect_more(struct engine *engine); /* there is a model that does so later than it learns */
 
 /* One asking thread's room. */

@@ -155,8 +155,7 @@ void models_publish(struct engine *engine)
     uint64_t end = fr_mono_ns();
     engine->unpublished.since_ns = end;
     atomic_store_explicit(&engine->unpublished.events, behind, memory_order_release);
-    if (!behind)
-        watch_tell_shown(engine);
+    watch_tell_shown(engine, !behind);
     engine->unpublished.rest_ns = end + (end - begin) * REST;
 }
 

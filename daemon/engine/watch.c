@@ -17,17 +17,20 @@
  * who watches. So that is owed to everyone, and told with one number for all: at once if it was not told for EVERYONE_MS, else when
  * that is over. However fast a catalogue is published, each watcher asks once in that time.
  *
- * Models that show later what they have learned (publish) change answers once more when they do: whoever was told since the last time
- * is then told again.
+ * Models that show later what they have learned (publish) change answers once more when they do: those whose events came since the last time
+ * are then told again. They are noted whether somebody watches or not, for he may begin between the event and its being shown, and get his
+ * first answer from what was shown before; showing adds to `turn` as well, so who begins after it sees it. While a model shows a part only,
+ * they are told of each part, but not more often than everyone is, and stay noted.
  *
  * Threads: telling is the engine's; watching anybody's, waiting one thread's.
  */
 #include <semaphore.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine_private.h"
 
-enum { BUCKETS = 1 << 16, AGAIN_MAX = 1024, EVERYONE_MS = 1000 };
+enum { BUCKETS = 1 << 16, WORD = 64, EVERYONE_MS = 1000 };
 #define SEVERAL UINT64_MAX
 
 struct board {
@@ -44,10 +47,11 @@ struct board {
     _Atomic bool told; /* tidings are up, or about to be */
     /* engine's thread */
     bool shows_later;
-    uint32_t again[AGAIN_MAX]; /* buckets told since the models have last shown all; if there were more, all of them */
-    size_t again_len;
+    uint64_t again[BUCKETS / WORD]; /* a bit per bucket: something of whose it may be was learned since the models have last shown all */
+    bool any_again;
     bool owed, owed_again; /* to everyone: now, or as soon as it may be; once more when the models have shown all */
     uint64_t told_ns;      /* when everyone was told; 0: never */
+    uint64_t part_ns;      /* likewise those of `again`, of a part */
 };
 
 struct board *board_new(void)
@@ -89,16 +93,22 @@ static void ring(struct board *board)
         sem_post(&board->tidings);
 }
 
+static void note_again(struct board *board, uint64_t hash)
+{
+    board->again[hash % BUCKETS / WORD] |= UINT64_C(1) << hash % WORD;
+    board->any_again = true;
+}
+
 static bool tell(struct board *board, uint64_t hash)
 {
     struct bucket *bucket = bucket_of(board, hash);
     uint64_t whose = atomic_load_explicit(&bucket->whose, memory_order_relaxed);
 
+    if (board->shows_later)
+        note_again(board, hash);
     if (whose != hash && whose != SEVERAL)
         return false;
     atomic_fetch_add_explicit(&bucket->moves, 1, memory_order_release);
-    if (board->shows_later && board->again_len < AGAIN_MAX)
-        board->again[board->again_len++] = (uint32_t)(bucket - board->buckets);
     return true;
 }
 
@@ -106,6 +116,14 @@ static bool anybody(struct board *board)
 {
     atomic_fetch_add_explicit(&board->turn, 1, memory_order_acq_rel);
     return atomic_load_explicit(&board->watchers, memory_order_relaxed) > 0;
+}
+
+/* Is there anything to do about a user's event? */
+static bool matters(struct board *board)
+{
+    bool watched = anybody(board);
+
+    return watched || board->shows_later;
 }
 
 static bool is_of_user(enum event_kind kind)
@@ -117,7 +135,7 @@ void watch_tell_batch(struct engine *engine, const struct event_batch *batch)
 {
     bool told = false;
 
-    if (!batch->len || !anybody(engine->board))
+    if (!batch->len || !matters(engine->board))
         return;
     for (uint32_t i = 0; i < batch->len; i++)
         if (is_of_user(batch->events[i].kind) && tell(engine->board, hash_of(batch->events[i].user)))
@@ -128,7 +146,7 @@ void watch_tell_batch(struct engine *engine, const struct event_batch *batch)
 
 void watch_tell_user(struct engine *engine, uint32_t user)
 {
-    if (anybody(engine->board) && tell(engine->board, hash_of(dict_id(engine->users, user))))
+    if (matters(engine->board) && tell(engine->board, hash_of(dict_id(engine->users, user))))
         ring(engine->board);
 }
 
@@ -157,19 +175,39 @@ void watch_tell_everyone(struct engine *engine)
     ring(board);
 }
 
-void watch_tell_shown(struct engine *engine)
+/* True: somebody is watched of those who are noted. */
+static bool tell_again(struct board *board)
+{
+    bool told = false;
+
+    for (size_t w = 0; w < BUCKETS / WORD; w++)
+        for (uint64_t bits = board->again[w]; bits; bits &= bits - 1) {
+            struct bucket *bucket = &board->buckets[w * WORD + (size_t)__builtin_ctzll(bits)];
+            if (!atomic_load_explicit(&bucket->whose, memory_order_relaxed))
+                continue;
+            atomic_fetch_add_explicit(&bucket->moves, 1, memory_order_release);
+            told = true;
+        }
+    return told;
+}
+
+void watch_tell_shown(struct engine *engine, bool all)
 {
     struct board *board = engine->board;
-    bool all = board->again_len == AGAIN_MAX;
-    size_t len = all ? BUCKETS : board->again_len;
+    uint64_t now = fr_mono_ns();
 
-    for (size_t i = 0; i < len; i++)
-        atomic_fetch_add_explicit(&board->buckets[all ? i : board->again[i]].moves, 1, memory_order_release);
-    board->again_len = 0;
+    if (!all && board->part_ns && now - board->part_ns < EVERYONE_MS * UINT64_C(1000000))
+        return;
+    board->part_ns = all ? 0 : now;
     board->owed = board->owed || board->owed_again;
-    board->owed_again = false;
-    if (len)
+    if (board->any_again && anybody(board) && tell_again(board))
         ring(board);
+    if (!all)
+        return;
+    board->owed_again = false;
+    if (board->any_again)
+        memset(board->again, 0, sizeof(board->again));
+    board->any_again = false;
 }
 
 void watch_expect_more(struct engine *engine)

@@ -134,6 +134,109 @@ static void what_models_show_later_is_told_again(void **state)
     tear_down_world(&world);
 }
 
+/* ---- the same step by step: the engine is not started, and we are its thread ---- */
+
+static void open_still(struct world *world, const struct engine_options *options)
+{
+    struct fr_err err;
+
+    *world = (struct world){.store = store_memory_new(NULL)};
+    assert_int_equal(engine_open(&world->engine, options, world->store, &err), FR_OK);
+    assert_int_equal(engine_partition(world->engine, TOPIC, 0, &world->partition, &world->next, &err), FR_OK);
+}
+
+static void close_still(struct world *world)
+{
+    engine_free(world->engine);
+    world->store->ops->close(world->store);
+}
+
+/* Applied, its position shown, and told; not shown by those who show it later. */
+static void apply_one(struct world *world, int64_t offset, const char *user)
+{
+    static struct event_batch batch;
+
+    batch.len = 1;
+    batch.events[0] = event(offset, user, "dill", NOON);
+    batch.events[0].partition = world->partition;
+    apply_batch(world->engine, &batch);
+    assert_true(models_unpublished(world->engine));
+}
+
+static void who_begins_to_watch_before_it_is_shown_is_told_when_it_is(void **state)
+{
+    static const struct engine_model fm[] = {{"fm", &fm_defaults}};
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    options.models = fm;
+    options.models_len = 1;
+    open_still(&world, &options);
+    apply_one(&world, 0, "ann");
+    struct watched ann = engine_watch(world.engine, FR_BYTES("ann")), bob = engine_watch(world.engine, FR_BYTES("bob"));
+    assert_false(engine_moved(world.engine, &ann)); /* here the first list is asked for: of what was shown before */
+    models_publish(world.engine);
+    assert_true(engine_moved(world.engine, &ann));
+    assert_false(engine_moved(world.engine, &bob));
+    apply_one(&world, 1, "bob"); /* and it is told once */
+    models_publish(world.engine);
+    assert_false(engine_moved(world.engine, &ann));
+    engine_unwatch(world.engine, &ann);
+    engine_unwatch(world.engine, &bob);
+    close_still(&world);
+}
+
+/* A model that never has shown all, as one with a large catalogue while events keep coming. */
+static bool always_behind(const struct model *model)
+{
+    (void)model;
+    return true;
+}
+
+static void nothing_learned(struct model *model, const struct touch *touch)
+{
+    (void)model;
+    (void)touch;
+}
+
+static void nothing_extended(struct model *model, uint32_t items)
+{
+    (void)model;
+    (void)items;
+}
+
+static void nothing_closed(struct model *model)
+{
+    (void)model;
+}
+
+static void what_is_shown_is_told_though_a_model_is_always_behind(void **state)
+{
+    static const struct engine_model fm[] = {{"fm", &fm_defaults}};
+    static const struct model_ops slow = {.name = "slow", .learn = nothing_learned, .extend = nothing_extended, .close = nothing_closed, .behind = always_behind};
+    struct engine_options options = product();
+    struct world world;
+
+    (void)state;
+    options.models = fm;
+    options.models_len = 1;
+    open_still(&world, &options);
+    world.engine->learners[world.engine->learners_len++] = (struct learner){&slow, NULL};
+    struct watched ann = engine_watch(world.engine, FR_BYTES("ann"));
+    for (int64_t offset = 0; offset < 2; offset++) {
+        apply_one(&world, offset, "ann");
+        assert_true(engine_moved(world.engine, &ann)); /* of the event itself */
+        uint64_t deadline = patience();
+        do { /* at once, or when it is long enough since the last time */
+            models_publish(world.engine);
+            assert_true(models_unpublished(world.engine) && fr_mono_ns() < deadline);
+        } while (!engine_moved(world.engine, &ann));
+    }
+    engine_unwatch(world.engine, &ann);
+    close_still(&world);
+}
+
 /* ---- what is said of items and users ---- */
 
 static void happens_to(struct world *world, struct event said)
@@ -370,6 +473,8 @@ int main(void)
         cmocka_unit_test(a_user_who_is_not_known_yet_is_watched_too),
         cmocka_unit_test(users_of_one_bucket_are_told_of_one_another),
         cmocka_unit_test(what_models_show_later_is_told_again),
+        cmocka_unit_test(who_begins_to_watch_before_it_is_shown_is_told_when_it_is),
+        cmocka_unit_test(what_is_shown_is_told_though_a_model_is_always_behind),
         cmocka_unit_test(a_record_of_the_user_is_told_to_that_user_alone),
         cmocka_unit_test(what_changes_the_items_is_told_to_everyone),
         cmocka_unit_test(what_changes_no_list_is_told_to_nobody),
