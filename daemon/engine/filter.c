@@ -220,9 +220,9 @@ struct choice reader_filter(struct reader *reader, const struct ask *ask)
 {
     struct choice choice = {.only_included = ask->include_len > 0};
     uint32_t *included = fr_arena_take(&reader->arena, (ask->include_len + 1) * sizeof(*included));
-    const struct sieve *sieve = sieve_new(reader, ask);
 
     forgetting_mark(reader);
+    const struct sieve *sieve = sieve_new(reader, ask);
     for (size_t i = 0; i < ask->exclude_len; i++)
         reader_mark(reader, reader_item_of(reader, ask->exclude[i]), SCORES_EXCLUDED);
     for (size_t i = 0; i < ask->include_len; i++)

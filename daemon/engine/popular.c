@@ -195,9 +195,12 @@ void reader_popular(struct reader *reader, const struct ask *ask, struct recomme
         k = 0;
     struct picks best = k ? reader_pick(reader, &caps, k, best_by, &popularity) : (struct picks){0};
     struct recommended *items = fr_arena_take(&reader->arena, (best.len + 1) * sizeof(*items));
-    for (size_t i = 0; i < best.len; i++)
-        items[i] = (struct recommended){
-            .item = dict_id(reader->engine->items, best.at[i].id), .score = best.at[i].score, .source = names[ask->by]};
+    size_t len = 0;
+    for (size_t i = 0; i < best.len; i++) {
+        struct fr_bytes id = dict_id(reader->engine->items, best.at[i].id);
+        if (id.len) /* one that was forgotten since the question began has none */
+            items[len++] = (struct recommended){.item = id, .score = best.at[i].score, .source = names[ask->by]};
+    }
     reader_unmark_all(reader);
-    *ret_list = (struct recommendation_list){items, best.len, names[ask->by], false};
+    *ret_list = (struct recommendation_list){items, len, names[ask->by], false};
 }

@@ -360,24 +360,31 @@ static struct picks pick_best(struct reader *reader, const void *context, size_t
     return picks;
 }
 
+/* What was forgotten since the question began has no id any more, and is left out. */
 static struct recommended *list_of(struct reader *reader, const struct ask *ask, const struct query *query, const struct picks *best,
-                                   const struct picks *fill)
+                                   const struct picks *fill, size_t *ret_len)
 {
     struct recommended *items = fr_arena_take(&reader->arena, (best->len + fill->len + 1) * sizeof(*items));
+    size_t len = 0;
 
     for (size_t i = 0; i < best->len; i++) {
-        items[i] = (struct recommended){.item = dict_id(reader->engine->items, best->at[i].id),
-                                        .score = best->at[i].score,
-                                        .source = best->sources[i]->ops->name};
+        struct fr_bytes id = dict_id(reader->engine->items, best->at[i].id);
+        if (!id.len)
+            continue;
+        struct recommended *one = &items[len++];
+        *one = (struct recommended){.item = id, .score = best->at[i].score, .source = best->sources[i]->ops->name};
         if (best->propensities)
-            items[i].propensity = best->propensities[i];
+            one->propensity = best->propensities[i];
         if (ask->explain)
-            items[i].reasons = explain(reader, best->sources[i], query, best->at[i].id, &items[i].reasons_len);
+            one->reasons = explain(reader, best->sources[i], query, best->at[i].id, &one->reasons_len);
     }
-    for (size_t i = 0; i < fill->len; i++)
-        items[best->len + i] = (struct recommended){.item = dict_id(reader->engine->items, fill->at[i].id),
-                                                    .source = "popular",
-                                                    .propensity = fill->propensities ? fill->propensities[i] : 0};
+    for (size_t i = 0; i < fill->len; i++) {
+        struct fr_bytes id = dict_id(reader->engine->items, fill->at[i].id);
+        if (id.len)
+            items[len++] = (struct recommended){
+                .item = id, .source = "popular", .propensity = fill->propensities ? fill->propensities[i] : 0};
+    }
+    *ret_len = len;
     return items;
 }
 
@@ -400,7 +407,8 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     if (best.len < k && !(reader_knows(engine, &query, learner) && reader_in_parity(engine, learner)))
         fill = arrange_asked(ask) ? arrange(&arrangement, popular_best, &choice)
                                   : reader_pick(reader, &caps, k - best.len, popular_best, &choice);
-    const struct recommended *items = list_of(reader, ask, &query, &best, &fill);
+    size_t len;
+    const struct recommended *items = list_of(reader, ask, &query, &best, &fill, &len);
     reader_unmark_all(reader);
-    *ret_list = (struct recommendation_list){items, best.len + fill.len, learner->ops->name, fill.len > 0};
+    *ret_list = (struct recommendation_list){items, len, learner->ops->name, fill.len > 0};
 }

@@ -29,6 +29,20 @@ static struct picks best_of_scores(struct reader *reader, const void *choice, si
     return picks;
 }
 
+/* What was forgotten since the question began has no id any more, and is left out. */
+static struct neighbour_list list_of(struct reader *reader, const struct dict *dict, const struct fr_ranked *best, size_t len)
+{
+    struct neighbour *neighbours = fr_arena_take(&reader->arena, (len + 1) * sizeof(*neighbours));
+    size_t listed = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        struct fr_bytes id = dict_id(dict, best[i].id);
+        if (id.len)
+            neighbours[listed++] = (struct neighbour){id, best[i].score};
+    }
+    return (struct neighbour_list){neighbours, listed};
+}
+
 int reader_similar_items(struct reader *reader, struct fr_bytes id, const struct ask *filter, struct neighbour_list *ret_list,
                          struct fr_err *err)
 {
@@ -48,11 +62,8 @@ int reader_similar_items(struct reader *reader, struct fr_bytes id, const struct
     learner->ops->neighbours(learner->model, item, &reader->scores);
     caps_init(&caps, reader, filter->max_per_category);
     struct picks best = reader_pick(reader, &caps, k, best_of_scores, &choice);
-    struct neighbour *neighbours = fr_arena_take(&reader->arena, (best.len + 1) * sizeof(*neighbours));
-    for (size_t i = 0; i < best.len; i++)
-        neighbours[i] = (struct neighbour){dict_id(engine->items, best.at[i].id), best.at[i].score};
+    *ret_list = list_of(reader, engine->items, best.at, best.len);
     reader_unmark_all(reader);
-    *ret_list = (struct neighbour_list){neighbours, best.len};
     return FR_OK;
 }
 
@@ -141,7 +152,6 @@ int reader_similar_users(struct reader *reader, struct fr_bytes id, uint32_t k, 
                        (unsigned long long)engine->options.similar_work_max);
     k = k < others_len ? k : (uint32_t)others_len;
     struct fr_ranked *room = fr_arena_take(&reader->arena, (k + 1) * sizeof(*room));
-    struct neighbour *neighbours = fr_arena_take(&reader->arena, (k + 1) * sizeof(*neighbours));
     scores_reset(&reader->scores, reader->items);
     for (uint32_t i = 0; i < reader->history.view.len; i++)
         scores_add(&reader->scores, reader->history.view.item[i],
@@ -162,8 +172,6 @@ int reader_similar_users(struct reader *reader, struct fr_bytes id, uint32_t k, 
     }
     free(others);
     fr_topk_finish(&top);
-    for (size_t i = 0; i < top.len; i++)
-        neighbours[i] = (struct neighbour){dict_id(engine->users, room[i].id), room[i].score};
-    *ret_list = (struct neighbour_list){neighbours, top.len};
+    *ret_list = list_of(reader, engine->users, room, top.len);
     return FR_OK;
 }
