@@ -248,6 +248,15 @@ static void drop_oldest_freeze(struct engine *engine)
     free(freeze);
 }
 
+/* The last one synced answers for all before it. Under lock. */
+static void drop_answered(struct engine *engine)
+{
+    uint64_t synced = atomic_load(&engine->synced);
+
+    while (engine->covers_len > 1 && engine->covers[1].number <= synced)
+        memmove(engine->covers, engine->covers + 1, --engine->covers_len * sizeof(*engine->covers));
+}
+
 /* Tickets asked for so far will be covered by freeze `number`. Under lock. */
 static void cover_asked(struct engine *engine, uint64_t number)
 {
@@ -255,6 +264,7 @@ static void cover_asked(struct engine *engine, uint64_t number)
 
     if (engine->asked == engine->asked_answered)
         return;
+    drop_answered(engine);
     if (engine->covers_len == room) { /* far more asked than synced: later tickets share the newest freeze */
         engine->covers[room - 1].upto = engine->asked;
         engine->covers[room - 1].number = number;
@@ -386,9 +396,7 @@ void publish_synced(void *context, uint64_t number)
     }
     fr_crash_point("durable.told");
     atomic_store_explicit(&engine->synced, number, memory_order_release);
-    while (engine->covers_len > 1 && engine->covers[1].number <= number) { /* the last one synced answers for all before it */
-        memmove(engine->covers, engine->covers + 1, --engine->covers_len * sizeof(*engine->covers));
-    }
+    drop_answered(engine);
     pthread_mutex_unlock(&engine->lock);
     outbox_synced(engine, number);
 }

@@ -164,6 +164,39 @@ static void durable_is_what_the_synced_freeze_stood_for(void **state)
     world.store->ops->close(world.store);
 }
 
+/* Nothing has changed, so each is answered for by the same freeze, until there is no room to note one more. */
+static void a_checkpoint_that_was_done_stays_done_however_many_are_asked_for(void **state)
+{
+    struct world world = {.store = ward_store_new()};
+    struct engine_options options = parity();
+    const size_t room = sizeof(world.engine->covers) / sizeof(*world.engine->covers);
+    uint64_t ticket = 0, deadline = patience();
+    bool covered = false;
+
+    (void)state;
+    begin(&world, &options);
+    checkpoint(&world); /* the new partition's row */
+    for (size_t i = 0; i < room; i++) {
+        ticket = engine_checkpoint_ask(world.engine);
+        await_checkpoint(&world, ticket, NULL);
+    }
+    atomic_store(&ward.permits, atomic_load(&ward.syncs)); /* none will end */
+    town(&world);
+    uint64_t late = engine_checkpoint_ask(world.engine);
+    while (!covered) {
+        pthread_mutex_lock(&world.engine->lock);
+        covered = world.engine->asked_answered == late;
+        pthread_mutex_unlock(&world.engine->lock);
+        assert_true(fr_mono_ns() < deadline);
+    }
+    assert_true(engine_checkpoint_done(world.engine, ticket, NULL));
+    assert_false(engine_checkpoint_done(world.engine, late, NULL));
+    atomic_store(&ward.permits, INT_MAX);
+    await_checkpoint(&world, late, NULL);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 static void assert_told(struct world *world, int64_t applied, int64_t durable)
 {
     struct engine_status *status = calloc(1, sizeof(*status));
@@ -537,6 +570,7 @@ int main(void)
         cmocka_unit_test(quality_is_measured_before_it_is_learned),
         cmocka_unit_test(asking_for_checkpoints_takes_no_batch_its_place),
         cmocka_unit_test(what_the_disk_refuses_counts_as_uncommitted),
+        cmocka_unit_test(a_checkpoint_that_was_done_stays_done_however_many_are_asked_for),
         cmocka_unit_test(durable_is_what_the_synced_freeze_stood_for),
         cmocka_unit_test(what_is_not_known_of_a_partition_is_minus_one_and_zero_in_the_metrics),
         cmocka_unit_test(dead_letters_over_the_limit_stop_the_feed),
