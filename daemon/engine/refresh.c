@@ -99,7 +99,7 @@ static int refresh_once(struct refresh *refresh, struct fr_err *err)
     engine_nudge(refresh->engine);
     while (atomic_load(&refresh->offered) && !atomic_load(&refresh->stop))
         sem_wait(&refresh->shown);
-    return FR_OK;
+    return atomic_load(&refresh->offered) ? fr_fail(err, FR_CLOSED, "stopped") : FR_OK;
 }
 
 static void tell(struct refresh *refresh, int status, const struct fr_err *err, double seconds)

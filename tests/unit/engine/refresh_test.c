@@ -337,6 +337,42 @@ static void a_stop_ends_the_waiting(void **state)
     world.store->ops->close(world.store);
 }
 
+static void *ask_once(void *arg)
+{
+    struct engine *engine = arg;
+
+    engine_refresh(engine, PATIENCE_MS);
+    return NULL;
+}
+
+/* The engine's thread, which would show it, does not run: the stop comes between the two. */
+static void what_was_solved_and_not_shown_is_no_refresh(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = with_ease();
+    uint64_t deadline = patience();
+    struct fr_err err;
+    pthread_t asker;
+
+    (void)state;
+    begin(&world, &options);
+    town(&world);
+    end(&world);
+    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_OK);
+    double good = refreshes("good"), failed = refreshes("failed");
+    refresh_start(world.engine->refresh);
+    pthread_create(&asker, NULL, ask_once, world.engine);
+    while (!atomic_load(&world.engine->nudged)) { /* it is offered */
+        assert_true(fr_mono_ns() < deadline);
+        sched_yield();
+    }
+    refresh_stop(world.engine->refresh);
+    pthread_join(asker, NULL);
+    assert_true(refreshes("good") == good && refreshes("failed") == failed);
+    engine_free(world.engine);
+    world.store->ops->close(world.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +387,7 @@ int main(void)
         cmocka_unit_test(what_it_tells_of_itself),
         cmocka_unit_test(events_questions_and_refreshes_at_the_same_time),
         cmocka_unit_test(a_stop_ends_the_waiting),
+        cmocka_unit_test(what_was_solved_and_not_shown_is_no_refresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
