@@ -232,7 +232,6 @@ static int compose_next(struct checkpoint *checkpoint, const struct journal *jou
 static bool compose_and_write(struct checkpoint *checkpoint, const struct journal *journal, uint64_t number,
                               uint64_t *ret_keys, uint64_t *ret_bytes)
 {
-    const struct store_ops *ops = checkpoint->store->ops;
     bool composed = false;
 
     *ret_keys = *ret_bytes = 0;
@@ -240,23 +239,24 @@ static bool compose_and_write(struct checkpoint *checkpoint, const struct journa
         bool stopping = is_stopping(checkpoint);
         if (!wait_for_room(checkpoint, *ret_bytes))
             return false;
-        fr_pulse_rest(checkpoint->pulse);
+        fr_pulse_rest(checkpoint->pulse); /* all of it is longer the larger the journal is, and the store's reads and writes are in it */
         int status = tail_write(checkpoint->tail, &checkpoint->err);
-        fr_pulse_beat(checkpoint->pulse);
+        bool done = !status && composed;
         tell_durable(checkpoint);
-        if (!status && composed) {
-            tell_relief(&checkpoint->writing);
-            return true;
-        }
-        if (!status && checkpoint->options.before)
+        if (!status && !done && checkpoint->options.before)
             status = checkpoint->options.before(checkpoint->options.context, number, &checkpoint->err);
-        if (!status) {
+        if (!status && !done) {
             struct store_batch *batch = tail_room(checkpoint->tail);
             status = compose_next(checkpoint, journal, number);
             composed = !status;
-            *ret_keys = composed ? ops->batch_keys(batch) : 0;
-            *ret_bytes = composed ? ops->batch_bytes(batch) : 0;
+            *ret_keys = composed ? checkpoint->store->ops->batch_keys(batch) : 0;
+            *ret_bytes = composed ? checkpoint->store->ops->batch_bytes(batch) : 0;
             fr_crash_point("checkpoint.composed");
+        }
+        fr_pulse_beat(checkpoint->pulse);
+        if (done) {
+            tell_relief(&checkpoint->writing);
+            return true;
         }
         if (status && !after_failure(checkpoint, &checkpoint->writing, stopping))
             return false;
