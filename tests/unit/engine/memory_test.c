@@ -245,20 +245,21 @@ static void a_batch_without_records_is_applied_as_before(void **state)
 
 /* ---- other bounds: whose record is carried ---- */
 
-/* `len` new users from n`first` on, in batches that are taken, given and applied meanwhile. */
-static void newcomers(struct world *world, uint32_t first, uint32_t len)
+enum { NEWCOMERS = 9000, AT_ONCE = 1000 };
+
+/* So many new users, in batches that are taken, given and applied meanwhile. */
+static void newcomers(struct world *world)
 {
-    enum { AT_ONCE = 1000 };
-    static char ids[AT_ONCE][8];
+    static char ids[NEWCOMERS][8];
     static struct event events[AT_ONCE];
 
-    for (uint32_t done = 0; done < len; done += AT_ONCE) {
-        for (uint32_t i = 0; i < AT_ONCE; i++) {
-            snprintf(ids[i], sizeof(ids[i]), "n%u", first + done + i);
-            events[i] = event(first + done + i, ids[i], "apple", NOON);
-        }
+    for (int64_t n = 0; n < NEWCOMERS; n++) {
+        snprintf(ids[n], sizeof(ids[n]), "n%d", (int)n);
+        events[n % AT_ONCE] = event(n, ids[n], "apple", NOON);
+        if ((n + 1) % AT_ONCE)
+            continue;
         give(world, events, AT_ONCE);
-        await(world, first + done + AT_ONCE);
+        await(world, n + 1);
     }
 }
 
@@ -266,16 +267,16 @@ static void newcomers(struct world *world, uint32_t first, uint32_t len)
 static void a_batch_that_waited_carries_the_records_that_have_no_room_by_then(void **state)
 {
     struct engine_options options = product();
-    struct event late = event(9000, "late", "apple", NOON);
+    struct event late = event(NEWCOMERS, "late", "apple", NOON);
     const struct reject record = {.key = late.user, .value = FR_BYTES("the record"), .has_key = true, .has_value = true};
     struct world world;
 
     (void)state;
-    options.users_max = 9000;
+    options.users_max = NEWCOMERS;
     start(&world, store_memory_new(NULL), &options);
     struct event_batch *slow = engine_batch_take(world.engine, PATIENCE_MS);
     assert_false(slow->whole);
-    newcomers(&world, 0, 9000);
+    newcomers(&world);
     assert_true(engine_batch_wants_record(world.engine, slow, EVENT_APPLY));
     assert_true(slow->whole); /* none of it has come without */
     assert_int_equal(atomic_load(&world.engine->batches_bare), 0);
@@ -284,8 +285,8 @@ static void a_batch_that_waited_carries_the_records_that_have_no_room_by_then(vo
     slow->events[0] = late;
     slow->len = 1;
     engine_batch_give(world.engine, slow);
-    await(&world, 9001);
-    assert_letter(&world, 9000, "late", "user_id is new and engine.users_max users have been known");
+    await(&world, NEWCOMERS + 1);
+    assert_letter(&world, NEWCOMERS, "late", "user_id is new and engine.users_max users have been known");
     finish(&world);
 }
 
@@ -296,11 +297,11 @@ static void a_batch_that_is_bare_in_part_stays_so(void **state)
     struct world world;
 
     (void)state;
-    options.users_max = 9000;
+    options.users_max = NEWCOMERS;
     start(&world, store_memory_new(NULL), &options);
     struct event_batch *slow = engine_batch_take(world.engine, PATIENCE_MS);
     assert_false(engine_batch_wants_record(world.engine, slow, EVENT_APPLY));
-    newcomers(&world, 0, 9000);
+    newcomers(&world);
     assert_true(engine_batch_wants_record(world.engine, slow, EVENT_APPLY));
     assert_false(slow->whole);
     assert_int_equal(atomic_load(&world.engine->batches_bare), 1);
