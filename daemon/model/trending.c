@@ -310,7 +310,7 @@ static bool load_landmark(struct model *model, struct fr_bytes cell)
     memcpy(&version, cell.at, 4);
     memcpy(numbers, cell.at + 4, 16);
     memcpy(&model->saved_events, cell.at + 20, 8);
-    if (version != VERSION || numbers[0] <= 0 || numbers[1] < 0)
+    if (version != VERSION || numbers[0] <= 0 || numbers[1] < -1)
         return false;
     atomic_store(&model->landmark, numbers[1]);
     return numbers[0] == model->half_life; /* or the shape would have been refused */

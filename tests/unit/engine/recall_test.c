@@ -52,10 +52,50 @@ static void what_a_model_has_missed_comes_from_the_histories(void **state)
     world.store->ops->close(world.store);
 }
 
+static struct event gone(int64_t offset, const char *user)
+{
+    return (struct event){.kind = EVENT_USER_GONE, .offset = offset, .logged = NOON, .user = fr_bytes_of(user), .when = NOON};
+}
+
+/* Events were applied, whoever they were of is forgotten, and only then it runs: it has met no event, and says so in the store. */
+static void a_store_in_which_nothing_is_held_any_more_can_be_opened(void **state)
+{
+    static const struct trending_options trending = {DAY};
+    static const struct engine_model beside[] = {{"trending", &trending}};
+    struct engine_options options = product();
+    struct world world = {.store = store_memory_new(NULL)};
+    const struct event all[] = {gone(6, "ann"), gone(7, "bob"), gone(8, "cat")}, nobody[] = {gone(9, "dan")};
+    const struct event next[] = {event(10, "eve", "apple", NOON)};
+
+    (void)state;
+    options.models = beside;
+    for (int life = 0; life < 3; life++) {
+        options.models_len = life == 0 ? 0 : 1;
+        begin(&world, &options);
+        if (life == 0) {
+            town(&world);
+            give(&world, all, 3);
+            await(&world, 9);
+        }
+        if (life == 1) {
+            give(&world, nobody, 1);
+            await(&world, 10);
+        }
+        if (life == 2) {
+            give(&world, next, 1);
+            await(&world, 11);
+            assert_true(fabs(trending_of(world.engine, "apple") - 1) < 1e-12);
+        }
+        end(&world);
+    }
+    world.store->ops->close(world.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_model_has_missed_comes_from_the_histories),
+        cmocka_unit_test(a_store_in_which_nothing_is_held_any_more_can_be_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
