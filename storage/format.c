@@ -19,7 +19,8 @@ enum {
     COMPATIBLE = CLUSTER_AND_HOLES,
     PRINTED_POSITIONS = 1, /* incompatible bits: what a program must know to read this store */
     FORGOTTEN = 2,
-    INCOMPATIBLE = PRINTED_POSITIONS | FORGOTTEN,
+    FORGETS_COUNTED = 4,
+    INCOMPATIBLE = PRINTED_POSITIONS | FORGOTTEN | FORGETS_COUNTED,
     LETTER_HAS_KEY = 1,
     LETTER_HAS_VALUE = 2,
 };

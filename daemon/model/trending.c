@@ -12,8 +12,9 @@
  * Forward Decay, 2009.)
  *
  * What enters a history is added, what leaves is taken away, what is touched again moves: the sum is always that of the held histories,
- * but for rounding. An item that nobody holds is 0 again, exactly. The sums note how many events they stand for: in a store that has
- * learned without them, they are made of its histories first.
+ * but for rounding. An item that nobody holds is 0 again, exactly. The sums note how many events they stand for, and how many slots of
+ * histories: in a store that has learned, or forgotten, without them, they are made of its histories first. Both numbers are needed, and
+ * enough: who is forgotten is no event; and without an event slots only leave, so that where there are as many, all are the same.
  *
  * Each page of items has a peak that no sum in it exceeds, so that who looks for the highest needs not look at all. It rises with the sums; since
  * what is touched later counts for more, it does not stay far above them for long, and when the landmark moves it is found anew.
@@ -29,7 +30,8 @@
 #include "freshet/trending.h"
 #include "sieve.h"
 
-enum { FAR = 512, PER_ROW = 64, LANDMARK_COLUMN = PER_ROW, CELL_BYTES = 8, LANDMARK_BYTES = 28, VERSION = 1 };
+enum { FAR = 512, PER_ROW = 64, LANDMARK_COLUMN = PER_ROW, CELL_BYTES = 8, LANDMARK_BYTES = 36, VERSION = 2 };
+enum { LANDMARK_BYTES_SLOTLESS = 28, VERSION_SLOTLESS = 1 }; /* written before slots were counted */
 enum { STEPS_MOST = 5 }; /* then every sum is 0: 2^512 times 2^32 users is below 2^-1074 after five */
 
 struct model {
@@ -42,7 +44,9 @@ struct model {
     _Atomic int64_t landmark;  /* -1: no event yet */
     _Atomic uint32_t moves;
     bool landmark_unsaved;
-    uint64_t saved_events;     /* applied ever, as of the last save */
+    uint64_t slots;            /* of histories, that the sums stand for */
+    uint64_t saved_events;     /* applied ever, as of the last save; */
+    uint64_t saved_slots;      /* and slots */
 };
 
 static struct model *trending_open(const void *options, const struct model_host *host)
@@ -168,6 +172,7 @@ static void trending_learn(struct model *model, const struct touch *touch)
         sum -= share(model, last);
         sum = sum > 0 ? sum : 0;
     }
+    model->slots += touch->fresh;
     change(model, touch->item, sum + share(model, touch->when));
 }
 
@@ -176,6 +181,7 @@ static void trending_forget(struct model *model, const struct touch *touch)
     uint32_t users = atomic_load_explicit(&model->host.users_of_item[touch->item], memory_order_relaxed);
     double sum = atomic_load_explicit(sum_of(model, touch->item), memory_order_relaxed) - share(model, touch->when);
 
+    model->slots--;
     change(model, touch->item, users && sum > 0 ? sum : 0);
 }
 
@@ -183,6 +189,7 @@ static void trending_recall(struct model *model, const struct history *history)
 {
     if (!history)
         peaks_anew(model);
+    model->slots = history ? model->slots + history->len : 0;
     for (uint32_t item = 0; !history && item < model->items; item++)
         change(model, item, 0);
     for (uint32_t slot = 0; history && slot < history->len; slot++) {
@@ -193,9 +200,14 @@ static void trending_recall(struct model *model, const struct history *history)
     }
 }
 
+/* What was forgotten since it was loaded has left both counts, and they differ as before. */
 static bool trending_current(const struct model *model)
 {
-    return model->saved_events == atomic_load_explicit(model->host.events, memory_order_relaxed);
+    uint64_t held = 0;
+
+    for (uint32_t item = 0; item < model->items; item++)
+        held += atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed);
+    return model->saved_events == atomic_load_explicit(model->host.events, memory_order_relaxed) && model->slots == held;
 }
 
 /* ---- asking ---- */
@@ -276,6 +288,7 @@ static void put_landmark(struct model *model)
     memcpy(cell, &version, 4);
     memcpy(cell + 4, numbers, 16);
     memcpy(cell + 20, &model->saved_events, 8);
+    memcpy(cell + 28, &model->saved_slots, 8);
     journal_put(*model->host.journal, TABLE_TRENDING, 0, LANDMARK_COLUMN, cell, sizeof(cell));
 }
 
@@ -283,8 +296,9 @@ static void trending_save(struct model *model)
 {
     uint64_t events = atomic_load_explicit(model->host.events, memory_order_relaxed);
 
-    if (model->landmark_unsaved || events != model->saved_events) {
+    if (model->landmark_unsaved || events != model->saved_events || model->slots != model->saved_slots) {
         model->saved_events = events;
+        model->saved_slots = model->slots;
         put_landmark(model);
     }
     model->landmark_unsaved = false;
@@ -300,17 +314,23 @@ static bool trending_pay(struct model *model, size_t cells)
     return cells > 0;
 }
 
+/* Of a cell without slots nothing says whether somebody was forgotten since, so what is loaded counts as out of date. */
 static bool load_landmark(struct model *model, struct fr_bytes cell)
 {
     uint32_t version;
     int64_t numbers[2];
+    bool slotless = cell.len == LANDMARK_BYTES_SLOTLESS;
 
-    if (cell.len != LANDMARK_BYTES)
+    if (cell.len != LANDMARK_BYTES && !slotless)
         return false;
     memcpy(&version, cell.at, 4);
     memcpy(numbers, cell.at + 4, 16);
     memcpy(&model->saved_events, cell.at + 20, 8);
-    if (version != VERSION || numbers[0] <= 0 || numbers[1] < -1)
+    model->saved_slots = UINT64_MAX;
+    if (!slotless)
+        memcpy(&model->saved_slots, cell.at + 28, 8);
+    model->slots = model->saved_slots;
+    if (version != (slotless ? VERSION_SLOTLESS : VERSION) || numbers[0] <= 0 || numbers[1] < -1)
         return false;
     atomic_store(&model->landmark, numbers[1]);
     return numbers[0] == model->half_life; /* or the shape would have been refused */

@@ -6,6 +6,11 @@
 #include "engine_world.h"
 #include "freshet/trending.h"
 
+static struct event gone(int64_t offset, const char *user)
+{
+    return (struct event){.kind = EVENT_USER_GONE, .offset = offset, .logged = NOON, .user = fr_bytes_of(user), .when = NOON};
+}
+
 static double trending_of(struct engine *engine, const char *item)
 {
     const struct fr_bytes only = fr_bytes_of(item);
@@ -52,9 +57,31 @@ static void what_a_model_has_missed_comes_from_the_histories(void **state)
     world.store->ops->close(world.store);
 }
 
-static struct event gone(int64_t offset, const char *user)
+/* It runs, does not run while two of three are forgotten and nothing is learned, and runs again. */
+static void whom_a_store_forgot_without_it_counts_no_more(void **state)
 {
-    return (struct event){.kind = EVENT_USER_GONE, .offset = offset, .logged = NOON, .user = fr_bytes_of(user), .when = NOON};
+    static const struct trending_options trending = {DAY};
+    static const struct engine_model beside[] = {{"trending", &trending}};
+    struct engine_options options = product();
+    struct world world = {.store = store_memory_new(NULL)};
+    const struct event two[] = {gone(6, "bob"), gone(7, "cat")};
+
+    (void)state;
+    options.models = beside;
+    for (int life = 0; life < 4; life++) {
+        options.models_len = life == 1 ? 0 : 1;
+        begin(&world, &options);
+        if (life == 0)
+            town(&world);
+        if (life == 1) {
+            give(&world, two, 2);
+            await(&world, 8);
+        }
+        assert_true(life == 1 || trending_of(world.engine, "apple") == (life == 0 ? 2 : 1));
+        assert_true(life == 1 || (life == 0 ? trending_of(world.engine, "cheese") == 2 : trending_of(world.engine, "cheese") <= 0));
+        end(&world);
+    }
+    world.store->ops->close(world.store);
 }
 
 /* Events were applied, whoever they were of is forgotten, and only then it runs: it has met no event, and says so in the store. */
@@ -95,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_model_has_missed_comes_from_the_histories),
+        cmocka_unit_test(whom_a_store_forgot_without_it_counts_no_more),
         cmocka_unit_test(a_store_in_which_nothing_is_held_any_more_can_be_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
