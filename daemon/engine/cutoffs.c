@@ -24,6 +24,7 @@ struct cutoffs {
     struct format_cutoff *places; /* kind 0: free. The engine's thread writes, under lock, and reads without */
     size_t room;                  /* a power of two */
     _Atomic size_t len, bytes;
+    uint64_t users, users_stored; /* cutoffs.h */
     pthread_mutex_t lock;
     struct owed *owed; /* under lock; in the order of numbers */
     size_t owed_len, owed_cap;
@@ -58,6 +59,16 @@ size_t cutoffs_len(const struct cutoffs *cutoffs)
 size_t cutoffs_bytes(const struct cutoffs *cutoffs)
 {
     return atomic_load_explicit(&cutoffs->bytes, memory_order_relaxed);
+}
+
+uint64_t cutoffs_users(const struct cutoffs *cutoffs)
+{
+    return cutoffs->users;
+}
+
+uint64_t cutoffs_users_stored(const struct cutoffs *cutoffs)
+{
+    return cutoffs->users_stored;
 }
 
 static struct format_cutoff named(enum format_forgotten kind, struct fr_bytes id)
@@ -103,6 +114,8 @@ static bool put_locked(struct cutoffs *cutoffs, const struct format_cutoff *cuto
         grow(cutoffs);
         place = place_of(cutoffs, cutoff);
     }
+    if (cutoff->kind == FORMAT_USER)
+        cutoffs->users += (uint64_t)cutoff->upto - (place->kind ? (uint64_t)place->upto : UINT64_MAX);
     if (!place->kind)
         atomic_fetch_add_explicit(&cutoffs->len, 1, memory_order_relaxed);
     *place = *cutoff;
@@ -261,6 +274,7 @@ int cutoffs_load(struct cutoffs *cutoffs, struct store *store, struct journal *j
     struct noted noted = {cutoffs, cutoffs_new(), lacked, journal};
     int status = load_stored(cutoffs, store, err);
 
+    cutoffs->users_stored = cutoffs->users;
     if (status == FR_OK)
         status = load_ledger(&noted, store, err);
     for (size_t i = 0; i < cutoffs->room && status == FR_OK; i++)

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "freshet/bytes.h"
 #include "freshet/clock.h"
@@ -28,6 +29,11 @@ struct cutoffs *cutoffs_new(void);
 void cutoffs_free(struct cutoffs *cutoffs);
 size_t cutoffs_len(const struct cutoffs *cutoffs); /* Thread: any */
 size_t cutoffs_bytes(const struct cutoffs *cutoffs); /* Thread: any */
+
+/* All cut-offs of users, each and one more, added up: it rises with whoever is forgotten, for the first time or again. And what it was of those
+ * that the store had when it was loaded. */
+uint64_t cutoffs_users(const struct cutoffs *cutoffs);
+uint64_t cutoffs_users_stored(const struct cutoffs *cutoffs);
 
 /* -1: there is none. */
 when_ms cutoffs_upto(const struct cutoffs *cutoffs, enum format_forgotten kind, struct fr_bytes id);

@@ -237,6 +237,7 @@ bool models_unpublished(const struct engine *engine);       /* any: is there wha
 const struct learner *models_find(const struct engine *engine, const char *name);
 void models_describe(struct engine *engine, uint32_t item, const struct catalogue_item *record); /* NULL: nothing is said any more */
 void models_forget_user(struct engine *engine, uint32_t user); /* while it has its id */
+void models_forgotten(struct engine *engine, uint64_t users); /* model.h */
 enum score_unit models_unit(const struct learner *learner, uint32_t *ret_beside); /* model_ops.unit */
 
 /* outbox.c */

@@ -153,6 +153,7 @@ void forget_user(struct engine *engine, const struct event *event)
                 engine->frozen + 1);
     if (user != DICT_NONE)
         drop_user(engine, user);
+    models_forgotten(engine, cutoffs_users(engine->cutoffs));
     fr_count(engine->forgetting->forgotten[FORMAT_USER], 1);
 }
 
@@ -301,8 +302,12 @@ int forget_recover(struct engine *engine, struct fr_err *err)
     struct cutoffs *lacked = cutoffs_new();
     int status = cutoffs_load(engine->cutoffs, engine->store, engine->journal, lacked, err);
 
-    if (status == FR_OK && cutoffs_len(lacked))
+    if (status == FR_OK)
+        models_forgotten(engine, cutoffs_users_stored(engine->cutoffs));
+    if (status == FR_OK && cutoffs_len(lacked)) {
         forget_again(engine, lacked);
+        models_forgotten(engine, cutoffs_users(engine->cutoffs));
+    }
     cutoffs_free(lacked);
     show(engine);
     return status;

@@ -114,6 +114,13 @@ void models_forget_user(struct engine *engine, uint32_t user)
             engine->learners[m].ops->forget_user(engine->learners[m].model, dict_id(engine->users, user));
 }
 
+void models_forgotten(struct engine *engine, uint64_t users)
+{
+    for (size_t m = 0; m < engine->learners_len; m++)
+        if (engine->learners[m].ops->forgotten)
+            engine->learners[m].ops->forgotten(engine->learners[m].model, users);
+}
+
 enum score_unit models_unit(const struct learner *learner, uint32_t *ret_beside)
 {
     return learner->ops->unit ? learner->ops->unit(learner->model, ret_beside) : SCORE_ORDERS;

@@ -484,7 +484,7 @@ static int load_clock(struct engine *engine, struct fr_err *err)
     return status;
 }
 
-/* A model that did not run when the store learned catches up from what is held. */
+/* A model that did not run when the store learned, or forgot, catches up from what is held. */
 static void recall(struct engine *engine)
 {
     for (size_t m = 0; m < engine->learners_len; m++) {

@@ -290,6 +290,13 @@ void features_drop(struct features *features, uint64_t key)
         row_free(features, row);
 }
 
+void features_clear(struct features *features)
+{
+    for (uint32_t row = features->state.len; row-- > 0;)
+        if (*embedding_key(&features->rows, row))
+            row_free(features, row);
+}
+
 uint32_t features_use(struct features *features, uint64_t key, uint32_t when)
 {
     if (!features->options.max || !key)

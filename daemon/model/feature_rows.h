@@ -68,6 +68,9 @@ uint32_t features_find(const struct features *features, uint64_t key);
 /* Frees the key's row, if it has one. */
 void features_drop(struct features *features, uint64_t key);
 
+/* Frees all of them. */
+void features_clear(struct features *features);
+
 /* Rows and filter: cells of `table` and, from column 0 of `filter_row`, of `dense`, owed to the journal and paid as rows are
  * (embedding.h). The hand is the owner's to keep, and at once. */
 void features_save(struct features *features, struct journal *journal, enum journal_table dense, uint32_t filter_row);

@@ -19,7 +19,8 @@
  * what is usual for their items, shrunk; and x is how far each rating lies from what was to be expected (fm_side.c). Both are
  * read off the history, so they need no row either. Affinities must not decay then, but where nobody rates an item twice (history_rating).
  * With `user_rows` there is one all the same, of a feature of the user's own: it keeps what the newest items no longer say, and is worth
- * its place where ratings are learned in several passes. It is erased with the user.
+ * its place where ratings are learned in several passes. It is erased with the user. Nothing tells whose a row is but the id: where users were
+ * forgotten without this model, all features begin anew.
  *
  * Rows begin at 0, but for items: those begin with small numbers of their own, else nothing would ever move. An item that has not been met
  * yet is its features, without these.
@@ -27,12 +28,16 @@
  * State: embeddings of items (two), of features, contexts' and items' (feature_rows.h), and one cell of numbers:
  *
  *     OFFSET  SIZE                                            OFFSET  SIZE
- *          0     4   version 1, u32                               32    16   features: rows used, chain, hand, newest; u32 each
+ *          0     4   version 2, u32                               32    16   features: rows used, chain, hand, newest; u32 each
  *          4     4   d, u32                                       48    32   admitted, refused, expired, evicted; u64 each
  *          8     4   seen, u32                                    80     8   events, u64
  *         12     4   intercept, f32                               88     8   skipped, u64
  *         16     8   sum of ratings, f64                          96     8   guarded, u64
  *         24     8   ratings, u64                                104     4   intercept's G, f32
+ *                                                                108     4   1: features may be users' own, u32
+ *                                                                112     8   users forgotten, as the engine has told, u64
+ *
+ * Version 1 ends at 108, and means 0 by both; but where users have rows of their own, some of the features are.
  *
  * Sources: Rendle, Factorization Machines (ICDM 2010); LightFM and Alpenglow for the two sides; Duchi et al. 2011 for AdaGrad.
  *
@@ -44,7 +49,8 @@
 
 #include "fm_parts.h"
 
-enum { NUMBERS_VERSION = 1, NUMBERS_BYTES = 108 };
+enum { NUMBERS_VERSION = 2, NUMBERS_BYTES = 120 };
+enum { NUMBERS_VERSION_FIRST = 1, NUMBERS_BYTES_FIRST = 108 };
 
 const struct fm_options fm_defaults = {
     .dimensions = 32,
@@ -135,6 +141,21 @@ static void fm_forget_user(struct model *model, struct fr_bytes user_id)
     fm_tell(model);
 }
 
+static void fm_forgotten(struct model *model, uint64_t users)
+{
+    bool missed = !model->settled && model->own_rows && model->forgotten != users;
+
+    fm_settle(model);
+    if (missed) {
+        features_clear(&model->features);
+        model->own_rows = model->options.user_rows;
+        fm_tell(model);
+    }
+    if (model->forgotten != users)
+        model->saved = UINT64_MAX;
+    model->forgotten = users;
+}
+
 float fm_constant(const struct model *model)
 {
     switch (model->options.loss) {
@@ -163,6 +184,7 @@ void fm_settle(struct model *model)
     if (model->settled)
         return;
     model->settled = true;
+    model->own_rows = model->own_rows || model->options.user_rows;
     features_settle(&model->features, &model->loaded);
     for (uint32_t item = 0; item < model->items.len; item++)
         if (embedding_state(&model->items, item)->count)
@@ -183,7 +205,7 @@ static void fm_publish(struct model *model)
 /* ---- the store ---- */
 
 /* The one order of the cell's fields, for both ways. */
-static void numbers_each(struct model *model, struct features_hand *hand, uint32_t head[2], uint64_t counts[3],
+static void numbers_each(struct model *model, struct features_hand *hand, uint32_t head[2], uint64_t counts[3], uint32_t *own_rows,
                          void (*each)(char **at, void *field, size_t size), char *at)
 {
     struct fm_numbers *numbers = &model->numbers;
@@ -203,6 +225,8 @@ static void numbers_each(struct model *model, struct features_hand *hand, uint32
     each(&at, &hand->evicted, 8);
     each(&at, counts, 24);
     each(&at, &numbers->scale, 4);
+    each(&at, own_rows, 4);
+    each(&at, &model->forgotten, 8);
 }
 
 static void field_write(char **at, void *field, size_t size)
@@ -219,7 +243,7 @@ static void field_read(char **at, void *field, size_t size)
 static void fm_save(struct model *model)
 {
     struct journal *journal = *model->host.journal;
-    uint32_t head[] = {NUMBERS_VERSION, model->options.dimensions};
+    uint32_t head[] = {NUMBERS_VERSION, model->options.dimensions}, own_rows;
     uint64_t counts[] = {atomic_load_explicit(&model->events, memory_order_relaxed),
                          atomic_load_explicit(&model->skipped, memory_order_relaxed),
                          atomic_load_explicit(&model->guarded, memory_order_relaxed)};
@@ -232,7 +256,8 @@ static void fm_save(struct model *model)
     if (counts[0] == model->saved)
         return;
     model->saved = counts[0];
-    numbers_each(model, &model->features.state, head, counts, field_write, cell);
+    own_rows = model->own_rows;
+    numbers_each(model, &model->features.state, head, counts, &own_rows, field_write, cell);
     journal_put(journal, TABLE_FM_DENSE, FM_ROW_NUMBERS, 0, cell, sizeof(cell));
 }
 
@@ -245,15 +270,17 @@ static bool fm_pay(struct model *model, size_t cells)
 
 static bool numbers_load(struct model *model, struct fr_bytes cell)
 {
-    uint32_t head[2];
+    uint32_t head[2], own_rows;
     uint64_t counts[3];
-    char bytes[NUMBERS_BYTES];
+    char bytes[NUMBERS_BYTES] = {0};
+    bool first = cell.len == NUMBERS_BYTES_FIRST;
 
-    if (!cell.at || cell.len != NUMBERS_BYTES)
+    if (!cell.at || (cell.len != NUMBERS_BYTES && !first))
         return false;
-    memcpy(bytes, cell.at, sizeof(bytes));
-    numbers_each(model, &model->loaded, head, counts, field_read, bytes);
-    if (head[0] != NUMBERS_VERSION || head[1] != model->options.dimensions || model->numbers.seen > model->items.len)
+    memcpy(bytes, cell.at, cell.len);
+    numbers_each(model, &model->loaded, head, counts, &own_rows, field_read, bytes);
+    model->own_rows = first ? model->options.user_rows : own_rows == 1;
+    if (head[0] != (first ? NUMBERS_VERSION_FIRST : NUMBERS_VERSION) || own_rows > 1 || head[1] != model->options.dimensions || model->numbers.seen > model->items.len)
         return false;
     model->saved = counts[0];
     atomic_store_explicit(&model->events, counts[0], memory_order_relaxed);
@@ -341,6 +368,7 @@ const struct model_ops fm_ops = {
     .learn = fm_learn,
     .forget = fm_forget,
     .forget_user = fm_forget_user,
+    .forgotten = fm_forgotten,
     .describe = fm_describe,
     .publish = fm_publish,
     .behind = fm_behind,

@@ -65,6 +65,8 @@ struct model {
     struct features_hand loaded; /* of the features, until they are settled */
     bool settled;
     uint64_t saved; /* events, as of the numbers' cell */
+    uint64_t forgotten; /* users, as the engine has told last (model.h) */
+    bool own_rows;      /* some of the features may be users' own */
     struct fm_event event;
     /* Written by the engine's thread, read by any. */
     _Atomic float constant; /* intercept or mean rating, as of the last publication */

@@ -264,6 +264,10 @@ struct model_ops {
     void (*learn)(struct model *model, const struct touch *touch);
     void (*forget)(struct model *model, const struct touch *touch);
     void (*forget_user)(struct model *model, struct fr_bytes user_id); /* what is of this user alone, histories apart */
+    /* What users were forgotten, as one number: it is another with each of them, and no other again. Once after loading, before anything
+     * is learned, as of what was loaded: a model that knows of another one has missed somebody. Then after each. NULL: it keeps nothing that
+     * is of one user alone. */
+    void (*forgotten)(struct model *model, uint64_t users);
     /* The features of what is said of the item, as keys, instead of those before; len 0: it has none any more. While loading, before
      * its rows are loaded, from any thread, for different items. NULL: it goes by none. */
     void (*describe)(struct model *model, uint32_t item, const uint64_t *keys, size_t len);
@@ -274,7 +278,7 @@ struct model_ops {
     /* Puts up to `cells` cells that save has left owing into the journal of that moment. True: nothing is owed any more; until then save
      * is not called, and that journal stays. Learning pays what it is about to change. NULL: save owes nothing. */
     bool (*pay)(struct model *model, size_t cells);
-    /* After loading: does what was loaded stand for all events applied (host.events)? If not, recall begins anew (NULL), and is given
+    /* After loading: does what was loaded stand for all events applied (host.events), and for no more than is held? If not, recall begins anew (NULL), and is given
      * every user's history, in the order of handles. NULL: what was not learned is missed, and that is all. */
     bool (*current)(const struct model *model);
     void (*recall)(struct model *model, const struct history *history);

@@ -262,6 +262,66 @@ static void a_row_that_a_model_keeps_for_a_user_goes_with_her(void **state)
     world.store->ops->close(world.store);
 }
 
+enum { ROWS_BEFORE = 1, ROWS_AFTER = 2, RUNS_MEANWHILE = 4 };
+
+/*
+ * FM runs, and with `how` bob, cat, the newcomer and ann have a feature each, ann one that she has got since she was forgotten and came back. Then
+ * users are forgotten, while it runs or not; then it runs again. How many features are left, and also after one more start.
+ */
+static double features_left(int how, const struct event *forgotten, size_t len)
+{
+    static struct fm_options fm;
+    static const struct engine_model models[] = {{"fm", &fm}};
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = product();
+    const struct event back[] = {gone(6, "ann", NULL, NOON + 1), event(7, "ann", "apple", NOON + 2)};
+    double left[4];
+
+    fm = fm_defaults;
+    fm.features_admit = 1;
+    options.models = models;
+    for (int life = 0; life < 4; life++) {
+        options.models_len = life == 1 && !(how & RUNS_MEANWHILE) ? 0 : 1;
+        fm.user_rows = how & (life == 0 ? ROWS_BEFORE : ROWS_AFTER);
+        begin(&world, &options);
+        left[life] = features_of(&world);
+        if (life == 0) {
+            town(&world);
+            give(&world, back, 2);
+            await(&world, 8);
+        }
+        if (life == 1 && len) {
+            give(&world, forgotten, len);
+            await(&world, 8 + (int64_t)len);
+        }
+        end(&world);
+    }
+    world.store->ops->close(world.store);
+    assert_true(left[2] == left[3]);
+    return left[2];
+}
+
+/* Whose a row is nobody can tell any more, so all go; but none goes where none is a user's, or nobody was forgotten. */
+static void a_row_of_a_user_goes_though_its_model_did_not_run(void **state)
+{
+    const struct event all[] = {gone(8, "ann", NULL, NOON + 3), gone(9, "bob", NULL, NOON + 3), gone(10, "cat", NULL, NOON + 3)};
+    const struct event nobody = gone(8, "nobody", NULL, NOON + 3), cheese = gone(8, NULL, "cheese", NOON + 3);
+    const int rows = ROWS_BEFORE | ROWS_AFTER;
+
+    (void)state;
+    assert_true(features_left(rows | RUNS_MEANWHILE, all, 3) == 1);
+    assert_true(features_left(rows, all, 3) == 0);
+    assert_true(features_left(rows | RUNS_MEANWHILE, all, 1) == 3);
+    assert_true(features_left(rows, all, 1) == 0); /* no id has a cut-off that had none before */
+    assert_true(features_left(ROWS_BEFORE, all, 1) == 0);
+    assert_true(features_left(ROWS_BEFORE | RUNS_MEANWHILE, all, 3) == 1);
+    assert_true(features_left(0, all, 3) == 1);
+    assert_true(features_left(ROWS_AFTER, all, 3) == 1);
+    assert_true(features_left(rows, NULL, 0) == 4);
+    assert_true(features_left(rows, &cheese, 1) == 4);
+    assert_true(features_left(rows | RUNS_MEANWHILE, &nobody, 1) == 4);
+}
+
 static void assert_known(struct world *world, unsigned users, unsigned items)
 {
     static struct engine_status status;
@@ -441,14 +501,21 @@ static void shell(const char *folder, const char *what)
     assert_int_equal(system(command), 0);
 }
 
-/* A copy of before the tombstones takes the place of the store; what lies beside it stays. */
+/* A copy of before the tombstones takes the place of the store; what lies beside it stays. FM has rows of users, and loses bob's alone. */
 static void a_restored_state_forgets_again(void **state)
 {
+    static struct fm_options fm;
+    static const struct engine_model models[] = {{"fm", &fm}};
     struct world world = {0};
     struct engine_options options = parity();
     char folder[256];
 
     (void)state;
+    fm = fm_defaults;
+    fm.user_rows = true;
+    fm.features_admit = 1;
+    options.models = models;
+    options.models_len = 1;
     folder_make(folder);
     open_rocks(&world, folder);
     begin(&world, &options);
@@ -467,6 +534,7 @@ static void a_restored_state_forgets_again(void **state)
     begin(&world, &options);
     await_forgotten(&world);
     assert_int_equal(world.next, 6);
+    assert_true(features_of(&world) == 3);
     assert_string_equal(recommend(&world, "bob", (struct ask){0}), "apple 0.000000 cheese 0.000000 fallback");
     give(&world, (struct event[]){event(6, "bob", "apple", NOON + 1), event(7, "cat", "bread", NOON + 1), event(8, "bob", "cheese", NOON + 2)}, 3);
     await(&world, 9);
@@ -554,6 +622,7 @@ int main(void)
         cmocka_unit_test(what_is_forgotten_was_never_there),
         cmocka_unit_test(in_product_a_forgotten_user_was_never_there),
         cmocka_unit_test(a_row_that_a_model_keeps_for_a_user_goes_with_her),
+        cmocka_unit_test(a_row_of_a_user_goes_though_its_model_did_not_run),
         cmocka_unit_test(who_is_forgotten_is_not_counted_as_known),
         cmocka_unit_test(events_of_before_the_tombstone_are_ignored_and_counted_whenever_they_come),
         cmocka_unit_test(an_item_is_in_no_answer_from_its_tombstone_on_and_a_restart_goes_on_taking_it_out),

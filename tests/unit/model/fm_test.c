@@ -141,6 +141,44 @@ static void rows_of_forgotten_users_go(void **state)
     driver_free(after);
 }
 
+/* A store of before the model said whom it knows to be forgotten: with rows of users it goes by none of the features, unless nobody ever was. */
+static void features_of_before_are_kept_where_nobody_can_be_among_them(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 4; what++) {
+        struct fm_options options = fm_small(FM_LOGISTIC);
+        const uint64_t morning = 77, forgotten = what & 1 ? 12345 : 0;
+        options.user_rows = what & 2;
+        struct driver *driver = driver_new(&options), *after = driver_new(&options);
+        struct cell_store *store = fr_zalloc(1, sizeof(*store));
+        for (uint32_t k = 0; k < 40; k++)
+            driver_event(driver, k & 1, 2 + k % 20, 1, &morning, 1);
+        driver_save(driver);
+        cell_store_take(store, driver->journal);
+        struct stored *numbers = cell_store_at(store, TABLE_FM_DENSE, FM_ROW_NUMBERS, 0);
+        assert_int_equal(numbers->len, 120);
+        numbers->len = 108;
+        numbers->at[0] = 1;
+        cell_store_load(store, &fm_ops, after->model);
+        fm_ops.forgotten(after->model, forgotten);
+        uint64_t features = fm_stats_of(driver).features;
+        assert_true(features >= 1);
+        assert_int_equal(fm_stats_of(after).features, what == 3 ? 0 : features);
+        driver_save(after); /* and from now on it says so */
+        cell_store_take(store, after->journal);
+        driver_free(after);
+        after = driver_new(&options);
+        cell_store_load(store, &fm_ops, after->model);
+        fm_ops.forgotten(after->model, forgotten);
+        assert_int_equal(fm_stats_of(after).features, what == 3 ? 0 : features);
+        fm_ops.forgotten(after->model, forgotten + 1); /* one of whom it is told as she goes */
+        assert_int_equal(fm_stats_of(after).features, what == 3 ? 0 : features);
+        cell_store_free(store);
+        driver_free(driver);
+        driver_free(after);
+    }
+}
+
 /* Two who did the same last, but of whom one always goes on to one item, the other to another. */
 static void a_user_with_a_row_is_told_from_another(void **state)
 {
@@ -517,6 +555,7 @@ int main(void)
         cmocka_unit_test(context_decides_where_history_does_not),
         cmocka_unit_test(a_user_with_a_row_is_told_from_another),
         cmocka_unit_test(rows_of_forgotten_users_go),
+        cmocka_unit_test(features_of_before_are_kept_where_nobody_can_be_among_them),
         cmocka_unit_test(features_are_told_with_the_event_that_made_them),
         cmocka_unit_test(without_features_context_is_not_looked_at),
         cmocka_unit_test(what_is_not_wanted_is_not_learned),
