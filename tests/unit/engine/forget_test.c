@@ -389,30 +389,47 @@ static void events_of_before_the_tombstone_are_ignored_and_counted_whenever_they
 }
 
 /* So little journal that the pass cannot begin before the next checkpoint, which is an hour away: the stop comes first. */
-static void an_item_is_in_no_answer_from_its_tombstone_on_and_a_restart_goes_on_taking_it_out(void **state)
+enum { HOLDERS = 1000 };
+
+/* A world in which "fad", which a thousand hold, has been forgotten and not yet been taken out: with no room for changes the pass waits for
+ * a checkpoint. The first one comes by itself, with the events or before them, and one is asked for; no other should come, but one that
+ * was asked for too late for the first would: false, and there is nothing to see. */
+static bool begin_to_forget_a_fad(struct world *world, const struct engine_options *slow)
 {
-    enum { HOLDERS = 1000 };
-    struct world world = {.store = store_memory_new(NULL)};
-    struct engine_options slow = parity(), options = parity();
     static struct event events[HOLDERS + 1];
     static char holders[HOLDERS][8];
-    struct fr_err err;
 
-    (void)state;
-    slow.uncommitted_mb_max = 0;
-    slow.checkpoint_interval = 3600000;
     for (int i = 0; i < HOLDERS; i++) {
         snprintf(holders[i], sizeof(holders[i]), "u%d", i);
         events[i] = event(i, holders[i], "fad", NOON);
     }
     events[HOLDERS] = event(HOLDERS, "u0", "bread", NOON);
-    begin(&world, &slow);
-    give(&world, events, HOLDERS + 1);
-    await(&world, HOLDERS + 1);
-    checkpoint(&world); /* the first one comes by itself, with these events or before them; from here on none does */
-    give(&world, (struct event[]){gone(HOLDERS + 1, NULL, "fad", NOON)}, 1);
-    await(&world, HOLDERS + 2);
-    assert_string_equal(recommend(&world, "u7", (struct ask){0}), "bread 0.001000"); /* still because of it */
+    *world = (struct world){.store = store_memory_new(NULL)};
+    begin(world, slow);
+    give(world, events, HOLDERS + 1);
+    await(world, HOLDERS + 1);
+    checkpoint(world);
+    give(world, (struct event[]){gone(HOLDERS + 1, NULL, "fad", NOON)}, 1);
+    await(world, HOLDERS + 2);
+    if (!strcmp(recommend(world, "u7", (struct ask){0}), "bread 0.001000")) /* still because of it */
+        return true;
+    end(world);
+    world->store->ops->close(world->store);
+    return false;
+}
+
+static void an_item_is_in_no_answer_from_its_tombstone_on_and_a_restart_goes_on_taking_it_out(void **state)
+{
+    struct world world;
+    struct engine_options slow = parity(), options = parity();
+    struct fr_err err;
+    int tries = 0;
+
+    (void)state;
+    slow.uncommitted_mb_max = 0;
+    slow.checkpoint_interval = 3600000;
+    while (!begin_to_forget_a_fad(&world, &slow))
+        assert_true(++tries < 50);
     assert_string_equal(recommend(&world, "zoe", (struct ask){0}), "bread 0.000000 fallback");
     end(&world);
     assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_OK);
