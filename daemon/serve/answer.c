@@ -448,9 +448,20 @@ bool question_read(struct answerer *answerer, struct question *question, enum rp
         return false;
     if (!wire_texts_good(kind->request, request, &bad))
         return answer_refuse(ret_answer, RPC_CODE_INVALID_ARGUMENT, "%s %s; " WIRE_TEXT_RULE, bad.field, bad.problem);
-    if (rpc == RPC_CHECKPOINT)
+    return true;
+}
+
+bool question_begins(enum rpc rpc)
+{
+    return rpc == RPC_CHECKPOINT || rpc == RPC_PAUSE_INGEST || rpc == RPC_FORGET_USER || rpc == RPC_FORGET_ITEM ||
+           rpc == RPC_RESET_PARTITION || rpc == RPC_BACKUP || rpc == RPC_VERIFY_BACKUP;
+}
+
+bool question_begin(struct answerer *answerer, struct question *question, struct answer *ret_answer)
+{
+    if (question->rpc == RPC_CHECKPOINT)
         question->ticket = engine_checkpoint_ask(answerer->engine);
-    if (rpc == RPC_PAUSE_INGEST)
+    if (question->rpc == RPC_PAUSE_INGEST)
         engine_hold(answerer->engine, HOLD_ASKED, true);
     return forget_begin(&answerer->limits->control, question, ret_answer) &&
            reset_begin(&answerer->limits->control, question, ret_answer) &&

@@ -2,6 +2,7 @@
  * answer.h -- from the bytes of a request to the bytes of its answer; no gRPC here.
  *
  *     question_read      unpack, check every field against its limit: a question, or the answer that says what is wrong
+ *     question_begin     if it asks for something that takes its time (Checkpoint, ForgetUser ...): begin it
  *     question_ready     may it be answered yet? (not_before, Checkpoint)
  *     question_answer    ask the reader, pack
  *
@@ -59,6 +60,8 @@ void answerer_free(struct answerer *answerer);
 /* `rpc` is one of kind ONE of the Recommender or Admin service. False: *ret_answer is the answer. */
 bool question_read(struct answerer *answerer, struct question *question, enum rpc rpc, struct fr_bytes request,
                    struct answer *ret_answer);
+bool question_begins(enum rpc rpc); /* something that question_ready waits for, and that is not undone: question_begin, once */
+bool question_begin(struct answerer *answerer, struct question *question, struct answer *ret_answer); /* false: as question_read */
 bool question_ready(struct answerer *answerer, struct question *question);
 bool question_waits_for_records(const struct question *question); /* as far as question_ready has looked */
 const char *question_unready(const struct question *question); /* "the checkpoint was not done": a part of a sentence */

@@ -1,7 +1,7 @@
 /*
  * answer_backups.c -- Backup, ListBackups and VerifyBackup.
  *
- * The two that take long are parked like a checkpoint: a ticket when the question is read, the result when it is ready.
+ * The two that take long are parked like a checkpoint: a ticket when the question is begun, the result when it is ready.
  */
 #include "answer_backups.h"
 
@@ -10,6 +10,8 @@
 
 #include "answer_parts.h"
 #include "wire.h"
+
+#define NO_BACKUPS "this daemon keeps no backups"
 
 bool read_verify_backup(struct check *check, const void *message)
 {
@@ -39,12 +41,10 @@ bool backups_begin(struct backups *backups, struct question *question, struct an
 {
     struct fr_err err;
 
-    if (question->rpc != RPC_BACKUP && question->rpc != RPC_VERIFY_BACKUP && question->rpc != RPC_LIST_BACKUPS)
+    if (question->rpc != RPC_BACKUP && question->rpc != RPC_VERIFY_BACKUP)
         return true;
     if (!backups)
-        return answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "this daemon keeps no backups");
-    if (question->rpc == RPC_LIST_BACKUPS)
-        return true;
+        return answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, NO_BACKUPS);
     if (backups_ask(backups, question->rpc == RPC_BACKUP ? BACKUPS_MAKE : BACKUPS_VERIFY, question->backup, &question->ticket,
                     &err))
         return answer_refuse(answer, code_of(err.code), "%s", err.text);
@@ -153,7 +153,9 @@ void backups_answer(struct backups *backups, struct question *question, struct a
 {
     struct backups_result result = {0};
 
-    if (question->rpc == RPC_LIST_BACKUPS)
+    if (!backups)
+        answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, NO_BACKUPS);
+    else if (question->rpc == RPC_LIST_BACKUPS)
         answer_list(backups, question, answer);
     else if (!backups_take(backups, question->ticket, &result))
         answer_refuse(answer, RPC_CODE_INTERNAL, "it is done, but what came of it was overtaken by others");

@@ -1,7 +1,7 @@
 /*
  * answer_operate.c -- PauseIngest, ResumeIngest, Drain, SetLogLevel, ReloadConfig, ForgetUser and ForgetItem (ResetPartition: answer_reset.c).
  *
- * Each is done on the Admin's one thread; draining is only begun. Pausing begins when the question is read and is answered when what feed had
+ * Each is done on the Admin's one thread; draining is only begun. Pausing begins with question_begin and is answered when what feed had
  * in hand is applied: from then on the state stands still. Each leaves a line in the log, for those who wonder later.
  */
 #include "answer_operate.h"

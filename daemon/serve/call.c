@@ -2,7 +2,7 @@
  * call.c -- the life of one call.
  *
  *     armed --ARRIVED--> ready --its turn--> one answer -------> reply --WROTE--> released
- *               |  \         \---> waits, looked at each ms ---> reply           (another is armed at once on arrival,
+ *               |  \         \---> waits (waiting.c) ----------> reply           (another is armed at once on arrival,
  *               |   \               \--CLOSED: the caller is gone                  so that none is ever missing)
  *               |    \---> turned away (caller.c, shed.h) ------> reply
  *               |  \------> Watch: a list now and whenever it changes (watch.c)
@@ -27,55 +27,8 @@
 #include "received.h"
 
 enum {
-    ANSWERS_A_LOOK = 16, /* of calls that waited: more would hold up the others */
     TURN_NS = 200000,    /* no question is begun that would end later: what arrives meanwhile waits to be looked at, what is answered to be sent */
 };
-
-/* ---- lists ---- */
-
-static void list_add(struct call_list *list, struct call *call)
-{
-    call->list = list;
-    call->before = list->last;
-    call->after = NULL;
-    *(list->last ? &list->last->after : &list->first) = call;
-    list->last = call;
-}
-
-static void list_remove(struct call *call)
-{
-    struct call_list *list = call->list;
-
-    if (!list)
-        return;
-    atomic_fetch_sub(list->count, 1);
-    if (list == &call->lane->ready)
-        shed_leave(&call->lane->shed, call->rpc);
-    *(call->before ? &call->before->after : &list->first) = call->after;
-    *(call->after ? &call->after->before : &list->last) = call->before;
-    call->list = NULL;
-}
-
-void call_move(struct call *call, struct call_list *list)
-{
-    struct call_list *from = call->list;
-
-    assert(from && from->count == list->count);
-    atomic_fetch_add(list->count, 1);
-    list_remove(call);
-    list_add(list, call);
-}
-
-/* Into a list that may hold `max` calls over all lanes. False: it is full. */
-static bool list_admit(struct call_list *list, struct call *call, uint32_t max)
-{
-    if (atomic_fetch_add(list->count, 1) >= max) {
-        atomic_fetch_sub(list->count, 1);
-        return false;
-    }
-    list_add(list, call);
-    return true;
-}
 
 /* ---- birth and death ---- */
 
@@ -321,32 +274,22 @@ bool call_keep(struct call *call, struct call_list *list, uint32_t max)
 
 /* ---- one question, one answer ---- */
 
-void call_wait(struct call *call)
-{
-    struct lane *lane = call->lane;
-
-    if (!call_keep(call, &lane->waiting, lane->serve->options.max_waiting)) {
-        call_reject(call, REJECTED_WAITING, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_waiting calls are waiting already");
-        return;
-    }
-    call->waited = true;
-    call->question = lane->question; /* it owns what it points to */
-    lane->question = (struct question){0};
-}
-
 static void answer_question(struct call *call, struct fr_bytes request)
 {
     struct lane *lane = call->lane;
     struct answer answer;
 
-    if (question_read(lane->answerer, &lane->question, call->rpc, request, &answer)) {
-        if (!question_ready(lane->answerer, &lane->question)) {
-            call_wait(call);
-            return;
-        }
+    if (!question_read(lane->answerer, &lane->question, call->rpc, request, &answer)) {
+        call_reply(call, &answer);
+    } else if (question_begins(call->rpc)) {
+        if (call_wait(call))
+            call_begin(call);
+    } else if (!question_ready(lane->answerer, &lane->question)) {
+        call_wait(call);
+    } else {
         question_answer(lane->answerer, &lane->question, &answer);
+        call_reply(call, &answer);
     }
-    call_reply(call, &answer);
 }
 
 static void answer_health(struct call *call, struct fr_bytes request)
@@ -470,32 +413,6 @@ void lane_answer_some(struct lane *lane)
     while (turn_goes_on(lane, begin_ns));
     lane->holds = false;
     send_held(lane);
-}
-
-void lane_look_at_waiting(struct lane *lane)
-{
-    bool over = atomic_load(&lane->serve->ingest_over); /* first: what was applied until then is reached */
-    uint64_t now = fr_mono_ns();
-    int answered = 0;
-
-    for (struct call *call = lane->waiting.first, *next; call && answered < ANSWERS_A_LOOK; call = next) {
-        struct answer answer;
-        next = call->after; /* an answer takes it off the list */
-        if (question_ready(lane->answerer, &call->question)) { /* asked once: between two looks it may become so */
-            if (call->rpc == RPC_WATCH) {
-                list_remove(call);
-                watch_open(call);
-            } else {
-                question_answer(lane->answerer, &call->question, &answer);
-                call_reply(call, &answer);
-            }
-            answered++;
-        } else if (now >= call->deadline_ns) {
-            call_refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline", question_unready(&call->question));
-        } else if (over && question_waits_for_records(&call->question)) {
-            call_refuse(call, RPC_CODE_UNAVAILABLE, "draining");
-        }
-    }
 }
 
 /* ---- what happens to a call ---- */

@@ -1,6 +1,6 @@
 /*
- * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), watch.c and streams.c (of one that goes on), caller.c (who makes it) and
- * figures.c (what is counted of it) share. Included by nobody else: these, and tls.c, are the only files that know gRPC-core.
+ * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), waiting.c (of one that waits), watch.c and streams.c (of one that
+ * goes on), lists.c (of calls), caller.c (who makes it) and figures.c (what is counted of it) share. Included by nobody else: these, and tls.c, are the only files that know gRPC-core.
  *
  *     struct serve
  *       listeners[2]   a grpc_server each: the Recommender's with `threads` lanes, the Admin's with one
@@ -67,7 +67,7 @@ struct call {
 
 struct call_list {
     struct call *first, *last;
-    _Atomic uint32_t *count; /* of these lists over all lanes */
+    _Atomic uint32_t *count; /* of these lists over several lanes */
 };
 
 struct lane {
@@ -103,6 +103,7 @@ struct listener {
     struct tls *tls; /* NULL: plain */
     struct lane lanes[LANES_MAX];
     size_t lanes_len;
+    _Atomic uint32_t waiting, streams; /* over its lanes: what callers of the Recommender take, the Admin's do not lack */
     struct tag down_tag;
     bool down; /* under serve's lock */
 };
@@ -113,7 +114,7 @@ struct serve {
     struct clients *clients; /* NULL: none is limited */
     struct listener listeners[LISTENERS];
     _Atomic bool stopping, ingest_over;
-    _Atomic uint32_t ready, waiting, streams, watches; /* over all lanes */
+    _Atomic uint32_t ready, watches; /* over all lanes */
     _Atomic uint64_t watch_bytes; /* requests kept */
     struct engine *engine;
     struct fr_thread *watcher;
@@ -133,8 +134,7 @@ void call_count_arrival(const struct call *call);
 void call_counted(struct call *call, enum rpc_code code); /* it ends like this, if it is not counted yet */
 /* The oldest questions that were admitted have their turn: one at least, HELD_MAX that bring an answer at most, and no slow one beside others. */
 void lane_answer_some(struct lane *lane);
-/* Answers what has waited long enough; pushes health that has changed; ends streams when the server stops. */
-void lane_look_at_waiting(struct lane *lane);
+/* Pushes health that has changed; ends streams when the server stops. */
 void lane_look_at_streams(struct lane *lane);
 void lane_free_calls(struct lane *lane);
 
@@ -147,16 +147,27 @@ void call_reject(struct call *call, enum rejection reason, enum rpc_code code, c
 void call_write(struct call *call, struct fr_bytes bytes); /* a message of a stream; none is on its way */
 /* Keeps the call in a list until its end, of which we want to hear. False: the list is full. */
 bool call_keep(struct call *call, struct call_list *list, uint32_t max);
-void call_move(struct call *call, struct call_list *list); /* from another list with the same count, to the end of this one */
 /* The message received, unpacked, in one piece. False: there is none that can be read, and the call has been refused. */
 bool call_take_received(struct call *call, grpc_slice *ret_slice);
 void call_read(struct call *call); /* asks for the next message: CALL_READ */
-void call_wait(struct call *call); /* with the lane's question, until that is ready */
 
 static inline struct fr_bytes slice_bytes(const grpc_slice *slice)
 {
     return (struct fr_bytes){(const char *)GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)};
 }
+
+/* ---- lists.c ---- */
+
+bool list_admit(struct call_list *list, struct call *call, uint32_t max); /* at its end. False: there are `max` already */
+void list_remove(struct call *call);                                      /* from the list it is in, if it is in one */
+void call_move(struct call *call, struct call_list *list); /* from another list with the same count, to the end of this one */
+
+/* ---- waiting.c ---- */
+
+/* Until the lane's question, which becomes the call's, is ready. False: there is no place, and the call has been refused. */
+bool call_wait(struct call *call);
+void call_begin(struct call *call); /* begins what its question asks for; it has its place to wait for that */
+void lane_look_at_waiting(struct lane *lane); /* answers what has waited long enough */
 
 /* ---- streams.c ---- */
 

@@ -196,8 +196,8 @@ static void listener_init(struct listener *listener, struct serve *serve, enum r
         lane->tokens = tokens_view_new(serve->options.tokens);
         lane->shed.queue_ns_max = (uint64_t)serve->options.max_queue * 1000000U;
         lane->ready.count = &serve->ready;
-        lane->waiting.count = &serve->waiting;
-        lane->streams.count = &serve->streams;
+        lane->waiting.count = &listener->waiting;
+        lane->streams.count = &listener->streams;
         lane->watched.count = lane->due.count = &serve->watches;
         lane->rung_tag = (struct tag){LANE_RUNG, lane};
         grpc_server_register_completion_queue(listener->server, lane->queue, NULL);

@@ -42,7 +42,7 @@ struct serve_options {
     uint32_t max_inflight;    /* questions admitted and not yet answered; beyond: RESOURCE_EXHAUSTED, at once */
     span_ms max_queue;        /* a question that has waited longer for its turn is not answered: RESOURCE_EXHAUSTED */
     uint32_t max_watches;     /* streams of Watch at most; beyond: RESOURCE_EXHAUSTED */
-    uint32_t max_waiting;     /* parked calls at most; beyond: RESOURCE_EXHAUSTED */
+    uint32_t max_waiting;     /* parked calls of each listener at most; beyond: RESOURCE_EXHAUSTED */
     uint64_t memory;          /* bytes gRPC may hold for each listener's connections and calls; near it, it turns them away */
     uint32_t max_concurrent_streams;
     span_ms slow;             /* a question that takes longer is logged; 0: none */

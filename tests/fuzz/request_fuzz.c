@@ -151,7 +151,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *message = malloc(size); /* of its own, so that a read past it is seen */
     memcpy(message, data + 1, size - 1);
     message = realloc(message, size > 1 ? size - 1 : 1);
-    if (!question_read(answerer, &question, rpc, (struct fr_bytes){message, size - 1}, &answer)) {
+    if (!question_read(answerer, &question, rpc, (struct fr_bytes){message, size - 1}, &answer) ||
+        !question_begin(answerer, &question, &answer)) {
         assert(answer.code != RPC_CODE_OK);
         check_answer(rpc, &answer);
     } else if (question_ready(answerer, &question)) { /* else it waits, to its deadline */

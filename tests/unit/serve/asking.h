@@ -52,11 +52,11 @@ static inline ProtobufCBinaryData id(const char *text)
     return wire_data(fr_bytes_of(text));
 }
 
-/* Reads a request; true if it may be asked. */
+/* Reads a request, and begins what it asks for; true if it may be asked. */
 static inline bool read_bytes(enum rpc rpc, struct fr_bytes bytes)
 {
     answer = (struct answer){.code = RPC_CODES};
-    return question_read(answerer, &question, rpc, bytes, &answer);
+    return question_read(answerer, &question, rpc, bytes, &answer) && question_begin(answerer, &question, &answer);
 }
 
 static inline bool read_message(enum rpc rpc, const ProtobufCMessage *message)

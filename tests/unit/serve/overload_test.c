@@ -216,6 +216,12 @@ static void more_streams_than_allowed_are_turned_away_and_the_end_of_one_makes_r
     assert_string_equal(more.message, "too many streams are open");
     client_release(&more);
     assert_true(series(FR_M_RPC_REJECTED, "streams", "") == before + 1);
+    stream_begin(&more, &admin, "/grpc.health.v1.Health/Watch"); /* an operator's have places of their own */
+    stream_send(&more, FR_BYTES(""), true);
+    assert_true(stream_next(&more, &body));
+    grpc_call_cancel(more.call, NULL);
+    stream_end(&more);
+    client_release(&more);
     assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
     grpc_call_cancel(calls[0].call, NULL);
     stream_end(&calls[0]);

@@ -1,0 +1,70 @@
+/*
+ * waiting.c -- calls that wait: for a position (not_before), or for what they have begun (a checkpoint, say) to be done.
+ *
+ *     read ──> place in the list ──> what it asks for is begun ──> looked at each ms ──> reply          Checkpoint, ForgetUser ...
+ *          ──> not reached yet? ──> place in the list ───────────> looked at each ms ──> reply          not_before
+ *
+ * What is refused for want of a place has not been begun. Each listener has places of its own: callers of the Recommender cannot keep an
+ * operator's call out. Thread: the lane's.
+ */
+#include "call.h"
+
+enum { ANSWERS_A_LOOK = 16 }; /* of calls that waited: more would hold up the others */
+
+bool call_wait(struct call *call)
+{
+    struct lane *lane = call->lane;
+
+    if (!call_keep(call, &lane->waiting, lane->serve->options.max_waiting)) {
+        call_reject(call, REJECTED_WAITING, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_waiting calls are waiting already");
+        return false;
+    }
+    call->waited = true;
+    call->question = lane->question; /* it owns what it points to */
+    lane->question = (struct question){0};
+    return true;
+}
+
+/* What it waited for is there. */
+static void answer(struct call *call)
+{
+    struct answer answer;
+
+    question_answer(call->lane->answerer, &call->question, &answer);
+    call_reply(call, &answer);
+}
+
+void call_begin(struct call *call)
+{
+    struct answerer *answerer = call->lane->answerer;
+    struct answer refusal;
+
+    if (!question_begin(answerer, &call->question, &refusal))
+        call_reply(call, &refusal);
+    else if (question_ready(answerer, &call->question))
+        answer(call);
+}
+
+void lane_look_at_waiting(struct lane *lane)
+{
+    bool over = atomic_load(&lane->serve->ingest_over); /* first: what was applied until then is reached */
+    uint64_t now = fr_mono_ns();
+    int answered = 0;
+
+    for (struct call *call = lane->waiting.first, *next; call && answered < ANSWERS_A_LOOK; call = next) {
+        next = call->after; /* an answer takes it off the list */
+        if (question_ready(lane->answerer, &call->question)) { /* asked once: between two looks it may become so */
+            if (call->rpc == RPC_WATCH) {
+                list_remove(call);
+                watch_open(call);
+            } else {
+                answer(call);
+            }
+            answered++;
+        } else if (now >= call->deadline_ns) {
+            call_refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline", question_unready(&call->question));
+        } else if (over && question_waits_for_records(&call->question)) {
+            call_refuse(call, RPC_CODE_UNAVAILABLE, "draining");
+        }
+    }
+}
