@@ -67,3 +67,12 @@ void fr_arena_release(struct fr_arena *arena)
     }
     *arena = (struct fr_arena){0};
 }
+
+size_t fr_arena_bytes(const struct fr_arena *arena)
+{
+    size_t bytes = 0;
+
+    for (const struct fr_arena_chunk *chunk = arena->first; chunk; chunk = chunk->next)
+        bytes += sizeof(*chunk) + chunk->size;
+    return bytes;
+}

@@ -86,7 +86,6 @@ static bool read_recommend(struct check *check, const void *message)
     question->max_staleness_ms = request->max_staleness_ms;
     question->ask.diversity = request->diversity;
     question->ask.exploration = request->exploration;
-    question->ask.draw = request->exploration > 0 ? next_draw(check->limits) : 0;
     return check_k(check, request->k) && check_model(check, request->model, false) &&
            check_user_or_seeds(check, wire_bytes(request->user_id), request->seeds, request->n_seeds) &&
            check_positions(check, request->not_before, request->n_not_before) && check_filter(check, request->filter) &&
@@ -116,6 +115,9 @@ static void answer_recommend(struct answerer *answerer, struct question *questio
                       staleness, question->max_staleness_ms);
         return;
     }
+    if (question->ask.exploration > 0 && !question->drawn)
+        question->ask.draw = next_draw(answerer->limits);
+    question->drawn = true;
     reader_recommend(answerer->reader, &question->ask, &list);
     response.n_items = list.len;
     response.items = part_recommendations(&question->arena, &list);

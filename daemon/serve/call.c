@@ -98,7 +98,7 @@ static void call_release(struct call *call)
         grpc_call_unref(call->call);
         leave(call);
     }
-    question_release(&call->question);
+    wait_forget(call);
     watch_forget(call);
     call->after = lane->spare;
     lane->spare = call;
@@ -282,10 +282,10 @@ static void answer_question(struct call *call, struct fr_bytes request)
     if (!question_read(lane->answerer, &lane->question, call->rpc, request, &answer)) {
         call_reply(call, &answer);
     } else if (question_begins(call->rpc)) {
-        if (call_wait(call))
+        if (call_wait(call, request))
             call_begin(call);
     } else if (!question_ready(lane->answerer, &lane->question)) {
-        call_wait(call);
+        call_wait(call, request);
     } else {
         question_answer(lane->answerer, &lane->question, &answer);
         call_reply(call, &answer);

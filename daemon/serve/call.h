@@ -53,7 +53,8 @@ struct call {
     struct client *client;          /* counted among its calls; NULL: nobody counts */
     uint64_t since_ns, deadline_ns; /* UINT64_MAX: none */
     uint64_t took_ns; /* to answer, without sending */
-    struct question question;       /* while it waits */
+    struct question question;       /* while it waits, */
+    size_t question_bytes;          /* and what it takes of its listener's waiting_bytes */
     enum health_service service;    /* Health.Watch */
     enum health said;
     struct fr_bytes request; /* Watch: kept, to be asked again */
@@ -104,6 +105,7 @@ struct listener {
     struct lane lanes[LANES_MAX];
     size_t lanes_len;
     _Atomic uint32_t waiting, streams; /* over its lanes: what callers of the Recommender take, the Admin's do not lack */
+    _Atomic uint64_t waiting_bytes;    /* questions that wait */
     struct tag down_tag;
     bool down; /* under serve's lock */
 };
@@ -164,8 +166,10 @@ void call_move(struct call *call, struct call_list *list); /* from another list 
 
 /* ---- waiting.c ---- */
 
-/* Until the lane's question, which becomes the call's, is ready. False: there is no place, and the call has been refused. */
-bool call_wait(struct call *call);
+/* Until the lane's question, read from this request, is ready: in a copy that is the call's. False: there is no room, and the call has been
+ * refused. */
+bool call_wait(struct call *call, struct fr_bytes request);
+void wait_forget(struct call *call); /* what was kept for it to wait with */
 void call_begin(struct call *call); /* begins what its question asks for; it has its place to wait for that */
 void lane_look_at_waiting(struct lane *lane); /* answers what has waited long enough */
 

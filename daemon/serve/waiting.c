@@ -4,25 +4,57 @@
  *     read ──> place in the list ──> what it asks for is begun ──> looked at each ms ──> reply          Checkpoint, ForgetUser ...
  *          ──> not reached yet? ──> place in the list ───────────> looked at each ms ──> reply          not_before
  *
- * What is refused for want of a place has not been begun. Each listener has places of its own: callers of the Recommender cannot keep an
- * operator's call out. Thread: the lane's.
+ * What is refused for want of a place has not been begun. A place is one of limits.max_waiting, and memory: what the request, read, takes, of
+ * an eighth of limits.rpc_memory for all that wait. Each listener has places of its own: callers of the Recommender cannot keep an
+ * operator's call out. Thread: the lane's; the counts are shared.
  */
 #include "call.h"
 
-enum { ANSWERS_A_LOOK = 16 }; /* of calls that waited: more would hold up the others */
+enum {
+    ANSWERS_A_LOOK = 16, /* of calls that waited: more would hold up the others */
+    MEMORY_SHARE = 8,    /* which part of limits.rpc_memory their questions may take */
+};
 
-bool call_wait(struct call *call)
+static bool afford(struct call *call)
 {
-    struct lane *lane = call->lane;
+    struct listener *listener = call->lane->listener;
+    size_t bytes = fr_arena_bytes(&call->question.arena);
 
-    if (!call_keep(call, &lane->waiting, lane->serve->options.max_waiting)) {
-        call_reject(call, REJECTED_WAITING, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_waiting calls are waiting already");
+    if (atomic_fetch_add(&listener->waiting_bytes, bytes) + bytes > call->lane->serve->options.memory / MEMORY_SHARE) {
+        atomic_fetch_sub(&listener->waiting_bytes, bytes);
         return false;
     }
-    call->waited = true;
-    call->question = lane->question; /* it owns what it points to */
-    lane->question = (struct question){0};
+    call->question_bytes = bytes;
     return true;
+}
+
+void wait_forget(struct call *call)
+{
+    atomic_fetch_sub(&call->lane->listener->waiting_bytes, call->question_bytes);
+    call->question_bytes = 0;
+    question_release(&call->question);
+    call->question = (struct question){0};
+}
+
+/* The lane's question is read once more, into an arena no larger than it needs: the lane's may have been another's, of a megabyte. */
+bool call_wait(struct call *call, struct fr_bytes request)
+{
+    struct lane *lane = call->lane;
+    struct answer refusal;
+
+    if (!question_read(lane->answerer, &call->question, call->rpc, request, &refusal)) {
+        call_reply(call, &refusal);
+    } else if (!afford(call)) {
+        call_reject(call, REJECTED_WAITING, RPC_CODE_RESOURCE_EXHAUSTED,
+                    "requests of calls that wait take an eighth of limits.rpc_memory already");
+    } else if (!call_keep(call, &lane->waiting, lane->serve->options.max_waiting)) {
+        call_reject(call, REJECTED_WAITING, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_waiting calls are waiting already");
+    } else {
+        call->waited = true;
+        return true;
+    }
+    wait_forget(call);
+    return false;
 }
 
 /* What it waited for is there. */
@@ -32,6 +64,7 @@ static void answer(struct call *call)
 
     question_answer(call->lane->answerer, &call->question, &answer);
     call_reply(call, &answer);
+    wait_forget(call);
 }
 
 void call_begin(struct call *call)

@@ -81,8 +81,7 @@ void watch_open(struct call *call)
 {
     struct lane *lane = call->lane;
 
-    question_release(&call->question);
-    call->question = (struct question){0};
+    wait_forget(call);
     if (!call_keep(call, &lane->watched, lane->serve->options.max_watches))
         call_reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_watches lists are being watched already");
     else
@@ -100,7 +99,7 @@ void watch_begin(struct call *call, struct fr_bytes request)
         call_reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED,
                     "requests of Watch that are kept take an eighth of limits.rpc_memory already");
     else if (!question_ready(lane->answerer, &lane->question))
-        call_wait(call);
+        call_wait(call, request);
     else
         watch_open(call);
 }

@@ -74,5 +74,6 @@ struct fr_arena {
 void *fr_arena_take(struct fr_arena *arena, size_t size); /* aligned to 16; a zeroed struct is an empty arena */
 void fr_arena_reset(struct fr_arena *arena);               /* keeps one chunk of at most 1 MiB */
 void fr_arena_release(struct fr_arena *arena);
+size_t fr_arena_bytes(const struct fr_arena *arena); /* taken from the system, whatever was handed out of it */
 
 #endif

@@ -95,7 +95,11 @@ static void an_arena_keeps_its_memory_over_a_reset_but_not_huge_blocks(void **st
     memset(fr_arena_take(&arena, 3 << 20), 1, 3 << 20);
     fr_arena_reset(&arena);
     assert_ptr_equal(fr_arena_take(&arena, 100), first);
+    assert_in_range(fr_arena_bytes(&arena), 16 << 10, 17 << 10);
+    memset(fr_arena_take(&arena, 3 << 20), 1, 3 << 20);
+    assert_in_range(fr_arena_bytes(&arena), (3 << 20) + (16 << 10), (3 << 20) + (17 << 10));
     fr_arena_release(&arena);
+    assert_int_equal(fr_arena_bytes(&arena), 0);
     fr_arena_release(&arena); /* releasing nothing is nothing */
 }
 

@@ -6,6 +6,7 @@
 #include <freshet/v1/admin.pb-c.h>
 
 #define PAUSE "/freshet.v1.Admin/PauseIngest"
+#define ANN_AFTER_42 FR_BYTES("\x0a\x03" "ann\x4a\x0c\x0a\x06" "events\x10\x02\x18\x2a")
 #define CHECKPOINT "/freshet.v1.Admin/Checkpoint"
 
 static void cancel(struct client_call *call)
@@ -68,11 +69,79 @@ static void what_is_refused_for_want_of_a_place_has_not_been_begun(void **state)
     assert_ask(&admin, PAUSE, FR_BYTES(""), GRPC_STATUS_OK, "");
 }
 
+/* ANN_AFTER_41, and field 99 of a newer client's: `len` bytes in all. */
+static struct fr_bytes padded(size_t len)
+{
+    static char large[40000];
+    static const char head[] = "\x0a\x03" "ann\x4a\x0c\x0a\x06" "events\x10\x02\x18\x29\x9a\x06";
+    size_t pad = len - (sizeof(head) - 1) - 3;
+
+    memcpy(large, head, sizeof(head) - 1);
+    for (size_t i = 0; i < 3; i++)
+        large[sizeof(head) - 1 + i] = (char)((pad >> 7 * i & 0x7f) | (i < 2 ? 0x80 : 0));
+    return (struct fr_bytes){large, len};
+}
+
+static void requests_that_wait_have_a_budget(void **state)
+{
+    struct client_call call;
+    double before = series(FR_M_RPC_REJECTED, "waiting", "");
+
+    options.max_waiting = 100;
+    options.memory = 8 * 200000; /* of which one such takes more than half */
+    start_again(state);
+    for (int i = 0; i < 10; i++) { /* however it ends, what it took is given back */
+        client_begin(&call, &client, RECOMMENDER "Recommend", padded(40000), CLIENT_PATIENCE_MS);
+        wait_for_a_look();
+        assert_ask(&client, RECOMMENDER "Recommend", padded(40000), GRPC_STATUS_RESOURCE_EXHAUSTED,
+                   "requests of calls that wait take an eighth of limits.rpc_memory already");
+        assert_true(series(FR_M_RPC_REJECTED, "waiting", "") == before + i + 1);
+        if (i % 2) {
+            cancel(&call);
+            while (series(FR_M_RPC_INFLIGHT, "Recommend", "") > 0)
+                sched_yield();
+        } else {
+            engine.next = 41;
+            client_end(&call);
+            assert_int_equal(call.code, GRPC_STATUS_OK);
+            client_release(&call);
+            engine.next = 40;
+        }
+    }
+}
+
+/* What came before it was large, and the lane keeps room for the next such. */
+static void a_small_request_is_not_charged_for_a_large_one(void **state)
+{
+    enum { CALLS = 6 };
+    struct client_call calls[CALLS];
+
+    options.max_waiting = 100;
+    options.memory = 8 * 150000;
+    start_again(state);
+    for (int i = 0; i < CALLS; i++) {
+        engine.next = 41;
+        assert_ask(&client, RECOMMENDER "Recommend", padded(40000), GRPC_STATUS_OK, "");
+        engine.next = 40;
+        client_begin(&calls[i], &client, RECOMMENDER "Recommend", ANN_AFTER_42, CLIENT_PATIENCE_MS);
+        wait_for_a_look();
+    }
+    engine.next = 42;
+    for (int i = 0; i < CALLS; i++) {
+        client_end(&calls[i]);
+        assert_string_equal(calls[i].message, "");
+        assert_int_equal(calls[i].code, GRPC_STATUS_OK);
+        client_release(&calls[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(callers_of_the_recommender_do_not_keep_an_operators_call_out),
         TEST(what_is_refused_for_want_of_a_place_has_not_been_begun),
+        TEST(requests_that_wait_have_a_budget),
+        TEST(a_small_request_is_not_charged_for_a_large_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
