@@ -98,6 +98,7 @@ static void call_release(struct call *call)
         grpc_call_unref(call->call);
         leave(call);
     }
+    caller_leave(call);
     wait_forget(call);
     watch_forget(call);
     call->after = lane->spare;
@@ -168,6 +169,7 @@ static void send_last(struct call *call, enum rpc_code code, grpc_slice details)
     ops[len++].data.send_status_from_server.status_details = &details;
     if (!call->watched)
         ops[len++] = op_watch(call);
+    leave_begin(call); /* before gRPC takes the message out of its buffer */
     start(call, ops, len, &call->wrote);
 }
 
@@ -500,6 +502,7 @@ void call_happened(struct call *call, enum happening what, bool success)
     } else if (what == CALL_WROTE) {
         bool wrote_message = call->writing;
         call->writing = false;
+        leave_end(call);
         if (wrote_message && !call->finished && success && rpc_methods[call->rpc].kind == RPC_KIND_TALK)
             call_read(call);
         else if (wrote_message && !call->finished && success && call->rpc == RPC_WATCH)

@@ -1,5 +1,5 @@
 /*
- * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), waiting.c (of one that waits), watch.c and streams.c (of one that
+ * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), waiting.c (of one that waits), leaving.c (of its answer), watch.c and streams.c (of one that
  * goes on), lists.c (of calls), caller.c (who makes it) and figures.c (what is counted of it) share. Included by nobody else: these, and tls.c, are the only files that know gRPC-core.
  *
  *     struct serve
@@ -62,6 +62,8 @@ struct call {
     bool watching;           /* once this is true */
     bool listed;             /* a list was sent, */
     uint64_t digest;         /* and what was in it */
+    uint64_t sent_ns;  /* its last batch; */
+    size_t sent_bytes; /* the answer that is on its way with that */
     struct call_list *list; /* the lane's list it is in, or NULL */
     struct call *before, *after;
 };
@@ -85,9 +87,11 @@ struct lane {
     struct call_list waiting; /* for a position or a checkpoint: looked at each millisecond */
     struct call_list streams; /* Health.Watch and reflection */
     struct call_list watched, due; /* Watch: those whose lists stand, or are on their way; those to be asked anew */
+    struct call_list leaving; /* those whose last batch is on its way, oldest first */
+    uint64_t leaving_bytes;   /* their answers' */
     _Atomic bool rung;        /* LANE_RUNG is on its way */
     struct tag rung_tag;
-    uint64_t draining_ns;     /* since when watches are being ended; 0: they are not */
+    uint64_t draining_ns;     /* since when the lane knows that the server stops; 0: it does not */
     struct call *spare;       /* calls to use again; by `after` */
     bool streams_ended;
     struct call *held[HELD_MAX]; /* answered in this turn, not yet sent */
@@ -116,7 +120,7 @@ struct serve {
     struct clients *clients; /* NULL: none is limited */
     struct listener listeners[LISTENERS];
     _Atomic bool stopping, ingest_over;
-    _Atomic uint32_t ready, watches; /* over all lanes */
+    _Atomic uint32_t ready, watches, leaving; /* over all lanes */
     _Atomic uint64_t watch_bytes; /* requests kept */
     struct engine *engine;
     struct fr_thread *watcher;
@@ -173,6 +177,12 @@ void wait_forget(struct call *call); /* what was kept for it to wait with */
 void call_begin(struct call *call); /* begins what its question asks for; it has its place to wait for that */
 void lane_look_at_waiting(struct lane *lane); /* answers what has waited long enough */
 
+/* ---- leaving.c ---- */
+
+void leave_begin(struct call *call); /* its last batch is on its way */
+void leave_end(struct call *call);   /* that has come back */
+void lane_end_leaving(struct lane *lane); /* the server stops */
+
 /* ---- streams.c ---- */
 
 void stream_health(struct call *call); /* a Health.Watch has arrived */
@@ -192,8 +202,8 @@ void watch_start(struct serve *serve);
 void watch_stop(struct serve *serve); /* when no call is left */
 /* ---- caller.c ---- */
 
-/* May he, and is it not too much? False: *ret_answer says why not, and it has been counted. True: caller_leave when the call has been
- * answered. */
+/* May he, and is it not too much? False: *ret_answer says why not, and it has been counted. True: caller_leave when the answer has
+ * left, or will not. */
 bool caller_may(struct call *call, struct answer *ret_answer);
 void caller_leave(struct call *call);
 

@@ -56,7 +56,6 @@ void call_counted(struct call *call, enum rpc_code code)
     if (call->counted)
         return;
     call->counted = true;
-    caller_leave(call);
     fr_gauge_add(serve->inflight[call->rpc], -1);
     if (trace_of(call, id)) {
         snprintf(exemplar, sizeof(exemplar), "trace_id=\"%s\"", id);

@@ -73,10 +73,19 @@ static void handle(const struct tag *tag, bool success)
         call_happened(tag->whom, tag->what, success);
 }
 
+/* The server stops. */
+static void end_what_stays(struct lane *lane)
+{
+    if (!lane->draining_ns)
+        lane->draining_ns = fr_mono_ns();
+    lane_end_watches(lane);
+    lane_end_leaving(lane);
+}
+
 /* With questions to answer the queue is only looked into. */
 static gpr_timespec next_look(const struct lane *lane)
 {
-    bool streams = lane->streams.first || (lane->watched.first && atomic_load(&lane->serve->stopping));
+    bool streams = lane->streams.first || lane->leaving.first || (lane->watched.first && atomic_load(&lane->serve->stopping));
 
     if (lane->ready.first || lane->due.first)
         return gpr_inf_past(GPR_CLOCK_MONOTONIC);
@@ -105,7 +114,7 @@ static void lane_run(void *lane_pointer)
             streams_ns = now + STREAMS_MS * 1000000U;
         }
         if (atomic_load(&lane->serve->stopping))
-            lane_end_watches(lane);
+            end_what_stays(lane);
         if (lane->due.first)
             lane_push_next(lane);
         event = grpc_completion_queue_next(lane->queue, next_look(lane), NULL);
@@ -198,6 +207,7 @@ static void listener_init(struct listener *listener, struct serve *serve, enum r
         lane->ready.count = &serve->ready;
         lane->waiting.count = &listener->waiting;
         lane->streams.count = &listener->streams;
+        lane->leaving.count = &serve->leaving;
         lane->watched.count = lane->due.count = &serve->watches;
         lane->rung_tag = (struct tag){LANE_RUNG, lane};
         grpc_server_register_completion_queue(listener->server, lane->queue, NULL);
@@ -245,7 +255,7 @@ static void make_series(struct serve *serve)
 {
     static const char *const reasons[REJECTIONS] = {"draining", "expired", "waiting", "streams",
                                                     "inflight", "queue",   "deadline", "client_rate",
-                                                    "client_inflight"};
+                                                    "client_inflight", "untaken"};
 
     for (int rpc = 0; rpc < RPCS; rpc++) {
         const char *label = rpc_methods[rpc].label;
@@ -369,7 +379,7 @@ static void listener_release(struct listener *listener)
         fr_thread_join(lane->thread);
         grpc_completion_queue_destroy(lane->queue);
         assert(!lane->ready.first && !lane->waiting.first && !lane->streams.first && !lane->watched.first &&
-               !lane->due.first);
+               !lane->due.first && !lane->leaving.first);
         lane_free_calls(lane);
         question_release(&lane->question);
         fr_arena_release(&lane->scratch);

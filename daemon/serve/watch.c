@@ -147,8 +147,6 @@ static void end_list(const struct lane *lane, struct call_list *list)
 
 void lane_end_watches(struct lane *lane)
 {
-    if (!lane->draining_ns)
-        lane->draining_ns = fr_mono_ns();
     end_list(lane, &lane->watched);
     end_list(lane, &lane->due);
 }

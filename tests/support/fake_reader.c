@@ -200,6 +200,12 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     *ret_list = (struct recommendation_list){.model = "sar", .fallback = true};
     ret_list->items = !known ? popular : ask->exploration > 0 ? for_ann_drawn : ask->explain ? for_ann_why : for_ann;
     ret_list->len = least(ask->k, known ? 2 : 3);
+    if (!known && reader->engine->long_name) {
+        static const char name[100000];
+        static const struct recommended one = {.item = {name, sizeof(name)}, .score = 1, .source = "popular"};
+        ret_list->items = &one;
+        ret_list->len = 1;
+    }
     if (known) {
         memcpy(reader->list, ret_list->items, sizeof(reader->list));
         reader->list[0].score += reader->engine->more / 4.0;

@@ -40,6 +40,7 @@ struct engine {
     _Atomic uint32_t moves;  /* of ann, who is watched; fake_move */
     _Atomic int more;        /* quarters that ann's plum scores more */
     _Atomic uint32_t watched, unwatched;
+    _Atomic bool long_name; /* what is popular is one item, whose name has 100,000 bytes */
     _Atomic int came_for_one; /* questions with k = 1 */
     /* a gate before reader_recommend: while it is shut, only who finds a pass goes through */
     _Atomic bool shut;

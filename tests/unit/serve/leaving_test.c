@@ -1,0 +1,127 @@
+/*
+ * leaving_test.c -- answers that are not taken. The world: serving.h, where bob's has 100,000 bytes: more than the window of a stream that
+ * is not read.
+ */
+#include "serving.h"
+
+#define BOB FR_BYTES("\x0a\x03" "bob")
+
+/* bob asks, and does not read. */
+static void ask_for_much(struct client_call *call, struct client *whom)
+{
+    stream_begin(call, whom, RECOMMENDER "Recommend");
+    stream_send(call, BOB, true);
+}
+
+static void hang_up(struct client_call *call)
+{
+    grpc_call_cancel(call->call, NULL);
+    stream_end(call);
+    client_release(call);
+}
+
+static void wait_for_answers(double count)
+{
+    while (series(FR_M_RPC_HANDLED, "Recommend", "OK") < count)
+        sched_yield();
+}
+
+static void who_does_not_take_an_answer_has_it_in_flight(void **state)
+{
+    struct client_call call;
+    struct fr_bytes body;
+    char message[600];
+
+    options.client_inflight = 1;
+    start_again(state);
+    engine.long_name = true;
+    double before = series(FR_M_RPC_HANDLED, "Recommend", "OK");
+    ask_for_much(&call, &client);
+    wait_for_answers(before + 1);
+    assert_true(series(FR_M_RPC_INFLIGHT, "Recommend", "") == 0);
+    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_RESOURCE_EXHAUSTED,
+               "ipv4:127.0.0.1 has limits.client_inflight = 1 calls in flight already");
+    assert_true(stream_next(&call, &body));
+    assert_true(body.len > 100000);
+    stream_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_OK);
+    client_release(&call);
+    while (client_ask(&client, RECOMMENDER "Recommend", ANN, message) != GRPC_STATUS_OK)
+        sched_yield();
+    ask_for_much(&call, &client);
+    wait_for_answers(before + 3);
+    hang_up(&call);
+    while (client_ask(&client, RECOMMENDER "Recommend", ANN, message) != GRPC_STATUS_OK)
+        sched_yield();
+}
+
+static void who_takes_one_answer_after_the_other_is_never_refused(void **state)
+{
+    options.client_inflight = 1;
+    options.threads = 1;
+    start_again(state);
+    for (int i = 0; i < 3000; i++)
+        assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
+}
+
+static void answers_that_nobody_takes_have_a_budget_and_harm_nobody_else(void **state)
+{
+    enum { CALLS = 40, FIT = 10 };
+    static struct client_call calls[CALLS];
+    struct client other;
+    struct fr_bytes body;
+    double cut = series(FR_M_RPC_REJECTED, "untaken", "");
+
+    options.memory = 4 * (FIT * 100000 + 50000);
+    start_again(state);
+    engine.long_name = true;
+    client_open(&other, serve_port(serve));
+    double before = series(FR_M_RPC_HANDLED, "Recommend", "OK");
+    for (int i = 0; i < CALLS; i++) {
+        ask_for_much(&calls[i], &client);
+        wait_for_answers(before + 2 * i + 1);
+        assert_ask(&other, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
+    }
+    assert_int_equal((int)(series(FR_M_RPC_REJECTED, "untaken", "") - cut), CALLS - FIT);
+    for (int i = 0; i < CALLS; i++) {
+        while (stream_next(&calls[i], &body))
+            ;
+        stream_end(&calls[i]);
+        assert_int_equal(calls[i].code, i < CALLS - FIT ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_OK);
+        if (i < CALLS - FIT)
+            assert_string_equal(calls[i].message, "answers that nobody takes fill a quarter of limits.rpc_memory");
+        client_release(&calls[i]);
+    }
+    assert_true(series(FR_M_RPC_HANDLED, "Recommend", "OK") == before + 2 * CALLS); /* each counted once */
+    client_close(&other);
+}
+
+/* The grace is two minutes. */
+static void a_drain_does_not_wait_for_who_takes_nothing(void **state)
+{
+    struct client_call call;
+    double before = series(FR_M_RPC_HANDLED, "Recommend", "OK");
+    uint64_t begin;
+
+    (void)state;
+    engine.long_name = true;
+    ask_for_much(&call, &client);
+    wait_for_answers(before + 1);
+    begin = fr_mono_ns();
+    serve_stop(serve);
+    serve = NULL;
+    assert_true(fr_mono_ns() - begin < (uint64_t)options.drain_grace * 500000U); /* half of it */
+    hang_up(&call);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(who_does_not_take_an_answer_has_it_in_flight),
+        TEST(who_takes_one_answer_after_the_other_is_never_refused),
+        TEST(answers_that_nobody_takes_have_a_budget_and_harm_nobody_else),
+        TEST(a_drain_does_not_wait_for_who_takes_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
