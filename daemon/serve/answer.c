@@ -493,6 +493,8 @@ bool question_ready(struct answerer *answerer, struct question *question)
 
 bool question_waits_for_records(const struct question *question)
 {
+    if (question->rpc == RPC_FORGET_USER || question->rpc == RPC_FORGET_ITEM)
+        return question->forgetting == FORGET_APPLIES;
     return question->reached < question->not_before_len;
 }
 

@@ -97,7 +97,7 @@ void lane_look_at_waiting(struct lane *lane)
         } else if (now >= call->deadline_ns) {
             call_refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline", question_unready(&call->question));
         } else if (over && question_waits_for_records(&call->question)) {
-            call_refuse(call, RPC_CODE_UNAVAILABLE, "draining");
+            call_refuse(call, RPC_CODE_UNAVAILABLE, "%s", question_begins(call->rpc) ? question_unready(&call->question) : "draining");
         }
     }
 }

@@ -61,7 +61,8 @@ struct serve_options {
 struct serve;
 /* Binds and begins to serve. FR_IO when an address cannot be bound (the text names it). */
 int serve_start(struct serve **ret_serve, const struct serve_options *options, struct engine *engine, struct fr_err *err);
-/* No more records will be applied: who waits for a position that was not reached gets UNAVAILABLE from here on. Thread: any. */
+/* No more records will be applied: who waits for a position that was not reached, or for a tombstone to be applied, gets UNAVAILABLE from
+ * here on. Thread: any. */
 void serve_ingest_over(struct serve *serve);
 /* New calls get UNAVAILABLE, calls in flight finish within the grace; when there are none it returns at once. Frees. Health said
  * NOT_SERVING before (it follows fr_state_now): between the two, calls are still answered. */

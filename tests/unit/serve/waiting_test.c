@@ -135,12 +135,60 @@ static void a_small_request_is_not_charged_for_a_large_one(void **state)
     }
 }
 
+/* ---- forgetting ---- */
+
+static int note_forget(void *context, bool item, struct fr_bytes id, uint64_t *ret_ticket, struct fr_err *err)
+{
+    (void)context;
+    (void)item;
+    (void)id;
+    (void)err;
+    *ret_ticket = 1;
+    return FR_OK;
+}
+
+static bool note_forgotten(void *context, uint64_t ticket, struct tombstone *ret, int *ret_status, struct fr_err *ret_err)
+{
+    (void)context;
+    (void)ticket;
+    (void)ret_err;
+    *ret = (struct tombstone){"events", 2, 40};
+    *ret_status = FR_OK;
+    return true;
+}
+
+/* The grace is two minutes, and the client would wait. */
+static void who_has_somebody_forgotten_hears_that_no_more_will_be_applied(void **state)
+{
+    struct client_call call;
+
+    options.control.forget = note_forget;
+    options.control.forgotten = note_forgotten;
+    start_again(state);
+    client_begin(&call, &admin, "/freshet.v1.Admin/ForgetUser", ANN, CLIENT_PATIENCE_MS);
+    wait_for_a_look();
+    serve_ingest_over(serve);
+    client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(call.message, "the tombstone is written, but was not applied");
+    client_release(&call);
+    engine.next = 41;
+    client_begin(&call, &admin, "/freshet.v1.Admin/ForgetUser", ANN, CLIENT_PATIENCE_MS);
+    while (engine.asked < 1)
+        sched_yield();
+    engine.done = 1; /* what is applied is still synced */
+    client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_OK);
+    client_release(&call);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(callers_of_the_recommender_do_not_keep_an_operators_call_out),
         TEST(what_is_refused_for_want_of_a_place_has_not_been_begun),
         TEST(requests_that_wait_have_a_budget),
+        TEST(who_has_somebody_forgotten_hears_that_no_more_will_be_applied),
         TEST(a_small_request_is_not_charged_for_a_large_one),
     };
 
