@@ -426,9 +426,7 @@ static uint64_t deadline_ns(gpr_timespec deadline, uint64_t now_ns)
     if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0)
         return UINT64_MAX;
     left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
-    if (left.tv_sec < 0)
-        return now_ns;
-    return now_ns + (uint64_t)left.tv_sec * 1000000000U + (uint64_t)left.tv_nsec;
+    return shed_deadline(now_ns, left.tv_sec, left.tv_nsec);
 }
 
 /* A path that no method is registered for: not served yet, not served here, or nothing of ours. */

@@ -7,6 +7,18 @@
 
 enum { SLOWNESS = 8 }; /* the moving average goes an eighth of the way */
 
+uint64_t shed_deadline(uint64_t now_ns, int64_t left_s, int32_t left_ns)
+{
+    uint64_t left;
+
+    if (left_s < 0)
+        return now_ns;
+    if (__builtin_mul_overflow((uint64_t)left_s, 1000000000U, &left) || __builtin_add_overflow(left, (uint64_t)left_ns, &left) ||
+        __builtin_add_overflow(now_ns, left, &left))
+        return UINT64_MAX;
+    return left;
+}
+
 enum rejection shed_expect(const struct shed *shed, uint64_t deadline_ns, uint64_t now_ns)
 {
     uint64_t wait_ns = 0;

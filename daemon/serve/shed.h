@@ -37,6 +37,9 @@ enum rejection {
     NOT_REJECTED = REJECTIONS
 };
 
+/* When the time that is left is over; UINT64_MAX, never, if that is beyond all times. */
+uint64_t shed_deadline(uint64_t now_ns, int64_t left_s, int32_t left_ns);
+
 struct shed {
     uint64_t queue_ns_max;
     uint64_t cost_ns[RPCS]; /* of an answer; 0: none was made yet */

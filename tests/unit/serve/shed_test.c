@@ -125,9 +125,25 @@ static void an_empty_queue_admits(void **state)
     assert_int_equal(shed_expect(&shed, NEVER, 0), NOT_REJECTED);
 }
 
+static void a_deadline_beyond_all_times_is_none(void **state)
+{
+    const int64_t most_s = (int64_t)(UINT64_MAX / 1000000000U);
+
+    (void)state;
+    assert_int_equal(shed_deadline(7, 2, 5), 2000000012);
+    assert_int_equal(shed_deadline(7, -1, 999999999), 7);
+    assert_int_equal(shed_deadline(0, most_s, 0), UINT64_MAX / 1000000000U * 1000000000U);
+    assert_int_equal(shed_deadline(1000 * MS, most_s, 0), NEVER);           /* now and what is left wrap, */
+    assert_int_equal(shed_deadline(0, most_s, 999999999), NEVER);           /* its parts, */
+    assert_int_equal(shed_deadline(0, most_s + 1, 0), NEVER);               /* what is left alone: 5124095H and the like, */
+    assert_int_equal(shed_deadline(0, 2 * most_s + 3, 0), NEVER);           /* more than once */
+    assert_int_equal(shed_deadline(1, INT64_MAX, 999999999), NEVER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_deadline_beyond_all_times_is_none),
         cmocka_unit_test(a_call_is_answered_while_nothing_speaks_against_it),
         cmocka_unit_test(who_waited_too_long_is_turned_away),
         cmocka_unit_test(a_deadline_that_has_passed_is_told_as_such),
