@@ -202,7 +202,8 @@ void call_reply(struct call *call, const struct answer *answer)
     set_message(call, message ? &answer->bytes : NULL);
     if (hold(call))
         return;
-    call_counted(call, answer->code);
+    if (rpc_methods[call->rpc].kind != RPC_KIND_TALK || answer->code != RPC_CODE_OK)
+        call_counted(call, answer->code); /* else it may have been hung up: who does looks as if he had no more to say */
     grpc_slice details = grpc_slice_from_copied_string(answer->message);
     send_last(call, answer->code, details);
     grpc_slice_unref(details);
@@ -501,6 +502,8 @@ void call_happened(struct call *call, enum happening what, bool success)
         bool wrote_message = call->writing;
         call->writing = false;
         leave_end(call);
+        if (call->finished)
+            call_counted(call, success ? RPC_CODE_OK : RPC_CODE_CANCELLED); /* if it is not yet */
         if (wrote_message && !call->finished && success && rpc_methods[call->rpc].kind == RPC_KIND_TALK)
             call_read(call);
         else if (wrote_message && !call->finished && success && call->rpc == RPC_WATCH)

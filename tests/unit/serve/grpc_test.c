@@ -264,6 +264,29 @@ static void reflection_answers_several_questions_on_one_stream_under_both_names(
     ask_reflection("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
 }
 
+static void a_caller_of_reflection_who_hangs_up_is_counted_as_such(void **state)
+{
+    enum { CALLS = 20 };
+    double fine = series(FR_M_RPC_HANDLED, "Reflection", "OK"), cancelled = series(FR_M_RPC_HANDLED, "Reflection", "CANCELLED");
+    struct client_call call;
+    struct fr_bytes body;
+
+    (void)state;
+    for (int i = 0; i < CALLS; i++) {
+        stream_begin(&call, &client, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+        stream_send(&call, FR_BYTES("\x3a\x00"), false);
+        assert_true(stream_next(&call, &body));
+        grpc_call_cancel(call.call, NULL);
+        stream_end(&call);
+        client_release(&call);
+    }
+    ask_reflection("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+    while (series(FR_M_RPC_INFLIGHT, "Reflection", "") > 0)
+        sched_yield();
+    assert_true(series(FR_M_RPC_HANDLED, "Reflection", "OK") == fine + 1);
+    assert_true(series(FR_M_RPC_HANDLED, "Reflection", "CANCELLED") == cancelled + CALLS);
+}
+
 /* ---- draining and stopping ---- */
 
 static void stop(void *unused)
@@ -425,6 +448,7 @@ int main(void)
         TEST(health_follows_the_daemons_state_and_each_listener_knows_its_service),
         TEST(health_is_pushed_when_it_changes),
         TEST(reflection_answers_several_questions_on_one_stream_under_both_names),
+        TEST(a_caller_of_reflection_who_hangs_up_is_counted_as_such),
         TEST(a_draining_server_says_so_and_goes_on_answering),
         TEST(new_calls_of_a_stopping_server_are_unavailable),
         TEST(stopping_lets_a_call_in_flight_finish_and_ends_streams),
