@@ -8,11 +8,13 @@
  *
  *     accepted, number below the limit     taken
  *     accepted, number at or above it      closed at once; the next one
- *     any error                            EAGAIN: nothing to accept now, come back when somebody knocks
+ *     any error, listener gRPC's           EAGAIN: nothing to accept now, come back when somebody knocks
+ *     any error, listener another's        as it is
  *
  * A new file gets the lowest free number, so one of `limit` says that at least so many are open: no count to keep.
  * libmicrohttpd's connections come this way too. They have a limit of their own, and are not kept out by the callers of
- * gRPC: whether the daemon lives can be asked when nothing else can.
+ * gRPC: whether the daemon lives can be asked when nothing else can. It knows what to do when there is no file left (it waits for a
+ * connection to end), if it is told; told EAGAIN, it asks again at once, and for ever.
  *
  * Turns. A thread that gRPC-core 1.51 reads with goes on reading a connection as long as there is something to read, and looks at nothing
  * that came of it before. Messages wait for windows, but other frames do not: calls begun only to be reset (CVE-2023-44487) take 12 KB each,
@@ -114,9 +116,10 @@ int accept4(int listener, __SOCKADDR_ARG address, socklen_t *address_len, int fl
         int fd = (int)syscall(SYS_accept4, listener, address.__sockaddr__, address_len, flags);
 
         if (fd < 0) {
-            if (errno == ECONNABORTED || errno == EINTR)
+            int error = errno;
+            if (error == ECONNABORTED || error == EINTR)
                 continue;
-            errno = EAGAIN;
+            errno = is_guarded(listener) ? EAGAIN : error;
             return -1;
         }
         if (fd < atomic_load(&files_max) || !is_guarded(listener))
