@@ -9,12 +9,13 @@
  *     accepted, number below the limit     taken
  *     accepted, number at or above it      closed at once; the next one
  *     any error, listener gRPC's           EAGAIN: nothing to accept now, come back when somebody knocks
- *     any error, listener another's        as it is
+ *     any error, listener another's        as it is; that no file is left, after a pause
  *
  * A new file gets the lowest free number, so one of `limit` says that at least so many are open: no count to keep.
  * libmicrohttpd's connections come this way too. They have a limit of their own, and are not kept out by the callers of
- * gRPC: whether the daemon lives can be asked when nothing else can. It knows what to do when there is no file left (it waits for a
- * connection to end), if it is told; told EAGAIN, it asks again at once, and for ever.
+ * gRPC: whether the daemon lives can be asked when nothing else can. When there is no file left it waits for one of its
+ * connections to end, if it is told; told EAGAIN, it would ask again at once, and for ever. Without any connection it does so all the same:
+ * so the pause.
  *
  * Turns. A thread that gRPC-core 1.51 reads with goes on reading a connection as long as there is something to read, and looks at nothing
  * that came of it before. Messages wait for windows, but other frames do not: calls begun only to be reset (CVE-2023-44487) take 12 KB each,
@@ -67,7 +68,7 @@
 #define WORKING_NS UINT64_C(100000000)
 #define LINGER_NS UINT64_C(2000000000) /* a caller who is not there any more is not waited for longer */
 
-enum { LOOK_MS = 2 };
+enum { LOOK_MS = 2, NO_FILE_MS = 10 };
 
 static _Atomic int files_max = INT_MAX;
 static _Atomic int guarded[2]; /* ports; 0: none */
@@ -119,7 +120,10 @@ int accept4(int listener, __SOCKADDR_ARG address, socklen_t *address_len, int fl
             int error = errno;
             if (error == ECONNABORTED || error == EINTR)
                 continue;
-            errno = is_guarded(listener) ? EAGAIN : error;
+            bool grpcs = is_guarded(listener);
+            if (!grpcs && (error == EMFILE || error == ENFILE))
+                poll(NULL, 0, NO_FILE_MS);
+            errno = grpcs ? EAGAIN : error;
             return -1;
         }
         if (fd < atomic_load(&files_max) || !is_guarded(listener))
