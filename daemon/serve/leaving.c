@@ -13,7 +13,7 @@
 #include "call.h"
 
 /* Which part of limits.rpc_memory they may take, over all lanes of a listener; and how long they may take to leave in a drain. */
-enum { MEMORY_SHARE = 4, LEAVE_MS = 250 };
+enum { MEMORY_SHARE = 4, LEAVE_MS = 1000 };
 
 static void cut(struct call *call, enum rpc_code code, const char *text)
 {

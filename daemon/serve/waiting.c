@@ -11,7 +11,8 @@
 #include "call.h"
 
 enum {
-    ANSWERS_A_LOOK = 16, /* of calls that waited: more would hold up the others */
+    ANSWERS_A_LOOK = 16, /* of calls that waited: more would hold up the others, */
+    LOOK_NS = 100000,    /* and so would looking for longer, with many partitions */
     MEMORY_SHARE = 8,    /* which part of limits.rpc_memory their questions may take */
 };
 
@@ -78,26 +79,44 @@ void call_begin(struct call *call)
         answer(call);
 }
 
+/* Is it over with it? */
+static bool look_at(struct call *call, bool ingest_over, uint64_t now_ns, int *answered)
+{
+    struct answerer *answerer = call->lane->answerer;
+
+    if (question_ready(answerer, &call->question)) { /* asked once: between two looks it may become so */
+        if (call->rpc == RPC_WATCH) {
+            list_remove(call);
+            watch_open(call);
+        } else {
+            answer(call);
+        }
+        ++*answered;
+    } else if (now_ns >= call->deadline_ns) {
+        call_refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline", question_unready(&call->question));
+    } else if (ingest_over && question_waits_for_records(&call->question)) {
+        call_refuse(call, RPC_CODE_UNAVAILABLE, "%s", question_begins(call->rpc) ? question_unready(&call->question) : "draining");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Each once at most, and who was looked at goes to the end: what there is no time for comes first the next time. */
 void lane_look_at_waiting(struct lane *lane)
 {
     bool over = atomic_load(&lane->serve->ingest_over); /* first: what was applied until then is reached */
-    uint64_t now = fr_mono_ns();
+    const struct call *last = lane->waiting.last;
+    uint64_t begin = fr_mono_ns(), now = begin;
     int answered = 0;
 
-    for (struct call *call = lane->waiting.first, *next; call && answered < ANSWERS_A_LOOK; call = next) {
+    for (struct call *call = lane->waiting.first, *next; call; call = next) {
+        bool was_last = call == last;
         next = call->after; /* an answer takes it off the list */
-        if (question_ready(lane->answerer, &call->question)) { /* asked once: between two looks it may become so */
-            if (call->rpc == RPC_WATCH) {
-                list_remove(call);
-                watch_open(call);
-            } else {
-                answer(call);
-            }
-            answered++;
-        } else if (now >= call->deadline_ns) {
-            call_refuse(call, RPC_CODE_DEADLINE_EXCEEDED, "%s within the deadline", question_unready(&call->question));
-        } else if (over && question_waits_for_records(&call->question)) {
-            call_refuse(call, RPC_CODE_UNAVAILABLE, "%s", question_begins(call->rpc) ? question_unready(&call->question) : "draining");
-        }
+        if (!look_at(call, over, now, &answered))
+            call_move(call, &lane->waiting);
+        now = fr_mono_ns();
+        if (was_last || answered == ANSWERS_A_LOOK || now > begin + LOOK_NS)
+            return;
     }
 }

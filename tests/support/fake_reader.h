@@ -23,6 +23,7 @@ struct engine {
     int64_t others[2];            /* likewise of 3 and 4; 0: not there */
     _Atomic uint64_t looks;       /* how often engine_reached was asked */
     _Atomic uint64_t looks_vain;  /* so many looks find nothing reached */
+    _Atomic uint64_t look_takes;  /* and each takes so many nanoseconds */
     _Atomic uint64_t asked, done; /* checkpoints */
     _Atomic int staleness_ms;
     _Atomic int similar_users;    /* the status that reader_similar_users returns */

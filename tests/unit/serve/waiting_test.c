@@ -182,6 +182,34 @@ static void who_has_somebody_forgotten_hears_that_no_more_will_be_applied(void *
     client_release(&call);
 }
 
+/* A look that takes longer than all looks of a turn may leaves the others to the next turns, and none of them out. */
+static void however_long_a_look_takes_each_has_its_turn(void **state)
+{
+    enum { MANY = 20 };
+    static struct client_call calls[MANY];
+
+    options.max_waiting = MANY;
+    start_again(state);
+    uint64_t looks = engine.looks;
+    engine.look_takes = 1000000;
+    for (int i = 0; i < MANY; i++)
+        client_begin(&calls[i], &client, RECOMMENDER "Recommend", i % 2 ? ANN_AFTER_41 : ANN_AFTER_42, CLIENT_PATIENCE_MS);
+    while (engine.looks < looks + 4 * MANY) /* a turn is a question read, and a look: all have been read, and wait */
+        sched_yield();
+    engine.next = 41;
+    for (int i = 1; i < MANY; i += 2) {
+        client_end(&calls[i]);
+        assert_int_equal(calls[i].code, GRPC_STATUS_OK);
+        client_release(&calls[i]);
+    }
+    engine.next = 42;
+    for (int i = 0; i < MANY; i += 2) {
+        client_end(&calls[i]);
+        assert_int_equal(calls[i].code, GRPC_STATUS_OK);
+        client_release(&calls[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +218,7 @@ int main(void)
         TEST(requests_that_wait_have_a_budget),
         TEST(who_has_somebody_forgotten_hears_that_no_more_will_be_applied),
         TEST(a_small_request_is_not_charged_for_a_large_one),
+        TEST(however_long_a_look_takes_each_has_its_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
