@@ -116,6 +116,7 @@ static void live(struct freshetd *d)
             engine_checkpoint_ask(d->engine);
             fr_log(FR_INFO, "main", "checkpoint.asked", FR_NO_FIELDS, "a checkpoint was asked for");
         } else {
+            fr_state_set(FR_DRAINING); /* before anything else: who asks is told, whatever becomes of the log */
             fr_log(FR_INFO, "main", "drain", FR_FIELDS(FR_TEXT("signal", number == SIGINT ? "INT" : "TERM")),
                    "draining; a second signal stops at once");
             fr_crash_point("stop.asked");

@@ -28,6 +28,13 @@ char *base_real_text(double value, char *room);
 enum { LOG_LINES_PER_SECOND = 10, LOG_EVENTS_MAX = 256 };
 bool log_admits(const char *event, uint64_t now_ns, uint32_t *ret_suppressed);
 
+/* log_write.c: writes a line and waits for nobody; without room it and the `lines` it stands for are counted. Returns
+ * how many it has told of, with a line before this one. */
+uint64_t log_write(const char *at, size_t len, uint64_t lines);
+/* log.c: the line that tells of them. */
+struct fr_writer;
+void log_put_dropped(struct fr_writer *out, uint64_t lines);
+
 /* log_kept.c: keeps a line; `text` is clean, and cut where it is too long. */
 void log_keep(enum fr_level level, const char *component, const char *event, const char *text, size_t len, uint64_t times,
               int64_t now_ms);

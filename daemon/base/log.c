@@ -1,5 +1,5 @@
 /*
- * log.c -- one line per event, made aside and written with one write(2) (log.h).
+ * log.c -- one line per event, made aside and then written as a whole (log.h, log_write.c).
  *
  *     {"ts":"2026-11-23T10:11:12.123Z","level":"warn","component":"feed","event":"topic.missing",...}
  *     2026-11-23T10:11:12.123Z warn  feed: topic does not exist yet (topic.missing) topic=events
@@ -218,20 +218,6 @@ static void put_line(struct fr_writer *out, const struct line *line, const struc
     fr_put_text(out, json ? "}\n" : "\n");
 }
 
-/* One write is one line; only a pipe that takes less needs more. Whoever cannot be told is not told. */
-static void write_all(const char *at, size_t len)
-{
-    while (len) {
-        ssize_t written = write(STDERR_FILENO, at, len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return;
-        at += written;
-        len -= (size_t)written;
-    }
-}
-
 /* What of a line is worth keeping: who looks at it knows when it was, and that it is one. */
 static void keep_line(const struct line *line, const struct fr_field *fields, size_t fields_len)
 {
@@ -249,6 +235,26 @@ static bool as_json(void)
     int format = atomic_load(&format_now);
 
     return format == FR_LOG_JSON || (format == FR_LOG_AUTO && !isatty(STDERR_FILENO));
+}
+
+static const struct line dropped_line = {
+    .level = FR_WARN,
+    .component = "log",
+    .event = "log.dropped",
+    .message = "whoever reads the log stood still; lines before this one are missing",
+};
+
+void log_put_dropped(struct fr_writer *out, uint64_t lines)
+{
+    put_line(out, &dropped_line, FR_FIELDS(FR_INT("lines", lines)), as_json());
+}
+
+static void write_line(const struct fr_writer *out, const struct line *line)
+{
+    uint64_t told = log_write(out->at, out->len, 1 + (uint64_t)line->suppressed);
+
+    if (told)
+        keep_line(&dropped_line, FR_FIELDS(FR_INT("lines", told)));
 }
 
 void fr_log(enum fr_level level, const char *component, const char *event, const struct fr_field *fields,
@@ -274,7 +280,7 @@ void fr_log(enum fr_level level, const char *component, const char *event, const
         fr_writer_reset(&out);
         put_line(&out, &line, &dropped, 1, json);
     }
-    write_all(out.at, out.len);
+    write_line(&out, &line);
     fr_writer_release(&out);
     if (level >= FR_WARN)
         keep_line(&line, fields, fields_len);

@@ -9,7 +9,9 @@
  * The newest warnings and errors are kept, to be shown on the status page.
  * Who handles a failure logs it, once: models, storage and base never log above debug.
  *
- * Thread: any. A line is written with one write(2).
+ * Thread: any. Nobody waits for who reads: lines that a pipe, a socket or a terminal has no room for are dropped, and the
+ * next one that is written follows "log.dropped", which says how many. A line is written with one write(2) where it has
+ * at most 4,096 bytes, or stderr is a file.
  */
 #ifndef FR_LOG_H
 #define FR_LOG_H
@@ -46,7 +48,7 @@ __attribute__((format(printf, 6, 7))) void fr_log(enum fr_level level, const cha
                                                    const struct fr_field *fields, size_t fields_len,
                                                    const char *format, ...);
 
-/* The newest lines at warn or error that were written, for who looks only now. The same words again are one line, at the place of
+/* The newest lines at warn or error, dropped ones too, for who looks only now. The same words again are one line, at the place of
  * the newest. */
 enum { FR_LOG_KEPT = 64, FR_LOG_KEPT_BYTES = 512 };
 struct fr_log_kept {

@@ -232,6 +232,49 @@ class Drain(unittest.TestCase):
             return True
         return False
 
+    def test_log_that_nobody_reads(self):
+        """a reader of the log who stands still stops neither answers nor the drain, nor the second signal"""
+        topic, folder = self.kafka.create_topic("unread", 1), testbed.scratch("unread")
+        os.mkfifo(folder / "log")
+        log = os.open(folder / "log", os.O_RDWR | os.O_NONBLOCK)
+        self.addCleanup(os.close, log)
+        within = ["sh", "-c", f'exec "$@" 2>"{folder}/log"', "sh"]
+        with Daemon(self.kafka, {"feed.topic": topic, "serve.drain_delay_ms": 60000}, within=within) as daemon:
+            self.fill(log)
+            self.set_log_level(daemon)  # which is logged by the thread that serves
+            self.kafka.publish(topic, [event_protobuf("ann", "apple", time_ms=1)])
+            daemon.wait_applied(topic)
+            self.read(log)
+            self.set_log_level(daemon)
+            lines = [json.loads(line) for line in self.read(log).splitlines()]
+            self.assertEqual(lines[0]["event"], "log.dropped")
+            self.assertIn("log.level", [line["event"] for line in lines])
+            self.assertGreaterEqual(lines[0]["lines"], 1)
+            self.fill(log)
+            daemon.process.send_signal(signal.SIGTERM)
+            until(lambda: daemon.http("/readyz")[0] == 503, "/readyz says 503")
+            self.assertEqual(daemon.popular(), [("apple", 1.0)])
+            daemon.process.send_signal(signal.SIGTERM)
+            self.assertEqual(daemon.process.wait(5), 0)
+            daemon._gone()
+
+    def set_log_level(self, daemon):
+        daemon.admin.SetLogLevel(testbed.admin_pb2.SetLogLevelRequest(level="info"), timeout=20)
+
+    def read(self, log):
+        text = b""
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(log, 1 << 16):
+                text += chunk
+        return text.decode()
+
+    def fill(self, log):
+        """To the last byte."""
+        for size in (1 << 12, 1):
+            with contextlib.suppress(BlockingIOError):
+                while os.write(log, b"\n" * size):
+                    continue
+
     @unittest.skipUnless(testbed.LONG, "a loop counts as stuck after half a minute; FRESHET_LONG=1")
     def test_watchdog(self):
         """a thread that stands still is not reported to systemd any more"""
