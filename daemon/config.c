@@ -264,23 +264,46 @@ static bool text_fits(const struct config_key *key, const char *value, const cha
 }
 
 /* Without blanks around it, as in a file, whose reader knows none there: so that what is printed is what is in force. */
-static bool put_text(struct config *cfg, const struct config_key *key, const char *value)
+static char *trimmed(const char *value)
 {
-    char **field = (char **)((char *)cfg + key->at), *text;
-    const char *wants;
-
     value += strspn(value, " \t");
     size_t len = strlen(value);
     while (len && (value[len - 1] == ' ' || value[len - 1] == '\t'))
         len--;
-    text = fr_strndup(value, len);
-    if ((double)len < key->low || (double)len > key->high || !text_fits(key, text, &wants)) {
+    return fr_strndup(value, len);
+}
+
+static bool length_fits(const struct config_key *key, const char *text)
+{
+    double len = (double)strlen(text);
+
+    return len >= key->low && len <= key->high;
+}
+
+static bool put_text(struct config *cfg, const struct config_key *key, const char *value)
+{
+    char **field = (char **)((char *)cfg + key->at), *text = trimmed(value);
+    const char *wants;
+
+    if (!length_fits(key, text) || !text_fits(key, text, &wants)) {
         free(text);
         return false;
     }
     free(*field);
     *field = text;
     return true;
+}
+
+static void say_text_wants(const struct config_key *key, const char *value, char *wants, size_t wants_len)
+{
+    char *text = trimmed(value);
+    const char *what;
+
+    if (!length_fits(key, text))
+        snprintf(wants, wants_len, "a text of %.0f to %.0f bytes", key->low, key->high);
+    else if (!text_fits(key, text, &what))
+        snprintf(wants, wants_len, "%s", what);
+    free(text);
 }
 
 /* Stores the value; false if it is not fit. */
@@ -316,9 +339,7 @@ static bool put_value(struct config *cfg, const struct config_key *key, const ch
 /* What would have been fit. */
 static void say_wants(const struct config_key *key, const char *value, char *wants, size_t wants_len)
 {
-    size_t len = strlen(value);
-    const char *what;
-
+    wants[0] = 0;
     switch (key->kind) {
     case CONFIG_INT:
     case CONFIG_SPAN:
@@ -337,10 +358,7 @@ static void say_wants(const struct config_key *key, const char *value, char *wan
         snprintf(wants, wants_len, "one of: %s", key->names);
         break;
     default:
-        if ((double)len < key->low || (double)len > key->high)
-            snprintf(wants, wants_len, "a text of %.0f to %.0f bytes", key->low, key->high);
-        else if (!text_fits(key, value, &what))
-            snprintf(wants, wants_len, "%s", what);
+        say_text_wants(key, value, wants, wants_len);
     }
 }
 

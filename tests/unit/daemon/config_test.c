@@ -362,6 +362,8 @@ static void the_environment_and_set_say_where_they_are_wrong(void **state)
     config_read_setting(cfg, "nodot=5");
     config_read_setting(cfg, "sar.window");
     config_read_setting(cfg, ".window=1");
+    config_read_setting(cfg, "store.path= \t ");
+    config_read_setting(cfg, "serve.listen=   no address ");
     assert_string_equal(
         config_problems(cfg),
         "environment FRESHET_FEED__TOPIK: unknown key 'feed.topik'; the nearest known key is 'feed.topic'\n"
@@ -369,7 +371,9 @@ static void the_environment_and_set_say_where_they_are_wrong(void **state)
         "--set: unknown key 'limits.maxk'; the nearest known key is 'limits.max_k'\n"
         "--set: 'nodot=5' is not section.key=value\n"
         "--set: 'sar.window' is not section.key=value\n"
-        "--set: '.window=1' is not section.key=value\n");
+        "--set: '.window=1' is not section.key=value\n"
+        "--set: store.path = ' ? ' is not a text of 1 to 4000 bytes\n"
+        "--set: serve.listen = '   no address ' is not host:port, with an IPv6 address in brackets\n");
     config_free(cfg);
 }
 
