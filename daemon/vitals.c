@@ -1,11 +1,16 @@
 /*
  * vitals.c -- process_*, free disk space, and RocksDB's numbers, brought up to date before each scrape.
  *
+ * What is looked at in /proc is opened once: the limits must hold, and the numbers be right, when no file descriptor is
+ * free. What cannot be read stays as it was last; it is never 0.
+ *
  * Thread: collectors run on the scraping thread, start and stop on main's.
  */
 #include "vitals.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +22,9 @@
 #include "freshet/metric.h"
 
 static const char *disk_path;
+static int statm = -1;
+static DIR *open_files;
+static _Atomic uint64_t virtual_last, resident_last; /* bytes; 0: not read yet */
 
 /* ---- the process ----------------------------------------------------------------------------------------------- */
 
@@ -25,17 +33,17 @@ static double seconds_of(struct timeval time)
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
-static size_t count_files(const char *path)
+/* 0: cannot tell. */
+static size_t count_files(void)
 {
-    DIR *directory = opendir(path);
     size_t count = 0;
 
-    if (!directory)
+    if (!open_files)
         return 0;
-    for (struct dirent *entry; (entry = readdir(directory));)
+    rewinddir(open_files);
+    for (struct dirent *entry; (entry = readdir(open_files));)
         count += entry->d_name[0] != '.';
-    closedir(directory);
-    return count - 1; /* the one opendir holds */
+    return count;
 }
 
 /* Boot time plus the process's start in clock ticks after it (proc(5): the 22nd field, the 20th after the name). */
@@ -64,45 +72,52 @@ static double start_time(void)
     return boot + ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
-/* In bytes; 0 when the system does not tell. */
-static uint64_t memory_of(uint64_t *ret_virtual)
+static void read_memory(void)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    unsigned long long virtual_pages = 0, resident_pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long long virtual_pages, resident_pages;
+    char text[256];
+    ssize_t len = pread(statm, text, sizeof text - 1, 0);
 
-    if (file && fscanf(file, "%llu %llu", &virtual_pages, &resident_pages) != 2)
-        virtual_pages = resident_pages = 0;
-    if (file)
-        fclose(file);
-    *ret_virtual = virtual_pages * page;
-    return resident_pages * page;
+    if (len <= 0)
+        return;
+    text[len] = 0;
+    if (sscanf(text, "%llu %llu", &virtual_pages, &resident_pages) != 2)
+        return;
+    atomic_store(&virtual_last, virtual_pages * page);
+    atomic_store(&resident_last, resident_pages * page);
 }
 
 uint64_t vitals_resident(void *context)
 {
-    uint64_t virtual_bytes;
-
     (void)context;
-    return memory_of(&virtual_bytes);
+    read_memory();
+    return atomic_load(&resident_last);
+}
+
+/* Those that are never 0: one that is could not be read. */
+static void gauge_known(enum fr_metric family, uint64_t value)
+{
+    if (value)
+        fr_gauge(FR_SERIES(family), (double)value);
 }
 
 static void collect_process(void *context)
 {
-    uint64_t virtual_bytes, resident_bytes = memory_of(&virtual_bytes);
+    uint64_t resident_bytes = vitals_resident(NULL);
     struct rusage usage;
     struct rlimit limit;
     struct statvfs disk;
 
     (void)context;
     fr_gauge(FR_SERIES(FR_M_READY), fr_state_now() == FR_RUNNING);
-    fr_gauge(FR_SERIES(FR_M_PROCESS_VIRTUAL), (double)virtual_bytes);
-    fr_gauge(FR_SERIES(FR_M_PROCESS_RESIDENT), (double)resident_bytes);
+    gauge_known(FR_M_PROCESS_VIRTUAL, atomic_load(&virtual_last));
+    gauge_known(FR_M_PROCESS_RESIDENT, resident_bytes);
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         fr_count_is(FR_SERIES(FR_M_PROCESS_CPU), seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
         fr_gauge(FR_SERIES(FR_M_PROCESS_FDS_MAX), (double)limit.rlim_cur);
-    fr_gauge(FR_SERIES(FR_M_PROCESS_FDS), (double)count_files("/proc/self/fd"));
+    gauge_known(FR_M_PROCESS_FDS, count_files());
     if (statvfs(disk_path, &disk) == 0)
         fr_gauge(FR_SERIES(FR_M_DISK_FREE), (double)disk.f_bavail * (double)disk.f_frsize);
 }
@@ -120,6 +135,8 @@ void vitals_start(const char *path, const char *version, const char *revision, c
     const char *labels[] = {version, revision, kafka, rocksdb, grpc};
 
     disk_path = path;
+    statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    open_files = opendir("/proc/self/fd");
     fr_gauge(fr_series_of(FR_M_BUILD_INFO, labels, sizeof labels / sizeof *labels), 1);
     fr_gauge(FR_SERIES(FR_M_PROCESS_START), start_time());
     vitals_limits(0, 0, 0); /* there from the start */
@@ -129,6 +146,12 @@ void vitals_start(const char *path, const char *version, const char *revision, c
 void vitals_stop(void)
 {
     fr_metric_collector_remove(collect_process, NULL);
+    if (statm >= 0)
+        close(statm);
+    statm = -1;
+    if (open_files)
+        closedir(open_files);
+    open_files = NULL;
 }
 
 /* ---- the store ------------------------------------------------------------------------------------------------- */

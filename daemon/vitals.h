@@ -14,7 +14,8 @@ void vitals_start(const char *path, const char *version, const char *revision, c
 void vitals_stop(void);
 /* In bytes, once they are known; 0: off. */
 void vitals_limits(uint64_t memory_soft, uint64_t memory_hard, uint64_t disk_reserve);
-uint64_t vitals_resident(void *unused); /* resident memory in bytes; 0 when the system does not tell. Thread: any */
+/* Resident memory in bytes, between start and stop; as it was last when it cannot be read, 0 if it never could. Thread: any */
+uint64_t vitals_resident(void *unused);
 /* The store's own numbers, until vitals_store_stop. */
 void vitals_store_start(struct store *store);
 void vitals_store_stop(struct store *store);
