@@ -4,13 +4,16 @@
  *     open, load --FR_CORRUPT--> close | newest backup not tried yet: restore (read back whole) | open, load ...
  *                                          damaged too: the one before; none left: exit 74, --rebuild
  *
- * A store that is gone altogether counts as damaged when there are backups. What the backup does not hold Kafka gives again, from
- * the positions in the backup; what Kafka no longer has is feed's to tell (feed.on_gap).
+ * A store that is gone altogether counts as damaged when there are backups; one that may not be looked into does not: nobody knows
+ * what is wrong with it. What the backup does not hold Kafka gives again, from the positions in the backup; what Kafka no longer has
+ * is feed's to tell (feed.on_gap).
  */
 #include "fallback.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "freshet/alloc.h"
@@ -103,6 +106,8 @@ int restore_missing(struct freshetd *d, const char *store, struct fr_err *err)
     snprintf(current, sizeof current, "%s/CURRENT", store);
     if (access(current, F_OK) == 0)
         return FR_OK;
+    if (errno != ENOENT && errno != ENOTDIR)
+        return fr_fail(err, FR_IO, "cannot look into the store: '%s': %s", current, strerror(errno));
     status = backup_list(&place, &list, err);
     if (status == FR_OK && list.len > 0) {
         fr_fail(err, FR_CORRUPT, "the store '%s' is gone, but there are backups of it", store);

@@ -13,7 +13,7 @@ struct backup_place backup_place_of(const struct config *cfg, char room[PATH_ROO
 /* After FR_CORRUPT, with the store closed: restores the newest backup that was not tried before. Otherwise *err tells what was
  * damaged, and what to do. */
 int fall_back(struct freshetd *d, struct fr_err *err);
-/* Before the store is opened: if it is gone and there are backups, as fall_back. */
+/* Before the store is opened: if it is gone and there are backups, as fall_back. FR_IO if that cannot be told: nothing is changed. */
 int restore_missing(struct freshetd *d, const char *store, struct fr_err *err);
 
 #endif

@@ -1,15 +1,19 @@
 /*
  * offline.c -- freshetd --restore and --verify.
  *
- * A restore holds the lock of the data directory, so that no daemon can start meanwhile; it may be killed and asked for again. A
- * verification needs no lock of it: it reads the backups alone.
+ * A restore holds the lock of the data directory, so that no daemon can start meanwhile; it may be killed and asked for again. What
+ * it makes must be the daemon's: root does it in no directory of another user. A verification needs no lock of it: it reads the
+ * backups alone.
  */
 #include "offline.h"
 
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "fallback.h"
 #include "lock.h"
@@ -166,6 +170,20 @@ static int run_restore(struct freshetd *d, const struct backup_place *place, con
     return status;
 }
 
+/* The store that root makes is root's, and the daemon could not enter it. */
+static int check_owner(const char *data, struct fr_err *err)
+{
+    struct stat found;
+
+    if (geteuid() != 0 || stat(data, &found) != 0 || found.st_uid == 0)
+        return FR_OK;
+    const struct passwd *owner = getpwuid(found.st_uid);
+    return fr_fail(err, FR_CONFIG,
+                   "data directory '%s' belongs to user %u (%s), and this is root, whose store the daemon could not enter: run it as "
+                   "that user, with sudo -u",
+                   data, (unsigned)found.st_uid, owner ? owner->pw_name : "without a name");
+}
+
 int offline(struct freshetd *d)
 {
     char room[PATH_ROOM];
@@ -178,7 +196,9 @@ int offline(struct freshetd *d)
 
     if (!read_id(d->options.backup, &id))
         return complain(EXIT_USAGE, "a backup is named by its number, as 'freshet backup --list' shows it");
-    status = restores ? lock_take(&lock, d->cfg->store.path, &err) : FR_OK;
+    status = restores ? check_owner(d->cfg->store.path, &err) : FR_OK;
+    if (status == FR_OK && restores)
+        status = lock_take(&lock, d->cfg->store.path, &err);
     if (status == FR_OK)
         status = backup_list(&place, &list, &err);
     if (status == FR_OK)

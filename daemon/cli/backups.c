@@ -229,7 +229,7 @@ int verb_restore(int argc, char **argv)
         "Put a backup in the place of the store: the newest good one, unless told which. The daemon must not run; the store that was\n"
         "there is kept as store.damaged. It is safe to interrupt this and to start it again. freshetd --restore does the work, and its exit\n"
         "status is this one's: 74 a disk, or a damaged backup; 75 a daemon runs; 78 a configuration, or no such backup.",
-        "systemctl stop freshet && freshet restore && systemctl start freshet"};
+        "systemctl stop freshetd && sudo -u freshet freshet restore && systemctl start freshetd"};
     struct common common = common_defaults();
     struct offline offline = {0};
     struct texts rest = {0};

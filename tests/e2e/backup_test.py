@@ -205,6 +205,55 @@ class Fallback(World):
         self.assert_counts()
 
 
+class Owners(World):
+    """The daemon under its own user: where the tests are root's that is nobody, else whoever runs them."""
+
+    def setUp(self):
+        super().setUp()
+        if os.geteuid() == 0:
+            self.daemon.within = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+            if subprocess.run([*self.daemon.within, testbed.BIN / "freshetd", "--version"], capture_output=True).returncode:
+                self.skipTest(f"nobody may not run what is in {testbed.BIN}")
+            self.daemon.folder.chmod(0o711)
+            self.data.mkdir()
+            os.chown(self.data, 65534, 65534)
+
+    def test_closed_store(self):
+        """a store that may not be entered is not one that is gone: the start says so, and nothing is set aside or restored"""
+        self.daemon.start()
+        self.learn_and_back_up(200)
+        self.daemon.stop()
+        if os.geteuid() == 0:
+            os.chown(self.store, 0, 0)
+        self.store.chmod(0o700 if os.geteuid() == 0 else 0)
+        before = self.store.stat()
+        self.assertIn(f"'{self.store}/CURRENT': Permission denied", self.start_and_fail(74))
+        self.daemon.process = None
+        self.assertEqual((self.store.stat().st_ino, self.store.stat().st_mtime_ns), (before.st_ino, before.st_mtime_ns))
+        self.assertEqual(list(self.data.glob("store.damaged*")), [])
+        self.store.chmod(0o700)
+        if os.geteuid() == 0:
+            os.chown(self.store, 65534, 65534)
+        self.daemon.start()
+        self.assertEqual(self.logged("store.restored"), [])
+        self.assert_counts()
+        self.daemon.stop()
+
+    def test_root_restores(self):
+        """root restores nothing in the data directory of another user, who could not enter what comes of it"""
+        if os.geteuid() != 0:
+            self.skipTest("only root is refused")
+        self.daemon.start()
+        self.learn_and_back_up(200)
+        self.daemon.stop()
+        self.assertIn("belongs to user 65534", self.command("restore", "--data", str(self.data), code=78))
+        self.assertEqual(list(self.data.glob("store.damaged*")), [])
+        self.assertIn("good", self.command("verify", "all", "--path", str(self.backups)))  # which makes nothing
+        self.daemon.start()
+        self.assert_counts()
+        self.daemon.stop()
+
+
 class Online(World):
     def test_flow(self):
         """backups while events flow and answers are given: each is a whole state, at its own positions"""
