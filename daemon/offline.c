@@ -17,6 +17,7 @@
 
 #include "fallback.h"
 #include "lock.h"
+#include "rebuild.h"
 
 static int complain(enum exit_code code, const char *text)
 {
@@ -165,6 +166,8 @@ static int run_restore(struct freshetd *d, const struct backup_place *place, con
     const struct backup *used = NULL;
     int status = restore(place, list, id, d->cfg->store.path, &used, err);
 
+    if (status == FR_OK)
+        status = rebuild_end(d->cfg->store.path, err); /* of one that was begun: this is asked for instead */
     if (status == FR_OK)
         print_restored(used, d->cfg->store.path, d->options.json);
     return status;

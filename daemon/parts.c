@@ -10,6 +10,7 @@
 #include "fallback.h"
 #include "freshetd.h"
 #include "lock.h"
+#include "rebuild.h"
 #include "signals.h"
 #include "vitals.h"
 #include "window.h"
@@ -89,23 +90,6 @@ void stop_broker(struct freshetd *d)
         feed_broker_stop(d->broker);
 }
 
-/* --rebuild: the old store stays, under another name, until somebody removes it. */
-static int set_aside(const char *store, struct fr_err *err)
-{
-    char aside[PATH_ROOM + 32];
-
-    snprintf(aside, sizeof aside, "%s.before-rebuild", store);
-    if (access(store, F_OK) != 0)
-        return FR_OK;
-    if (access(aside, F_OK) == 0)
-        return fr_fail(err, FR_CONFIG, "cannot rebuild: '%s' is there from a rebuild before; move or remove it", aside);
-    if (rename(store, aside) != 0)
-        return fr_fail(err, FR_IO, "cannot rename '%s' to '%s': %s", store, aside, strerror(errno));
-    fr_log(FR_WARN, "main", "rebuild.begins", FR_FIELDS(FR_TEXT("old_store", aside)),
-           "replaying from feed.start into a new store; the old one stays at '%s'", aside);
-    return FR_OK;
-}
-
 /* ---- the store, and the state in it; either may turn out to be damaged ----------------------------------------- */
 
 static int open_store(struct freshetd *d, struct fr_err *err)
@@ -133,13 +117,22 @@ static int open_again(struct freshetd *d, int status, struct fr_err *err)
 int start_store(struct freshetd *d, struct fr_err *err)
 {
     char path[PATH_ROOM];
-    bool finished;
+    bool finished, rebuilds;
     int status = backup_restore_finish(d->cfg->store.path, &finished, err);
 
     snprintf(path, sizeof path, "%s/store", d->cfg->store.path);
+    if (status == FR_OK && finished)
+        status = rebuild_end(d->cfg->store.path, err); /* a restore was asked for after it */
+    rebuilds = d->options.rebuild || rebuild_begun(d->cfg->store.path);
+    if (status == FR_OK && rebuilds)
+        status = disk_start(&d->disk, d->cfg->store.path, (uint64_t)d->cfg->store.disk_reserve, err); /* before anything is renamed */
     if (status == FR_OK)
-        status = d->options.rebuild ? set_aside(path, err) : restore_missing(d, path, err);
-    return status == FR_OK ? open_again(d, open_store(d, err), err) : status;
+        status = rebuilds ? rebuild_begin(d->cfg->store.path, err) : restore_missing(d, path, err);
+    if (status == FR_OK)
+        status = open_again(d, open_store(d, err), err);
+    if (status == FR_OK && rebuilds && (status = rebuild_end(d->cfg->store.path, err)) != FR_OK)
+        stop_store(d);
+    return status;
 }
 
 void stop_store(struct freshetd *d)

@@ -205,6 +205,81 @@ class Fallback(World):
         self.assert_counts()
 
 
+class Rebuild(World):
+    """store ──> REBUILD, store.before-rebuild ──> a new store: asked for once, done by whichever start gets through"""
+
+    def setUp(self):
+        super().setUp()
+        self.aside = self.data / "store.before-rebuild"
+        self.mark = self.data / "REBUILD"
+        self.daemon.start()
+        self.learn_and_back_up(200)
+        self.publish(20)
+        self.daemon.wait_applied(self.topic)
+        self.daemon.stop()
+
+    def assert_rebuilt(self, *options):
+        self.daemon.start(*options)
+        self.assertEqual(len(self.logged("rebuild.begins")), 1)
+        self.assertEqual(self.logged("store.restored"), [])
+        self.assert_counts()
+        self.assertEqual(self.daemon.metrics().total("freshet_events_applied_total"), len(self.events))  # all of them, anew
+        self.assertTrue(self.aside.exists())
+        self.assertFalse(self.mark.exists())
+        self.daemon.stop()
+        shutil.rmtree(self.aside)
+        self.daemon.start()  # and the next start is one like any other
+        self.assertEqual(len(self.logged("rebuild.begins")), 1)
+        self.assertEqual(self.logged("store.restored"), [])
+        self.assertFalse(self.aside.exists())
+        self.assert_counts()
+        self.daemon.stop()
+
+    def test_killed_before_the_rename(self):
+        """a rebuild that was killed before the old store was renamed is gone on with by a plain start"""
+        self.mark.touch()
+        self.assert_rebuilt()
+
+    def test_killed_after_the_rename(self):
+        """a rebuild that was killed before the new store was open is gone on with by a plain start; there are backups, but who wants them"""
+        self.mark.touch()
+        self.store.rename(self.aside)
+        self.assert_rebuilt()
+
+    def test_asked_again(self):
+        """and by one that is asked for it again"""
+        self.mark.touch()
+        self.store.rename(self.aside)
+        self.assert_rebuilt("--rebuild")
+
+    def test_restored_instead(self):
+        """who restores a backup after a rebuild that did not get through has the backup"""
+        self.mark.touch()
+        self.store.rename(self.aside)
+        self.command("restore", "--data", str(self.data))
+        self.assertFalse(self.mark.exists())
+        self.daemon.start()
+        self.assertEqual(self.logged("rebuild.begins"), [])
+        self.assert_counts()
+        self.daemon.stop()
+
+    def test_full(self):
+        """on a full disk a rebuild is refused while the old store is still in its place"""
+        log = self.store / "999999.log"  # what RocksDB has to read at the start counts as what it needs
+        with open(log, "wb") as file:
+            file.truncate(2 * shutil.disk_usage(self.data).total)
+        self.daemon.launch("--rebuild")
+        self.assertEqual(self.daemon.process.wait(testbed.PATIENCE_S), 74, self.daemon.log_tail())
+        self.daemon.process = None
+        self.assertIn("is full", self.logged("start.failed")[-1]["msg"])
+        self.assertFalse(self.aside.exists() or self.mark.exists())
+        log.unlink()
+        self.daemon.start()
+        self.assertEqual(self.logged("rebuild.begins") + self.logged("store.restored"), [])
+        self.assert_counts()
+        self.daemon.stop()
+
+
 class Owners(World):
     """The daemon under its own user: where the tests are root's that is nobody, else whoever runs them."""
 
