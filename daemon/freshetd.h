@@ -27,6 +27,7 @@ struct window;
 struct freshetd {
     struct options options;
     struct config *cfg;
+    bool has_default_file; /* it was there once; under reload's lock */
     struct notify notify;
     struct security security;
     int lock;
@@ -48,7 +49,7 @@ struct freshetd {
 /* ---- reload.c -------------------------------------------------------------------------------------------------- */
 
 /* As the options and the environment say; the caller looks for problems. */
-struct config *read_config(const struct freshetd *d);
+struct config *read_config(struct freshetd *d);
 void use_own_broker(const struct freshetd *d, struct config *cfg); /* --dev: [kafka] names the embedded broker */
 /* Reads it again: `say` (NULL is fine) hears of each key that differs. FR_CONFIG, and nothing has changed: it has problems. Thread: any. */
 int reload(struct freshetd *d, config_say *say, void *to, struct fr_err *err);

@@ -4,6 +4,7 @@
  * log.level is all that changes in a running daemon, and what is in the files of certificates and tokens (security.h); the rest
  * is compared and reported. A configuration with problems, in itself or in one of those files, changes nothing.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -13,7 +14,16 @@
 
 extern char **environ;
 
-struct config *read_config(const struct freshetd *d)
+/* Where nobody has named one. Only one that is not there is no file: a setting that cannot be read is no standard. Nor does one go
+ * that was read before. */
+static const char *default_file(struct freshetd *d)
+{
+    if (access(OPTIONS_DEFAULT_FILE, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
+        d->has_default_file = true;
+    return d->has_default_file ? OPTIONS_DEFAULT_FILE : NULL;
+}
+
+struct config *read_config(struct freshetd *d)
 {
     struct config *cfg = config_new();
     struct config_host host = {.kafka_problem = feed_kafka_key_problem, .own_broker = d->options.dev,
@@ -22,8 +32,8 @@ struct config *read_config(const struct freshetd *d)
 
     if (d->options.dev)
         config_put(cfg, "store", "path", "./freshet-data", "--dev");
-    else if (!file && access(OPTIONS_DEFAULT_FILE, F_OK) == 0)
-        file = OPTIONS_DEFAULT_FILE;
+    else if (!file)
+        file = default_file(d);
     if (file)
         config_read_file(cfg, file);
     config_read_environment(cfg, environ);

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -44,6 +45,44 @@ class Operate(unittest.TestCase):
         self.reload(daemon)
         self.assertIn("draining", self.freshet(daemon, "drain"))
         self.assertEqual(daemon.process.wait(testbed.PATIENCE_S), 0)
+
+    def test_default_file(self):
+        """/etc/freshet/freshet.conf: one that is not there is fine, one that cannot be looked at is not, and one that was read must stay"""
+        etc = testbed.scratch("etc")  # the daemon's /etc
+        within = ("unshare", "-rm", "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', etc)
+        if subprocess.run([*within, "true"], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("this machine lets nobody mount a folder in a namespace of his own")
+        for name in ("ld.so.cache", "passwd", "group", "hosts", "nsswitch.conf"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(f"/etc/{name}", etc)
+        folder, file = etc / "freshet", etc / "freshet" / "freshet.conf"
+
+        def check():
+            return subprocess.run([*within, testbed.BIN / "freshetd", "--check-config", "--set=kafka.bootstrap.servers=h:1"],
+                                  capture_output=True, text=True, timeout=testbed.PATIENCE_S)
+
+        self.assertEqual(check().returncode, 0)
+        folder.touch()
+        self.assertEqual(check().returncode, 0)  # no folder, so no file in it
+        folder.unlink()
+        folder.mkdir()
+        self.assertEqual(check().returncode, 0)
+        file.symlink_to(file.name)  # to itself: as for a folder that may not be entered, nobody can tell what is there
+        checked = check()
+        self.assertEqual((checked.returncode, checked.stdout), (78, ""))
+        self.assertIn("cannot read '/etc/freshet/freshet.conf': Too many levels of symbolic links", checked.stderr)
+        file.unlink()
+
+        file.write_text("[log]\nlevel = info\n")
+        daemon = Daemon(self.kafka, {"feed.topic": TOPIC, "feed.dead_letter_topic": "operate.letters"}, within=within).start()
+        file.rename(etc / "kept")
+        self.assertIn("cannot read '/etc/freshet/freshet.conf': No such file or directory", self.freshet(daemon, "reload", code=1))
+        self.assertIn('"event":"reload.refused"', daemon.log_tail())
+        self.assertNotIn('"event":"reload.done"', daemon.log_tail())
+        file.write_text("[log]\nlevel = debug\n")
+        changes = json.loads(self.freshet(daemon, "reload", "--output", "json"))["changes"]
+        self.assertEqual([(change["key"], change["before"], change["after"]) for change in changes], [("log.level", "info", "debug")])
+        daemon.stop()
 
     def test_threads_of_libraries(self):
         """a signal that the kernel gives to a thread from before main is nevertheless the daemon's: HUP reloads, TERM drains"""
