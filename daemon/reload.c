@@ -2,7 +2,8 @@
  * reload.c -- the configuration from its sources, at the start and again on SIGHUP or Admin.ReloadConfig.
  *
  * log.level is all that changes in a running daemon, and what is in the files of certificates and tokens (security.h); the rest
- * is compared and reported. A configuration with problems, in itself or in one of those files, changes nothing.
+ * is compared and reported. A configuration with problems, in itself or in one of those files, changes no setting. Of those files
+ * the good ones are taken all the same: a certificate that is about to end need not wait for the tokens.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -235,7 +235,7 @@ static void reload_config(const struct serve_control *control, struct question *
         return;
     }
     if (control->reload(control->context, note_change, &changes, &err)) {
-        answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "the configuration has problems, and nothing has changed: %s", err.text);
+        answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "the configuration has problems, and nothing in it has changed: %s", err.text);
         return;
     }
     response.changes = fr_arena_take(&question->arena, (changes.len + 1) * sizeof(*response.changes));

@@ -198,7 +198,7 @@ static void a_configuration_with_problems_is_refused_by_its_problems(void **stat
     assert_true(read_bytes(RPC_RELOAD_CONFIG, FR_BYTES("")));
     question_answer(answerer, &question, &answer);
     assert_int_equal(answer.code, RPC_CODE_FAILED_PRECONDITION);
-    assert_string_equal(answer.message, "the configuration has problems, and nothing has changed: unknown key 'feed.topik'");
+    assert_string_equal(answer.message, "the configuration has problems, and nothing in it has changed: unknown key 'feed.topik'");
 }
 
 /* ---- forgetting ---- */
