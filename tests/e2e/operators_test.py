@@ -85,6 +85,7 @@ WELL = {
     'freshet_model_quality{model="sar",metric="mrr_10",window="10000"}': then(0.3, 0, 70),
     'freshet_model_drift_total{model="sar"}': FLAT.format(4),
     'freshet_refresh_age_seconds{model="ease"}': FLAT.format(3600),
+    'freshet_refreshes_total{model="ease",result="failed"}': then(0, 2, 60),
 }
 # Well too: nobody there, nothing limited.
 IDLE = {
@@ -130,6 +131,8 @@ BAD = {
     "FreshetQualityDrop": {'freshet_model_quality{model="sar",metric="hit_rate_10",window="10000"}': then(0.3, 0.2, 70)},
     "FreshetModelDrift": {'freshet_model_drift_total{model="sar"}': then(4, 5, 80)},
     "FreshetModelOld": {'freshet_refresh_age_seconds{model="ease"}': FLAT.format(25000)},
+    "FreshetModelOld (never solved)": {'freshet_refresh_age_seconds{model="ease"}': FLAT.format(0),
+                                       'freshet_refreshes_total{model="ease",result="failed"}': then(0, 2, 60)},
 }
 
 
