@@ -224,7 +224,7 @@ static bool wait_a_while(struct backups *backups)
 {
     struct timespec until;
 
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += LOOK_S;
     return pthread_cond_timedwait(&backups->changed, &backups->lock, &until) == ETIMEDOUT;
 }
@@ -276,7 +276,11 @@ struct backups *backups_start(const struct backups_options *options)
         backups->seconds[job] = fr_series(FR_M_BACKUP_SECONDS, names[job], "", "");
     }
     pthread_mutex_init(&backups->lock, NULL);
-    pthread_cond_init(&backups->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&backups->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     look_again(backups);
     backups->thread = fr_thread_start_nice("backup", NICE, run, backups);
     return backups;
