@@ -31,7 +31,7 @@ configure_and_build() {
     shift 2
     name=$(basename "$folder")
     if [ "$(cat "$folder/options" 2>/dev/null)" != "$PWD $*" ]; then
-        rm -rf "$folder/CMakeCache.txt" "$folder/CMakeFiles"
+        rm -rf "$folder/options" "$folder/CMakeCache.txt" "$folder/CMakeFiles" # the options first: they are those of a cache that is whole
     fi
     step "$name-configure" "configure $folder" -- cmake -S . -B "$folder" -G Ninja "$@" || return 1
     printf '%s\n' "$PWD $*" >"$folder/options"
