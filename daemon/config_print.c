@@ -241,7 +241,7 @@ static const char docs_head[] =
     "An INI file: `[section]`, `key = value`, comments after `;` or `#` at the start of a line, or after a space and "
     "`;`\n"
     "behind a value. `freshetd --config FILE` names it; without that `/etc/freshet/freshet.conf` is read when it "
-    "exists (not under `--dev`).\n\n"
+    "exists (not under `--dev`); one that cannot be read is an error (78).\n\n"
     "A value comes from the strongest source that has one:\n\n"
     "| | source | example |\n|---|---|---|\n"
     "| 1 | the default | |\n"
