@@ -1,0 +1,80 @@
+/*
+ * consumer.c -- a consumer's life: it can be thrown away at any time, for every offset is ours.
+ *
+ * That is done when librdkafka declares itself broken, and when it is silent although the log goes on (it has been seen to fall asleep after
+ * a broker's restart).
+ */
+#include "freshet/log.h"
+#include "tap.h"
+
+enum { REBUILD_PAUSE_MS = 1000, SILENCE_MAX_MS = 3600000 };
+
+/* Nothing is committed and no group left, so there is no close to wait for. */
+void tap_drop(struct tap *tap)
+{
+    if (!tap->consumer)
+        return;
+    assignment_attach(&tap->assignment, NULL);
+    rd_kafka_destroy_flags(tap->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    tap->consumer = NULL;
+}
+
+void tap_attach(struct tap *tap)
+{
+    tap->broken = false;
+    tap->client.disconnected = false; /* all is compared anyway */
+    tap->heard_ns = fr_mono_ns();
+    assignment_attach(&tap->assignment, tap->consumer);
+}
+
+bool tap_rebuild(struct tap *tap, uint64_t now_ns)
+{
+    struct fr_err err;
+
+    if (now_ns < tap->rebuild_ns)
+        return false;
+    tap->rebuild_ns = now_ns + REBUILD_PAUSE_MS * 1000000ULL;
+    tap_drop(tap);
+    if (settings_consumer(&tap->consumer, &tap->options, &tap->client, &err)) {
+        fr_log(FR_ERROR, "feed", "consumer.failed", FR_NO_FIELDS, "%s; trying again", err.text);
+        return false;
+    }
+    tap_attach(tap);
+    return true;
+}
+
+/* Where words come slowly, one that is not there yet is no sleep: the next is given twice as long as the last took. Halved at most, for
+ * two may come together. */
+static void hear(struct tap *tap)
+{
+    uint64_t now_ns = fr_mono_ns(), enough_ms = (now_ns - tap->heard_ns) / 1000000 * 2;
+
+    if (enough_ms < (uint64_t)tap->options.silence)
+        enough_ms = (uint64_t)tap->options.silence;
+    if (enough_ms < tap->silence_ms)
+        tap->silence_ms = enough_ms > tap->silence_ms / 2 ? enough_ms : tap->silence_ms / 2;
+    tap->heard = false;
+    tap->heard_ns = now_ns;
+    client_reached(&tap->client);
+}
+
+/* Silent for long: is there really nothing? Each time that a new consumer hears no more than the old one, the next is
+ * asked for later. */
+void tap_listen(struct tap *tap, uint64_t now_ns)
+{
+    if (tap->heard)
+        hear(tap);
+    /* One that was made in this round is younger than the round: it has its time, too. */
+    if (now_ns < tap->heard_ns || now_ns - tap->heard_ns < tap->silence_ms * 1000000ULL)
+        return;
+    tap->heard_ns = now_ns;
+    if (!assignment_behind(&tap->assignment))
+        return;
+    fr_log(FR_WARN, "feed", "consumer.silent", FR_FIELDS(FR_TEXT("topic", tap->options.topic)),
+           "the log goes on but nothing came for %g s; making a new consumer", tap->silence_ms / 1000.0);
+    fr_count(tap->rebuilt_silent, 1);
+    tap->rebuild_ns = 0;
+    if (tap->silence_ms < SILENCE_MAX_MS)
+        tap->silence_ms = tap->silence_ms * 2 < SILENCE_MAX_MS ? tap->silence_ms * 2 : SILENCE_MAX_MS;
+    tap->broken = true;
+}

@@ -1,0 +1,217 @@
+/*
+ * take.c -- what Kafka gives, one message after the other, into one of the engine's batches.
+ *
+ * Each record is decoded where it lies; only the ids (or, of a rejected one, all of it) are copied into the batch's
+ * arena, and the record is given back to librdkafka before the next one is taken.
+ */
+#include "freshet/blackbox.h"
+#include "freshet/log.h"
+#include "tap.h"
+
+enum {
+    ARENA_BYTES_MAX = 4 << 20, /* a batch of huge rejected records is given early */
+};
+
+/* ---- what stays of a record --------------------------------------------------------------------------------------- */
+
+static struct fr_bytes keep(struct event_batch *batch, struct fr_bytes bytes)
+{
+    char *copy = fr_arena_take(&batch->arena, bytes.len ? bytes.len : 1);
+
+    if (bytes.len)
+        memcpy(copy, bytes.at, bytes.len);
+    return (struct fr_bytes){copy, bytes.len};
+}
+
+/* Both ids in one piece: they are looked up together, so they may as well share a cache line. */
+static void keep_ids(struct event_batch *batch, struct event *event)
+{
+    char *copy = fr_arena_take(&batch->arena, event->user.len + event->item.len);
+
+    if (event->user.len) /* what is said of an item names no user, */
+        memcpy(copy, event->user.at, event->user.len);
+    if (event->item.len) /* and the other way round */
+        memcpy(copy + event->user.len, event->item.at, event->item.len);
+    event->user.at = copy;
+    event->item.at = copy + event->user.len;
+}
+
+static void keep_context(struct event_batch *batch, struct event *event)
+{
+    size_t bytes = event->context_len * sizeof(*event->context);
+
+    if (bytes)
+        event->context = memcpy(fr_arena_take(&batch->arena, bytes), event->context, bytes);
+}
+
+/* All that the event points to. */
+static void keep_event(struct event_batch *batch, struct event *event)
+{
+    keep_ids(batch, event);
+    keep_context(batch, event);
+    if (event->said.len)
+        event->said = keep(batch, event->said);
+}
+
+static const struct reject *keep_reject(struct event_batch *batch, const struct reject *reject)
+{
+    struct reject *kept = fr_arena_take(&batch->arena, sizeof(*kept));
+
+    *kept = *reject;
+    kept->key = keep(batch, reject->key);
+    kept->value = keep(batch, reject->value);
+    kept->message = keep(batch, reject->message);
+    return kept;
+}
+
+/* ---- one message ---------------------------------------------------------------------------------------------------- */
+
+static struct fr_bytes content_type(const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+
+    if (rd_kafka_message_headers(message, &headers) ||
+        rd_kafka_header_get_last(headers, "content-type", &value, &size) || !value)
+        return (struct fr_bytes){NULL, 0};
+    return (struct fr_bytes){value, size};
+}
+
+static struct record record_of(const struct tap *tap, const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    when_ms logged = rd_kafka_message_timestamp(message, &type);
+
+    return (struct record){
+        .key = {message->key, message->key_len},
+        .value = {message->payload, message->len},
+        .has_key = message->key != NULL,
+        .has_value = message->payload != NULL,
+        .content_type = tap->options.format == FEED_AUTO ? content_type(message) : (struct fr_bytes){NULL, 0},
+        .logged = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : logged,
+    };
+}
+
+/* True and false as of decoder_decode. The decoder does not see a record that crashes the process. */
+static bool decode_unless_convicted(struct tap *tap, const struct assigned *assigned, int64_t offset,
+                                    const struct record *record, struct event *event, struct reject *ret_reject)
+{
+    if (!fr_box_convicts(assigned->index, offset))
+        return decoder_decode(tap->decoder, record, event, ret_reject);
+    fr_log(FR_ERROR, "feed", "record.crashes",
+           FR_FIELDS(FR_TEXT("topic", tap->options.topic), FR_INT("offset", offset)),
+           "the process has crashed %d times with the record at %lld in hand; it is dead-lettered undecoded", FR_BOX_TIMES,
+           (long long)offset);
+    *event = (struct event){.kind = EVENT_REJECT, .logged = record->logged <= EVENT_WHEN_MAX ? record->logged : -1};
+    *ret_reject = (struct reject){.key = record->key,
+                                  .value = record->value,
+                                  .has_key = record->has_key,
+                                  .has_value = record->has_value,
+                                  .logged = record->logged,
+                                  .reason = "crash",
+                                  .message = FR_BYTES("the process crashed each time it had this record in hand")};
+    return false;
+}
+
+static void take_record(struct tap *tap, struct event_batch *batch, const rd_kafka_message_t *message)
+{
+    struct assigned *assigned = assignment_at(&tap->assignment, message->partition);
+    struct record record;
+    struct reject reject;
+    struct event *event;
+    uint64_t print;
+
+    if (!assigned)
+        return; /* fetched before the partition was halted */
+    record = record_of(tap, message);
+    print = record_print(&record);
+    if (!assignment_wants(&tap->assignment, message->partition, message->offset, print))
+        return;
+    event = &batch->events[batch->len++];
+    fr_flight_of(assigned->index, message->offset);
+    if (decode_unless_convicted(tap, assigned, message->offset, &record, event, &reject)) {
+        if (record_misrouted(&record, event))
+            fr_count(tap->misrouted, 1);
+        keep_event(batch, event);
+        if (engine_batch_wants_record(tap->engine, batch, event->kind))
+            event->reject = keep_reject(batch, &(struct reject){.key = record.key,
+                                                                .value = record.value,
+                                                                .has_key = record.has_key,
+                                                                .has_value = record.has_value,
+                                                                .logged = record.logged});
+    } else {
+        event->reject = keep_reject(batch, &reject);
+    }
+    fr_flight_over();
+    event->partition = assigned->index;
+    event->offset = message->offset;
+    event->print = print;
+    assigned->last = message->offset;
+    assigned->print = print;
+    assigned->next = message->offset + 1;
+    assigned->touched = true;
+    assigned->read++;
+    assignment_tastes(&tap->assignment, message->partition, event->kind == EVENT_REJECT);
+}
+
+/* The end of the log: nothing below it is missing, which records alone do not tell (control records, compaction). */
+static void take_end(struct tap *tap, struct event_batch *batch, const rd_kafka_message_t *message)
+{
+    struct assigned *assigned = assignment_at(&tap->assignment, message->partition);
+
+    if (!assigned)
+        return;
+    assigned->touched = true;
+    if (message->offset < assigned->next)
+        assignment_lost(&tap->assignment, message->partition); /* a log that does not reach to where we were */
+    if (message->offset <= assigned->next)
+        return;
+    assigned->next = message->offset;
+    batch->events[batch->len++] =
+        (struct event){.kind = EVENT_POSITION, .partition = assigned->index, .offset = assigned->next, .logged = -1};
+}
+
+static void take_error(struct tap *tap, const rd_kafka_message_t *message)
+{
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+        assignment_lost(&tap->assignment, message->partition);
+        return;
+    }
+    if (message->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION) { /* it came whole, by its checksum */
+        assignment_unreadable(&tap->assignment, message->partition, rd_kafka_message_errstr(message));
+        return;
+    }
+    if (client_may_be_another(message->err))
+        tap->client.disconnected = true;
+    if (message->err == RD_KAFKA_RESP_ERR__FATAL && !tap->broken) {
+        fr_count(tap->rebuilt_broken, 1);
+        tap->broken = true;
+    }
+    fr_log(FR_WARN, "feed", "fetch.error",
+           FR_FIELDS(FR_TEXT("topic", tap->options.topic), FR_INT("partition", message->partition),
+                     FR_TEXT("code", rd_kafka_err2name(message->err))),
+           "%s", rd_kafka_message_errstr(message));
+}
+
+void tap_fill(struct tap *tap, struct event_batch *batch)
+{
+    rd_kafka_message_t *message;
+    int timeout_ms;
+
+    assignment_tell(&tap->assignment, batch);
+    timeout_ms = batch->len ? 0 : POLL_TIMEOUT_MS;
+    while (batch->len < EVENT_BATCH_MAX && batch->arena.total < ARENA_BYTES_MAX && !tap->broken &&
+           !tap->client.disconnected && (message = rd_kafka_consumer_poll(tap->consumer, timeout_ms))) {
+        timeout_ms = 0;
+        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+            take_record(tap, batch, message);
+        else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+            take_end(tap, batch, message);
+        else
+            take_error(tap, message);
+        if (!message->err || message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+            tap->heard = true;
+        rd_kafka_message_destroy(message);
+    }
+}
