@@ -4,8 +4,8 @@
  *     (unknown) --metadata--> WAITING --rd_kafka_assign--> RUNNING --offset gone--> HALTED_GAP | HALTED_TRUNCATED
  *                              ^   ^                        |  |
  *                              |   '--- skipped the gap, ---'  '--another record at `last`--> HALTED_OTHER_LOG
- *                              |        topic gone
- *                              |                               '--too much poison, a batch that cannot be unpacked--> HALTED_POISON
+ *                              |   topic gone, a batch damaged
+ *                              |                               '--too much poison, a batch that cannot be read--> HALTED_POISON
  *                              '--- the old cluster again --- HALTED_OTHER_CLUSTER <--another cluster id-- any of these
  *                              '--- an operator says where (resets.c) --- any other that is halted
  *
@@ -33,6 +33,7 @@ struct assigned {
     bool hole;     /* and what lies before it is lost */
     int64_t anew;  /* with tell: another log begins here, whatever was read before; -1: it is the same */
     bool lost;     /* Kafka does not have `next` */
+    bool garbled;  /* a batch came damaged, and nothing has been read since: once more, and it is so in Kafka */
     bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
     struct breaker *breaker;
@@ -80,8 +81,11 @@ bool assignment_wants(struct assignment *assignment, int32_t number, int64_t off
 void assignment_doubt(struct assignment *assignment);
 /* Notes if the record just given was poison; too much of it halts the partition behind it. */
 void assignment_tastes(struct assignment *assignment, int32_t number, bool poison);
-/* What comes next is in a batch that cannot be unpacked, now or ever: halts the partition before it. */
-void assignment_unreadable(struct assignment *assignment, int32_t number, const char *problem);
+/* What comes next is in the batch at `offset`, which cannot be unpacked, now or ever: halts the partition before it. If it is not what comes
+ * next, but what the log should prove itself by, that is done without. */
+void assignment_unreadable(struct assignment *assignment, int32_t number, int64_t offset, const char *problem);
+/* The same of a batch that came damaged, perhaps on its way: it is fetched once more before. Whatever librdkafka gives behind it is dropped. */
+void assignment_garbled(struct assignment *assignment, int32_t number, int64_t offset, const char *problem);
 /* Kafka no longer, or not yet, has the offset we want: settled at the next refresh. */
 void assignment_lost(struct assignment *assignment, int32_t number);
 /* The EVENT_POSITIONs, EVENT_HOLEs and EVENT_OTHER_LOGs of what was chosen since the last call. */

@@ -150,6 +150,7 @@ static void take_record(struct tap *tap, struct event_batch *batch, const rd_kaf
     assigned->last = message->offset;
     assigned->print = print;
     assigned->next = message->offset + 1;
+    assigned->garbled = false;
     assigned->touched = true;
     assigned->read++;
     assignment_tastes(&tap->assignment, message->partition, event->kind == EVENT_REJECT);
@@ -168,6 +169,7 @@ static void take_end(struct tap *tap, struct event_batch *batch, const rd_kafka_
     if (message->offset <= assigned->next)
         return;
     assigned->next = message->offset;
+    assigned->garbled = false;
     batch->events[batch->len++] =
         (struct event){.kind = EVENT_POSITION, .partition = assigned->index, .offset = assigned->next, .logged = -1};
 }
@@ -179,7 +181,11 @@ static void take_error(struct tap *tap, const rd_kafka_message_t *message)
         return;
     }
     if (message->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION) { /* it came whole, by its checksum */
-        assignment_unreadable(&tap->assignment, message->partition, rd_kafka_message_errstr(message));
+        assignment_unreadable(&tap->assignment, message->partition, message->offset, rd_kafka_message_errstr(message));
+        return;
+    }
+    if (message->err == RD_KAFKA_RESP_ERR__BAD_MSG || message->err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED) {
+        assignment_garbled(&tap->assignment, message->partition, message->offset, rd_kafka_message_errstr(message));
         return;
     }
     if (client_may_be_another(message->err))

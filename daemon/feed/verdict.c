@@ -9,6 +9,7 @@
  *     another record at `last`         another log under the same name        HALTED_OTHER_LOG, a person must decide
  *     too much of it is poison         rather the producer has changed        HALTED_POISON, until the next start
  *     a batch that cannot be unpacked  nobody sees how many records are in it HALTED_POISON likewise
+ *     a batch damaged, and again       nor here                               HALTED_POISON likewise
  *     another cluster id               other brokers under the same address   HALTED_OTHER_CLUSTER, all of them
  *     no record at `last` any more     deleted or compacted: no evidence      go on
  *     the same record at `last`        the log we know                        go on
@@ -72,17 +73,52 @@ void assignment_tastes(struct assignment *assignment, int32_t number, bool poiso
     halt_reading(assignment, assigned, PARTITION_HALTED_POISON);
 }
 
-void assignment_unreadable(struct assignment *assignment, int32_t number, const char *problem)
+/* Read anew from where it stands. Until then all that librdkafka gives of it is dropped. */
+static void read_again(struct assignment *assignment, struct assigned *assigned)
+{
+    assigned->state = PARTITION_WAITING;
+    assigned->touched = true;
+    assignment->stale = true;
+    assignment->look_ns = 0;
+}
+
+void assignment_unreadable(struct assignment *assignment, int32_t number, int64_t offset, const char *problem)
 {
     struct assigned *assigned = assignment_at(assignment, number);
 
     if (!assigned)
         return;
+    assigned->garbled = false;
+    if (assigned->last >= 0 && offset < assigned->next) { /* read again for its proof only; `next` may lie behind it */
+        fr_log(FR_WARN, "feed", "partition.unproven", FR_FIELDS(PLACE(number), FR_INT("offset", offset), FR_INT("next", assigned->next)),
+               "%s; reading on at %lld without what the log should prove itself by", problem, (long long)assigned->next);
+        assigned->last = -1;
+        read_again(assignment, assigned);
+        return;
+    }
     fr_log(FR_ERROR, "feed", "partition.unreadable", FR_FIELDS(PLACE(number), FR_INT("next", assigned->next)),
            "%s; the partition is halted before %lld (a zstd batch of more than kafka.receive.message.max.bytes, unpacked, is had by a start "
            "with more; freshet reset goes on behind the batch)",
            problem, (long long)assigned->next);
     halt_reading(assignment, assigned, PARTITION_HALTED_POISON);
+}
+
+/* librdkafka 2.0.2 goes on behind a damaged batch at a wrong place, and takes what it finds there for a batch: its position may then be
+ * anywhere, and what it gives next is no jump over what was compacted away. */
+void assignment_garbled(struct assignment *assignment, int32_t number, int64_t offset, const char *problem)
+{
+    struct assigned *assigned = assignment_at(assignment, number);
+
+    if (!assigned)
+        return;
+    if (assigned->garbled) {
+        assignment_unreadable(assignment, number, offset, problem);
+        return;
+    }
+    fr_log(FR_WARN, "feed", "partition.garbled", FR_FIELDS(PLACE(number), FR_INT("offset", offset), FR_INT("next", assigned->next)),
+           "%s; reading it once more from %lld", problem, (long long)assigned->next);
+    assigned->garbled = true;
+    read_again(assignment, assigned);
 }
 
 /* ---- does it have what comes next? ------------------------------------------------------------------------------- */

@@ -110,12 +110,42 @@ static void a_batch_that_cannot_be_unpacked_halts_its_partition_and_no_other(voi
     world_close(&world);
 }
 
+/* The record before the batch, by which the log should prove itself, would lead into it again. */
+static void a_reset_goes_on_behind_a_batch_that_cannot_be_unpacked(void **state)
+{
+    const struct reset reset = {.applied = 5, .to = RESET_TO_OFFSET, .offset = 6};
+    struct reset_outcome outcome;
+    struct world world;
+    struct fr_err err;
+    uint64_t ticket;
+    int status;
+
+    (void)state;
+    world_open(&world, 1);
+    world_events(&world, 0, 0, 5);
+    send_packed(&world);
+    world_events(&world, 0, 5, 5);
+    feed_up_to(&world, "100000");
+    wait_for(&world, 0, 5, PARTITION_HALTED_POISON);
+    assert_int_equal(feed_reset(world.feed, &reset, &ticket, &err), FR_OK);
+    while (!feed_reset_done(world.feed, ticket, &outcome, &status, &err))
+        wait_rounds(&world, 1);
+    assert_int_equal(status, FR_OK);
+    wait_for(&world, 0, 11, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(fake_engine_partition(world.engine, 0)->skipped, 1);
+    assert_int_equal(fake_engine_partition(world.engine, 0)->applied, 10);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(too_much_poison_halts_its_partition_and_no_other),
         cmocka_unit_test(switched_off_it_never_halts),
         cmocka_unit_test(a_batch_that_cannot_be_unpacked_halts_its_partition_and_no_other),
+        cmocka_unit_test(a_reset_goes_on_behind_a_batch_that_cannot_be_unpacked),
     };
 
     return cmocka_run_group_tests_name("poison", tests, NULL, NULL);
