@@ -200,6 +200,27 @@ static void take_error(struct tap *tap, const rd_kafka_message_t *message)
            "%s", rd_kafka_message_errstr(message));
 }
 
+/* A callback has said in the very call that gave it that brokers were lost: it may be of another log, and comes again when all is assigned anew. */
+static bool is_doubtful(const struct tap *tap, const rd_kafka_message_t *message)
+{
+    return tap->client.disconnected && message->err != RD_KAFKA_RESP_ERR__FATAL;
+}
+
+static void take(struct tap *tap, struct event_batch *batch, const rd_kafka_message_t *message)
+{
+    if (is_doubtful(tap, message))
+        return;
+    if (message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        take_error(tap, message);
+        return;
+    }
+    tap->heard = true;
+    if (message->err)
+        take_end(tap, batch, message);
+    else
+        take_record(tap, batch, message);
+}
+
 void tap_fill(struct tap *tap, struct event_batch *batch)
 {
     rd_kafka_message_t *message;
@@ -210,14 +231,7 @@ void tap_fill(struct tap *tap, struct event_batch *batch)
     while (batch->len < EVENT_BATCH_MAX && batch->arena.total < ARENA_BYTES_MAX && !tap->broken &&
            !tap->client.disconnected && (message = rd_kafka_consumer_poll(tap->consumer, timeout_ms))) {
         timeout_ms = 0;
-        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-            take_record(tap, batch, message);
-        else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-            take_end(tap, batch, message);
-        else
-            take_error(tap, message);
-        if (!message->err || message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-            tap->heard = true;
+        take(tap, batch, message);
         rd_kafka_message_destroy(message);
     }
 }

@@ -3,7 +3,7 @@
  * all the cases that prove nothing.
  */
 #include "assign.h"
-#include "world.h"
+#include "detour.h"
 
 static const struct fake_event *events[4000];
 
@@ -195,6 +195,73 @@ static void a_topic_that_goes_is_waited_for_and_compared_when_it_comes_back(void
     world_close(&world);
 }
 
+/* Until the consumer has `len` messages and callbacks to give. */
+static void wait_for_queued(size_t len)
+{
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(atomic_load(&detour_consumer));
+
+    for (int i = 0; i < 3000 && rd_kafka_queue_length(queue) < len; i++)
+        poll(NULL, 0, 2);
+    if (rd_kafka_queue_length(queue) < len)
+        fail_msg("the consumer has %zu to give, not %zu", rd_kafka_queue_length(queue), len);
+    rd_kafka_queue_destroy(queue);
+}
+
+/* While nobody polls, the brokers go, and others come with another log: librdkafka tells of it in the call that gives the first of its records. */
+static void what_comes_with_the_word_that_brokers_were_lost_is_not_taken_yet(void **state)
+{
+    struct feed_options options = world_options();
+    struct world world, other;
+
+    (void)state;
+    options.cluster_any = true;
+    world_open(&world, 1);
+    world_events(&world, 0, 0, 10);
+    world_open(&other, 1);
+    world_events(&other, 0, 1000, 100);
+    atomic_store(&detour_port, port_of(&world));
+    world_feed(&world, options);
+    wait_for(&world, 0, 10, PARTITION_RUNNING);
+    fake_engine_hold(world.engine, true);
+    wait_rounds(&world, 2);
+    atomic_store(&detour_port, port_of(&other));
+    assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, BROKER), 0);
+    wait_for_queued(60);
+    fake_engine_hold(world.engine, false);
+    wait_for(&world, 0, 10, PARTITION_HALTED_OTHER_LOG);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(world.engine->applied, 10);
+    atomic_store(&detour_port, 0);
+    world_close(&other);
+    world_close(&world);
+}
+
+/* The same brokers: what was not taken comes again. */
+static void and_comes_again_when_it_is_the_same_log(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    world_events(&world, 0, 0, 10);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 10, PARTITION_RUNNING);
+    fake_engine_hold(world.engine, true);
+    wait_rounds(&world, 2);
+    assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, BROKER), 0);
+    wait_for_queued(1);
+    assert_int_equal(rd_kafka_mock_broker_set_up(world.cluster, BROKER), 0);
+    world_events(&world, 0, 10, 100);
+    wait_for_queued(60);
+    fake_engine_hold(world.engine, false);
+    wait_for(&world, 0, 110, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(world.engine->applied, 110);
+    world_close(&world);
+}
+
 /* ---- whose brokers? ---------------------------------------------------------------------------------------------- */
 
 static void the_first_cluster_is_taken_for_ours(void **state)
@@ -262,6 +329,8 @@ int main(void)
         cmocka_unit_test(a_record_that_was_deleted_proves_nothing),
         cmocka_unit_test(what_is_skipped_is_one_hole),
         cmocka_unit_test(a_topic_that_goes_is_waited_for_and_compared_when_it_comes_back),
+        cmocka_unit_test(what_comes_with_the_word_that_brokers_were_lost_is_not_taken_yet),
+        cmocka_unit_test(and_comes_again_when_it_is_the_same_log),
         cmocka_unit_test(the_first_cluster_is_taken_for_ours),
         cmocka_unit_test(of_another_cluster_nothing_is_read),
         cmocka_unit_test(unless_any_will_do),
