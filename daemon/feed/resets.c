@@ -112,10 +112,10 @@ static int check_place(const struct assignment *assignment, const struct assigne
 
     if (assigned_is_read(assigned))
         return fr_fail(err, FR_CONFIG, "partition %d is not halted (%s): there is nothing to reset", reset->partition, state);
-    if (assigned->state == PARTITION_HALTED_OTHER_CLUSTER)
+    if (assignment->foreign) /* whatever it was halted for before */
         return fr_fail(err, FR_CONFIG,
-                       "partition %d is %s: its offsets mean nothing there; mend bootstrap.servers, or set feed.cluster = any, or "
-                       "learn anew with freshetd --rebuild",
+                       "partition %d is %s, and the brokers belong to another cluster, where its offsets mean nothing; mend "
+                       "bootstrap.servers, or set feed.cluster = any, or learn anew with freshetd --rebuild",
                        reset->partition, state);
     if (reset->applied != assigned->next)
         return fr_fail(err, FR_CONFIG, "partition %d stands at %lld, not at %lld: look again before you reset it", reset->partition,

@@ -2,10 +2,8 @@
  * resets_test.c -- a halted partition is read on from where an operator says: what is lost by it is one hole, nothing is read twice, and what
  * cannot be meant is refused by its reason.
  */
-#include <poll.h>
-
+#include "detour.h"
 #include "freshet/clock.h"
-#include "world.h"
 
 enum { PATIENCE_S = 120, LOOK_MS = 2 };
 
@@ -232,6 +230,35 @@ static void while_ingest_is_held_and_of_another_cluster_it_is_refused(void **sta
     world_close(&world);
 }
 
+/* It was halted for another reason before the brokers changed, and shows that one still. */
+static void of_another_cluster_none_is_reset_whatever_it_was_halted_for(void **state)
+{
+    struct world world, other;
+
+    (void)state;
+    world_open(&world, 2);
+    world_trim(&world);
+    fake_engine_know(world.engine, TOPIC, 0, 1);
+    fake_engine_know(world.engine, TOPIC, 1, 0);
+    world_open(&other, 2);
+    world_events(&other, 0, 0, 20);
+    atomic_store(&detour_port, port_of(&world));
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 1, PARTITION_HALTED_GAP);
+    wait_for(&world, 1, 0, PARTITION_RUNNING);
+    atomic_store(&detour_port, port_of(&other));
+    assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, BROKER), 0);
+    wait_for(&world, 1, 0, PARTITION_HALTED_OTHER_CLUSTER);
+    assert_int_equal(state_now(&world, 0), PARTITION_HALTED_GAP);
+    refused(&world, reset_at(1, RESET_TO_END), FR_CONFIG, "feed.cluster");
+    refused(&world, reset_at(1, RESET_TO_EARLIEST), FR_CONFIG, "feed.cluster");
+    end(&world);
+    atomic_store(&detour_port, 0);
+    assert_int_equal(world.engine->applied + world.engine->rejected, 0);
+    world_close(&other);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +268,7 @@ int main(void)
         cmocka_unit_test(a_log_that_was_cut_is_read_on_at_its_end),
         cmocka_unit_test(behind_poison_it_goes_on_where_it_stood_and_nothing_is_lost),
         cmocka_unit_test(while_ingest_is_held_and_of_another_cluster_it_is_refused),
+        cmocka_unit_test(of_another_cluster_none_is_reset_whatever_it_was_halted_for),
     };
 
     return cmocka_run_group_tests_name("resets", tests, NULL, NULL);
