@@ -384,12 +384,14 @@ int verb_reset(int argc, char **argv)
         cli_fail("reset wants the number of one partition");
         return CLI_USAGE;
     }
-    if (!applied || !offset_of(applied, INT64_MAX, &request.applied)) {
+    if (!applied || (strcmp(applied, "-1") && !offset_of(applied, INT64_MAX, &request.applied))) {
         cli_fail("reset wants --applied and the offset where the partition stands; freshet status tells it");
         return CLI_USAGE;
     }
     request.topic = (char *)(uintptr_t)topic;
     request.partition = (int32_t)partition;
+    if (!strcmp(applied, "-1")) /* so the status says of one that is halted before its first record */
+        request.applied = -1;
     request.new_log = new_log;
     return call(&operation, &common, &request.base);
 }

@@ -4,6 +4,7 @@
  *     the same log     applied ....[next          to)....            a hole from `next` to `to`; nothing is read twice
  *     another log      ............[low    to)....                   begins anew at `low`; a hole from there to `to`
  *     it was cut       ....high    next                              to = high: what is written from there on is new; no hole
+ *     never read       next = -1   [low    to)....                   begins at `low`; a hole from there to `to`
  *
  * Behind `next` nothing is read unless the operator says that it is another log, and that only where we know no better.
  */
@@ -150,13 +151,14 @@ static void go_on(struct assignment *assignment, struct assigned *assigned, cons
                   struct reset_outcome *ret)
 {
     bool other = reset->new_log || to < assigned->next || assigned->state == PARTITION_HALTED_OTHER_LOG;
-    int64_t from = reset->new_log ? low : to < assigned->next ? to : assigned->next;
+    bool first = assigned->next < 0; /* nothing of it was ever read: it begins at `low`, and what is left out is a hole none the less */
+    int64_t from = reset->new_log || first ? low : to < assigned->next ? to : assigned->next;
 
     ret->other_log = other;
     ret->skipped = to - from;
-    assigned->anew = other ? from : -1;
+    assigned->anew = other || first ? from : -1;
     assigned->hole = to > from;
-    assigned->tell = other || assigned->hole;
+    assigned->tell = assigned->anew >= 0 || assigned->hole;
     assigned->next = to;
     if (other)
         assigned->last = -1;

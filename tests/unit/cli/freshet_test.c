@@ -39,6 +39,7 @@ static void a_failure_is_status_1_and_told_on_stderr_alone(void **state)
         "recommend ann --titles / --server 127.0.0.1:1",
         "publish /nowhere --brokers 127.0.0.1:1",
         "score ann apple --server 127.0.0.1:1",
+        "reset 0 --applied -1 --to 1 --admin 127.0.0.1:1", /* halted before its first record */
         "explain ann apple --output json --server 127.0.0.1:1",
         "watch ann --server 127.0.0.1:1",
         "bench ann --server 127.0.0.1:1 --timeout 100",
@@ -70,7 +71,7 @@ static void wrong_use_is_status_2(void **state)
         "recommend ann --diversity much", "recommend ann --exploration",
         "bench", "bench ann -c 0", "bench ann -c 257", "bench ann --seconds 0", "bench ann --seconds nan",
         "reset", "reset 0", "reset 0 --applied 1", "reset 0 --to end", "reset --applied 1 --to end", "reset 0 --applied 1 --to start",
-        "reset 0 1 --applied 1 --to end", "reset -- -1 --applied 1 --to end", "reset 0 --applied x --to end", "reset 0 --applied 1 --to ''",
+        "reset 0 1 --applied 1 --to end", "reset -- -1 --applied 1 --to end", "reset 0 --applied x --to end", "reset 0 --applied -2 --to end", "reset 0 --applied 1 --to ''",
         "recommend ann -k 4294967296", "similar pear -k 5000000000", "popular -k 5000000000", "popular --per-category 4294967296",
         "watch ann -k 5000000000", "bench ann -k 5000000000",
         "verify 0", "verify 00", "verify 18446744073709551616", "restore 0",

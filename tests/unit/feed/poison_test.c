@@ -139,6 +139,37 @@ static void a_reset_goes_on_behind_a_batch_that_cannot_be_unpacked(void **state)
     world_close(&world);
 }
 
+/* Nothing of it was ever read: it stands at -1, as the status says. */
+static void nor_is_the_first_batch_of_a_log_the_end_of_it(void **state)
+{
+    const struct reset reset = {.applied = -1, .to = RESET_TO_OFFSET, .offset = 2};
+    struct reset_outcome outcome;
+    struct world world;
+    struct fr_err err;
+    uint64_t ticket;
+    int status;
+
+    (void)state;
+    world_open(&world, 1);
+    send_packed(&world);
+    world_events(&world, 0, 0, 5);
+    feed_up_to(&world, "100000");
+    wait_for(&world, 0, -1, PARTITION_HALTED_POISON);
+    assert_int_equal(feed_reset(world.feed, &reset, &ticket, &err), FR_OK);
+    while (!feed_reset_done(world.feed, ticket, &outcome, &status, &err))
+        wait_rounds(&world, 1);
+    assert_int_equal(status, FR_OK);
+    assert_int_equal(outcome.from, -1);
+    assert_int_equal(outcome.skipped, 2);
+    assert_false(outcome.other_log);
+    wait_for(&world, 0, 6, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(fake_engine_partition(world.engine, 0)->skipped, 2);
+    assert_int_equal(fake_engine_partition(world.engine, 0)->applied, 4);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +177,7 @@ int main(void)
         cmocka_unit_test(switched_off_it_never_halts),
         cmocka_unit_test(a_batch_that_cannot_be_unpacked_halts_its_partition_and_no_other),
         cmocka_unit_test(a_reset_goes_on_behind_a_batch_that_cannot_be_unpacked),
+        cmocka_unit_test(nor_is_the_first_batch_of_a_log_the_end_of_it),
     };
 
     return cmocka_run_group_tests_name("poison", tests, NULL, NULL);
