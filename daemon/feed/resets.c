@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "freshet/alloc.h"
+#include "freshet/blackbox.h"
 #include "freshet/log.h"
 
 struct resets {
@@ -160,8 +161,10 @@ static void go_on(struct assignment *assignment, struct assigned *assigned, cons
     assigned->hole = to > from;
     assigned->tell = assigned->anew >= 0 || assigned->hole;
     assigned->next = to;
-    if (other)
+    if (other) {
         assigned->last = -1;
+        fr_box_passed(assigned->index, INT64_MAX); /* what is at an offset that crashed is another record now */
+    }
     assigned->check = assigned->lost = false;
     free(assigned->breaker); /* as a restart, it begins a new window */
     assigned->breaker = NULL;

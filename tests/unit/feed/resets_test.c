@@ -2,7 +2,13 @@
  * resets_test.c -- a halted partition is read on from where an operator says: what is lost by it is one hole, nothing is read twice, and what
  * cannot be meant is refused by its reason.
  */
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
 #include "detour.h"
+#include "folder.h"
+#include "freshet/blackbox.h"
 #include "freshet/clock.h"
 
 enum { PATIENCE_S = 120, LOOK_MS = 2 };
@@ -135,6 +141,51 @@ static void another_log_is_read_from_its_beginning_when_it_is_said_to_be_new(voi
     world_close(&world);
 }
 
+/* The record at 20 of the log before has crashed the process whenever it was in hand. */
+static void convict(const char *path)
+{
+    struct fr_err err;
+
+    for (int time = 0; time < FR_BOX_TIMES; time++) {
+        pid_t child = fork();
+        if (child == 0) {
+            for (int i = 1; i < NSIG; i++)
+                signal(i, SIG_DFL); /* cmocka catches some */
+            setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+            if (fr_box_open(path, false, &err))
+                _exit(3);
+            fr_flight_of(0, 20);
+            abort();
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+    }
+    assert_int_equal(fr_box_open(path, false, &err), FR_OK);
+    assert_true(fr_box_convicts(0, 20));
+}
+
+static void what_crashed_in_the_log_before_is_no_word_on_another(void **state)
+{
+    struct world world;
+    char folder[256], path[300];
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/blackbox", folder_make(folder));
+    convict(path);
+    open_other_log(&world);
+    struct reset reset = reset_at(20, RESET_TO_EARLIEST);
+    reset.new_log = true;
+    granted(&world, reset);
+    wait_for(&world, 0, 50, PARTITION_RUNNING);
+    end(&world);
+    fr_box_close(true);
+    assert_int_equal(fake_engine_partition(world.engine, 0)->applied, 50);
+    assert_int_equal(fake_engine_partition(world.engine, 0)->rejected, 0);
+    world_close(&world);
+    folder_remove(folder);
+}
+
 static void or_from_later_and_what_is_left_out_is_a_hole_in_it(void **state)
 {
     struct world world;
@@ -264,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(behind_a_gap_it_goes_on_and_the_gap_is_one_hole),
         cmocka_unit_test(another_log_is_read_from_its_beginning_when_it_is_said_to_be_new),
+        cmocka_unit_test(what_crashed_in_the_log_before_is_no_word_on_another),
         cmocka_unit_test(or_from_later_and_what_is_left_out_is_a_hole_in_it),
         cmocka_unit_test(a_log_that_was_cut_is_read_on_at_its_end),
         cmocka_unit_test(behind_poison_it_goes_on_where_it_stood_and_nothing_is_lost),
