@@ -289,7 +289,7 @@ void assignment_doubt(struct assignment *assignment)
     assignment->look_ns = 0;
 }
 
-/* Fewer than there were: the topic is gone, or another one. More: they are taken up by grow(). */
+/* Fewer than there were: the topic is gone, or another one, and what is left must prove itself. More: they are taken up by grow(). */
 static void note_count(struct assignment *assignment, size_t count)
 {
     if (!assignment->answered || (!count && !assignment->missing) || count == assignment->count)
@@ -299,7 +299,7 @@ static void note_count(struct assignment *assignment, size_t count)
                "the topic had %zu partitions and has %zu; the others wait", assignment->len, count);
     if (count < assignment->len)
         suspend(assignment, count);
-    assignment->suspect = assignment->suspect || assignment->count < assignment->len;
+    assignment->suspect = assignment->suspect || assignment->count < assignment->len || count < assignment->len;
     assignment->count = count;
 }
 
@@ -329,13 +329,15 @@ void assignment_refresh(struct assignment *assignment, uint64_t now_ns)
     }
 }
 
-void assignment_tell(struct assignment *assignment, struct event_batch *batch)
+bool assignment_tell(struct assignment *assignment, struct event_batch *batch)
 {
-    for (size_t i = 0; i < assignment->len && batch->len + 2 <= EVENT_BATCH_MAX; i++) {
+    for (size_t i = 0; i < assignment->len; i++) {
         struct assigned *assigned = &assignment->partitions[i];
 
         if (!assigned->tell)
             continue;
+        if (batch->len + 2 > EVENT_BATCH_MAX)
+            return false;
         if (assigned->anew >= 0) /* in the same batch: no checkpoint comes between */
             batch->events[batch->len++] = (struct event){
                 .kind = EVENT_OTHER_LOG, .partition = assigned->index, .offset = assigned->anew, .logged = -1};
@@ -346,6 +348,7 @@ void assignment_tell(struct assignment *assignment, struct event_batch *batch)
         assigned->tell = assigned->hole = false;
         assigned->anew = -1;
     }
+    return true;
 }
 
 /* The oldest record not given is left to the engine's guess (-1): feed gives all it has at once, and of those still in

@@ -88,8 +88,9 @@ void assignment_unreadable(struct assignment *assignment, int32_t number, int64_
 void assignment_garbled(struct assignment *assignment, int32_t number, int64_t offset, const char *problem);
 /* Kafka no longer, or not yet, has the offset we want: settled at the next refresh. */
 void assignment_lost(struct assignment *assignment, int32_t number);
-/* The EVENT_POSITIONs, EVENT_HOLEs and EVENT_OTHER_LOGs of what was chosen since the last call. */
-void assignment_tell(struct assignment *assignment, struct event_batch *batch);
+/* The EVENT_POSITIONs, EVENT_HOLEs and EVENT_OTHER_LOGs of what was chosen since the last call; false: not all of them had room, and before
+ * they are told no record of theirs may be given. */
+bool assignment_tell(struct assignment *assignment, struct event_batch *batch);
 /* Tells the engine of those touched since the last report, or of all. */
 void assignment_report(struct assignment *assignment, bool all);
 /* resets.c: reads a halted partition on from where an operator says. FR_OK: the engine is told by the next assignment_tell. FR_CONFIG and

@@ -226,7 +226,8 @@ void tap_fill(struct tap *tap, struct event_batch *batch)
     rd_kafka_message_t *message;
     int timeout_ms;
 
-    assignment_tell(&tap->assignment, batch);
+    if (!assignment_tell(&tap->assignment, batch))
+        return;
     timeout_ms = batch->len ? 0 : POLL_TIMEOUT_MS;
     while (batch->len < EVENT_BATCH_MAX && batch->arena.total < ARENA_BYTES_MAX && !tap->broken &&
            !tap->client.disconnected && (message = rd_kafka_consumer_poll(tap->consumer, timeout_ms))) {

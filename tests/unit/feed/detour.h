@@ -5,7 +5,7 @@
  *     consumer ── connect ──> detour_port ──> a mock cluster's broker (it has one)
  *                                    '──────> [proxy: CORRUPTME -> CORRUPTMX] ──> a mock cluster's broker
  *
- * This program's rd_kafka_new stands before librdkafka's, and gives consumers a way of their own to connect.
+ * This program's rd_kafka_new stands before librdkafka's, and gives consumers a way of their own to connect. Its rd_kafka_assign counts.
  */
 #ifndef FR_TEST_DETOUR_H
 #define FR_TEST_DETOUR_H
@@ -54,6 +54,18 @@ rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text
     if (type == RD_KAFKA_CONSUMER)
         atomic_store(&detour_consumer, kafka);
     return kafka;
+}
+
+static _Atomic int detour_assigns; /* how often all was assigned */
+
+rd_kafka_resp_err_t rd_kafka_assign(rd_kafka_t *kafka, const rd_kafka_topic_partition_list_t *list)
+{
+    static rd_kafka_resp_err_t (*real)(rd_kafka_t *, const rd_kafka_topic_partition_list_t *);
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_assign");
+    atomic_fetch_add(&detour_assigns, list != NULL);
+    return real(kafka, list);
 }
 
 static inline int port_of(const struct world *world)

@@ -4,6 +4,7 @@
  */
 #include "assign.h"
 #include "detour.h"
+#include "tap.h"
 
 static const struct fake_event *events[4000];
 
@@ -195,6 +196,78 @@ static void a_topic_that_goes_is_waited_for_and_compared_when_it_comes_back(void
     world_close(&world);
 }
 
+/* How many partitions Kafka says the topic has; 0: as many as it has. */
+static _Atomic int said_partitions;
+
+rd_kafka_resp_err_t rd_kafka_metadata(rd_kafka_t *kafka, int all, rd_kafka_topic_t *only, const struct rd_kafka_metadata **ret, int timeout_ms)
+{
+    static rd_kafka_resp_err_t (*real)(rd_kafka_t *, int, rd_kafka_topic_t *, const struct rd_kafka_metadata **, int);
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_metadata");
+    rd_kafka_resp_err_t err = real(kafka, all, only, ret, timeout_ms);
+    if (!err && only && atomic_load(&said_partitions))
+        (*ret)->topics[0].partition_cnt = atomic_load(&said_partitions);
+    return err;
+}
+
+static bool has_assigned(const struct engine *engine, const void *want)
+{
+    (void)engine;
+    return atomic_load(&detour_assigns) >= *(const int *)want;
+}
+
+/* Kafka takes no partition away: the topic was deleted and made anew. */
+static void where_partitions_are_gone_the_others_must_prove_themselves(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, 3);
+    for (int partition = 0; partition < 3; partition++)
+        world_events(&world, partition, 0, 10);
+    world_feed(&world, world_options());
+    for (int partition = 0; partition < 3; partition++)
+        wait_for(&world, partition, 10, PARTITION_RUNNING);
+    const int assigns = atomic_load(&detour_assigns) + 1;
+    atomic_store(&said_partitions, 2);
+    wait_for(&world, 2, 10, PARTITION_WAITING);
+    if (!fake_engine_wait(world.engine, has_assigned, &assigns))
+        fail_msg("the others are read on as they were");
+    wait_rounds(&world, 20); /* asked again meanwhile, with the same answer */
+    assert_int_equal(atomic_load(&detour_assigns), assigns);
+    atomic_store(&said_partitions, 0);
+    world_events(&world, 0, 10, 5);
+    wait_for(&world, 0, 15, PARTITION_RUNNING);
+    world_close(&world);
+}
+
+/* Without a consumer: it is not asked for anything. */
+static void what_was_chosen_is_told_before_records_are_taken(void **state)
+{
+    enum { MANY = EVENT_BATCH_MAX + 100 };
+    struct assigned *many = calloc(MANY, sizeof(*many));
+    struct event_batch *batch = calloc(1, sizeof(*batch));
+    struct tap tap = {.assignment = {.partitions = many, .len = MANY}};
+    size_t told = 0;
+
+    (void)state;
+    for (size_t i = 0; i < MANY; i++)
+        many[i] = (struct assigned){.index = (uint32_t)i, .state = PARTITION_RUNNING, .next = 7, .anew = -1, .tell = true, .hole = true};
+    tap_fill(&tap, batch);
+    assert_in_range(batch->len, 1, EVENT_BATCH_MAX);
+    for (size_t i = 0; i < batch->len; i++)
+        assert_int_equal(batch->events[i].kind, EVENT_HOLE);
+    for (size_t i = 0; i < MANY; i++)
+        told += !many[i].tell;
+    assert_int_equal(told, batch->len);
+    batch->len = 0;
+    assert_true(assignment_tell(&tap.assignment, batch));
+    assert_int_equal(told + batch->len, MANY);
+    free(batch);
+    free(many);
+}
+
 /* Until the consumer has `len` messages and callbacks to give. */
 static void wait_for_queued(size_t len)
 {
@@ -329,6 +402,8 @@ int main(void)
         cmocka_unit_test(a_record_that_was_deleted_proves_nothing),
         cmocka_unit_test(what_is_skipped_is_one_hole),
         cmocka_unit_test(a_topic_that_goes_is_waited_for_and_compared_when_it_comes_back),
+        cmocka_unit_test(where_partitions_are_gone_the_others_must_prove_themselves),
+        cmocka_unit_test(what_was_chosen_is_told_before_records_are_taken),
         cmocka_unit_test(what_comes_with_the_word_that_brokers_were_lost_is_not_taken_yet),
         cmocka_unit_test(and_comes_again_when_it_is_the_same_log),
         cmocka_unit_test(the_first_cluster_is_taken_for_ours),
