@@ -158,6 +158,7 @@ static void consume(void *arg)
         fr_pulse_beat(pulse);
         poll(NULL, 0, BEHIND_LOOK_MS);
     }
+    tap->heard_ns = fr_mono_ns(); /* until here it was us who did not listen */
     while (!atomic_load_explicit(tap->stopping, memory_order_relaxed)) {
         fr_pulse_beat(pulse);
         consume_once(tap);

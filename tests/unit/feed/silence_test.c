@@ -12,6 +12,8 @@
 
 /* The handle polled last, and the one that hears nothing: by librdkafka's running numbers, for an address may come again. */
 static _Atomic int polled, asleep;
+/* The handle that hears nothing once, at its first poll. */
+static _Atomic int slow;
 
 static int number_of(const rd_kafka_t *rk)
 {
@@ -25,6 +27,10 @@ rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms)
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_consumer_poll");
     atomic_store(&polled, number_of(rk));
+    if (number_of(rk) == atomic_load(&slow)) {
+        atomic_store(&slow, 0);
+        return NULL;
+    }
     if (number_of(rk) != atomic_load(&asleep))
         return real(rk, timeout_ms);
     poll(NULL, 0, timeout_ms);
@@ -158,6 +164,35 @@ static void what_comes_slowly_is_waited_for(void **state)
     world_close(&world);
 }
 
+/* Events wait for what is said of items; that is no silence of theirs. */
+static void who_was_not_asked_was_not_silent(void **state)
+{
+    enum { SILENCE_MS = 2000, ROUND_MS = 100 };
+    struct feed_options options = world_options();
+    struct world world;
+
+    (void)state;
+    options.silence = SILENCE_MS;
+    options.items_topic = "items";
+    world_open(&world, 1);
+    assert_int_equal(rd_kafka_mock_topic_create(world.cluster, "items", 1, 1), 0);
+    world_events(&world, 0, 0, 10);
+    world_send(&world, "items", 0, FR_BYTES("i1"), FR_BYTES("{\"item_id\":\"i1\"}"), 1000, NULL);
+    world_flush(&world);
+    fake_engine_hold(world.engine, true);
+    double before = rebuilds();
+    int events = number_of(world.producer) + 1; /* made first */
+    atomic_store(&slow, events);
+    world_feed(&world, options);
+    wait_rounds(&world, SILENCE_MS / ROUND_MS + 5); /* of the items' loop */
+    assert_int_equal(atomic_load(&slow), events);
+    fake_engine_hold(world.engine, false);
+    wait_for_of(&world, TOPIC, 0, 10, PARTITION_RUNNING);
+    assert_true(rebuilds() == before);
+    assert_int_equal(atomic_load(&slow), 0);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +201,7 @@ int main(void)
         cmocka_unit_test(a_broker_that_does_not_give_what_it_has_costs_nothing),
         cmocka_unit_test(a_new_consumer_has_its_time),
         cmocka_unit_test(what_comes_slowly_is_waited_for),
+        cmocka_unit_test(who_was_not_asked_was_not_silent),
     };
 
     return cmocka_run_group_tests_name("silence", tests, NULL, NULL);
