@@ -7,8 +7,7 @@
  */
 #include <inttypes.h>
 
-#include "engine_world.h"
-#include "folder.h"
+#include "forgetting.h"
 #include "freshet/fm.h"
 #include "freshet/format.h"
 
@@ -32,30 +31,6 @@ static uint64_t draw(uint64_t *state)
 {
     *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return *state >> 33;
-}
-
-static struct event gone(int64_t offset, const char *user, const char *item, when_ms logged)
-{
-    return (struct event){.kind = user ? EVENT_USER_GONE : EVENT_ITEM_GONE,
-                          .offset = offset,
-                          .logged = logged,
-                          .user = fr_bytes_of(user ? user : ""),
-                          .item = fr_bytes_of(item ? item : "")};
-}
-
-/* Waits until no history holds what was forgotten. */
-static void await_forgotten(struct world *world)
-{
-    struct fr_series *left = FR_SERIES(FR_M_FORGETTING);
-    uint64_t deadline = patience();
-
-    for (;;) {
-        publish_figures(world->engine);
-        if (fr_series_value(left) == 0)
-            return;
-        assert_true(fr_mono_ns() < deadline);
-        sched_yield();
-    }
 }
 
 /* ---- all that can be asked, as text ---- */
@@ -229,12 +204,6 @@ static void in_product_a_forgotten_user_was_never_there(void **state)
         assert_forgets_exactly(&options, seed, false);
 }
 
-static double features_of(struct world *world)
-{
-    publish_figures(world->engine);
-    return fr_series_value(fr_series(FR_M_MODEL_FEATURES, "fm", "", ""));
-}
-
 /* Three users and the newcomer have one; then one user less. */
 static void a_row_that_a_model_keeps_for_a_user_goes_with_her(void **state)
 {
@@ -320,18 +289,6 @@ static void a_row_of_a_user_goes_though_its_model_did_not_run(void **state)
     assert_true(features_left(rows, NULL, 0) == 4);
     assert_true(features_left(rows, &cheese, 1) == 4);
     assert_true(features_left(rows | RUNS_MEANWHILE, &nobody, 1) == 4);
-}
-
-static void assert_known(struct world *world, unsigned users, unsigned items)
-{
-    static struct engine_status status;
-
-    engine_status(world->engine, &status);
-    assert_int_equal(status.users, users);
-    assert_int_equal(status.items, items);
-    publish_figures(world->engine);
-    assert_true(fr_series_value(fr_series(FR_M_STATE_USERS, "", "", "")) == users);
-    assert_true(fr_series_value(fr_series(FR_M_STATE_ITEMS, "", "", "")) == items);
 }
 
 static void who_is_forgotten_is_not_counted_as_known(void **state)
@@ -500,139 +457,6 @@ static void an_id_leaves_no_bytes_in_the_store(void **state)
     world.store->ops->close(world.store);
 }
 
-static void open_rocks(struct world *world, const char *folder)
-{
-    char path[300];
-    struct fr_err err;
-
-    snprintf(path, sizeof(path), "%s/store", folder);
-    if (store_rocks_open(&world->store, &(struct store_rocks_options){.path = path}, &err))
-        fail_msg("%s", err.text);
-}
-
-static void shell(const char *folder, const char *what)
-{
-    char command[1200];
-
-    snprintf(command, sizeof(command), "cd '%s' && %s", folder, what);
-    assert_int_equal(system(command), 0);
-}
-
-/* A copy of before the tombstones takes the place of the store; what lies beside it stays. FM has rows of users, and loses bob's alone. */
-static void a_restored_state_forgets_again(void **state)
-{
-    static struct fm_options fm;
-    static const struct engine_model models[] = {{"fm", &fm}};
-    struct world world = {0};
-    struct engine_options options = parity();
-    char folder[256];
-
-    (void)state;
-    fm = fm_defaults;
-    fm.user_rows = true;
-    fm.features_admit = 1;
-    options.models = models;
-    options.models_len = 1;
-    folder_make(folder);
-    open_rocks(&world, folder);
-    begin(&world, &options);
-    town(&world);
-    end(&world);
-    world.store->ops->close(world.store);
-    shell(folder, "cp -r store before");
-    open_rocks(&world, folder);
-    begin(&world, &options);
-    give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1), gone(7, NULL, "bread", NOON + 1)}, 2);
-    await(&world, 8);
-    end(&world);
-    world.store->ops->close(world.store);
-    shell(folder, "rm -r store && mv before store");
-    open_rocks(&world, folder);
-    begin(&world, &options);
-    await_forgotten(&world);
-    assert_int_equal(world.next, 6);
-    assert_true(features_of(&world) == 3);
-    assert_string_equal(recommend(&world, "bob", (struct ask){0}), "apple 0.000000 cheese 0.000000 fallback");
-    give(&world, (struct event[]){event(6, "bob", "apple", NOON + 1), event(7, "cat", "bread", NOON + 1), event(8, "bob", "cheese", NOON + 2)}, 3);
-    await(&world, 9);
-    assert_string_equal(recommend(&world, "bob", (struct ask){0}), "apple 0.000000");
-    end(&world);
-    world.store->ops->close(world.store);
-    folder_remove(folder);
-}
-
-/*
- * Bob and bread were forgotten, came back, and are in a checkpoint. Then one more is forgotten, and the daemon is killed when the ledger has
- * it and the store has not: the ledger is ahead by that one alone, and nobody reads again what the two others have done since.
- */
-static void who_had_come_back_stays_when_another_is_forgotten_again(void **state)
-{
-    struct world world = {0};
-    struct engine_options options = parity();
-    char folder[256];
-
-    (void)state;
-    folder_make(folder);
-    open_rocks(&world, folder);
-    begin(&world, &options);
-    town(&world);
-    give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1), gone(7, NULL, "bread", NOON + 1), event(8, "bob", "apple", NOON + 2),
-                                  event(9, "bob", "bread", NOON + 2)},
-         4);
-    await(&world, 10);
-    await_forgotten(&world);
-    end(&world);
-    world.store->ops->close(world.store);
-    shell(folder, "cp -r store before");
-    open_rocks(&world, folder);
-    begin(&world, &options);
-    give(&world, (struct event[]){gone(10, "cat", NULL, NOON + 3)}, 1);
-    await(&world, 11);
-    end(&world);
-    world.store->ops->close(world.store);
-    shell(folder, "rm -r store && mv before store");
-    open_rocks(&world, folder);
-    begin(&world, &options);
-    await_forgotten(&world);
-    assert_int_equal(world.next, 10);
-    assert_known(&world, 2, 3);
-    assert_string_equal(recommend(&world, "ann", (struct ask){0}), "bread 0.500000");
-    assert_string_equal(recommend(&world, "cat", (struct ask){0}), "apple 0.000000 bread 0.000000 fallback");
-    end(&world);
-    world.store->ops->close(world.store);
-    folder_remove(folder);
-}
-
-/* Whoever takes that for damage of the store would give up a good one, and then each backup in turn. */
-static void a_damaged_ledger_is_no_damage_of_the_store(void **state)
-{
-    struct world world = {0};
-    struct engine_options options = parity();
-    struct fr_err err;
-    char folder[256];
-
-    (void)state;
-    folder_make(folder);
-    open_rocks(&world, folder);
-    begin(&world, &options);
-    town(&world);
-    give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1)}, 1);
-    await(&world, 7);
-    end(&world);
-    world.store->ops->close(world.store);
-    shell(folder, "cp store.forgotten good && printf '\\377' | dd of=store.forgotten bs=1 seek=20 conv=notrunc status=none");
-    open_rocks(&world, folder);
-    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_IO);
-    assert_non_null(strstr(err.text, "store.forgotten' is damaged at byte 0"));
-    assert_non_null(strstr(err.text, "put back a good copy of it, or move it away"));
-    shell(folder, "mv good store.forgotten");
-    begin(&world, &options);
-    assert_int_equal(world.next, 7);
-    end(&world);
-    world.store->ops->close(world.store);
-    folder_remove(folder);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -645,9 +469,6 @@ int main(void)
         cmocka_unit_test(an_item_is_in_no_answer_from_its_tombstone_on_and_a_restart_goes_on_taking_it_out),
         cmocka_unit_test(a_tombstone_met_again_takes_nothing_from_those_who_came_since),
         cmocka_unit_test(an_id_leaves_no_bytes_in_the_store),
-        cmocka_unit_test(a_restored_state_forgets_again),
-        cmocka_unit_test(who_had_come_back_stays_when_another_is_forgotten_again),
-        cmocka_unit_test(a_damaged_ledger_is_no_damage_of_the_store),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
