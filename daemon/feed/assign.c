@@ -185,6 +185,7 @@ bool assignment_take_up(struct assignment *assignment, size_t number)
                                   .end = -1,
                                   .last = -1,
                                   .anew = -1,
+                                  .owed = -1,
                                   .consumed = fr_series(FR_M_EVENTS_CONSUMED, assignment->options->topic, text, "")};
     engine_partition_print(assignment->engine, index, &assigned->last, &assigned->print);
     fr_box_passed(index, next);
@@ -267,6 +268,7 @@ static void assign(struct assignment *assignment)
     }
     fr_crash_point("feed.assigned");
     assignment->stale = assignment->suspect = false;
+    quiet_excused(assignment, fr_mono_ns());
     assignment_report(assignment, true);
 }
 
@@ -368,7 +370,7 @@ void assignment_report(struct assignment *assignment, bool all)
             !rd_kafka_get_watermark_offsets(assignment->consumer, assignment->options->topic, (int32_t)i, &low,
                                             &high) &&
             high >= 0)
-            assigned->end = high;
+            assigned->end = high > assigned->owed ? high : assigned->owed;
         engine_partition_says(assignment->engine, assigned->index, assigned->state, assigned->end, -1);
     }
 }

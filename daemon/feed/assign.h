@@ -34,6 +34,10 @@ struct assigned {
     int64_t anew;  /* with tell: another log begins here, whatever was read before; -1: it is the same */
     bool lost;     /* Kafka does not have `next` */
     bool garbled;  /* a batch came damaged, and nothing has been read since: once more, and it is so in Kafka */
+    bool spoke;    /* gave a record, or said that there is none, since quiet_heard */
+    uint64_t spoke_ns;    /* when it last did, or was last given the time to */
+    unsigned patience_ms; /* so long may it say nothing */
+    int64_t owed;  /* the end that Kafka tells of, not reached although nothing else was there to take; -1: none since it spoke */
     bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
     struct breaker *breaker;
@@ -63,7 +67,7 @@ struct assignment {
     struct reset_outcome outcome; /* of that */
 };
 
-enum { ASSIGN_QUERY_MS = 3000 };
+enum { ASSIGN_QUERY_MS = 3000, SILENCE_MAX_MS = 3600000 };
 
 void assignment_init(struct assignment *assignment, const struct feed_options *options, struct engine *engine);
 void assignment_release(struct assignment *assignment);
@@ -102,6 +106,16 @@ void assignment_lows(struct assignment *assignment, uint64_t now_ns);
 void assignment_ends(struct assignment *assignment, uint64_t now_ns, bool standing);
 /* Asks Kafka: is there more than we were given? */
 bool assignment_behind(struct assignment *assignment);
+
+/* ---- quiet.c: a partition that is asleep while others speak ---------------------------------------------------------- */
+
+/* After each round in which was polled. */
+void quiet_heard(struct assignment *assignment, uint64_t now_ns);
+/* They had no chance to speak until now. */
+void quiet_excused(struct assignment *assignment, uint64_t now_ns);
+/* When a partition has said nothing for long, asks Kafka for its end. True: *ret_number had more, when it was asked the last time, and has
+ * said nothing since. Only when all that was fetched has been taken. */
+bool quiet_asleep(struct assignment *assignment, uint64_t now_ns, size_t *ret_number);
 
 /* ---- between assign.c and verdict.c -------------------------------------------------------------------------------- */
 

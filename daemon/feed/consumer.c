@@ -7,7 +7,7 @@
 #include "freshet/log.h"
 #include "tap.h"
 
-enum { REBUILD_PAUSE_MS = 1000, SILENCE_MAX_MS = 3600000 };
+enum { REBUILD_PAUSE_MS = 1000 };
 
 /* Nothing is committed and no group left, so there is no close to wait for. */
 void tap_drop(struct tap *tap)
@@ -58,9 +58,16 @@ static void hear(struct tap *tap)
     client_reached(&tap->client);
 }
 
+static void throw_away(struct tap *tap)
+{
+    fr_count(tap->rebuilt_silent, 1);
+    tap->rebuild_ns = 0;
+    tap->broken = true;
+}
+
 /* Silent for long: is there really nothing? Each time that a new consumer hears no more than the old one, the next is
  * asked for later. */
-void tap_listen(struct tap *tap, uint64_t now_ns)
+static void watch_silence(struct tap *tap, uint64_t now_ns)
 {
     if (tap->heard)
         hear(tap);
@@ -72,9 +79,20 @@ void tap_listen(struct tap *tap, uint64_t now_ns)
         return;
     fr_log(FR_WARN, "feed", "consumer.silent", FR_FIELDS(FR_TEXT("topic", tap->options.topic)),
            "the log goes on but nothing came for %g s; making a new consumer", tap->silence_ms / 1000.0);
-    fr_count(tap->rebuilt_silent, 1);
-    tap->rebuild_ns = 0;
+    throw_away(tap);
     if (tap->silence_ms < SILENCE_MAX_MS)
         tap->silence_ms = tap->silence_ms * 2 < SILENCE_MAX_MS ? tap->silence_ms * 2 : SILENCE_MAX_MS;
-    tap->broken = true;
+}
+
+void tap_listen(struct tap *tap, uint64_t now_ns)
+{
+    size_t number;
+
+    quiet_heard(&tap->assignment, now_ns);
+    watch_silence(tap, now_ns);
+    if (tap->broken || !tap->drained || !quiet_asleep(&tap->assignment, now_ns, &number))
+        return;
+    fr_log(FR_WARN, "feed", "consumer.silent", FR_FIELDS(FR_TEXT("topic", tap->options.topic), FR_INT("partition", number)),
+           "partition %zu goes on but nothing of it came, as of others; making a new consumer", number);
+    throw_away(tap);
 }

@@ -113,6 +113,7 @@ static void consume_once(struct tap *tap)
     batch = engine_batch_take(tap->engine, TAKE_TIMEOUT_MS);
     if (!batch) {
         tap->heard_ns = now_ns; /* it is us who do not listen */
+        quiet_excused(&tap->assignment, now_ns);
         assignment_ends(&tap->assignment, now_ns, true);
         return;
     }

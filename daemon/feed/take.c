@@ -151,7 +151,7 @@ static void take_record(struct tap *tap, struct event_batch *batch, const rd_kaf
     assigned->print = print;
     assigned->next = message->offset + 1;
     assigned->garbled = false;
-    assigned->touched = true;
+    assigned->touched = assigned->spoke = true;
     assigned->read++;
     assignment_tastes(&tap->assignment, message->partition, event->kind == EVENT_REJECT);
 }
@@ -163,7 +163,7 @@ static void take_end(struct tap *tap, struct event_batch *batch, const rd_kafka_
 
     if (!assigned)
         return;
-    assigned->touched = true;
+    assigned->touched = assigned->spoke = true;
     if (message->offset < assigned->next)
         assignment_lost(&tap->assignment, message->partition); /* a log that does not reach to where we were */
     if (message->offset <= assigned->next)
@@ -226,12 +226,17 @@ void tap_fill(struct tap *tap, struct event_batch *batch)
     rd_kafka_message_t *message;
     int timeout_ms;
 
+    tap->drained = false;
     if (!assignment_tell(&tap->assignment, batch))
         return;
     timeout_ms = batch->len ? 0 : POLL_TIMEOUT_MS;
     while (batch->len < EVENT_BATCH_MAX && batch->arena.total < ARENA_BYTES_MAX && !tap->broken &&
-           !tap->client.disconnected && (message = rd_kafka_consumer_poll(tap->consumer, timeout_ms))) {
+           !tap->client.disconnected) {
+        message = rd_kafka_consumer_poll(tap->consumer, timeout_ms);
         timeout_ms = 0;
+        tap->drained = !message;
+        if (!message)
+            break;
         take(tap, batch, message);
         rd_kafka_message_destroy(message);
     }

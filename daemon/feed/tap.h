@@ -28,6 +28,7 @@ struct tap {
     struct decoder *decoder;
     struct fr_series *misrouted, *rebuilt_silent, *rebuilt_broken;
     bool broken;          /* throw the consumer away */
+    bool drained;         /* all that was fetched has been taken, in the last round */
     bool heard;           /* records or ends of logs since heard_ns was set */
     uint64_t heard_ns;    /* when we last heard something */
     uint64_t reported_ns; /* when all partitions were last reported */

@@ -14,6 +14,10 @@
 static _Atomic int polled, asleep;
 /* The handle that hears nothing once, at its first poll. */
 static _Atomic int slow;
+/* The handle that hears nothing of partition 1. */
+static _Atomic int deaf;
+/* How often the ends of logs were asked for. */
+static _Atomic int asked;
 
 static int number_of(const rd_kafka_t *rk)
 {
@@ -31,10 +35,26 @@ rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms)
         atomic_store(&slow, 0);
         return NULL;
     }
-    if (number_of(rk) != atomic_load(&asleep))
-        return real(rk, timeout_ms);
+    if (number_of(rk) != atomic_load(&asleep)) {
+        rd_kafka_message_t *message = real(rk, timeout_ms);
+        while (message && number_of(rk) == atomic_load(&deaf) && message->partition == 1) {
+            rd_kafka_message_destroy(message);
+            message = real(rk, timeout_ms);
+        }
+        return message;
+    }
     poll(NULL, 0, timeout_ms);
     return NULL;
+}
+
+rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms)
+{
+    static rd_kafka_resp_err_t (*real)(rd_kafka_t *, rd_kafka_topic_partition_list_t *, int);
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_offsets_for_times");
+    atomic_fetch_add(&asked, list->cnt && list->elems[0].offset == RD_KAFKA_OFFSET_END);
+    return real(rk, list, timeout_ms);
 }
 
 static double rebuilds(void)
@@ -193,6 +213,70 @@ static void who_was_not_asked_was_not_silent(void **state)
     world_close(&world);
 }
 
+static int64_t end_now(struct world *world, int32_t number)
+{
+    pthread_mutex_lock(&world->engine->lock);
+    int64_t end = fake_engine_partition(world->engine, number)->end;
+    pthread_mutex_unlock(&world->engine->lock);
+    return end;
+}
+
+static void open_talking(struct world *world)
+{
+    struct feed_options options = world_options();
+
+    options.silence = 1000;
+    world_open(world, 2);
+    world_events(world, 0, 0, 100);
+    world_events(world, 1, 0, 100);
+    world_feed(world, options);
+    wait_for(world, 0, 100, PARTITION_RUNNING);
+    wait_for(world, 1, 100, PARTITION_RUNNING);
+}
+
+static void one_that_sleeps_among_others_that_speak_is_found(void **state)
+{
+    struct world world;
+    bool owed = false;
+    int next = 100;
+
+    (void)state;
+    open_talking(&world);
+    double before = rebuilds();
+    atomic_store(&deaf, atomic_load(&polled));
+    world_events(&world, 1, 100, 100);
+    for (; next < 20000 && rebuilds() == before; next++) {
+        world_events(&world, 0, next, 1);
+        wait_for(&world, 0, next + 1, PARTITION_RUNNING);
+        owed = owed || end_now(&world, 1) == 200;
+    }
+    wait_for(&world, 1, 200, PARTITION_RUNNING); /* only another consumer can have read it */
+    wait_for(&world, 0, next, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    world.feed = NULL;
+    assert_int_equal(world.engine->applied, 200 + next);
+    assert_true(owed);
+    world_close(&world);
+}
+
+static void one_that_has_nothing_to_say_is_asked_and_let_be(void **state)
+{
+    struct world world;
+    int until;
+
+    (void)state;
+    open_talking(&world);
+    double before = rebuilds();
+    until = atomic_load(&asked) + 3;
+    for (int next = 100; next < 20000 && atomic_load(&asked) < until; next++) {
+        world_events(&world, 0, next, 1);
+        wait_for(&world, 0, next + 1, PARTITION_RUNNING);
+    }
+    assert_true(atomic_load(&asked) >= until);
+    assert_true(rebuilds() == before);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +286,8 @@ int main(void)
         cmocka_unit_test(a_new_consumer_has_its_time),
         cmocka_unit_test(what_comes_slowly_is_waited_for),
         cmocka_unit_test(who_was_not_asked_was_not_silent),
+        cmocka_unit_test(one_that_sleeps_among_others_that_speak_is_found),
+        cmocka_unit_test(one_that_has_nothing_to_say_is_asked_and_let_be),
     };
 
     return cmocka_run_group_tests_name("silence", tests, NULL, NULL);
