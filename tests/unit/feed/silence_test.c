@@ -221,11 +221,11 @@ static int64_t end_now(struct world *world, int32_t number)
     return end;
 }
 
-static void open_talking(struct world *world)
+static void open_talking(struct world *world, int silence_ms)
 {
     struct feed_options options = world_options();
 
-    options.silence = 1000;
+    options.silence = silence_ms;
     world_open(world, 2);
     world_events(world, 0, 0, 100);
     world_events(world, 1, 0, 100);
@@ -241,7 +241,7 @@ static void one_that_sleeps_among_others_that_speak_is_found(void **state)
     int next = 100;
 
     (void)state;
-    open_talking(&world);
+    open_talking(&world, 1000);
     double before = rebuilds();
     atomic_store(&deaf, atomic_load(&polled));
     world_events(&world, 1, 100, 100);
@@ -265,7 +265,7 @@ static void one_that_has_nothing_to_say_is_asked_and_let_be(void **state)
     int until;
 
     (void)state;
-    open_talking(&world);
+    open_talking(&world, 3000); /* what the others say may take a while, and is no sleep */
     double before = rebuilds();
     until = atomic_load(&asked) + 3;
     for (int next = 100; next < 20000 && atomic_load(&asked) < until; next++) {
