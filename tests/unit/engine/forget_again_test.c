@@ -19,6 +19,18 @@ static void open_rocks(struct world *world, const char *folder)
         fail_msg("%s", err.text);
 }
 
+static void start(struct world *world, const char *folder, const struct engine_options *options)
+{
+    open_rocks(world, folder);
+    begin(world, options);
+}
+
+static void stop(struct world *world)
+{
+    end(world);
+    world->store->ops->close(world->store);
+}
+
 static void shell(const char *folder, const char *what)
 {
     char command[1200];
@@ -43,21 +55,16 @@ static void a_restored_state_forgets_again(void **state)
     options.models = models;
     options.models_len = 1;
     folder_make(folder);
-    open_rocks(&world, folder);
-    begin(&world, &options);
+    start(&world, folder, &options);
     town(&world);
-    end(&world);
-    world.store->ops->close(world.store);
+    stop(&world);
     shell(folder, "cp -r store before");
-    open_rocks(&world, folder);
-    begin(&world, &options);
+    start(&world, folder, &options);
     give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1), gone(7, NULL, "bread", NOON + 1)}, 2);
     await(&world, 8);
-    end(&world);
-    world.store->ops->close(world.store);
+    stop(&world);
     shell(folder, "rm -r store && mv before store");
-    open_rocks(&world, folder);
-    begin(&world, &options);
+    start(&world, folder, &options);
     await_forgotten(&world);
     assert_int_equal(world.next, 6);
     assert_true(features_of(&world) == 3);
@@ -65,8 +72,7 @@ static void a_restored_state_forgets_again(void **state)
     give(&world, (struct event[]){event(6, "bob", "apple", NOON + 1), event(7, "cat", "bread", NOON + 1), event(8, "bob", "cheese", NOON + 2)}, 3);
     await(&world, 9);
     assert_string_equal(recommend(&world, "bob", (struct ask){0}), "apple 0.000000");
-    end(&world);
-    world.store->ops->close(world.store);
+    stop(&world);
     folder_remove(folder);
 }
 
@@ -82,33 +88,27 @@ static void who_had_come_back_stays_when_another_is_forgotten_again(void **state
 
     (void)state;
     folder_make(folder);
-    open_rocks(&world, folder);
-    begin(&world, &options);
+    start(&world, folder, &options);
     town(&world);
     give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1), gone(7, NULL, "bread", NOON + 1), event(8, "bob", "apple", NOON + 2),
                                   event(9, "bob", "bread", NOON + 2)},
          4);
     await(&world, 10);
     await_forgotten(&world);
-    end(&world);
-    world.store->ops->close(world.store);
+    stop(&world);
     shell(folder, "cp -r store before");
-    open_rocks(&world, folder);
-    begin(&world, &options);
+    start(&world, folder, &options);
     give(&world, (struct event[]){gone(10, "cat", NULL, NOON + 3)}, 1);
     await(&world, 11);
-    end(&world);
-    world.store->ops->close(world.store);
+    stop(&world);
     shell(folder, "rm -r store && mv before store");
-    open_rocks(&world, folder);
-    begin(&world, &options);
+    start(&world, folder, &options);
     await_forgotten(&world);
     assert_int_equal(world.next, 10);
     assert_known(&world, 2, 3);
     assert_string_equal(recommend(&world, "ann", (struct ask){0}), "bread 0.500000");
     assert_string_equal(recommend(&world, "cat", (struct ask){0}), "apple 0.000000 bread 0.000000 fallback");
-    end(&world);
-    world.store->ops->close(world.store);
+    stop(&world);
     folder_remove(folder);
 }
 
@@ -122,13 +122,11 @@ static void a_damaged_ledger_is_no_damage_of_the_store(void **state)
 
     (void)state;
     folder_make(folder);
-    open_rocks(&world, folder);
-    begin(&world, &options);
+    start(&world, folder, &options);
     town(&world);
     give(&world, (struct event[]){gone(6, "bob", NULL, NOON + 1)}, 1);
     await(&world, 7);
-    end(&world);
-    world.store->ops->close(world.store);
+    stop(&world);
     shell(folder, "cp store.forgotten good && printf '\\377' | dd of=store.forgotten bs=1 seek=20 conv=notrunc status=none");
     open_rocks(&world, folder);
     assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_IO);
@@ -137,8 +135,7 @@ static void a_damaged_ledger_is_no_damage_of_the_store(void **state)
     shell(folder, "mv good store.forgotten");
     begin(&world, &options);
     assert_int_equal(world.next, 7);
-    end(&world);
-    world.store->ops->close(world.store);
+    stop(&world);
     folder_remove(folder);
 }
 
