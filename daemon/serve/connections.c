@@ -26,6 +26,9 @@
  *     recvmsg  recvmsg  recvmsg ...  connections_turn, epoll_wait   the thread has come back, or waits: a pause
  *     recvmsg  recvmsg  recvmsg ...  recvmsg, long after            closed
  *
+ * Not every reader is a lane: gRPC hands reading to its executors, which wait elsewhere and have nothing to look at. For them it is a pause
+ * when they have read all there is. For a lane it is not: more comes while it works.
+ *
  * An end. A server of gRPC-core 1.51 that shuts down answers calls that come before its GOAWAY has arrived with
  * CANCELLED, which no retry policy repeats (server.cc, StartNewRpc, KillZombie). A connection that ends is UNAVAILABLE
  * to all calls on it, which every one does. So connections end first, the server after. They are found by their port:
@@ -54,6 +57,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -140,11 +144,13 @@ static _Thread_local struct {
     int fd;
     uint64_t since_ns;
     uint64_t worked_ns; /* its own time when that had been READING_NS; 0: it has not */
+    bool lane;          /* it turns */
 } reading;
 
 void connections_turn(void)
 {
     reading.since_ns = 0;
+    reading.lane = true;
 }
 
 #ifndef __SANITIZE_THREAD__ /* it has a recvmsg and an epoll_wait of its own, and learns from them who has waited for whom */
@@ -175,10 +181,27 @@ static bool read_long(int fd)
     return fr_thread_ns() - reading.worked_ns > WORKING_NS;
 }
 
+/* By what recvmsg has said: that there is nothing, or (TCP_INQ, for which gRPC asks) that nothing is left. */
+static bool has_read_all(struct msghdr *message, ssize_t len)
+{
+    int left = -1;
+
+    if (len < 0)
+        return errno == EAGAIN;
+    for (struct cmsghdr *said = CMSG_FIRSTHDR(message); said; said = CMSG_NXTHDR(message, said))
+        if (said->cmsg_level == SOL_TCP && said->cmsg_type == TCP_CM_INQ)
+            memcpy(&left, CMSG_DATA(said), sizeof(left));
+    return left == 0;
+}
+
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
     ssize_t len = syscall(SYS_recvmsg, fd, message, flags);
 
+    if (!reading.lane && has_read_all(message, len)) {
+        reading.since_ns = 0;
+        return len;
+    }
     if (fd != reading.fd || !reading.since_ns) {
         reading.fd = fd;
         reading.since_ns = fr_mono_ns();

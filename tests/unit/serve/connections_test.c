@@ -1,5 +1,6 @@
 /*
- * connections_test.c -- accept4 when it fails: gRPC's listeners must not notice, others must.
+ * connections_test.c -- accept4 when it fails: gRPC's listeners must not notice, others must. And who reads one connection for too long: a
+ * thread that reads a byte at a time, and then works for longer than it may without a pause.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,12 +9,15 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "connections.h"
 #include "freshet/clock.h"
+#include "freshet/metric.h"
 
 static int listen_somewhere(int *ret_port)
 {
@@ -79,10 +83,122 @@ static void with_no_file_left_only_grpcs_listeners_hear_that_there_is_nothing_to
     close(others);
 }
 
+/* ---- turns ---- */
+
+#ifndef __SANITIZE_THREAD__ /* connections.c leaves recvmsg to it */
+
+enum { READS = 6 };
+#define WORK_NS UINT64_C(60000000) /* of the thread's own time: longer than READING_NS, and three times that longer than WORKING_NS */
+
+struct reader {
+    int peer, fd;
+    bool lane;      /* it turns, once, before it reads */
+    bool all;       /* a byte comes for each that is read; else all come before the first */
+    bool told_left; /* as gRPC asks to be */
+    int read;       /* bytes, till the end */
+};
+
+static void open_connection(struct reader *reader)
+{
+    int port, listener = listen_somewhere(&port), one = 1;
+
+    connections_begin();
+    connections_guard(port);
+    reader->peer = connect_to(port);
+    reader->fd = accept4(listener, NULL, NULL, 0);
+    assert_true(reader->fd >= 0);
+    assert_int_equal(setsockopt(reader->fd, SOL_TCP, TCP_INQ, &one, sizeof(one)), 0);
+    close(listener);
+}
+
+static ssize_t read_byte(const struct reader *reader)
+{
+    char byte, said[CMSG_SPACE(sizeof(int))];
+    struct iovec into = {&byte, 1};
+    struct msghdr message = {.msg_iov = &into, .msg_iovlen = 1};
+
+    if (reader->told_left) {
+        message.msg_control = said;
+        message.msg_controllen = sizeof(said);
+    }
+    return recvmsg(reader->fd, &message, 0);
+}
+
+static void *read_for_long(void *reader_pointer)
+{
+    struct reader *reader = reader_pointer;
+    const char bytes[READS] = {0};
+    ssize_t len;
+
+    if (reader->lane)
+        connections_turn();
+    if (!reader->all)
+        assert_int_equal(write(reader->peer, bytes, READS), READS);
+    for (int i = 0; i < READS; i++) {
+        if (reader->all)
+            assert_int_equal(write(reader->peer, bytes, 1), 1);
+        len = read_byte(reader);
+        if (len <= 0)
+            break;
+        reader->read += (int)len;
+        for (uint64_t end_ns = fr_thread_ns() + WORK_NS; fr_thread_ns() < end_ns;)
+            ;
+    }
+    return NULL;
+}
+
+static void assert_cut(struct reader reader, bool cut)
+{
+    pthread_t thread;
+    double before;
+
+    open_connection(&reader);
+    before = fr_series_value(FR_SERIES(FR_M_CONNECTIONS_CUT));
+    pthread_create(&thread, NULL, read_for_long, &reader); /* a new one, that has never been a lane */
+    pthread_join(thread, NULL);
+    assert_int_equal(reader.read == READS, !cut);
+    assert_true(fr_series_value(FR_SERIES(FR_M_CONNECTIONS_CUT)) == before + cut);
+    close(reader.peer);
+    close(reader.fd);
+}
+
+static void a_lane_that_reads_too_long_cuts(void **state)
+{
+    (void)state;
+    assert_cut((struct reader){.lane = true, .told_left = true}, true);
+}
+
+static void a_lane_that_has_read_all_has_not_paused(void **state)
+{
+    (void)state;
+    assert_cut((struct reader){.lane = true, .told_left = true, .all = true}, true);
+}
+
+static void another_that_has_read_all_has(void **state)
+{
+    (void)state;
+    assert_cut((struct reader){.told_left = true, .all = true}, false);
+}
+
+static void another_that_never_has_cuts(void **state)
+{
+    (void)state;
+    assert_cut((struct reader){.told_left = true}, true);
+    assert_cut((struct reader){.all = true}, true); /* nobody says that it has */
+}
+
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(with_no_file_left_only_grpcs_listeners_hear_that_there_is_nothing_to_accept),
+#ifndef __SANITIZE_THREAD__
+        cmocka_unit_test(a_lane_that_reads_too_long_cuts),
+        cmocka_unit_test(a_lane_that_has_read_all_has_not_paused),
+        cmocka_unit_test(another_that_has_read_all_has),
+        cmocka_unit_test(another_that_never_has_cuts),
+#endif
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
