@@ -4,7 +4,7 @@
  *     armed --ARRIVED--> ready --its turn--> one answer -------> reply --WROTE--> released
  *               |  \         \---> waits (waiting.c) ----------> reply           (another is armed at once on arrival,
  *               |   \               \--CLOSED: the caller is gone                  so that none is ever missing)
- *               |    \---> turned away (caller.c, shed.h) ------> reply
+ *               |    \---> turned away (caller.c, shed.h) ------> reply           (too early for its client's limit: once more, each ms)
  *               |  \------> Watch: a list now and whenever it changes (watch.c)
  *               |------> Health.Watch: write whenever health changes, until CLOSED or the server stops
  *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions (streams.c)
@@ -447,10 +447,42 @@ static void turn_away(struct call *call)
         call_refuse(call, RPC_CODE_UNIMPLEMENTED, "%s is not served by this version", rpc_methods[call->rpc].label);
 }
 
-static void arrive(struct call *call)
+/* Nothing stands against it. */
+static void go_on(struct call *call)
+{
+    if (rpc_methods[call->rpc].listeners == RPC_PUBLIC)
+        admit(call);
+    else if (rpc_methods[call->rpc].kind == RPC_KIND_ONE)
+        answer_one(call); /* health and the Admin's: never behind the Recommender's queue */
+    else if (rpc_methods[call->rpc].kind == RPC_KIND_WATCH)
+        stream_health(call);
+    else
+        stream_talk(call);
+}
+
+static void ask_for_leave(struct call *call)
 {
     struct answer answer;
+    enum caller_may may = caller_may(call, &answer);
 
+    if (may == CALLER_MAY_NOT) {
+        call_reply(call, &answer);
+    } else if (may == CALLER_MAY) {
+        list_remove(call);
+        go_on(call);
+    }
+}
+
+void lane_look_at_early(struct lane *lane)
+{
+    for (struct call *call = lane->early.first, *next; call; call = next) {
+        next = call->after;
+        ask_for_leave(call);
+    }
+}
+
+static void arrive(struct call *call)
+{
     call_arm(call->lane, call->rpc);
     call->since_ns = fr_mono_ns();
     if (call->rpc == RPC_UNKNOWN) {
@@ -463,16 +495,8 @@ static void arrive(struct call *call)
         call_reject(call, REJECTED_DRAINING, RPC_CODE_UNAVAILABLE, "draining");
     else if (call->since_ns >= call->deadline_ns)
         call_reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
-    else if (!caller_may(call, &answer))
-        call_reply(call, &answer);
-    else if (rpc_methods[call->rpc].listeners == RPC_PUBLIC)
-        admit(call);
-    else if (rpc_methods[call->rpc].kind == RPC_KIND_ONE)
-        answer_one(call); /* health and the Admin's: never behind the Recommender's queue */
-    else if (rpc_methods[call->rpc].kind == RPC_KIND_WATCH)
-        stream_health(call);
     else
-        stream_talk(call);
+        ask_for_leave(call);
 }
 
 /* The caller has hung up, or its deadline is over, or all has been said. */

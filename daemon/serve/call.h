@@ -83,6 +83,8 @@ struct lane {
     struct question question; /* the one being answered */
     struct fr_arena scratch;  /* health and reflection */
     struct shed shed;
+    struct call_list early;   /* their client had no place for them yet: looked at each millisecond */
+    _Atomic uint32_t early_count;
     struct call_list ready;   /* questions admitted, not yet read; first in, first out */
     struct call_list waiting; /* for a position or a checkpoint: looked at each millisecond */
     struct call_list streams; /* Health.Watch and reflection */
@@ -138,6 +140,8 @@ void call_happened(struct call *call, enum happening what, bool success);
 /* figures.c */
 void call_count_arrival(const struct call *call);
 void call_counted(struct call *call, enum rpc_code code); /* it ends like this, if it is not counted yet */
+/* Those that came early, once more. */
+void lane_look_at_early(struct lane *lane);
 /* The oldest questions that were admitted have their turn: one at least, HELD_MAX that bring an answer at most, and no slow one beside others. */
 void lane_answer_some(struct lane *lane);
 /* Pushes health that has changed; ends streams when the server stops. */
@@ -202,9 +206,10 @@ void watch_start(struct serve *serve);
 void watch_stop(struct serve *serve); /* when no call is left */
 /* ---- caller.c ---- */
 
-/* May he, and is it not too much? False: *ret_answer says why not, and it has been counted. True: caller_leave when the answer has
- * left, or will not. */
-bool caller_may(struct call *call, struct answer *ret_answer);
+/* May he, and is it not too much? CALLER_MAY: caller_leave when the answer has left, or will not. CALLER_MAY_NOT: *ret_answer says why not,
+ * and it has been counted. CALLER_EARLY: its client has no place for it yet; it is kept in lane->early, to be asked for again. */
+enum caller_may { CALLER_MAY, CALLER_MAY_NOT, CALLER_EARLY };
+enum caller_may caller_may(struct call *call, struct answer *ret_answer);
 void caller_leave(struct call *call);
 
 #endif

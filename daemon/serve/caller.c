@@ -3,7 +3,11 @@
  *
  *     authorization: Bearer TOKEN ── tokens.h ──> name, role ──> UNAUTHENTICATED: none, or not known
  *                                                                PERMISSION_DENIED: the role does not reach
- *     name, or without tokens the address ── clients.h ──> RESOURCE_EXHAUSTED
+ *     name, or without tokens the address ── clients.h ──> RESOURCE_EXHAUSTED: too many a second
+ *                                                  '─────> early [ ... ] ──each ms──> its turn, or RESOURCE_EXHAUSTED: too many in flight
+ *
+ * Who has had an answer may ask again before we have heard that it left: gRPC says that later, and by another thread. So a call for which its
+ * client has no place yet is early: it is looked at again for a while before it is refused.
  *
  * Only the Recommender's listener has limits for each client: an operator must get through when they bite. Health is open to
  * anybody (rpc.h). What a call brings has been read by then: limits.max_message_bytes, and limits.rpc_memory for all of
@@ -67,26 +71,44 @@ static bool has_role(struct call *call, const char **ret_name, struct answer *an
     return true;
 }
 
-static bool within_limits(struct call *call, const char *name, struct answer *answer)
+enum {
+    PATIENCE_MS = 50, /* for a place; gRPC says that an answer has left within one, on a machine that is not overloaded */
+    EARLY_MAX = 64,   /* of a lane: all of them are looked at each time */
+};
+
+static bool is_early(struct call *call)
+{
+    struct lane *lane = call->lane;
+
+    if (fr_mono_ns() > call->since_ns + PATIENCE_MS * UINT64_C(1000000))
+        return false;
+    return call->list == &lane->early || call_keep(call, &lane->early, EARLY_MAX);
+}
+
+static enum caller_may within_limits(struct call *call, const char *name, struct answer *answer)
 {
     struct serve *serve = call->lane->serve;
     enum rejection rejection = clients_enter(serve->clients, fr_bytes_of(name), call->since_ns, &call->client);
 
     if (rejection == NOT_REJECTED)
-        return true;
+        return CALLER_MAY;
+    if (rejection == REJECTED_CLIENT_INFLIGHT && is_early(call))
+        return CALLER_EARLY;
     fr_count(serve->rejected[rejection], 1);
     if (rejection == REJECTED_CLIENT_RATE)
-        return answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "%s asks more than limits.client_rate = %g a second", name,
-                             serve->options.client_rate);
-    return answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "%s has limits.client_inflight = %u calls in flight already", name,
-                         serve->options.client_inflight);
+        answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "%s asks more than limits.client_rate = %g a second", name,
+                      serve->options.client_rate);
+    else
+        answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "%s has limits.client_inflight = %u calls in flight already", name,
+                      serve->options.client_inflight);
+    return CALLER_MAY_NOT;
 }
 
 /* "ipv4:10.1.2.3:4711" without its port: one client may have any number of connections. */
-static bool address_within_limits(struct call *call, struct answer *answer)
+static enum caller_may address_within_limits(struct call *call, struct answer *answer)
 {
     char *peer = grpc_call_get_peer(call->call), *colon = strrchr(peer, ':');
-    bool may;
+    enum caller_may may;
 
     if (colon && colon != strchr(peer, ':'))
         *colon = 0;
@@ -95,16 +117,16 @@ static bool address_within_limits(struct call *call, struct answer *answer)
     return may;
 }
 
-bool caller_may(struct call *call, struct answer *ret_answer)
+enum caller_may caller_may(struct call *call, struct answer *ret_answer)
 {
     const char *name = NULL;
 
     if (rpc_methods[call->rpc].role == ROLE_NONE)
-        return true;
+        return CALLER_MAY;
     if (call->lane->tokens && !has_role(call, &name, ret_answer))
-        return false;
+        return CALLER_MAY_NOT;
     if (!call->lane->serve->clients || call->lane->listener->which != RPC_PUBLIC)
-        return true;
+        return CALLER_MAY;
     return name ? within_limits(call, name, ret_answer) : address_within_limits(call, ret_answer);
 }
 

@@ -89,7 +89,7 @@ static gpr_timespec next_look(const struct lane *lane)
 
     if (lane->ready.first || lane->due.first)
         return gpr_inf_past(GPR_CLOCK_MONOTONIC);
-    return in_ms(lane->waiting.first ? LOOK_MS : streams ? STREAMS_MS : IDLE_MS);
+    return in_ms(lane->waiting.first || lane->early.first ? LOOK_MS : streams ? STREAMS_MS : IDLE_MS);
 }
 
 /* What has arrived is looked at before the next questions are answered: so excess is turned away at once, by us, instead
@@ -105,7 +105,8 @@ static void lane_run(void *lane_pointer)
     do {
         uint64_t now = fr_mono_ns();
         fr_pulse_beat(pulse);
-        if (lane->waiting.first && now >= look_ns) {
+        if ((lane->waiting.first || lane->early.first) && now >= look_ns) {
+            lane_look_at_early(lane);
             lane_look_at_waiting(lane);
             look_ns = fr_mono_ns() + LOOK_MS * 1000000U;
         }
@@ -204,6 +205,7 @@ static void listener_init(struct listener *listener, struct serve *serve, enum r
         lane->answerer = answerer_new(&serve->options, engine);
         lane->tokens = tokens_view_new(serve->options.tokens);
         lane->shed.queue_ns_max = (uint64_t)serve->options.max_queue * 1000000U;
+        lane->early.count = &lane->early_count;
         lane->ready.count = &serve->ready;
         lane->waiting.count = &listener->waiting;
         lane->streams.count = &listener->streams;
