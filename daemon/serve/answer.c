@@ -495,6 +495,8 @@ bool question_waits_for_records(const struct question *question)
 {
     if (question->rpc == RPC_FORGET_USER || question->rpc == RPC_FORGET_ITEM)
         return question->forgetting == FORGET_APPLIES;
+    if (question->rpc == RPC_RESET_PARTITION)
+        return question->resetting == RESET_SETTLES; /* those who read take it up: what one of them has taken up is applied */
     return question->reached < question->not_before_len;
 }
 

@@ -210,6 +210,47 @@ static void however_long_a_look_takes_each_has_its_turn(void **state)
     }
 }
 
+/* ---- resetting ---- */
+
+static int note_reset(void *context, const struct reset *reset, uint64_t *ret_ticket, struct fr_err *err)
+{
+    (void)context;
+    (void)reset;
+    (void)err;
+    *ret_ticket = 1;
+    return FR_OK;
+}
+
+static bool is_not_reset(void *context, uint64_t ticket, struct reset_outcome *ret, int *ret_status, struct fr_err *ret_err)
+{
+    (void)ticket;
+    (void)ret;
+    (void)ret_status;
+    (void)ret_err;
+    (*(_Atomic unsigned *)context)++;
+    return false;
+}
+
+static void who_has_a_partition_reset_hears_that_nobody_reads_any_more(void **state)
+{
+    _Atomic unsigned looks = 0;
+    struct client_call call;
+
+    options.control.context = &looks;
+    options.control.reset = note_reset;
+    options.control.reset_done = is_not_reset;
+    start_again(state);
+    /* topic "events", applied 40, to the end */
+    client_begin(&call, &admin, "/freshet.v1.Admin/ResetPartition", FR_BYTES("\x0a\x06" "events\x18\x28\x30\x01"), CLIENT_PATIENCE_MS);
+    while (looks < 2)
+        sched_yield();
+    serve_ingest_over(serve);
+    client_end(&call);
+    assert_int_equal(call.code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(call.message, "the partition may still be reset, but was not");
+    client_release(&call);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +258,7 @@ int main(void)
         TEST(what_is_refused_for_want_of_a_place_has_not_been_begun),
         TEST(requests_that_wait_have_a_budget),
         TEST(who_has_somebody_forgotten_hears_that_no_more_will_be_applied),
+        TEST(who_has_a_partition_reset_hears_that_nobody_reads_any_more),
         TEST(a_small_request_is_not_charged_for_a_large_one),
         TEST(however_long_a_look_takes_each_has_its_turn),
     };
