@@ -40,6 +40,18 @@ uint64_t fr_thread_ns(void)
     return nanoseconds(read_clock(CLOCK_THREAD_CPUTIME_ID));
 }
 
+uint64_t fr_thread_queued_ns(void)
+{
+    unsigned long long ran, queued = 0;
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+
+    if (file && fscanf(file, "%llu %llu", &ran, &queued) != 2)
+        queued = 0;
+    if (file)
+        fclose(file);
+    return queued;
+}
+
 char *fr_time_text(when_ms when, char *room)
 {
     int64_t seconds = when / 1000, millis = when % 1000;

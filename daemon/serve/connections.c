@@ -26,8 +26,8 @@
  *     recvmsg  recvmsg  recvmsg ...  connections_turn, epoll_wait   the thread has come back, or waits: a pause
  *     recvmsg  recvmsg  recvmsg ...  recvmsg, long after            closed
  *
- * Not every reader is a lane: gRPC hands reading to its executors, which wait elsewhere and have nothing to look at. For them it is a pause
- * when they have read all there is. For a lane it is not: more comes while it works.
+ * Not every reader is a lane: gRPC hands reading to its executors, which neither turn nor wait here. Such a one closes only if it
+ * worked more than it slept meanwhile: one that reads now and then takes days for the same.
  *
  * An end. A server of gRPC-core 1.51 that shuts down answers calls that come before its GOAWAY has arrived with
  * CANCELLED, which no retry policy repeats (server.cc, StartNewRpc, KillZombie). A connection that ends is UNAVAILABLE
@@ -57,7 +57,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -144,6 +143,7 @@ static _Thread_local struct {
     int fd;
     uint64_t since_ns;
     uint64_t worked_ns; /* its own time when that had been READING_NS; 0: it has not */
+    uint64_t own_ns;    /* and own_clock_ns() then */
     bool lane;          /* it turns */
 } reading;
 
@@ -169,6 +169,12 @@ static void cut(int fd)
            "closed: it sends faster than it can be read, and keeps a thread from all other callers");
 }
 
+/* The clock, but for what the thread waited for a core: a busy machine makes no sleeper. */
+static uint64_t own_clock_ns(void)
+{
+    return fr_mono_ns() - fr_thread_queued_ns();
+}
+
 /* True: too long. Not what is not gRPC's: who reads that may wait by other means. */
 static bool read_long(int fd)
 {
@@ -176,33 +182,24 @@ static bool read_long(int fd)
         reading.since_ns = 0;
         return false;
     }
-    if (!reading.worked_ns)
+    if (!reading.worked_ns) {
         reading.worked_ns = fr_thread_ns();
-    return fr_thread_ns() - reading.worked_ns > WORKING_NS;
-}
-
-/* By what recvmsg has said: that there is nothing, or (TCP_INQ, for which gRPC asks) that nothing is left. */
-static bool has_read_all(struct msghdr *message, ssize_t len)
-{
-    int left = -1;
-
-    if (len < 0)
-        return errno == EAGAIN;
-    for (struct cmsghdr *said = CMSG_FIRSTHDR(message); said; said = CMSG_NXTHDR(message, said))
-        if (said->cmsg_level == SOL_TCP && said->cmsg_type == TCP_CM_INQ)
-            memcpy(&left, CMSG_DATA(said), sizeof(left));
-    return left == 0;
+        reading.own_ns = own_clock_ns();
+    }
+    uint64_t worked_ns = fr_thread_ns() - reading.worked_ns;
+    if (worked_ns <= WORKING_NS)
+        return false;
+    if (reading.lane || worked_ns > (own_clock_ns() - reading.own_ns) / 2)
+        return true;
+    reading.since_ns = 0;
+    return false;
 }
 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
     ssize_t len = syscall(SYS_recvmsg, fd, message, flags);
 
-    if (!reading.lane && has_read_all(message, len)) {
-        reading.since_ns = 0;
-        return len;
-    }
-    if (fd != reading.fd || !reading.since_ns) {
+    if (!len || fd != reading.fd || !reading.since_ns) { /* an end: the next of this number is another */
         reading.fd = fd;
         reading.since_ns = fr_mono_ns();
         reading.worked_ns = 0;

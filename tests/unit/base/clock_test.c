@@ -1,11 +1,17 @@
 /*
  * clock_test.c -- instants as text; the numbers are from `date -u -d @SECONDS`.
  */
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -55,6 +61,45 @@ static void the_monotonic_clock_and_cpu_time_do_not_go_back(void **state)
     assert_true(fr_wall_ms() > 1700000000000); /* 2023: in milliseconds, not in seconds */
 }
 
+static void *share_the_core(void *over)
+{
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof(one), &one);
+    while (!atomic_load((_Atomic bool *)over))
+        ;
+    return NULL;
+}
+
+/* Two threads that only work have one core; and who sleeps waits for none. */
+static void who_has_no_core_queues(void **state)
+{
+    (void)state;
+    _Atomic bool over = false;
+    cpu_set_t before, one;
+    pthread_t other;
+
+    if (access("/proc/thread-self/schedstat", R_OK) != 0)
+        skip();
+    sched_getaffinity(0, sizeof(before), &before);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof(one), &one);
+    pthread_create(&other, NULL, share_the_core, &over); /* where its maker is */
+    uint64_t begin = fr_thread_queued_ns();
+    while (fr_thread_queued_ns() < begin + 20000000)
+        ;
+    atomic_store(&over, true);
+    pthread_join(other, NULL);
+    sched_setaffinity(0, sizeof(before), &before);
+    uint64_t mono = fr_mono_ns(), worked = fr_thread_ns(), queued = fr_thread_queued_ns();
+    poll(NULL, 0, 50);
+    assert_true(fr_mono_ns() - mono >= 50000000);
+    assert_true(fr_thread_ns() - worked + fr_thread_queued_ns() - queued < fr_mono_ns() - mono);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -62,6 +107,7 @@ int main(void)
         cmocka_unit_test(an_instant_before_1970_counts_its_milliseconds_upwards),
         cmocka_unit_test(every_instant_fits_its_room),
         cmocka_unit_test(the_monotonic_clock_and_cpu_time_do_not_go_back),
+        cmocka_unit_test(who_has_no_core_queues),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

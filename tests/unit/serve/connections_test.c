@@ -9,7 +9,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -87,62 +87,44 @@ static void with_no_file_left_only_grpcs_listeners_hear_that_there_is_nothing_to
 
 #ifndef __SANITIZE_THREAD__ /* connections.c leaves recvmsg to it */
 
-enum { READS = 6 };
+enum { READS = 5 };
 #define WORK_NS UINT64_C(60000000) /* of the thread's own time: longer than READING_NS, and three times that longer than WORKING_NS */
 
 struct reader {
     int peer, fd;
-    bool lane;      /* it turns, once, before it reads */
-    bool all;       /* a byte comes for each that is read; else all come before the first */
-    bool told_left; /* as gRPC asks to be */
-    int read;       /* bytes, till the end */
+    bool lane;   /* it turns, once, before it reads */
+    int wait_ms; /* after each read, for something else */
+    int read;    /* bytes, till the end */
 };
 
 static void open_connection(struct reader *reader)
 {
-    int port, listener = listen_somewhere(&port), one = 1;
+    const char bytes[READS] = {0};
+    int port, listener = listen_somewhere(&port);
 
     connections_begin();
     connections_guard(port);
     reader->peer = connect_to(port);
     reader->fd = accept4(listener, NULL, NULL, 0);
     assert_true(reader->fd >= 0);
-    assert_int_equal(setsockopt(reader->fd, SOL_TCP, TCP_INQ, &one, sizeof(one)), 0);
+    assert_int_equal(write(reader->peer, bytes, READS), READS);
     close(listener);
-}
-
-static ssize_t read_byte(const struct reader *reader)
-{
-    char byte, said[CMSG_SPACE(sizeof(int))];
-    struct iovec into = {&byte, 1};
-    struct msghdr message = {.msg_iov = &into, .msg_iovlen = 1};
-
-    if (reader->told_left) {
-        message.msg_control = said;
-        message.msg_controllen = sizeof(said);
-    }
-    return recvmsg(reader->fd, &message, 0);
 }
 
 static void *read_for_long(void *reader_pointer)
 {
     struct reader *reader = reader_pointer;
-    const char bytes[READS] = {0};
-    ssize_t len;
+    char byte;
+    struct iovec into = {&byte, 1};
+    struct msghdr message = {.msg_iov = &into, .msg_iovlen = 1};
 
     if (reader->lane)
         connections_turn();
-    if (!reader->all)
-        assert_int_equal(write(reader->peer, bytes, READS), READS);
-    for (int i = 0; i < READS; i++) {
-        if (reader->all)
-            assert_int_equal(write(reader->peer, bytes, 1), 1);
-        len = read_byte(reader);
-        if (len <= 0)
-            break;
-        reader->read += (int)len;
+    while (reader->read < READS && recvmsg(reader->fd, &message, 0) == 1) {
+        reader->read++;
         for (uint64_t end_ns = fr_thread_ns() + WORK_NS; fr_thread_ns() < end_ns;)
             ;
+        poll(NULL, 0, reader->wait_ms);
     }
     return NULL;
 }
@@ -162,29 +144,23 @@ static void assert_cut(struct reader reader, bool cut)
     close(reader.fd);
 }
 
-static void a_lane_that_reads_too_long_cuts(void **state)
+static void a_lane_that_reads_without_a_turn_cuts(void **state)
 {
     (void)state;
-    assert_cut((struct reader){.lane = true, .told_left = true}, true);
+    assert_cut((struct reader){.lane = true}, true);
 }
 
-static void a_lane_that_has_read_all_has_not_paused(void **state)
+static void another_that_only_reads_cuts(void **state)
 {
     (void)state;
-    assert_cut((struct reader){.lane = true, .told_left = true, .all = true}, true);
+    assert_cut((struct reader){.wait_ms = 0}, true);
 }
 
-static void another_that_has_read_all_has(void **state)
+/* gRPC's executors, which read what they are handed. */
+static void another_that_reads_now_and_then_does_not(void **state)
 {
     (void)state;
-    assert_cut((struct reader){.told_left = true, .all = true}, false);
-}
-
-static void another_that_never_has_cuts(void **state)
-{
-    (void)state;
-    assert_cut((struct reader){.told_left = true}, true);
-    assert_cut((struct reader){.all = true}, true); /* nobody says that it has */
+    assert_cut((struct reader){.wait_ms = 100}, false);
 }
 
 #endif
@@ -194,10 +170,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(with_no_file_left_only_grpcs_listeners_hear_that_there_is_nothing_to_accept),
 #ifndef __SANITIZE_THREAD__
-        cmocka_unit_test(a_lane_that_reads_too_long_cuts),
-        cmocka_unit_test(a_lane_that_has_read_all_has_not_paused),
-        cmocka_unit_test(another_that_has_read_all_has),
-        cmocka_unit_test(another_that_never_has_cuts),
+        cmocka_unit_test(a_lane_that_reads_without_a_turn_cuts),
+        cmocka_unit_test(another_that_only_reads_cuts),
+        cmocka_unit_test(another_that_reads_now_and_then_does_not),
 #endif
     };
 
