@@ -4,7 +4,7 @@
  *     armed --ARRIVED--> ready --its turn--> one answer -------> reply --WROTE--> released
  *               |  \         \---> waits (waiting.c) ----------> reply           (another is armed at once on arrival,
  *               |   \               \--CLOSED: the caller is gone                  so that none is ever missing)
- *               |    \---> turned away (caller.c, shed.h) ------> reply           (too early for its client's limit: once more, each ms)
+ *               |    \---> turned away (caller.c, shed.h) ------> reply           (early, by its client's limit: early.c)
  *               |  \------> Watch: a list now and whenever it changes (watch.c)
  *               |------> Health.Watch: write whenever health changes, until CLOSED or the server stops
  *               \------> reflection: READ, write, WROTE, READ ... until the caller has no more questions (streams.c)
@@ -329,8 +329,10 @@ static void answer_one(struct call *call)
 static void admit(struct call *call)
 {
     struct lane *lane = call->lane;
-    enum rejection expected = shed_expect(&lane->shed, call->deadline_ns, call->since_ns);
+    uint64_t now_ns = call_now(call);
+    enum rejection expected = shed_expect(&lane->shed, call->deadline_ns, now_ns);
 
+    call->admitted_ns = now_ns;
     if (expected != NOT_REJECTED) {
         call_reject(call, expected, RPC_CODE_RESOURCE_EXHAUSTED,
                expected == REJECTED_QUEUE ? "those before it take longer than limits.max_queue_ms"
@@ -343,7 +345,7 @@ static void admit(struct call *call)
         return;
     }
     shed_enter(&lane->shed, call->rpc);
-    if (lane->ready.first != call)
+    if (lane->ready.first != call && !call->watched)
         watch(call); /* who hangs up before his turn costs no answer */
 }
 
@@ -354,7 +356,7 @@ static void answer_next(struct lane *lane)
     uint64_t begin_ns = fr_mono_ns();
 
     list_remove(call);
-    switch (shed_judge(&lane->shed, call->rpc, call->since_ns, call->deadline_ns, begin_ns)) {
+    switch (shed_judge(&lane->shed, call->rpc, call->admitted_ns, call->deadline_ns, begin_ns)) {
     case REJECTED_EXPIRED:
         call_reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
         break;
@@ -460,7 +462,7 @@ static void go_on(struct call *call)
         stream_talk(call);
 }
 
-static void ask_for_leave(struct call *call)
+void call_ask_leave(struct call *call)
 {
     struct answer answer;
     enum caller_may may = caller_may(call, &answer);
@@ -470,14 +472,6 @@ static void ask_for_leave(struct call *call)
     } else if (may == CALLER_MAY) {
         list_remove(call);
         go_on(call);
-    }
-}
-
-void lane_look_at_early(struct lane *lane)
-{
-    for (struct call *call = lane->early.first, *next; call; call = next) {
-        next = call->after;
-        ask_for_leave(call);
     }
 }
 
@@ -496,7 +490,7 @@ static void arrive(struct call *call)
     else if (call->since_ns >= call->deadline_ns)
         call_reject(call, REJECTED_EXPIRED, RPC_CODE_DEADLINE_EXCEEDED, "the deadline had passed before work began");
     else
-        ask_for_leave(call);
+        call_ask_leave(call);
 }
 
 /* The caller has hung up, or its deadline is over, or all has been said. */

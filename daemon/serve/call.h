@@ -1,5 +1,5 @@
 /*
- * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), waiting.c (of one that waits), leaving.c (of its answer), watch.c and streams.c (of one that
+ * call.h -- what grpc.c (servers, queues, threads), call.c (the life of one call), early.c (of one before its time), waiting.c (of one that waits), leaving.c (of its answer), watch.c and streams.c (of one that
  * goes on), lists.c (of calls), caller.c (who makes it) and figures.c (what is counted of it) share. Included by nobody else: these, and tls.c, are the only files that know gRPC-core.
  *
  *     struct serve
@@ -16,6 +16,7 @@
 
 #include "answer.h"
 #include "clients.h"
+#include "freshet/clock.h"
 #include "freshet/life.h"
 #include "freshet/metric.h"
 #include "health.h"
@@ -51,7 +52,10 @@ struct call {
     bool waited; /* for a position, or for what it asked for: how long it took says nothing */
     bool in_flight;                 /* counted in serve's calls */
     struct client *client;          /* counted among its calls; NULL: nobody counts */
+    struct client *early;           /* counted among its calls that wait for a place; */
+    unsigned looks;                 /* and looked at so often. 0: it never was early */
     uint64_t since_ns, deadline_ns; /* UINT64_MAX: none */
+    uint64_t admitted_ns;           /* to the queue of questions */
     uint64_t took_ns; /* to answer, without sending */
     struct question question;       /* while it waits, */
     size_t question_bytes;          /* and what it takes of its listener's waiting_bytes */
@@ -140,8 +144,6 @@ void call_happened(struct call *call, enum happening what, bool success);
 /* figures.c */
 void call_count_arrival(const struct call *call);
 void call_counted(struct call *call, enum rpc_code code); /* it ends like this, if it is not counted yet */
-/* Those that came early, once more. */
-void lane_look_at_early(struct lane *lane);
 /* The oldest questions that were admitted have their turn: one at least, HELD_MAX that bring an answer at most, and no slow one beside others. */
 void lane_answer_some(struct lane *lane);
 /* Pushes health that has changed; ends streams when the server stops. */
@@ -171,6 +173,21 @@ static inline struct fr_bytes slice_bytes(const grpc_slice *slice)
 bool list_admit(struct call_list *list, struct call *call, uint32_t max); /* at its end. False: there are `max` already */
 void list_remove(struct call *call);                                      /* from the list it is in, if it is in one */
 void call_move(struct call *call, struct call_list *list); /* from another list with the same count, to the end of this one */
+
+/* ---- early.c ---- */
+
+/* No place for it yet: it is looked at again. False: it has been often enough, or may not wait. */
+bool early_wait(struct call *call, struct fr_bytes client);
+void early_end(struct call *call); /* it waits for no place any more, if it did */
+void lane_look_at_early(struct lane *lane); /* once more */
+/* May it go on? Then it does, or is refused, or is early. */
+void call_ask_leave(struct call *call);
+
+/* When it is judged: on arrival, but for an early one. */
+static inline uint64_t call_now(const struct call *call)
+{
+    return call->looks ? fr_mono_ns() : call->since_ns;
+}
 
 /* ---- waiting.c ---- */
 

@@ -4,10 +4,7 @@
  *     authorization: Bearer TOKEN ── tokens.h ──> name, role ──> UNAUTHENTICATED: none, or not known
  *                                                                PERMISSION_DENIED: the role does not reach
  *     name, or without tokens the address ── clients.h ──> RESOURCE_EXHAUSTED: too many a second
- *                                                  '─────> early [ ... ] ──each ms──> its turn, or RESOURCE_EXHAUSTED: too many in flight
- *
- * Who has had an answer may ask again before we have heard that it left: gRPC says that later, and by another thread. So a call for which its
- * client has no place yet is early: it is looked at again for a while before it is refused.
+ *                                                  '─────> early.c, or RESOURCE_EXHAUSTED: too many in flight
  *
  * Only the Recommender's listener has limits for each client: an operator must get through when they bite. Health is open to
  * anybody (rpc.h). What a call brings has been read by then: limits.max_message_bytes, and limits.rpc_memory for all of
@@ -71,29 +68,16 @@ static bool has_role(struct call *call, const char **ret_name, struct answer *an
     return true;
 }
 
-enum {
-    PATIENCE_MS = 50, /* for a place; gRPC says that an answer has left within one, on a machine that is not overloaded */
-    EARLY_MAX = 64,   /* of a lane: all of them are looked at each time */
-};
-
-static bool is_early(struct call *call)
-{
-    struct lane *lane = call->lane;
-
-    if (fr_mono_ns() > call->since_ns + PATIENCE_MS * UINT64_C(1000000))
-        return false;
-    return call->list == &lane->early || call_keep(call, &lane->early, EARLY_MAX);
-}
-
 static enum caller_may within_limits(struct call *call, const char *name, struct answer *answer)
 {
     struct serve *serve = call->lane->serve;
-    enum rejection rejection = clients_enter(serve->clients, fr_bytes_of(name), call->since_ns, &call->client);
+    enum rejection rejection = clients_enter(serve->clients, fr_bytes_of(name), call_now(call), &call->client);
 
+    if (rejection == REJECTED_CLIENT_INFLIGHT && early_wait(call, fr_bytes_of(name)))
+        return CALLER_EARLY;
+    early_end(call);
     if (rejection == NOT_REJECTED)
         return CALLER_MAY;
-    if (rejection == REJECTED_CLIENT_INFLIGHT && is_early(call))
-        return CALLER_EARLY;
     fr_count(serve->rejected[rejection], 1);
     if (rejection == REJECTED_CLIENT_RATE)
         answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "%s asks more than limits.client_rate = %g a second", name,
@@ -135,4 +119,5 @@ void caller_leave(struct call *call)
     if (call->client)
         clients_leave(call->lane->serve->clients, call->client);
     call->client = NULL;
+    early_end(call);
 }

@@ -19,7 +19,7 @@ struct client {
     uint64_t more;
     uint64_t at_ns; /* when `tokens` was counted; 0: nobody is here */
     double tokens;
-    uint32_t inflight;
+    uint32_t inflight, waiting;
     uint32_t set;
 };
 
@@ -72,6 +72,11 @@ static bool is_full(const struct clients *clients, const struct client *client, 
     return clients->options.rate <= 0 || tokens_at(clients, client, now_ns) >= clients->burst;
 }
 
+static bool is_its(const struct client *client, XXH128_hash_t hash)
+{
+    return client->at_ns && client->hash == hash.low64 && client->more == hash.high64;
+}
+
 /* The client's place: its own, or one that was made free for it. NULL: all have calls in flight. */
 static struct client *place_of(const struct clients *clients, struct set *set, XXH128_hash_t hash, uint64_t now_ns)
 {
@@ -80,9 +85,9 @@ static struct client *place_of(const struct clients *clients, struct set *set, X
 
     for (int i = 0; i < PLACES; i++) {
         struct client *client = &set->client[i];
-        if (client->at_ns && client->hash == hash.low64 && client->more == hash.high64)
+        if (is_its(client, hash))
             return client;
-        if (client->inflight)
+        if (client->inflight || client->waiting)
             continue;
         bool full = !client->at_ns || is_full(clients, client, now_ns);
         if (!best || full > best_full || (full == best_full && client->at_ns < best->at_ns)) {
@@ -110,9 +115,14 @@ static enum rejection take(const struct clients *clients, struct client *client,
     return NOT_REJECTED;
 }
 
+static XXH128_hash_t hash_of(const struct clients *clients, struct fr_bytes name)
+{
+    return XXH3_128bits_withSeed(name.at, name.len, clients->options.seed);
+}
+
 enum rejection clients_enter(struct clients *clients, struct fr_bytes name, uint64_t now_ns, struct client **ret_client)
 {
-    XXH128_hash_t hash = XXH3_128bits_withSeed(name.at, name.len, clients->options.seed);
+    XXH128_hash_t hash = hash_of(clients, name);
     struct set *set = &clients->set[hash.low64 % SETS];
     struct client *client;
     enum rejection rejection;
@@ -133,5 +143,33 @@ void clients_leave(struct clients *clients, struct client *client)
     pthread_mutex_lock(&set->lock);
     assert(client->inflight > 0);
     client->inflight--;
+    pthread_mutex_unlock(&set->lock);
+}
+
+struct client *clients_wait(struct clients *clients, struct fr_bytes name)
+{
+    XXH128_hash_t hash = hash_of(clients, name);
+    struct set *set = &clients->set[hash.low64 % SETS];
+    struct client *found = NULL;
+
+    pthread_mutex_lock(&set->lock);
+    for (int i = 0; i < PLACES && !found; i++)
+        if (is_its(&set->client[i], hash))
+            found = &set->client[i];
+    if (found && found->waiting < clients->options.inflight)
+        found->waiting++;
+    else
+        found = NULL;
+    pthread_mutex_unlock(&set->lock);
+    return found;
+}
+
+void clients_wait_over(struct clients *clients, struct client *client)
+{
+    struct set *set = &clients->set[client->set];
+
+    pthread_mutex_lock(&set->lock);
+    assert(client->waiting > 0);
+    client->waiting--;
     pthread_mutex_unlock(&set->lock);
 }

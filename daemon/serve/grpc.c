@@ -380,7 +380,7 @@ static void listener_release(struct listener *listener)
         grpc_completion_queue_shutdown(lane->queue);
         fr_thread_join(lane->thread);
         grpc_completion_queue_destroy(lane->queue);
-        assert(!lane->ready.first && !lane->waiting.first && !lane->streams.first && !lane->watched.first &&
+        assert(!lane->early.first && !lane->ready.first && !lane->waiting.first && !lane->streams.first && !lane->watched.first &&
                !lane->due.first && !lane->leaving.first);
         lane_free_calls(lane);
         question_release(&lane->question);

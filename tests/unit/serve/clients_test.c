@@ -179,6 +179,34 @@ static void a_table_full_of_calls_in_flight_turns_one_more_away(void **state)
     clients_free(clients);
 }
 
+static void as_many_wait_for_a_place_as_may_be_in_flight(void **state)
+{
+    enum { OTHERS = 60000 };
+    struct clients *clients = clients_new(&(struct clients_options){.inflight = 2});
+    struct client *held[2], *waits[2];
+    char name[32];
+
+    (void)state;
+    assert_null(clients_wait(clients, ANN)); /* nobody knows her */
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(clients_enter(clients, ANN, BEGIN, &held[i]), NOT_REJECTED);
+    for (int i = 0; i < 2; i++)
+        assert_non_null(waits[i] = clients_wait(clients, ANN));
+    assert_null(clients_wait(clients, ANN));
+    clients_wait_over(clients, waits[0]);
+    assert_non_null(waits[0] = clients_wait(clients, ANN));
+    for (int i = 0; i < 2; i++)
+        clients_leave(clients, held[i]);
+    for (int i = 0; i < OTHERS; i++) { /* nobody takes her place while one of hers waits */
+        int len = snprintf(name, sizeof name, "client %d", i);
+        assert_int_equal(ask(clients, (struct fr_bytes){name, (size_t)len}, BEGIN), NOT_REJECTED);
+    }
+    assert_null(clients_wait(clients, ANN));
+    for (int i = 0; i < 2; i++)
+        clients_wait_over(clients, waits[i]);
+    clients_free(clients);
+}
+
 static void *ask_often(void *clients)
 {
     long answered = 0;
@@ -219,6 +247,7 @@ int main(void)
         cmocka_unit_test(who_is_turned_away_for_what_is_in_flight_has_spent_nothing),
         cmocka_unit_test(the_table_forgets_who_has_nothing_to_be_remembered_for),
         cmocka_unit_test(a_table_full_of_calls_in_flight_turns_one_more_away),
+        cmocka_unit_test(as_many_wait_for_a_place_as_may_be_in_flight),
         cmocka_unit_test(threads_share_one_bucket),
     };
 

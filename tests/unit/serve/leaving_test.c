@@ -65,7 +65,30 @@ static void who_takes_one_answer_after_the_other_is_never_refused(void **state)
         assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
 }
 
-/* More than wait for a place; every tenth hangs up. */
+/* As many wait for a place as may be in flight, and get theirs together. */
+static void who_comes_early_goes_on_when_there_is_a_place(void **state)
+{
+    enum { ROUNDS = 50, CALLS = 12, AT_ONCE = 4 };
+    static struct client_call calls[CALLS];
+
+    options.client_inflight = AT_ONCE;
+    start_again(state);
+    for (int round = 0; round < ROUNDS; round++) {
+        int answered = 0;
+        for (int i = 0; i < CALLS; i++)
+            client_begin(&calls[i], &client, RECOMMENDER "Recommend", ANN, CLIENT_PATIENCE_MS);
+        for (int i = 0; i < CALLS; i++) {
+            client_end(&calls[i]);
+            answered += calls[i].code == GRPC_STATUS_OK;
+            assert_true(calls[i].code == GRPC_STATUS_OK || calls[i].code == GRPC_STATUS_RESOURCE_EXHAUSTED);
+            client_release(&calls[i]);
+        }
+        assert_true(answered >= AT_ONCE);
+    }
+    assert_true(series(FR_M_RPC_INFLIGHT, "Recommend", "") == 0);
+}
+
+/* One waits for a place, the others are too many for that; every tenth hangs up. */
 static void who_asks_for_more_than_it_may_is_refused(void **state)
 {
     enum { CALLS = 100 };
@@ -154,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(who_does_not_take_an_answer_has_it_in_flight),
         TEST(who_takes_one_answer_after_the_other_is_never_refused),
+        TEST(who_comes_early_goes_on_when_there_is_a_place),
         TEST(who_asks_for_more_than_it_may_is_refused),
         TEST(answers_that_nobody_takes_have_a_budget_and_harm_nobody_else),
         TEST(a_drain_does_not_wait_for_who_takes_nothing),
