@@ -37,7 +37,7 @@ static struct engine_options with_all(void)
 
 /* ---- a stream: users walk through neighbourhoods of items, in which they mostly stay ---- */
 
-enum { STREAM = SANITIZED ? 3000 : 6000, USERS = 60, ITEMS = 120, STEP = 97 };
+enum { STREAM = SANITIZED ? 2400 : 6000, USERS = 60, ITEMS = 120, STEP = 97 };
 struct stream {
     struct event events[STREAM];
     char names[USERS + ITEMS][8];
