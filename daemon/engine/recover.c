@@ -4,7 +4,7 @@
  * Order matters: the shape first (a store built with other settings is refused), then whether a journal is missing, then ids, then
  * side by side histories (from which n_i and the postings follow), each model's own rows and the window of event ids, then what a
  * model has missed, the positions and the outbox. Loading is no change, and leaves the journal empty but for histories that were
- * renumbered (histories.h).
+ * renumbered (histories.h), and for what is forgotten again, or by a model that missed it (forget.c).
  */
 #include <stdlib.h>
 #include <string.h>

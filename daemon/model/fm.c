@@ -141,21 +141,6 @@ static void fm_forget_user(struct model *model, struct fr_bytes user_id)
     fm_tell(model);
 }
 
-static void fm_forgotten(struct model *model, uint64_t users)
-{
-    bool missed = !model->settled && model->own_rows && model->forgotten != users;
-
-    fm_settle(model);
-    if (missed) {
-        features_clear(&model->features);
-        model->own_rows = model->options.user_rows;
-        fm_tell(model);
-    }
-    if (model->forgotten != users)
-        model->saved = UINT64_MAX;
-    model->forgotten = users;
-}
-
 float fm_constant(const struct model *model)
 {
     switch (model->options.loss) {
@@ -240,25 +225,47 @@ static void field_read(char **at, void *field, size_t size)
     *at += size;
 }
 
-static void fm_save(struct model *model)
+static void numbers_save(struct model *model)
 {
-    struct journal *journal = *model->host.journal;
-    uint32_t head[] = {NUMBERS_VERSION, model->options.dimensions}, own_rows;
+    uint32_t head[] = {NUMBERS_VERSION, model->options.dimensions}, own_rows = model->own_rows;
     uint64_t counts[] = {atomic_load_explicit(&model->events, memory_order_relaxed),
                          atomic_load_explicit(&model->skipped, memory_order_relaxed),
                          atomic_load_explicit(&model->guarded, memory_order_relaxed)};
     char cell[NUMBERS_BYTES];
 
+    if (counts[0] == model->saved)
+        return;
+    model->saved = counts[0];
+    numbers_each(model, &model->features.state, head, counts, &own_rows, field_write, cell);
+    journal_put(*model->host.journal, TABLE_FM_DENSE, FM_ROW_NUMBERS, 0, cell, sizeof(cell));
+}
+
+static void fm_save(struct model *model)
+{
+    struct journal *journal = *model->host.journal;
+
     fm_settle(model);
     embedding_save(&model->items, journal);
     embedding_save(&model->history, journal);
     features_save(&model->features, journal, TABLE_FM_DENSE, FM_ROW_FILTER);
-    if (counts[0] == model->saved)
-        return;
-    model->saved = counts[0];
-    own_rows = model->own_rows;
-    numbers_each(model, &model->features.state, head, counts, &own_rows, field_write, cell);
-    journal_put(journal, TABLE_FM_DENSE, FM_ROW_NUMBERS, 0, cell, sizeof(cell));
+    numbers_save(model);
+}
+
+static void fm_forgotten(struct model *model, uint64_t users)
+{
+    bool missed = !model->settled && model->own_rows && model->forgotten != users;
+
+    fm_settle(model);
+    if (missed) {
+        features_clear(&model->features);
+        model->own_rows = model->options.user_rows;
+        fm_tell(model);
+    }
+    if (model->forgotten != users)
+        model->saved = UINT64_MAX;
+    model->forgotten = users;
+    if (missed) /* there is a freeze only where something is in the journal, and this one is owed though nothing happens */
+        numbers_save(model);
 }
 
 static bool fm_pay(struct model *model, size_t cells)

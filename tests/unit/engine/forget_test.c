@@ -231,6 +231,27 @@ static void a_row_that_a_model_keeps_for_a_user_goes_with_her(void **state)
     world.store->ops->close(world.store);
 }
 
+static bool count_named(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
+{
+    const uint64_t nobody = 0;
+
+    (void)row;
+    for (size_t i = 0; i < len; i++)
+        if (columns[i] == 0 && memcmp(cells[i].at, &nobody, sizeof(nobody))) /* a cell begins with the key */
+            ++*(double *)context;
+    return true;
+}
+
+/* The same as features_of, in the store. */
+static double features_stored(struct world *world)
+{
+    double named = 0;
+    const struct state_loader features = {.table = TABLE_FM_FEATURES, .context = &named, .cells = count_named};
+
+    assert_int_equal(state_load(world->store, &features, 1, NULL), FR_OK);
+    return named;
+}
+
 enum { ROWS_BEFORE = 1, ROWS_AFTER = 2, RUNS_MEANWHILE = 4 };
 
 /*
@@ -264,6 +285,7 @@ static double features_left(int how, const struct event *forgotten, size_t len)
             await(&world, 8 + (int64_t)len);
         }
         end(&world);
+        assert_true(life < 2 || features_stored(&world) == left[life]); /* though nothing happens any more */
     }
     world.store->ops->close(world.store);
     assert_true(left[2] == left[3]);
