@@ -37,7 +37,8 @@
  *                                                                108     4   1: features may be users' own, u32
  *                                                                112     8   users forgotten, as the engine has told, u64
  *
- * Version 1 ends at 108, and means 0 by both; but where users have rows of their own, some of the features are.
+ * Version 1 ends at 108: features may be users' own, and who had been forgotten it does not say. With `user_rows` that is taken to be nobody;
+ * without, all who were until now, for then the features are most likely nobody's own.
  *
  * Sources: Rendle, Factorization Machines (ICDM 2010); LightFM and Alpenglow for the two sides; Duchi et al. 2011 for AdaGrad.
  *
@@ -253,7 +254,9 @@ static void fm_save(struct model *model)
 
 static void fm_forgotten(struct model *model, uint64_t users)
 {
-    bool missed = !model->settled && model->own_rows && model->forgotten != users;
+    bool loaded = !model->settled, excused = model->first && !model->options.user_rows;
+    bool missed = loaded && model->own_rows && model->forgotten != users && !excused;
+    bool owed = missed || (loaded && model->first);
 
     fm_settle(model);
     if (missed) {
@@ -261,10 +264,10 @@ static void fm_forgotten(struct model *model, uint64_t users)
         model->own_rows = model->options.user_rows;
         fm_tell(model);
     }
-    if (model->forgotten != users)
+    if (model->forgotten != users || owed)
         model->saved = UINT64_MAX;
     model->forgotten = users;
-    if (missed) /* there is a freeze only where something is in the journal, and this one is owed though nothing happens */
+    if (owed) /* there is a freeze only where something is in the journal, and this is owed though nothing happens */
         numbers_save(model);
 }
 
@@ -286,7 +289,8 @@ static bool numbers_load(struct model *model, struct fr_bytes cell)
         return false;
     memcpy(bytes, cell.at, cell.len);
     numbers_each(model, &model->loaded, head, counts, &own_rows, field_read, bytes);
-    model->own_rows = first ? model->options.user_rows : own_rows == 1;
+    model->first = first;
+    model->own_rows = first || own_rows == 1;
     if (head[0] != (first ? NUMBERS_VERSION_FIRST : NUMBERS_VERSION) || own_rows > 1 || head[1] != model->options.dimensions || model->numbers.seen > model->items.len)
         return false;
     model->saved = counts[0];

@@ -67,6 +67,7 @@ struct model {
     uint64_t saved; /* events, as of the numbers' cell */
     uint64_t forgotten; /* users, as the engine has told last (model.h) */
     bool own_rows;      /* some of the features may be users' own */
+    bool first;         /* what was loaded is of version 1 (fm.c) */
     struct fm_event event;
     /* Written by the engine's thread, read by any. */
     _Atomic float constant; /* intercept or mean rating, as of the last publication */

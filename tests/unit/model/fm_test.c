@@ -1,6 +1,7 @@
 /*
  * fm_test.c -- the factorization machine as the engine meets it: what is learned and what is not, answers, numbers that are none,
- * askers beside the learner. Gradients: fm_gradient_test.c; items' features: fm_items_test.c; restarts and widths: fm_bits_test.c.
+ * askers beside the learner. Gradients: fm_gradient_test.c; items' features: fm_items_test.c; restarts and widths: fm_bits_test.c;
+ * who is forgotten: fm_forget_test.c.
  */
 #include <math.h>
 #include <pthread.h>
@@ -95,88 +96,6 @@ static void context_decides_where_history_does_not(void **state)
     assert_true(fm_ops.knows(driver->model, &morning, 1) && fm_ops.knows(driver->model, noon, 2));
     assert_false(fm_ops.knows(driver->model, noon, 1)); /* it came once, which admits no feature */
     driver_free(driver);
-}
-
-/* Their rows are as if they had never been, there and after a restart, and the places are those of the next. */
-static void rows_of_forgotten_users_go(void **state)
-{
-    struct fm_options options = fm_small(FM_LOGISTIC);
-    const uint32_t ann = 0, bob = 1, nobody = 29;
-
-    (void)state;
-    options.user_rows = true;
-    struct driver *driver = driver_new(&options), *after = driver_new(&options);
-    struct cell_store *store = fr_zalloc(1, sizeof(*store));
-    for (uint32_t k = 0; k < 400; k++)
-        driver_event(driver, k & 1, k & 2 ? 2 + k / 4 % 20 : k & 1, 1, NULL, 0);
-    driver_save(driver);
-    cell_store_take(store, driver->journal);
-    assert_int_equal(fm_stats_of(driver).features, 2);
-    fm_ops.forget_user(driver->model, person_id(&nobody));
-    assert_int_equal(fm_stats_of(driver).features, 2);
-    fm_ops.forget_user(driver->model, person_id(&ann));
-    assert_int_equal(fm_stats_of(driver).features, 1);
-    fm_ops.forget_user(driver->model, person_id(&bob));
-    journal_reset(driver->journal);
-    driver_save(driver);
-    cell_store_take(store, driver->journal);
-    cell_store_load(store, &fm_ops, after->model);
-    driver_publish(driver);
-    driver_publish(after);
-    assert_memory_equal(&after->model->features.state, &driver->model->features.state, sizeof(struct features_hand));
-    assert_int_equal(fm_stats_of(after).features, 0);
-    struct query query = driver_query(driver, bob);
-    double value[3];
-    for (int who = 0; who < 3; who++) {
-        query.user_id = person_id(who == 0 ? &nobody : &ann);
-        value[who] = driver_ask(who == 2 ? after : driver, &query)[3];
-    }
-    assert_true(value[0] == value[1] && value[1] == value[2]);
-    for (uint32_t k = 0; k < 3; k++)
-        driver_event(after, nobody, k, 1, NULL, 0);
-    assert_int_equal(fm_stats_of(after).features, 2);          /* the newcomer at its third use, and her who was nobody */
-    assert_int_equal(after->model->features.state.len, 2); /* where ann and bob were */
-    cell_store_free(store);
-    driver_free(driver);
-    driver_free(after);
-}
-
-/* A store of before the model said whom it knows to be forgotten: with rows of users it goes by none of the features, unless nobody ever was. */
-static void features_of_before_are_kept_where_nobody_can_be_among_them(void **state)
-{
-    (void)state;
-    for (int what = 0; what < 4; what++) {
-        struct fm_options options = fm_small(FM_LOGISTIC);
-        const uint64_t morning = 77, forgotten = what & 1 ? 12345 : 0;
-        options.user_rows = what & 2;
-        struct driver *driver = driver_new(&options), *after = driver_new(&options);
-        struct cell_store *store = fr_zalloc(1, sizeof(*store));
-        for (uint32_t k = 0; k < 40; k++)
-            driver_event(driver, k & 1, 2 + k % 20, 1, &morning, 1);
-        driver_save(driver);
-        cell_store_take(store, driver->journal);
-        struct stored *numbers = cell_store_at(store, TABLE_FM_DENSE, FM_ROW_NUMBERS, 0);
-        assert_int_equal(numbers->len, 120);
-        numbers->len = 108;
-        numbers->at[0] = 1;
-        cell_store_load(store, &fm_ops, after->model);
-        fm_ops.forgotten(after->model, forgotten);
-        uint64_t features = fm_stats_of(driver).features;
-        assert_true(features >= 1);
-        assert_int_equal(fm_stats_of(after).features, what == 3 ? 0 : features);
-        driver_save(after); /* and from now on it says so */
-        cell_store_take(store, after->journal);
-        driver_free(after);
-        after = driver_new(&options);
-        cell_store_load(store, &fm_ops, after->model);
-        fm_ops.forgotten(after->model, forgotten);
-        assert_int_equal(fm_stats_of(after).features, what == 3 ? 0 : features);
-        fm_ops.forgotten(after->model, forgotten + 1); /* one of whom it is told as she goes */
-        assert_int_equal(fm_stats_of(after).features, what == 3 ? 0 : features);
-        cell_store_free(store);
-        driver_free(driver);
-        driver_free(after);
-    }
 }
 
 /* Two who did the same last, but of whom one always goes on to one item, the other to another. */
@@ -554,8 +473,6 @@ int main(void)
         cmocka_unit_test(ratings_are_predicted_better_than_by_their_mean),
         cmocka_unit_test(context_decides_where_history_does_not),
         cmocka_unit_test(a_user_with_a_row_is_told_from_another),
-        cmocka_unit_test(rows_of_forgotten_users_go),
-        cmocka_unit_test(features_of_before_are_kept_where_nobody_can_be_among_them),
         cmocka_unit_test(features_are_told_with_the_event_that_made_them),
         cmocka_unit_test(without_features_context_is_not_looked_at),
         cmocka_unit_test(what_is_not_wanted_is_not_learned),
