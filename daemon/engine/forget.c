@@ -124,10 +124,11 @@ static void drop_user(struct engine *engine, uint32_t user)
     journal_put(engine->journal, TABLE_USERS, user, 0, "", 0);
 }
 
+/* The id goes before the record that may hide the item: a reader who finds no record any more finds no id either. */
 static void drop_item(struct engine *engine, uint32_t item)
 {
-    apply_unsay_item(engine, item);
     dict_remove(engine->items, item);
+    apply_unsay_item(engine, item);
     journal_put(engine->journal, TABLE_ITEMS, item, 0, "", 0);
     journal_delete(engine->journal, TABLE_ITEMS, item, COLUMN_FIRST_SEEN);
     journal_put(engine->journal, TABLE_ITEMS, item, COLUMN_GONE, "", 0);

@@ -1,5 +1,5 @@
 /*
- * forget_asked_test.c -- what is forgotten while a question is answered is not in the answer.
+ * forget_asked_test.c -- what is forgotten while a question is answered is not in the answer, whatever step of it the question meets.
  *
  *     question    marks what is being forgotten | reads the clock ............................ lists by id
  *     engine                                           '--> a tombstone: no mark, and no id
@@ -9,39 +9,41 @@
 static struct world *asked;
 static bool forgets; /* the clock is read when what is forgotten by then is marked: from there on nothing says so but the id */
 
-static when_ms clock_that_forgets(void)
+/* The engine is not started: we are its thread. */
+static void apply(struct event one)
 {
     static struct event_batch batch;
 
-    if (forgets) { /* the engine is not started: we are its thread */
+    one.partition = asked->partition;
+    batch.events[0] = one;
+    batch.len = 1;
+    apply_batch(asked->engine, &batch);
+}
+
+static when_ms clock_that_forgets(void)
+{
+    if (forgets) {
         forgets = false;
-        batch.events[0] = (struct event){
-            .kind = EVENT_ITEM_GONE, .partition = asked->partition, .offset = 7, .logged = NOON + 1, .item = FR_BYTES("cheese")};
-        batch.len = 1;
-        apply_batch(asked->engine, &batch);
+        apply((struct event){.kind = EVENT_ITEM_GONE, .offset = 7, .logged = NOON + 1, .item = FR_BYTES("cheese")});
     }
     return NOON;
 }
 
-static void open_town_that_forgets(struct world *world, const struct engine_options *options)
+static void open_town(struct world *world, const struct engine_options *options, const char *hidden)
 {
-    static struct event_batch batch;
-    struct fr_writer hidden;
+    struct fr_writer said;
     struct fr_err err;
 
     *world = (struct world){.store = store_memory_new(NULL)};
     begin(world, options);
     town(world);
     end(world);
-    fr_writer_init(&hidden, 0);
-    catalogue_item_write(&hidden, &(struct item_said){.hidden = true}); /* so that there is something to ask the clock for */
     assert_int_equal(engine_open(&world->engine, options, world->store, &err), FR_OK);
-    batch.events[0] = (struct event){.kind = EVENT_ITEM, .offset = 6, .logged = NOON, .item = FR_BYTES("fig"), .said = fr_written(&hidden)};
-    batch.len = 1;
-    apply_batch(world->engine, &batch);
-    fr_writer_release(&hidden);
     asked = world;
-    forgets = true;
+    fr_writer_init(&said, 0);
+    catalogue_item_write(&said, &(struct item_said){.hidden = true});
+    apply((struct event){.kind = EVENT_ITEM, .offset = 6, .logged = NOON, .item = fr_bytes_of(hidden), .said = fr_written(&said)});
+    fr_writer_release(&said);
 }
 
 static void an_item_that_is_forgotten_within_a_question_is_not_in_its_answer(void **state)
@@ -54,7 +56,8 @@ static void an_item_that_is_forgotten_within_a_question_is_not_in_its_answer(voi
     (void)state;
     options.clock = clock_that_forgets;
     for (int question = 0; question < 3; question++) {
-        open_town_that_forgets(&world, &options);
+        open_town(&world, &options, "fig"); /* so that there is something to ask the clock for */
+        forgets = true;
         struct reader *reader = reader_new(world.engine);
         struct ask ask = {.user = FR_BYTES("ann"), .k = 10, .include_seen = question == 0};
         size_t len = 0;
@@ -79,10 +82,42 @@ static void an_item_that_is_forgotten_within_a_question_is_not_in_its_answer(voi
     }
 }
 
+/* ---- in the middle of being forgotten ---- */
+
+static char listed[4096]; /* when the record of what is forgotten had just gone */
+
+static void ask_as_a_record_goes(struct model *model, uint32_t item, const uint64_t *keys, size_t len)
+{
+    (void)model;
+    (void)item;
+    (void)len;
+    if (!keys)
+        snprintf(listed, sizeof(listed), "%s", recommend(asked, "zoe", (struct ask){0}));
+}
+
+/* A reader that finds no record any more, and so nothing that hides the item, finds no id either. */
+static void an_item_that_is_hidden_is_in_no_answer_while_it_is_forgotten(void **state)
+{
+    struct engine_options options = parity();
+    struct model_ops ops = sar_ops;
+    struct world world;
+
+    (void)state;
+    open_town(&world, &options, "cheese");
+    ops.describe = ask_as_a_record_goes;
+    world.engine->learners[0].ops = &ops;
+    assert_string_equal(recommend(&world, "zoe", (struct ask){0}), "apple 0.000000 bread 0.000000 fallback");
+    apply((struct event){.kind = EVENT_ITEM_GONE, .offset = 7, .logged = NOON + 1, .item = FR_BYTES("cheese")});
+    assert_string_equal(listed, "apple 0.000000 bread 0.000000 fallback");
+    engine_free(world.engine);
+    world.store->ops->close(world.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_item_that_is_forgotten_within_a_question_is_not_in_its_answer),
+        cmocka_unit_test(an_item_that_is_hidden_is_in_no_answer_while_it_is_forgotten),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
