@@ -360,9 +360,9 @@ static struct picks pick_best(struct reader *reader, const void *context, size_t
     return picks;
 }
 
-/* What was forgotten since the question began has no id any more, and is left out. */
+/* What was forgotten since the question began has no id any more, and is left out. *ret_best: so many of them are of the best. */
 static struct recommended *list_of(struct reader *reader, const struct ask *ask, const struct query *query, const struct picks *best,
-                                   const struct picks *fill, size_t *ret_len)
+                                   const struct picks *fill, size_t *ret_len, size_t *ret_best)
 {
     struct recommended *items = fr_arena_take(&reader->arena, (best->len + fill->len + 1) * sizeof(*items));
     size_t len = 0;
@@ -378,6 +378,7 @@ static struct recommended *list_of(struct reader *reader, const struct ask *ask,
         if (ask->explain)
             one->reasons = explain(reader, best->sources[i], query, best->at[i].id, &one->reasons_len);
     }
+    *ret_best = len;
     for (size_t i = 0; i < fill->len; i++) {
         struct fr_bytes id = dict_id(reader->engine->items, fill->at[i].id);
         if (id.len)
@@ -407,8 +408,8 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     if (best.len < k && !(reader_knows(engine, &query, learner) && reader_in_parity(engine, learner)))
         fill = arrange_asked(ask) ? arrange(&arrangement, popular_best, &choice)
                                   : reader_pick(reader, &caps, k - best.len, popular_best, &choice);
-    size_t len;
-    const struct recommended *items = list_of(reader, ask, &query, &best, &fill, &len);
+    size_t len, of_best;
+    const struct recommended *items = list_of(reader, ask, &query, &best, &fill, &len, &of_best);
     reader_unmark_all(reader);
-    *ret_list = (struct recommendation_list){items, len, learner->ops->name, fill.len > 0};
+    *ret_list = (struct recommendation_list){items, len, learner->ops->name, len > of_best};
 }

@@ -304,7 +304,7 @@ struct recommendation_list {
     const struct recommended *items;
     size_t len;
     const char *model;
-    bool fallback;
+    bool fallback; /* popular items are among them, to fill in */
 };
 void reader_recommend(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list);
 

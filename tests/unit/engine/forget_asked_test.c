@@ -113,11 +113,52 @@ static void an_item_that_is_hidden_is_in_no_answer_while_it_is_forgotten(void **
     world.store->ops->close(world.store);
 }
 
+/* ---- what fills in ---- */
+
+static size_t explain_and_forget(const struct model *model, const struct query *query, uint32_t item, struct scores *scratch,
+                                 struct reason_part *parts, size_t parts_max)
+{
+    if (forgets) { /* the best are being listed: what fills in has been chosen */
+        forgets = false;
+        apply((struct event){.kind = EVENT_ITEM_GONE, .offset = 8, .logged = NOON + 1, .item = FR_BYTES("date")});
+    }
+    return sar_ops.explain(model, query, item, scratch, parts, parts_max);
+}
+
+static void an_answer_whose_one_popular_item_is_forgotten_is_no_fallback(void **state)
+{
+    struct engine_options options = product();
+    struct model_ops ops = sar_ops;
+    struct world world;
+
+    (void)state;
+    open_town(&world, &options, "fig");
+    apply(event(7, "zoe", "date", NOON));
+    ops.explain = explain_and_forget;
+    world.engine->learners[0].ops = &ops;
+    for (int question = 0; question < 2; question++) {
+        struct reader *reader = reader_new(world.engine);
+        struct recommendation_list list;
+        forgets = question == 1;
+        reader_begin(reader);
+        reader_recommend(reader, &(struct ask){.user = FR_BYTES("ann"), .k = 10, .explain = true}, &list);
+        assert_false(forgets);
+        assert_int_equal(list.len, question ? 1 : 2); /* cheese; and date, which is with nothing that she knows */
+        assert_string_equal(list.items[0].source, "sar");
+        assert_true(list.fallback == (question == 0));
+        reader_end(reader);
+        reader_free(reader);
+    }
+    engine_free(world.engine);
+    world.store->ops->close(world.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_item_that_is_forgotten_within_a_question_is_not_in_its_answer),
         cmocka_unit_test(an_item_that_is_hidden_is_in_no_answer_while_it_is_forgotten),
+        cmocka_unit_test(an_answer_whose_one_popular_item_is_forgotten_is_no_fallback),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
