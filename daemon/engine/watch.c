@@ -8,7 +8,8 @@
  *     watcher:  whose = hash ── turn ── asks ... moves is another? asks again
  *
  * Both add to `turn`. Whoever does so second sees what the first has done before: so an event that is being applied while somebody begins
- * to watch is in his first answer, or is told to him. While nobody watches that is all a batch pays.
+ * to watch is in his first answer, or is told to him. While nobody watches that is all a batch pays, unless a model shows later what it has
+ * learned (below): then each event of a user is hashed and noted, watched or not.
  *
  * Two users of one hash, or any of those in a bucket of SEVERAL, are told of one another's events: that costs an answer that turns out to
  * be the same as before. A bucket of SEVERAL is so until the last watcher has left it.
