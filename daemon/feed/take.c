@@ -12,58 +12,6 @@ enum {
     ARENA_BYTES_MAX = 4 << 20, /* a batch of huge rejected records is given early */
 };
 
-/* ---- what stays of a record --------------------------------------------------------------------------------------- */
-
-static struct fr_bytes keep(struct event_batch *batch, struct fr_bytes bytes)
-{
-    char *copy = fr_arena_take(&batch->arena, bytes.len ? bytes.len : 1);
-
-    if (bytes.len)
-        memcpy(copy, bytes.at, bytes.len);
-    return (struct fr_bytes){copy, bytes.len};
-}
-
-/* Both ids in one piece: they are looked up together, so they may as well share a cache line. */
-static void keep_ids(struct event_batch *batch, struct event *event)
-{
-    char *copy = fr_arena_take(&batch->arena, event->user.len + event->item.len);
-
-    if (event->user.len) /* what is said of an item names no user, */
-        memcpy(copy, event->user.at, event->user.len);
-    if (event->item.len) /* and the other way round */
-        memcpy(copy + event->user.len, event->item.at, event->item.len);
-    event->user.at = copy;
-    event->item.at = copy + event->user.len;
-}
-
-static void keep_context(struct event_batch *batch, struct event *event)
-{
-    size_t bytes = event->context_len * sizeof(*event->context);
-
-    if (bytes)
-        event->context = memcpy(fr_arena_take(&batch->arena, bytes), event->context, bytes);
-}
-
-/* All that the event points to. */
-static void keep_event(struct event_batch *batch, struct event *event)
-{
-    keep_ids(batch, event);
-    keep_context(batch, event);
-    if (event->said.len)
-        event->said = keep(batch, event->said);
-}
-
-static const struct reject *keep_reject(struct event_batch *batch, const struct reject *reject)
-{
-    struct reject *kept = fr_arena_take(&batch->arena, sizeof(*kept));
-
-    *kept = *reject;
-    kept->key = keep(batch, reject->key);
-    kept->value = keep(batch, reject->value);
-    kept->message = keep(batch, reject->message);
-    return kept;
-}
-
 /* ---- one message ---------------------------------------------------------------------------------------------------- */
 
 static struct fr_bytes content_type(const rd_kafka_message_t *message)
@@ -133,15 +81,15 @@ static void take_record(struct tap *tap, struct event_batch *batch, const rd_kaf
     if (decode_unless_convicted(tap, assigned, message->offset, &record, event, &reject)) {
         if (record_misrouted(&record, event))
             fr_count(tap->misrouted, 1);
-        keep_event(batch, event);
+        engine_batch_keep(batch, event);
         if (engine_batch_wants_record(tap->engine, batch, event->kind))
-            event->reject = keep_reject(batch, &(struct reject){.key = record.key,
-                                                                .value = record.value,
-                                                                .has_key = record.has_key,
-                                                                .has_value = record.has_value,
-                                                                .logged = record.logged});
+            event->reject = engine_batch_keep_reject(batch, &(struct reject){.key = record.key,
+                                                                             .value = record.value,
+                                                                             .has_key = record.has_key,
+                                                                             .has_value = record.has_value,
+                                                                             .logged = record.logged});
     } else {
-        event->reject = keep_reject(batch, &reject);
+        event->reject = engine_batch_keep_reject(batch, &reject);
     }
     fr_flight_over();
     event->partition = assigned->index;

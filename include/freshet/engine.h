@@ -129,6 +129,9 @@ struct event_batch *engine_batch_take(struct engine *engine, int timeout_ms);
 /* Asked of each record that is put into the batch, but rejects: must its event carry it in `reject`, without a reason? So it is while the
  * state may have no room for it, which would make it a dead letter. Thread: feed. */
 bool engine_batch_wants_record(struct engine *engine, struct event_batch *batch, enum event_kind kind);
+/* Copies all that the event points to, but its reject; or a reject, whole; into the batch. Thread: feed. */
+void engine_batch_keep(struct event_batch *batch, struct event *event);
+const struct reject *engine_batch_keep_reject(struct event_batch *batch, const struct reject *reject);
 void engine_batch_give(struct engine *engine, struct event_batch *batch); /* also an empty one */
 
 /* How many batches have been given; and have so many been applied? Thread: any. */

@@ -267,26 +267,6 @@ bool world_crash(struct world *world, bool power_cut)
 
 /* ---- feeding ---- */
 
-static struct fr_bytes keep(struct event_batch *batch, struct fr_bytes bytes)
-{
-    char *copy = fr_arena_take(&batch->arena, bytes.len + 1);
-
-    if (bytes.len)
-        memcpy(copy, bytes.at, bytes.len);
-    return (struct fr_bytes){copy, bytes.len};
-}
-
-static const struct reject *keep_reject(struct event_batch *batch, const struct reject *reject)
-{
-    struct reject *kept = fr_arena_take(&batch->arena, sizeof(*kept));
-
-    *kept = *reject;
-    kept->key = keep(batch, reject->key);
-    kept->value = keep(batch, reject->value);
-    kept->message = keep(batch, reject->message);
-    return kept;
-}
-
 static void put_record(struct world *world, struct event_batch *batch, const struct entry *entry)
 {
     struct event *event = &batch->events[batch->len++];
@@ -297,16 +277,15 @@ static void put_record(struct world *world, struct event_batch *batch, const str
     fr_writer_init(&bytes, 0);
     world_record(entry, &bytes, &record);
     if (decoder_decode(world->decoder, &record, event, &reject)) {
-        event->user = keep(batch, event->user);
-        event->item = keep(batch, event->item);
+        engine_batch_keep(batch, event);
         if (engine_batch_wants_record(world->engine, batch, event->kind))
-            event->reject = keep_reject(batch, &(struct reject){.key = record.key,
-                                                                .value = record.value,
-                                                                .has_key = record.has_key,
-                                                                .has_value = record.has_value,
-                                                                .logged = record.logged});
+            event->reject = engine_batch_keep_reject(batch, &(struct reject){.key = record.key,
+                                                                             .value = record.value,
+                                                                             .has_key = record.has_key,
+                                                                             .has_value = record.has_value,
+                                                                             .logged = record.logged});
     } else {
-        event->reject = keep_reject(batch, &reject);
+        event->reject = engine_batch_keep_reject(batch, &reject);
     }
     event->partition = world->parts[entry->partition].index;
     event->offset = entry->offset;

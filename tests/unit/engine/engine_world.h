@@ -97,22 +97,7 @@ static inline void end(struct world *world)
     engine_free(world->engine);
 }
 
-static inline struct fr_bytes kept(struct event_batch *batch, struct fr_bytes bytes)
-{
-    return bytes.len ? (struct fr_bytes){memcpy(fr_arena_take(&batch->arena, bytes.len), bytes.at, bytes.len), bytes.len} : bytes;
-}
-
-/* What the event points to goes along, as feed sees to: the engine still reads it when the position is shown. */
-static inline void keep(struct event_batch *batch, struct event *event)
-{
-    event->user = kept(batch, event->user);
-    event->item = kept(batch, event->item);
-    event->said = kept(batch, event->said);
-    if (event->context_len)
-        event->context = (const uint64_t *)(const void *)kept(
-            batch, (struct fr_bytes){(const char *)event->context, event->context_len * sizeof(*event->context)}).at;
-}
-
+/* What events point to goes along, as feed sees to: the engine still reads it when the position is shown. */
 static inline void give(struct world *world, const struct event *events, size_t len)
 {
     struct event_batch *batch = engine_batch_take(world->engine, PATIENCE_MS);
@@ -122,7 +107,7 @@ static inline void give(struct world *world, const struct event *events, size_t 
     memcpy(batch->events, events, len * sizeof(*events));
     for (size_t i = 0; i < len; i++) {
         batch->events[i].partition = world->partition;
-        keep(batch, &batch->events[i]);
+        engine_batch_keep(batch, &batch->events[i]);
     }
     batch->len = (uint32_t)len;
     engine_batch_give(world->engine, batch);
