@@ -95,7 +95,7 @@ static void take_context(struct eval_log *log, const struct line_event *line, st
         fr_feature_add(keys, &len, line->context[i].name, line->context[i].value);
     if (len)
         event->context = memcpy(fr_arena_take(&log->arena, len * sizeof(*keys)), keys, len * sizeof(*keys));
-    event->context_len = (uint32_t)len;
+    event->context_len = (uint16_t)len;
 }
 
 /* False: it could not be applied, and the daemon would make a dead letter of it. */
@@ -107,6 +107,7 @@ static bool take(struct load *load, const struct line_event *line)
         !settings_weigh(load->settings, line->type, line->has_value, line->value, &event.weight, &event.type))
         return false;
     load->last = event.when;
+    event.positive = event.weight > 0;
     event.user = names_put(load->users, line->user);
     event.item = names_put(load->items, line->item);
     event.type_said = names_put(&load->log->types, line->type.len ? line->type : FR_BYTES(""));

@@ -100,7 +100,7 @@ static bool replay_all(struct eval *eval, struct replay *replay, const struct ev
 
     for (size_t i = 0; good && i < len; i++) {
         const struct eval_event *event = &eval->log.events[i];
-        if (i >= eval->rank_from && seen->first[i] && event->weight > 0 && !--until_next) {
+        if (i >= eval->rank_from && seen->first[i] && event->positive && !--until_next) {
             until_next = eval->every;
             rank_one(eval, replay, &from, i, events, outcomes);
         }

@@ -98,7 +98,7 @@ static bool draw_trials(struct tune *tune)
 
 /*
  * Each must be one under which what is an event is one still. What the configuration as it is has no weight for was not loaded and is in
- * no trial: all are judged by the same events.
+ * no trial: all are judged by the same events, those of positive weight by the configuration as it is.
  */
 static bool can_weigh(struct tune *tune)
 {

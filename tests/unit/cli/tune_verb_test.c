@@ -116,7 +116,7 @@ static double number_of(const char *call, const char *name)
 static void weights_are_what_a_trial_says(void **state)
 {
     enum { EVENTS = 2000, USERS = 40, QUARTER = 12 };
-    static const char *const trials[] = {"weights.wish=400", "weights.use_value=wish", "weights.click=-2"};
+    static const char *const trials[] = {"weights.wish=400", "weights.use_value=wish"};
     static char text[EVENTS * 100];
     char *path, *at = text, call[600];
     uint32_t random = 1;
@@ -141,6 +141,37 @@ static void weights_are_what_a_trial_says(void **state)
         assert_true(after > before);
         assert_true(after == number_of(call, "before"));
     }
+    file_gone(path);
+}
+
+/*
+ * Everybody buys round thirty items, each the one next to the last, and in between clicks round thirty others, now and then anywhere. Purchases
+ * are easy to tell and clicks are not: who gives clicks no weight and is judged by purchases alone looks better and knows less.
+ */
+static void a_trial_does_not_choose_its_judges(void **state)
+{
+    enum { USERS = 40, ITEMS = 30, LENGTH = 40 };
+    static char text[USERS * LENGTH * 100];
+    char *path, *at = text, call[600];
+    uint32_t random = 1;
+
+    (void)state;
+    for (int step = 0; step < LENGTH; step++)
+        for (int user = 0; user < USERS; user++) {
+            bool click = step % 2;
+            int place = user * 7 + step / 2;
+            random = random * 1664525 + 1013904223;
+            if (click && random >> 31)
+                place = (int)(random >> 8);
+            at += sprintf(at, "{\"userId\":\"u%d\",\"itemId\":\"%c%d\",\"type\":\"%s\",\"timeMs\":%d}\n", user, click ? 'c' : 'p',
+                          place % ITEMS, click ? "click" : "purchase", 1000 + step * USERS + user);
+        }
+    path = file_of(text);
+    snprintf(call, sizeof(call), "%s --vary weights.click=-2", path);
+    double before = number_of(call, "before"), after = number_of(call, "after");
+    snprintf(call, sizeof(call), "%s --set weights.click=-2 --vary sar.window=10", path);
+    assert_true(number_of(call, "before") > before + 0.1); /* by purchases alone */
+    assert_true(after == before);                          /* the configuration as it is was better */
     file_gone(path);
 }
 
@@ -172,6 +203,7 @@ int main(void)
         cmocka_unit_test(tune_goes_by_a_figure_there_is),
         cmocka_unit_test(tune_knows_a_bad_trial_at_once),
         cmocka_unit_test(weights_are_what_a_trial_says),
+        cmocka_unit_test(a_trial_does_not_choose_its_judges),
         cmocka_unit_test(what_weighs_too_much_is_no_trial),
     };
 
