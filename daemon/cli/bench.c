@@ -229,20 +229,25 @@ static int read_users(const char *path, struct texts *users)
 {
     struct lines lines = {.file = strcmp(path, "-") ? fopen(path, "r") : stdin, .name = path, .most = LINE_MOST};
 
+    bool whole = true;
+
     if (!lines.file)
         return cli_fail("cannot read '%s': %s", path, strerror(errno));
-    while (lines_next(&lines)) {
+    while (whole && lines_next(&lines)) {
         if (!lines.len)
             continue;
+        whole = lines_whole(&lines); /* what is before the NUL may be another user's id */
         char *user = cli_take(lines.len + 1, 1);
         memcpy(user, lines.at, lines.len);
         texts_add(users, user);
     }
-    bool failed = lines.failed;
+    if (!whole)
+        cli_fail("%s:%llu %s", path, (unsigned long long)lines.number, LINE_NOT_WHOLE);
+    bool good = whole && !lines.failed;
     lines_release(&lines);
     if (lines.file != stdin)
         fclose(lines.file);
-    return failed ? CLI_FAILED : CLI_DONE;
+    return good ? CLI_DONE : CLI_FAILED;
 }
 
 static int bench(struct load *loads, size_t len, double seconds)

@@ -96,19 +96,23 @@ static bool read_rivals(struct eval *eval, char *line, struct rivals *rivals, ui
 static bool read_negatives(struct eval *eval, struct rivals *rivals, uint32_t *wanted)
 {
     struct lines lines = {.file = fopen(eval->negatives, "r"), .name = eval->negatives, .most = LINE_MOST_LONG};
-    bool good = true;
+    const char *problem = NULL;
 
     if (!lines.file) {
         cli_fail("cannot read '%s': %s", eval->negatives, strerror(errno));
         return false;
     }
-    while (good && lines_next(&lines))
-        good = read_rivals(eval, lines.at, rivals, wanted);
-    if (!good)
-        cli_fail("%s:%llu is not user, item and negatives between tabs", eval->negatives, (unsigned long long)lines.number);
+    while (!problem && lines_next(&lines)) {
+        if (!lines_whole(&lines))
+            problem = LINE_NOT_WHOLE;
+        else if (!read_rivals(eval, lines.at, rivals, wanted))
+            problem = "is not user, item and negatives between tabs";
+    }
+    if (problem)
+        cli_fail("%s:%llu %s", eval->negatives, (unsigned long long)lines.number, problem);
     fclose(lines.file);
     lines_release(&lines);
-    return good && !lines.failed;
+    return !problem && !lines.failed;
 }
 
 /* The user's last event with the item the file names. */

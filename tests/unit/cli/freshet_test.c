@@ -223,16 +223,25 @@ static void the_header_is_no_line_that_is_skipped(void **state)
     assert_string_equal(said, "{\"published\":0,\"skipped\":1,\"bad\":0,\"failed\":0}\n");
 }
 
-/* What is behind it would be left out: the time here. */
-static void a_line_with_a_nul_is_bad(void **state)
+/* Makes a file that holds this, NULs and all, and puts its name into the room. */
+#define FILE_WITH(path, text) file_with((path), (text), sizeof(text) - 1)
+
+static void file_with(char *path, const char *text, size_t len)
 {
-    static const char text[] = "user_id\titem_id\ttime_ms\nann\tpear\0\t5\n";
-    char path[] = "/tmp/freshet-nul-XXXXXX", call[200], said[4096];
+    strcpy(path, "/tmp/freshet-nul-XXXXXX");
     int file = mkstemp(path);
 
-    (void)state;
-    assert_int_equal(write(file, text, sizeof(text) - 1), sizeof(text) - 1);
+    assert_int_equal(write(file, text, len), len);
     close(file);
+}
+
+/* What is behind it would be left out: the time here, the rest of an id or of what is said of an item. */
+static void a_line_with_a_nul_is_bad(void **state)
+{
+    char path[40], events[40], call[300], said[4096];
+
+    (void)state;
+    FILE_WITH(path, "user_id\titem_id\ttime_ms\nann\tpear\0\t5\n");
     snprintf(call, sizeof(call), "publish %s -f tsv --brokers 127.0.0.1:1 --timeout 300 2>&1", path);
     expect(1, call, said, sizeof(said));
     assert_non_null(strstr(said, "freshet: line 2 has a NUL in it\n"));
@@ -240,6 +249,26 @@ static void a_line_with_a_nul_is_bad(void **state)
     expect(1, call, said, sizeof(said));
     assert_non_null(strstr(said, ":2 has a NUL in it\n"));
     unlink(path);
+
+    FILE_WITH(path, "\nann\0bob\n");
+    snprintf(call, sizeof(call), "bench --users %s --server 127.0.0.1:1 --timeout 100 2>&1", path);
+    expect(1, call, said, sizeof(said));
+    assert_non_null(strstr(said, ":2 has a NUL in it\n"));
+    unlink(path);
+
+    FILE_WITH(events, "ann pear plum\nbob pear plum\n");
+    FILE_WITH(path, "{\"item_id\":\"pear\"}\n{\"item_id\":\"plum\"}\0{\"hidden\":true}\n");
+    snprintf(call, sizeof(call), "eval %s -f sequences --items %s 2>&1", events, path);
+    expect(1, call, said, sizeof(said));
+    assert_non_null(strstr(said, ":2 has a NUL in it\n"));
+    unlink(path);
+
+    FILE_WITH(path, "ann\tplum\tpear\nbob\tplum\0\tpear\n");
+    snprintf(call, sizeof(call), "eval %s -f sequences -p loo --negatives %s 2>&1", events, path);
+    expect(1, call, said, sizeof(said));
+    assert_non_null(strstr(said, ":2 has a NUL in it\n"));
+    unlink(path);
+    unlink(events);
 }
 
 /* Without --timeout it would wait longer than a test may take. */
