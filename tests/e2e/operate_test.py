@@ -84,10 +84,25 @@ class Operate(unittest.TestCase):
         self.assertEqual([(change["key"], change["before"], change["after"]) for change in changes], [("log.level", "info", "debug")])
         daemon.stop()
 
+    def daemon_with(self, library, **environment):
+        environment |= {**testbed.preloaded(library), "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+        return Daemon(self.kafka, {"feed.topic": TOPIC, "feed.dead_letter_topic": "operate.letters"}, environment=environment)
+
+    def test_log_never_written(self):
+        """a second signal ends the process though its log's disk never answers: neither to main, which drains, nor to who takes signals"""
+        stuck = testbed.scratch("stuck") / "mark"
+        daemon = self.daemon_with("libstuck_log.so", STUCK_LOG=str(stuck)).start()
+        stuck.touch()
+        daemon.process.send_signal(signal.SIGTERM)
+        until(lambda: stuck.stat().st_size, "main waits for the disk")
+        daemon.process.send_signal(signal.SIGTERM)
+        self.assertEqual(daemon.process.wait(testbed.PATIENCE_S), 0)
+        self.assertGreater(stuck.stat().st_size, 1)  # who takes signals did too
+        self.assertNotIn("stop.at_once", daemon.log_tail())
+
     def test_threads_of_libraries(self):
         """a signal that the kernel gives to a thread from before main is nevertheless the daemon's: HUP reloads, TERM drains"""
-        environment = {**testbed.preloaded("libearly_thread.so"), "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
-        daemon = Daemon(self.kafka, {"feed.topic": TOPIC, "feed.dead_letter_topic": "operate.letters"}, environment=environment).start()
+        daemon = self.daemon_with("libearly_thread.so").start()
         blocked = []
         for task in pathlib.Path(f"/proc/{daemon.process.pid}/task").glob("*/status"):
             with contextlib.suppress(OSError):  # a thread that has ended meanwhile
