@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "freshetd.h"
@@ -69,15 +70,28 @@ static void say_change(void *context, const char *key, bool reloads, const char 
         telling->say(telling->to, key, reloads, old, new);
 }
 
+/* What is a list, a line each, is told in one: "a; b". */
+static int refuse(struct config *fresh, struct fr_err *err)
+{
+    const char *problems = config_problems(fresh);
+    struct fr_writer line;
+
+    fr_writer_init(&line, 0);
+    for (const char *end; (end = strchr(problems, '\n')); problems = end + 1)
+        fr_put_text(&line, "%s%.*s", line.len ? "; " : "", (int)(end - problems), problems);
+    fr_put_u8(&line, 0);
+    fr_log(FR_ERROR, "main", "reload.refused", FR_FIELDS(FR_TEXT("problems", line.at)), "the configuration has problems; the old one stays");
+    fr_fail(err, FR_CONFIG, "%s", line.at);
+    fr_writer_release(&line);
+    return FR_CONFIG;
+}
+
 static int compare_and_take(struct freshetd *d, struct config *fresh, struct telling *telling, struct fr_err *err)
 {
     struct fr_writer level;
 
-    if (fresh->problems_len) {
-        fr_log(FR_ERROR, "main", "reload.refused", FR_FIELDS(FR_TEXT("problems", config_problems(fresh))),
-               "the configuration has problems; the old one stays");
-        return fr_fail(err, FR_CONFIG, "%s", config_problems(fresh));
-    }
+    if (fresh->problems_len)
+        return refuse(fresh, err);
     if (security_read(&d->security, err) != FR_OK) { /* it has logged what is wrong */
         fr_log(FR_ERROR, "main", "reload.refused", FR_NO_FIELDS, "a file the configuration names has problems; the old one stays");
         return FR_CONFIG;

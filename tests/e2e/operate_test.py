@@ -161,8 +161,11 @@ class Operate(unittest.TestCase):
         changes = json.loads(self.freshet(daemon, "reload", "--output", "json"))["changes"]
         self.assertEqual({change["key"]: change.get("applied", False) for change in changes},
                          {"log.level": True, "limits.max_k": False})
-        self.config.write_text("[log]\nlevel = shout\n")
-        self.assertIn("log.level", self.freshet(daemon, "reload", code=1))
+        self.config.write_text("[log]\nlevel = shout\n[limits]\nmax_k = -1\n")
+        refused = f"{self.config}:2: log.level = 'shout' is not one of: debug info warn error; {self.config}:4: limits.max_k = '-1' "
+        said = self.freshet(daemon, "reload", code=1)
+        self.assertRegex(said, f"{re.escape(refused)}[^;\\\\]+\n$")  # the line ends with what is wrong, and with nothing else
+        self.assertIn(f'"problems":"{refused}', daemon.log_tail())
         self.assertEqual(self.freshet(daemon, "log-level", "info"), "it was error\n")
         until(lambda: '"event":"log.level"' in daemon.log_tail(), "the change of level is in the log")
 
