@@ -196,6 +196,12 @@ struct line {
     uint32_t suppressed;
 };
 
+/* It and those it stands for. */
+static uint64_t lines_of(const struct line *line)
+{
+    return 1 + (uint64_t)line->suppressed;
+}
+
 static void put_line(struct fr_writer *out, const struct line *line, const struct fr_field *fields, size_t fields_len,
                      bool json)
 {
@@ -219,14 +225,14 @@ static void put_line(struct fr_writer *out, const struct line *line, const struc
 }
 
 /* What of a line is worth keeping: who looks at it knows when it was, and that it is one. */
-static void keep_line(const struct line *line, const struct fr_field *fields, size_t fields_len)
+static void keep_line(const struct line *line, const struct fr_field *fields, size_t fields_len, uint64_t times)
 {
     struct fr_writer text;
 
     fr_writer_init(&text, LINE_BYTES_MAX);
     put_clean(&text, line->message, strlen(line->message), false);
     put_fields(&text, fields, fields_len, false);
-    log_keep(line->level, line->component, line->event, text.at, text.len, 1 + (uint64_t)line->suppressed, fr_wall_ms());
+    log_keep(line->level, line->component, line->event, text.at, text.len, times, fr_wall_ms());
     fr_writer_release(&text);
 }
 
@@ -251,10 +257,10 @@ void log_put_dropped(struct fr_writer *out, uint64_t lines)
 
 static void write_line(const struct fr_writer *out, const struct line *line)
 {
-    uint64_t told = log_write(out->at, out->len, 1 + (uint64_t)line->suppressed);
+    uint64_t told = log_write(out->at, out->len, lines_of(line));
 
-    if (told)
-        keep_line(&dropped_line, FR_FIELDS(FR_INT("lines", told)));
+    if (told) /* in words that are always the same: a reader that stutters takes one place among those kept, and no warning's */
+        keep_line(&dropped_line, FR_NO_FIELDS, told);
 }
 
 void fr_log(enum fr_level level, const char *component, const char *event, const struct fr_field *fields,
@@ -283,6 +289,6 @@ void fr_log(enum fr_level level, const char *component, const char *event, const
     write_line(&out, &line);
     fr_writer_release(&out);
     if (level >= FR_WARN)
-        keep_line(&line, fields, fields_len);
+        keep_line(&line, fields, fields_len, lines_of(&line));
     errno = kept_errno;
 }

@@ -53,7 +53,7 @@ __attribute__((format(printf, 6, 7))) void fr_log(enum fr_level level, const cha
 enum { FR_LOG_KEPT = 64, FR_LOG_KEPT_BYTES = 512 };
 struct fr_log_kept {
     int64_t first_ms, last_ms; /* Unix time */
-    uint64_t times;            /* those that were counted instead of written are among them */
+    uint64_t times;            /* those that were counted instead of written are among them; of log.dropped: so many lines are missing */
     enum fr_level level;
     const char *component, *event;
     char text[FR_LOG_KEPT_BYTES]; /* message and fields as in a readable line: UTF-8, no control characters, cut */

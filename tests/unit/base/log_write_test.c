@@ -136,6 +136,7 @@ static void a_full_pipe_stops_nobody_and_the_next_line_says_what_is_missing(void
     assert_non_null(strstr(next, "\"event\":\"pipe.again\",\"msg\":\"here\"}\n"));
     assert_int_equal(fr_log_recent(kept, 3), 2);
     assert_string_equal(kept[0].event, "log.dropped");
+    assert_int_equal(kept[0].times, 3); /* lines that are missing */
 
     fr_log(FR_INFO, "c", "pipe.again", FR_NO_FIELDS, "here"); /* told once */
     assert_null(strstr(taken(reader), "log.dropped"));
@@ -158,6 +159,42 @@ static void a_line_that_was_cut_is_ended_before_the_next(void **state)
     assert_non_null(strstr(got, "\"event\":\"log.dropped\""));
     assert_non_null(strstr(got, ",\"lines\":2}\n{\"ts\":"));
     assert_non_null(strstr(got, "\"event\":\"cut.again\",\"msg\":\"here\"}\n"));
+    close(reader);
+}
+
+/* It is told each time how much it has missed; of what is kept for the status page that takes one place, however often. */
+static void a_reader_that_stutters_takes_no_warnings_place(void **state)
+{
+    enum { TIMES = FR_LOG_KEPT + 6 };
+    static struct fr_log_kept kept[FR_LOG_KEPT], before[FR_LOG_KEPT];
+    static char names[TIMES][NAME_ROOM];
+    char full[2 * PAGE];
+    size_t len, tells = 0, before_len;
+    uint64_t missing = 0;
+    int reader = pipe_of(2);
+
+    (void)state;
+    memset(full, 'f', sizeof(full));
+    fr_log(FR_ERROR, "c", "stutter.real", FR_NO_FIELDS, "worth keeping");
+    before_len = fr_log_recent(before, FR_LOG_KEPT);
+    for (int i = 0; i < TIMES; i++) {
+        taken(reader);
+        assert_int_equal(write(STDERR_FILENO, full, sizeof(full)), sizeof(full));
+        snprintf(names[i], sizeof(names[i]), "stutter.%d", i); /* of each event only ten lines a second are written */
+        for (int missed = 0; missed <= i % 9; missed++)
+            fr_log(FR_INFO, "c", names[i], FR_NO_FIELDS, "missing");
+        missing += (uint64_t)i % 9 + 1;
+        taken(reader);
+        fr_log(FR_INFO, "c", names[i], FR_NO_FIELDS, "here");
+    }
+    len = fr_log_recent(kept, FR_LOG_KEPT);
+    for (size_t i = 0; i < before_len; i++)
+        missing += strcmp(before[i].event, "log.dropped") ? 0 : before[i].times;
+    for (size_t i = 0; i < len; i++)
+        tells += !strcmp(kept[i].event, "log.dropped");
+    assert_int_equal(tells, 1);
+    assert_int_equal(kept[0].times, missing);
+    assert_int_equal(len, before_len);
     close(reader);
 }
 
@@ -275,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_pipe_stops_nobody_and_the_next_line_says_what_is_missing),
         cmocka_unit_test(a_line_that_was_cut_is_ended_before_the_next),
+        cmocka_unit_test(a_reader_that_stutters_takes_no_warnings_place),
         cmocka_unit_test(a_socket_stops_nobody),
         cmocka_unit_test(a_terminal_stops_nobody),
         cmocka_unit_test(a_file_takes_all),
