@@ -43,6 +43,10 @@ class Commands(unittest.TestCase):
         with lzma.open(f"{data}.xz", "rt") as packed:
             data.write_text("".join(itertools.islice(packed, EVENTS)))
         cls.kafka = testbed.MockKafka("events", "freshet.dead-letters", 16)
+        sudo = cls.folder / "bin" / "sudo"  # the user of `sudo -u USER` is the test's own, as all that is there is
+        sudo.parent.mkdir()
+        sudo.write_text('#!/bin/sh\n[ "$1" = -u ] && shift 2 && exec "$@"\n')
+        sudo.chmod(0o755)
         cls.config = cls.folder / "freshet.conf"
         cls.store = cls.folder / "state"
         cls.config.write_text(f"[kafka]\nbootstrap.servers = {cls.kafka.address}\n[store]\npath = {cls.store}\n")
@@ -66,7 +70,7 @@ class Commands(unittest.TestCase):
                             "127.0.0.1:9092": cls.kafka.address}.items():
             text = text.replace(usual, str(here))
         assert not re.search(r"(^|\s)/(etc|var|usr)/", text), f"it would touch this machine: {text}"
-        programs = [testbed.BIN, os.path.dirname(os.environ["FRESHET_GRPCURL"]), os.environ["PATH"]]
+        programs = [cls.folder / "bin", testbed.BIN, os.path.dirname(os.environ["FRESHET_GRPCURL"]), os.environ["PATH"]]
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", text], cwd=cls.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, timeout=testbed.PATIENCE_S,
@@ -87,6 +91,14 @@ class Commands(unittest.TestCase):
                     ran += 1
         self.assertGreater(ran, 20)
         print(f"     {ran} blocks run, {skipped} marked as not to be run", flush=True)
+
+    def test_whose_a_restore_is(self):
+        """a restore is shown as the daemon's user: root, as whom people read these pages, is refused"""
+        shown = [(page.name, line) for page in PAGES for _, _, text in blocks(page) for line in text.splitlines()
+                 if re.search(r"freshet restore\b|--restore\b", line)]
+        self.assertGreater(len(shown), 2)
+        for page, line in shown:
+            self.assertTrue(line.startswith("sudo -u freshet "), f"{page}: {line}")
 
     def check(self, text, stopped):
         if stopped:
