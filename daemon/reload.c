@@ -80,7 +80,8 @@ static int refuse(struct config *fresh, struct fr_err *err)
     for (const char *end; (end = strchr(problems, '\n')); problems = end + 1)
         fr_put_text(&line, "%s%.*s", line.len ? "; " : "", (int)(end - problems), problems);
     fr_put_u8(&line, 0);
-    fr_log(FR_ERROR, "main", "reload.refused", FR_FIELDS(FR_TEXT("problems", line.at)), "the configuration has problems; the old one stays");
+    fr_log(FR_ERROR, "main", "reload.refused", FR_FIELDS(FR_TEXT("problems", line.at)),
+           "the configuration has problems; the old one stays");
     fr_fail(err, FR_CONFIG, "%s", line.at);
     fr_writer_release(&line);
     return FR_CONFIG;

@@ -39,7 +39,7 @@ struct eval_event {
     double weight;
     const uint64_t *context; /* keys, as in struct event; the log's */
     uint16_t context_len;
-    bool positive;      /* of weight above 0 by the settings it was loaded with: whom tune's trials are judged by hangs on none of them */
+    bool positive;      /* weighs more than 0 by the settings it was loaded with; other weights given later do not change that */
     uint32_t type_said; /* among the log's types, by its name: which `type` that is goes by the settings, as the weight does */
     double value;       /* 1: it came with none */
 };
@@ -53,7 +53,8 @@ struct eval_log {
 /* Appends the events of a file ("-": standard input). False: it has said why. A line without a time has that of the line before. */
 bool eval_load(struct eval_log *log, struct names *users, struct names *items, const char *path, const char *format,
                const struct settings *settings);
-/* Gives all events the weights and types of other settings; `positive` stays. False: one would weigh more than an event may; some have then been given theirs. */
+/* Gives all events the weights and types of other settings; `positive` stays. False: one would weigh more than an event may; some have
+ * then been given theirs. */
 bool eval_weigh(struct eval_log *log, const struct settings *settings);
 void eval_log_release(struct eval_log *log);
 
