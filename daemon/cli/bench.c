@@ -228,7 +228,6 @@ static int show_json(const struct load *loads, size_t len, const struct common *
 static int read_users(const char *path, struct texts *users)
 {
     struct lines lines = {.file = strcmp(path, "-") ? fopen(path, "r") : stdin, .name = path, .most = LINE_MOST};
-
     bool whole = true;
 
     if (!lines.file)
