@@ -117,13 +117,15 @@ static int open_again(struct freshetd *d, int status, struct fr_err *err)
 int start_store(struct freshetd *d, struct fr_err *err)
 {
     char path[PATH_ROOM];
-    bool finished, rebuilds;
+    bool finished, rebuilds = false;
     int status = backup_restore_finish(d->cfg->store.path, &finished, err);
 
     snprintf(path, sizeof path, "%s/store", d->cfg->store.path);
     if (status == FR_OK && finished)
         status = rebuild_end(d->cfg->store.path, err); /* a restore was asked for after it */
-    rebuilds = d->options.rebuild || rebuild_begun(d->cfg->store.path);
+    if (status == FR_OK)
+        status = rebuild_look(d->cfg->store.path, &rebuilds, err);
+    rebuilds = rebuilds || d->options.rebuild;
     if (status == FR_OK && rebuilds)
         status = disk_start(&d->disk, d->cfg->store.path, (uint64_t)d->cfg->store.disk_reserve, err); /* before anything is renamed */
     if (status == FR_OK)

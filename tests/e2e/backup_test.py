@@ -252,6 +252,27 @@ class Rebuild(World):
         self.store.rename(self.aside)
         self.assert_rebuilt("--rebuild")
 
+    def test_put_back(self):
+        """who puts the old store back after a rebuild that did not get through has it, and no start sets it aside again"""
+        self.mark.write_text("store.before-rebuild\n")
+        self.daemon.start()
+        self.assertEqual(len(self.logged("rebuild.taken_back")), 1)
+        self.assertEqual(self.logged("rebuild.begins") + self.logged("store.restored"), [])
+        self.assertFalse(self.aside.exists() or self.mark.exists())
+        self.assert_counts()
+        self.assertEqual(self.daemon.metrics().total("freshet_events_applied_total"), 0)  # all of them are in it
+        self.daemon.stop()
+
+    def test_no_old_store(self):
+        """where there is no store, none is said to be kept"""
+        shutil.rmtree(self.store)
+        self.daemon.start("--rebuild")
+        self.assertNotIn("old_store", self.logged("rebuild.begins")[0])
+        self.assertEqual(self.logged("store.restored"), [])
+        self.assertFalse(self.aside.exists() or self.mark.exists())
+        self.assert_counts()
+        self.daemon.stop()
+
     def test_restored_instead(self):
         """who restores a backup after a rebuild that did not get through has the backup"""
         self.mark.touch()
