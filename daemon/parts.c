@@ -114,6 +114,18 @@ static int open_again(struct freshetd *d, int status, struct fr_err *err)
     return status;
 }
 
+/* The new store may be damaged as well, where the start that made it was killed: there is nothing in it yet, and no backup is wanted. */
+static int open_new(struct freshetd *d, struct fr_err *err)
+{
+    int status = open_store(d, err);
+
+    if (status != FR_CORRUPT)
+        return status;
+    fr_log(FR_ERROR, "main", "store.damaged", FR_NO_FIELDS, "%s; it is that of a rebuild: another takes its place", err->text);
+    status = backup_set_aside(d->cfg->store.path, err);
+    return status == FR_OK ? open_store(d, err) : status;
+}
+
 int start_store(struct freshetd *d, struct fr_err *err)
 {
     char path[PATH_ROOM];
@@ -131,7 +143,7 @@ int start_store(struct freshetd *d, struct fr_err *err)
     if (status == FR_OK)
         status = rebuilds ? rebuild_begin(d->cfg->store.path, err) : restore_missing(d, path, err);
     if (status == FR_OK)
-        status = open_again(d, open_store(d, err), err);
+        status = rebuilds ? open_new(d, err) : open_again(d, open_store(d, err), err);
     if (status == FR_OK && rebuilds && (status = rebuild_end(d->cfg->store.path, err)) != FR_OK)
         stop_store(d);
     return status;

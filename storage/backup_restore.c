@@ -174,10 +174,11 @@ static bool is_there(const char *path)
 }
 
 /* store.damaged, or with the first number from 2 on that is free. */
-static int set_aside(const char *data, const char *store, struct fr_err *err)
+int backup_set_aside(const char *data, struct fr_err *err)
 {
-    char aside[PATH_BYTES_MAX];
+    char store[PATH_BYTES_MAX], aside[PATH_BYTES_MAX];
 
+    path_of(store, "%s/store", data);
     path_of(aside, "%s/store.damaged", data);
     for (unsigned n = 2; is_there(aside); n++)
         path_of(aside, "%s/store.damaged-%u", data, n);
@@ -193,7 +194,7 @@ int backup_restore_finish(const char *data, bool *ret_finished, struct fr_err *e
     if (!*ret_finished)
         return FR_OK;
     if (is_there(path_of(store, "%s/store", data)))
-        status = set_aside(data, store, err);
+        status = backup_set_aside(data, err);
     fr_crash_point("restore.aside");
     if (!status)
         status = file_rename(ready, store, err);

@@ -111,6 +111,8 @@ int backup_verify(const struct backup_place *place, const struct backup *backup,
 int backup_restore(const struct backup_place *place, const struct backup *backup, const char *data, struct fr_err *err);
 /* *ret_finished: there was one to finish. */
 int backup_restore_finish(const char *data, bool *ret_finished, struct fr_err *err);
+/* DATA/store alone, under the same names. */
+int backup_set_aside(const char *data, struct fr_err *err);
 
 /* ---- in a running daemon: a thread that does one thing at a time ------------------------------------------ */
 

@@ -252,6 +252,16 @@ class Rebuild(World):
         self.store.rename(self.aside)
         self.assert_rebuilt("--rebuild")
 
+    def test_new_store_damaged(self):
+        """nor does a new store that was damaged when its start was killed bring a backup back"""
+        self.mark.touch()
+        self.store.rename(self.aside)
+        self.store.mkdir()
+        (self.store / "CURRENT").write_text("")
+        self.assert_rebuilt()
+        self.assertEqual(len(self.logged("store.damaged")), 1)
+        self.assertEqual([path.name for path in self.data.glob("store.damaged*")], ["store.damaged"])
+
     def test_put_back(self):
         """who puts the old store back after a rebuild that did not get through has it, and no start sets it aside again"""
         self.mark.write_text("store.before-rebuild\n")
