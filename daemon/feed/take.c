@@ -114,10 +114,11 @@ static void take_end(struct tap *tap, struct event_batch *batch, const rd_kafka_
     assigned->touched = assigned->spoke = true;
     if (message->offset < assigned->next)
         assignment_lost(&tap->assignment, message->partition); /* a log that does not reach to where we were */
+    if (message->offset >= assigned->next)
+        assigned->garbled = false; /* all up to here could be read, also where it was read again for its proof only */
     if (message->offset <= assigned->next)
         return;
     assigned->next = message->offset;
-    assigned->garbled = false;
     batch->events[batch->len++] =
         (struct event){.kind = EVENT_POSITION, .partition = assigned->index, .offset = assigned->next, .logged = -1};
 }
