@@ -36,8 +36,10 @@ struct assigned {
     bool garbled;  /* a batch came damaged, and nothing has been read since: once more, and it is so in Kafka */
     bool spoke;    /* gave a record, or said that there is none, since quiet_heard */
     uint64_t spoke_ns;    /* when it last did, or was last given the time to */
+    uint64_t asked_ns;    /* when its end was asked for */
     unsigned patience_ms; /* so long may it say nothing */
     int64_t owed;  /* the end that Kafka tells of, not reached although nothing else was there to take; -1: none since it spoke */
+    bool alone;    /* the last answer did not come: asked for without others, which may be another broker's */
     bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
     struct breaker *breaker;
@@ -60,6 +62,7 @@ struct assignment {
     bool foreign;     /* the brokers belong to another cluster: nothing is read */
     uint64_t look_ns; /* when to ask for metadata again */
     uint64_t lows_ns; /* when to ask for the oldest offsets again */
+    uint64_t alone_ns; /* and for the end of one that is asked for alone */
     uint64_t ends_ns; /* and for the ends of those that nothing is fetched of */
     unsigned wait_ms; /* while there is no topic */
     bool answered;    /* the last refresh asked for metadata, and Kafka answered */

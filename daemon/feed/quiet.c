@@ -8,6 +8,9 @@
  * It is asked, and judged, only when all that was fetched has been taken: behind a backlog of others its records may have been fetched long
  * ago, and are not fetched at all while librdkafka's queue is full. As with the silence of all: where words come slowly, its patience is twice
  * the last pause, and each time that a new consumer hears no more of it, the next is asked for later.
+ *
+ * One call asks for many, and waits for all brokers that have one of them. Where one does not answer, those asked for are asked for alone, one
+ * in feed.silence_ms, until they are answered or speak: so those of other brokers are told apart again.
  */
 #include "assign.h"
 
@@ -29,7 +32,7 @@ static void hear(struct assignment *assignment, struct assigned *assigned, uint6
         enough_ms = patience_ms / 2;
     if (enough_ms < patience_ms)
         assigned->patience_ms = (unsigned)enough_ms;
-    assigned->spoke = false;
+    assigned->spoke = assigned->alone = false;
     assigned->spoke_ns = now_ns;
     assigned->owed = -1;
 }
@@ -49,10 +52,23 @@ void quiet_excused(struct assignment *assignment, uint64_t now_ns)
     }
 }
 
-static bool is_quiet(const struct assignment *assignment, const struct assigned *assigned, uint64_t now_ns)
+/* For its patience, or that part of it. */
+static bool is_quiet(const struct assignment *assignment, const struct assigned *assigned, unsigned part, uint64_t now_ns)
 {
-    return assigned->state == PARTITION_RUNNING && now_ns >= assigned->spoke_ns &&
-           now_ns - assigned->spoke_ns >= patience_of(assignment, assigned) * 1000000ULL;
+    uint64_t since_ns = assigned->asked_ns > assigned->spoke_ns ? assigned->asked_ns : assigned->spoke_ns;
+
+    return assigned->state == PARTITION_RUNNING && now_ns >= since_ns &&
+           now_ns - since_ns >= patience_of(assignment, assigned) * 1000000ULL / part;
+}
+
+static void ask_for(struct assignment *assignment, size_t number, uint64_t now_ns, rd_kafka_topic_partition_list_t *list)
+{
+    struct assigned *assigned = &assignment->partitions[number];
+
+    rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)number)->offset = RD_KAFKA_OFFSET_END;
+    if (is_quiet(assignment, assigned, 1, now_ns))
+        assigned->spoke_ns = now_ns; /* else its pause is measured as if nobody had asked */
+    assigned->asked_ns = now_ns;
 }
 
 /* What is asked again has had its time: did it owe that already? */
@@ -80,6 +96,50 @@ static void be_patient(struct assignment *assignment, struct assigned *assigned)
         assigned->patience_ms = patience_ms * 2 < SILENCE_MAX_MS ? patience_ms * 2 : SILENCE_MAX_MS;
 }
 
+/* All that share an answer: those half as quiet as they may be are due soon, and asked with the others. Not what owes a record: it has
+ * its time. */
+static void ask_for_all(struct assignment *assignment, uint64_t now_ns, rd_kafka_topic_partition_list_t *list)
+{
+    bool due = false;
+
+    for (size_t i = 0; i < assignment->len; i++)
+        due = due || (!assignment->partitions[i].alone && is_quiet(assignment, &assignment->partitions[i], 1, now_ns));
+    for (size_t i = 0; i < assignment->len && due; i++) {
+        struct assigned *assigned = &assignment->partitions[i];
+        if (!assigned->alone && is_quiet(assignment, assigned, assigned->owed < 0 ? 2 : 1, now_ns))
+            ask_for(assignment, i, now_ns, list);
+    }
+}
+
+/* The one that has waited longest. */
+static void ask_for_one(struct assignment *assignment, uint64_t now_ns, rd_kafka_topic_partition_list_t *list)
+{
+    size_t found = assignment->len;
+
+    if (now_ns < assignment->alone_ns)
+        return;
+    for (size_t i = 0; i < assignment->len; i++) {
+        const struct assigned *assigned = &assignment->partitions[i];
+        if (assigned->alone && is_quiet(assignment, assigned, 1, now_ns) &&
+            (found == assignment->len || assigned->spoke_ns < assignment->partitions[found].spoke_ns))
+            found = i;
+    }
+    if (found < assignment->len)
+        ask_for(assignment, found, now_ns, list);
+}
+
+/* An answer that does not come has cost those that are read its whole time, and tells nothing of the others in the list. */
+static bool ask(struct assignment *assignment, rd_kafka_topic_partition_list_t *list, uint64_t now_ns)
+{
+    bool answered = !rd_kafka_offsets_for_times(assignment->consumer, list, ANSWER_TIMEOUT_MS);
+
+    for (int i = 0; i < list->cnt; i++)
+        assignment->partitions[list->elems[i].partition].alone = !answered;
+    if (!answered)
+        assignment->alone_ns = now_ns + (uint64_t)assignment->options->silence * 1000000;
+    return answered;
+}
+
 bool quiet_asleep(struct assignment *assignment, uint64_t now_ns, size_t *ret_number)
 {
     rd_kafka_topic_partition_list_t *list;
@@ -88,13 +148,10 @@ bool quiet_asleep(struct assignment *assignment, uint64_t now_ns, size_t *ret_nu
     if (!assignment->consumer || assignment->stale)
         return false;
     list = rd_kafka_topic_partition_list_new(1);
-    for (size_t i = 0; i < assignment->len; i++) {
-        if (!is_quiet(assignment, &assignment->partitions[i], now_ns))
-            continue;
-        rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)i)->offset = RD_KAFKA_OFFSET_END;
-        assignment->partitions[i].spoke_ns = now_ns;
-    }
-    if (list->cnt && !rd_kafka_offsets_for_times(assignment->consumer, list, ANSWER_TIMEOUT_MS)) {
+    ask_for_all(assignment, now_ns, list);
+    if (!list->cnt)
+        ask_for_one(assignment, now_ns, list);
+    if (list->cnt && ask(assignment, list, now_ns)) {
         for (int i = 0; i < list->cnt; i++) {
             struct assigned *assigned = &assignment->partitions[list->elems[i].partition];
             if (list->elems[i].err || !note_end(assignment, assigned, list->elems[i].offset))
