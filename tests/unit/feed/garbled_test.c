@@ -3,8 +3,9 @@
  * its way, nothing is lost; if it is so in Kafka, its partition is halted before it and no other.
  */
 #include "detour.h"
+#include "freshet/clock.h"
 
-enum { BEFORE = 3, AFTER = 600 };
+enum { BEFORE = 3, AFTER = 600, PATIENCE_S = 120 };
 
 /* How many batches came damaged, how often all had been assigned when the last did, and how often the end was polled of what was assigned
  * after it. */
@@ -87,6 +88,7 @@ static void damaged_on_its_way_it_is_fetched_once_more_and_nothing_is_lost(void 
 
 static void reset_to(struct world *world, int64_t applied, int64_t to)
 {
+    const uint64_t until = fr_mono_ns() + PATIENCE_S * 1000000000ULL;
     const struct reset reset = {.applied = applied, .to = RESET_TO_OFFSET, .offset = to};
     struct reset_outcome outcome;
     struct fr_err err;
@@ -94,8 +96,10 @@ static void reset_to(struct world *world, int64_t applied, int64_t to)
     int status;
 
     assert_int_equal(feed_reset(world->feed, &reset, &ticket, &err), FR_OK);
-    while (!feed_reset_done(world->feed, ticket, &outcome, &status, &err))
+    while (!feed_reset_done(world->feed, ticket, &outcome, &status, &err)) {
+        assert_true(fr_mono_ns() < until);
         poll(NULL, 0, 2);
+    }
     if (status)
         fail_msg("%s", err.text);
 }

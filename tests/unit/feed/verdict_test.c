@@ -4,6 +4,7 @@
  */
 #include "assign.h"
 #include "detour.h"
+#include "freshet/clock.h"
 #include "tap.h"
 
 static const struct fake_event *events[4000];
@@ -268,12 +269,15 @@ static void what_was_chosen_is_told_before_records_are_taken(void **state)
     free(many);
 }
 
+enum { PATIENCE_S = 120 };
+
 /* Until the consumer has `len` messages and callbacks to give. */
 static void wait_for_queued(size_t len)
 {
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(atomic_load(&detour_consumer));
+    const uint64_t until = fr_mono_ns() + PATIENCE_S * 1000000000ULL;
 
-    for (int i = 0; i < 3000 && rd_kafka_queue_length(queue) < len; i++)
+    while (rd_kafka_queue_length(queue) < len && fr_mono_ns() < until)
         poll(NULL, 0, 2);
     if (rd_kafka_queue_length(queue) < len)
         fail_msg("the consumer has %zu to give, not %zu", rd_kafka_queue_length(queue), len);
