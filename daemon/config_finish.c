@@ -564,6 +564,7 @@ void config_serve_options(const struct config *cfg, struct serve_options *ret_op
         .client_rate = cfg->limits.client_rate,
         .client_burst = (uint32_t)cfg->limits.client_burst,
         .client_inflight = (uint32_t)cfg->limits.client_inflight,
+        .early_looks = 50,
     };
 }
 

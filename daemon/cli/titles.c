@@ -33,6 +33,11 @@ int titles_open(struct titles **ret, const char *path)
         return cli_fail("cannot open '%s': %s", path, strerror(errno));
     struct titles *titles = fr_zalloc(1, sizeof(*titles));
     while (lines_next(&lines)) {
+        if (!lines_whole(&lines)) {
+            cli_fail("%s:%llu %s", path, (unsigned long long)lines.number, LINE_NOT_WHOLE);
+            lines.failed = true;
+            break;
+        }
         char *tab = strchr(lines.at, '\t');
         if (!tab)
             continue;

@@ -146,7 +146,7 @@ void clients_leave(struct clients *clients, struct client *client)
     pthread_mutex_unlock(&set->lock);
 }
 
-struct client *clients_wait(struct clients *clients, struct fr_bytes name)
+struct client *clients_wait(struct clients *clients, struct fr_bytes name, uint32_t most)
 {
     XXH128_hash_t hash = hash_of(clients, name);
     struct set *set = &clients->set[hash.low64 % SETS];
@@ -156,7 +156,7 @@ struct client *clients_wait(struct clients *clients, struct fr_bytes name)
     for (int i = 0; i < PLACES && !found; i++)
         if (is_its(&set->client[i], hash))
             found = &set->client[i];
-    if (found && found->waiting < clients->options.inflight)
+    if (found && found->waiting < clients->options.inflight && found->waiting < most)
         found->waiting++;
     else
         found = NULL;

@@ -32,9 +32,9 @@ void clients_free(struct clients *clients);                         /* NULL is n
 /* NOT_REJECTED: *ret_client is to be given back by clients_leave. Else REJECTED_CLIENT_RATE or REJECTED_CLIENT_INFLIGHT. */
 enum rejection clients_enter(struct clients *clients, struct fr_bytes name, uint64_t now_ns, struct client **ret_client);
 void clients_leave(struct clients *clients, struct client *client);
-/* One call more that waits for a place of its client's, who has as many in flight as it may. NULL: as many wait already, or the client is
- * not known. Else to be given back by clients_wait_over. */
-struct client *clients_wait(struct clients *clients, struct fr_bytes name);
+/* One call more that waits for a place of its client's, who has as many in flight as it may. NULL: so many wait already, or as many as may be
+ * in flight, or the client is not known. Else to be given back by clients_wait_over. */
+struct client *clients_wait(struct clients *clients, struct fr_bytes name, uint32_t most);
 void clients_wait_over(struct clients *clients, struct client *client);
 
 #endif

@@ -32,10 +32,12 @@ static bool trace_of(const struct call *call, char id[TRACE_ID_ROOM])
 }
 
 /* A question that took long though it had nothing to wait for, and a mistake of ours: with the trace, so that the caller's side is found. */
-static void tell(const struct call *call, enum rpc_code code, double seconds, const char *trace)
+static void tell(const struct call *call, enum rpc_code code, uint64_t now_ns, const char *trace)
 {
     const struct rpc_method *method = &rpc_methods[call->rpc];
     span_ms slow = call->lane->serve->options.slow;
+    uint64_t since_ns = !call->looks ? call->since_ns : call->admitted_ns ? call->admitted_ns : now_ns; /* early: its client's own doing */
+    double seconds = (double)(now_ns - since_ns) * 1e-9;
     bool failed = code == RPC_CODE_INTERNAL;
 
     if (!failed && (!slow || seconds * 1000 < (double)slow || method->kind != RPC_KIND_ONE || method->listeners != RPC_PUBLIC ||
@@ -51,7 +53,8 @@ void call_counted(struct call *call, enum rpc_code code)
 {
     struct serve *serve = call->lane->serve;
     char id[TRACE_ID_ROOM], exemplar[FR_EXEMPLAR_MAX];
-    double seconds = (double)(fr_mono_ns() - call->since_ns) * 1e-9;
+    uint64_t now_ns = fr_mono_ns();
+    double seconds = (double)(now_ns - call->since_ns) * 1e-9;
 
     if (call->counted)
         return;
@@ -64,5 +67,5 @@ void call_counted(struct call *call, enum rpc_code code)
         fr_observe(serve->seconds[call->rpc], seconds);
     }
     fr_count(serve->handled[call->rpc][code], 1);
-    tell(call, code, seconds, id);
+    tell(call, code, now_ns, id);
 }

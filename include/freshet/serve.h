@@ -50,6 +50,7 @@ struct serve_options {
     double client_rate;       /* questions a second of one client, by its token's name or else by its address; 0: any number */
     uint32_t client_burst;    /* of them at once after a pause; 0: a second's worth */
     uint32_t client_inflight; /* of them in flight; 0: any number */
+    uint32_t early_looks;     /* so often is one more looked at, a millisecond apart or more, before it is refused */
     /* Borrowed until serve_stop. */
     struct certificate *certificate, *admin_certificate; /* NULL: plain HTTP/2 */
     struct tokens *tokens;                               /* NULL: anybody may ask anything */

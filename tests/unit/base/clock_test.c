@@ -88,12 +88,15 @@ static void who_has_no_core_queues(void **state)
     CPU_SET(sched_getcpu(), &one);
     sched_setaffinity(0, sizeof(one), &one);
     pthread_create(&other, NULL, share_the_core, &over); /* where its maker is */
-    uint64_t begin = fr_thread_queued_ns();
-    while (fr_thread_queued_ns() < begin + 20000000)
+    uint64_t begin = fr_thread_queued_ns(), end = fr_thread_ns() + 5000000000;
+    while (fr_thread_queued_ns() < begin + 20000000 && fr_thread_ns() < end)
         ;
+    bool told = fr_thread_queued_ns() > begin;
     atomic_store(&over, true);
     pthread_join(other, NULL);
     sched_setaffinity(0, sizeof(before), &before);
+    if (!told)
+        skip(); /* a kernel that keeps no such figures prints 0 */
     uint64_t mono = fr_mono_ns(), worked = fr_thread_ns(), queued = fr_thread_queued_ns();
     poll(NULL, 0, 50);
     assert_true(fr_mono_ns() - mono >= 50000000);

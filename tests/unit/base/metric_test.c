@@ -58,7 +58,7 @@ static void families_without_labels_are_there_from_the_start_at_0(void **state)
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
         assert_non_null(strstr(text, lines[i]));
     assert_string_equal(scrape_family("freshet_rpc_rejected_total", false),
-                        "# HELP freshet_rpc_rejected_total Calls turned away at once.\n"
+                        "# HELP freshet_rpc_rejected_total Calls turned away.\n"
                         "# TYPE freshet_rpc_rejected_total counter\n");
 }
 

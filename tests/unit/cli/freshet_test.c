@@ -269,6 +269,12 @@ static void a_line_with_a_nul_is_bad(void **state)
     assert_non_null(strstr(said, ":2 has a NUL in it\n"));
     unlink(path);
     unlink(events);
+
+    FILE_WITH(path, "\nplum\tPl\0um\n");
+    snprintf(call, sizeof(call), "recommend ann --titles %s --server 127.0.0.1:1 --timeout 100 2>&1", path);
+    expect(1, call, said, sizeof(said));
+    assert_non_null(strstr(said, ":2 has a NUL in it\n"));
+    unlink(path);
 }
 
 /* Without --timeout it would wait longer than a test may take. */

@@ -187,21 +187,22 @@ static void as_many_wait_for_a_place_as_may_be_in_flight(void **state)
     char name[32];
 
     (void)state;
-    assert_null(clients_wait(clients, ANN)); /* nobody knows her */
+    assert_null(clients_wait(clients, ANN, 8)); /* nobody knows her */
     for (int i = 0; i < 2; i++)
         assert_int_equal(clients_enter(clients, ANN, BEGIN, &held[i]), NOT_REJECTED);
+    assert_null(clients_wait(clients, ANN, 0));
     for (int i = 0; i < 2; i++)
-        assert_non_null(waits[i] = clients_wait(clients, ANN));
-    assert_null(clients_wait(clients, ANN));
+        assert_non_null(waits[i] = clients_wait(clients, ANN, i + 1));
+    assert_null(clients_wait(clients, ANN, 8));
     clients_wait_over(clients, waits[0]);
-    assert_non_null(waits[0] = clients_wait(clients, ANN));
+    assert_non_null(waits[0] = clients_wait(clients, ANN, 8));
     for (int i = 0; i < 2; i++)
         clients_leave(clients, held[i]);
     for (int i = 0; i < OTHERS; i++) { /* nobody takes her place while one of hers waits */
         int len = snprintf(name, sizeof name, "client %d", i);
         assert_int_equal(ask(clients, (struct fr_bytes){name, (size_t)len}, BEGIN), NOT_REJECTED);
     }
-    assert_null(clients_wait(clients, ANN));
+    assert_null(clients_wait(clients, ANN, 8));
     for (int i = 0; i < 2; i++)
         clients_wait_over(clients, waits[i]);
     clients_free(clients);

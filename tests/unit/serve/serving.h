@@ -56,6 +56,7 @@ static inline int set_up(void **state)
         .max_watches = 40,
         .memory = 256 << 20,
         .max_concurrent_streams = 1000,
+        .early_looks = 50,
         .drain_grace = 120000, /* or a call */
         .version = "0.1.0",
         .brokers = "",
