@@ -54,6 +54,8 @@ void assignment_attach(struct assignment *assignment, rd_kafka_t *consumer)
 {
     if (assignment->topic)
         rd_kafka_topic_destroy(assignment->topic);
+    for (size_t i = 0; i < assignment->len; i++)
+        assignment->partitions[i].mute = false; /* another consumer has yet to hear them */
     assignment->consumer = consumer;
     assignment->topic = consumer ? rd_kafka_topic_new(consumer, assignment->options->topic, NULL) : NULL;
     assignment->stale = true;
@@ -268,7 +270,7 @@ static void assign(struct assignment *assignment)
     }
     fr_crash_point("feed.assigned");
     assignment->stale = assignment->suspect = false;
-    quiet_excused(assignment, fr_mono_ns());
+    quiet_assigned(assignment, fr_mono_ns());
     assignment_report(assignment, true);
 }
 

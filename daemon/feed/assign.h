@@ -39,6 +39,7 @@ struct assigned {
     uint64_t asked_ns;    /* when its end was asked for */
     unsigned patience_ms; /* so long may it say nothing */
     int64_t owed;  /* the end that Kafka tells of, not reached although nothing else was there to take; -1: none since it spoke */
+    bool mute;     /* says nothing since it was assigned */
     bool alone;    /* the last answer did not come: asked for without others, which may be another broker's */
     bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
@@ -116,6 +117,8 @@ bool assignment_behind(struct assignment *assignment);
 void quiet_heard(struct assignment *assignment, uint64_t now_ns);
 /* They had no chance to speak until now. */
 void quiet_excused(struct assignment *assignment, uint64_t now_ns);
+/* They are read anew: who speaks will soon do so. */
+void quiet_assigned(struct assignment *assignment, uint64_t now_ns);
 /* When a partition has said nothing for long, asks Kafka for its end. True: *ret_number had more, when it was asked the last time, and has
  * said nothing since. Only when all that was fetched has been taken. */
 bool quiet_asleep(struct assignment *assignment, uint64_t now_ns, size_t *ret_number);

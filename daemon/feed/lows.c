@@ -10,7 +10,7 @@
  */
 #include "assign.h"
 
-enum { LOWS_EVERY_MS = 5000, ENDS_EVERY_MS = 1000, ENDS_AGAIN_MS = 10000, ANSWER_TIMEOUT_MS = 1000 };
+enum { LOWS_EVERY_MS = 5000, LOWS_AGAIN_MS = 20000, ENDS_EVERY_MS = 1000, ENDS_AGAIN_MS = 10000, ANSWER_TIMEOUT_MS = 1000 };
 
 /* Asks for one offset of each; false: Kafka does not answer. */
 static bool ask(struct assignment *assignment, rd_kafka_topic_partition_list_t *list)
@@ -32,12 +32,15 @@ void assignment_lows(struct assignment *assignment, uint64_t now_ns)
     assignment->lows_ns = now_ns + LOWS_EVERY_MS * 1000000ULL;
     list = rd_kafka_topic_partition_list_new((int)assignment->len + 1);
     for (size_t i = 0; i < assignment->len; i++)
-        add(assignment, list, i, RD_KAFKA_OFFSET_BEGINNING);
+        if (!assignment->partitions[i].alone) /* a broker that does not answer hides what the others know */
+            add(assignment, list, i, RD_KAFKA_OFFSET_BEGINNING);
     if (ask(assignment, list)) {
         for (int i = 0; i < list->cnt; i++)
             if (!list->elems[i].err && list->elems[i].offset >= 0)
                 engine_partition_low(assignment->engine, assignment->partitions[list->elems[i].partition].index,
                                      list->elems[i].offset);
+    } else if (list->cnt) { /* those that are read have waited for the answer */
+        assignment->lows_ns = now_ns + LOWS_AGAIN_MS * 1000000ULL;
     }
     rd_kafka_topic_partition_list_destroy(list);
 }

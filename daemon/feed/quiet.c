@@ -10,11 +10,14 @@
  * the last pause, and each time that a new consumer hears no more of it, the next is asked for later.
  *
  * One call asks for many, and waits for all brokers that have one of them. Where one does not answer, those asked for are asked for alone, one
- * in feed.silence_ms, until they are answered or speak: so those of other brokers are told apart again.
+ * in a while, until they are answered or speak: so those of other brokers are told apart again.
+ *
+ * While a broker is away librdkafka says so again and again, and each time all partitions are assigned anew: who speaks does so at once then.
+ * So only what has spoken since the last time is given time for it.
  */
 #include "assign.h"
 
-enum { ANSWER_TIMEOUT_MS = 1000 };
+enum { ALONE_MS = 10000, ANSWER_TIMEOUT_MS = 1000 };
 
 static unsigned patience_of(const struct assignment *assignment, const struct assigned *assigned)
 {
@@ -32,7 +35,7 @@ static void hear(struct assignment *assignment, struct assigned *assigned, uint6
         enough_ms = patience_ms / 2;
     if (enough_ms < patience_ms)
         assigned->patience_ms = (unsigned)enough_ms;
-    assigned->spoke = assigned->alone = false;
+    assigned->spoke = assigned->alone = assigned->mute = false;
     assigned->spoke_ns = now_ns;
     assigned->owed = -1;
 }
@@ -44,11 +47,25 @@ void quiet_heard(struct assignment *assignment, uint64_t now_ns)
             hear(assignment, &assignment->partitions[i], now_ns);
 }
 
+static void excuse(struct assigned *assigned, uint64_t now_ns)
+{
+    assigned->spoke_ns = now_ns;
+    assigned->owed = -1;
+}
+
 void quiet_excused(struct assignment *assignment, uint64_t now_ns)
 {
+    for (size_t i = 0; i < assignment->len; i++)
+        excuse(&assignment->partitions[i], now_ns);
+}
+
+void quiet_assigned(struct assignment *assignment, uint64_t now_ns)
+{
     for (size_t i = 0; i < assignment->len; i++) {
-        assignment->partitions[i].spoke_ns = now_ns;
-        assignment->partitions[i].owed = -1;
+        struct assigned *assigned = &assignment->partitions[i];
+        if (!assigned->mute)
+            excuse(assigned, now_ns);
+        assigned->mute = true;
     }
 }
 
@@ -121,7 +138,7 @@ static void ask_for_one(struct assignment *assignment, uint64_t now_ns, rd_kafka
     for (size_t i = 0; i < assignment->len; i++) {
         const struct assigned *assigned = &assignment->partitions[i];
         if (assigned->alone && is_quiet(assignment, assigned, 1, now_ns) &&
-            (found == assignment->len || assigned->spoke_ns < assignment->partitions[found].spoke_ns))
+            (found == assignment->len || assigned->asked_ns < assignment->partitions[found].asked_ns))
             found = i;
     }
     if (found < assignment->len)
@@ -136,7 +153,7 @@ static bool ask(struct assignment *assignment, rd_kafka_topic_partition_list_t *
     for (int i = 0; i < list->cnt; i++)
         assignment->partitions[list->elems[i].partition].alone = !answered;
     if (!answered)
-        assignment->alone_ns = now_ns + (uint64_t)assignment->options->silence * 1000000;
+        assignment->alone_ns = now_ns + (uint64_t)(assignment->options->silence > ALONE_MS ? assignment->options->silence : ALONE_MS) * 1000000;
     return answered;
 }
 

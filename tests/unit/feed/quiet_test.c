@@ -10,7 +10,7 @@
 #include "assign.h"
 #include "world.h"
 
-enum { PARTITIONS = 8, SILENCE_MS = 1000 };
+enum { PARTITIONS = 8, SILENCE_MS = 10000 };
 
 /* What Kafka has: ends[i] of partition i; -1: its broker does not answer. */
 static int64_t ends[PARTITIONS];
@@ -95,7 +95,7 @@ static void the_quiet_are_asked_once_and_those_who_speak_are_not(void **state)
     fake_engine_free(room.engine);
 }
 
-/* Each falls quiet 100 ms after the one before it. */
+/* Each falls quiet a tenth of what it may after the one before it. */
 static void who_will_soon_be_due_is_asked_with_who_is(void **state)
 {
     struct room room;
@@ -103,8 +103,8 @@ static void who_will_soon_be_due_is_asked_with_who_is(void **state)
     (void)state;
     room_open(&room);
     for (unsigned i = 0; i < PARTITIONS; i++)
-        assert_int_equal(wait_ms(&room, 100, ALL & ~((1U << (i + 1)) - 1)), -1);
-    assert_int_equal(wait_ms(&room, 200, NOBODY), -1);
+        assert_int_equal(wait_ms(&room, SILENCE_MS / 10, ALL & ~((1U << (i + 1)) - 1)), -1);
+    assert_int_equal(wait_ms(&room, SILENCE_MS / 5, NOBODY), -1);
     assert_string_equal(asked, "0 1 2 3 4 5|");
     calls = 0;
     assert_int_equal(wait_ms(&room, 10 * SILENCE_MS, NOBODY), -1);
@@ -130,23 +130,51 @@ static void who_owes_a_record_has_its_time(void **state)
     fake_engine_free(room.engine);
 }
 
-/* 1 sleeps on a broker that answers, 2 and 3 are of one that does not. */
+/* 3 sleeps on a broker that answers, 1 and 2 are of one that does not; and whose turn it is no excuse of all takes back. */
 static void a_broker_that_does_not_answer_hides_nobody(void **state)
 {
     struct room room;
 
     (void)state;
     room_open(&room);
-    ends[1] = 101;
-    ends[2] = ends[3] = -1;
+    ends[3] = 101;
+    ends[1] = ends[2] = -1;
     assert_int_equal(wait_ms(&room, SILENCE_MS, ALL & ~14U), -1);
     assert_string_equal(asked, "1 2 3|");
-    assert_int_equal(wait_ms(&room, 3 * SILENCE_MS, ALL & ~14U), 1);
-    assert_string_equal(asked, "1 2 3|1|2|1|");
+    assert_int_equal(wait_ms(&room, SILENCE_MS, ALL & ~14U), -1);
+    assert_string_equal(asked, "1 2 3|1|");
+    quiet_excused(&room.assignment, room.now_ms * 1000000);
+    assert_int_equal(wait_ms(&room, 5 * SILENCE_MS, ALL & ~14U), 3);
+    assert_string_equal(asked, "1 2 3|1|2|3|1|3|");
     fake_engine_free(room.engine);
 }
 
-/* And costs those that are read one answer in feed.silence_ms; each has its turn, and one that speaks is asked with the others again. */
+/* A broker that is away has all partitions assigned anew, again and again. Who speaks speaks soon; 1 does not. */
+static void nor_does_one_that_has_all_assigned_anew(void **state)
+{
+    struct room room;
+    int found = -1;
+
+    (void)state;
+    room_open(&room);
+    ends[1] = 101;
+    for (int i = 0; i < 9 && found < 0; i++) {
+        quiet_assigned(&room.assignment, room.now_ms * 1000000);
+        found = wait_ms(&room, SILENCE_MS / 4, ALL & ~2U);
+    }
+    assert_int_equal(found, 1);
+    assert_string_equal(asked, "1|1|");
+    /* Another consumer has yet to hear it. */
+    assignment_attach(&room.assignment, NULL);
+    room.assignment.consumer = (rd_kafka_t *)&room.consumer;
+    room.assignment.stale = false;
+    quiet_assigned(&room.assignment, room.now_ms * 1000000);
+    assert_int_equal(wait_ms(&room, 2 * SILENCE_MS, ALL & ~2U), -1); /* its patience is longer now */
+    assert_string_equal(asked, "1|1|1|");
+    fake_engine_free(room.engine);
+}
+
+/* And costs those that are read one answer in ten seconds or feed.silence_ms; each has its turn, and one that speaks is asked with the others again. */
 static void nor_does_it_cost_more_than_one_answer_in_a_while(void **state)
 {
     struct room room;
@@ -172,6 +200,7 @@ int main(void)
         cmocka_unit_test(who_will_soon_be_due_is_asked_with_who_is),
         cmocka_unit_test(who_owes_a_record_has_its_time),
         cmocka_unit_test(a_broker_that_does_not_answer_hides_nobody),
+        cmocka_unit_test(nor_does_one_that_has_all_assigned_anew),
         cmocka_unit_test(nor_does_it_cost_more_than_one_answer_in_a_while),
     };
 
