@@ -264,7 +264,8 @@ class Rebuild(World):
 
     def test_put_back(self):
         """who puts the old store back after a rebuild that did not get through has it, and no start sets it aside again"""
-        self.mark.write_text("store.before-rebuild\n")
+        old = self.store.stat()
+        self.mark.write_text(f"store.before-rebuild {old.st_dev} {old.st_ino}\nrenamed\n")
         self.daemon.start()
         self.assertEqual(len(self.logged("rebuild.taken_back")), 1)
         self.assertEqual(self.logged("rebuild.begins") + self.logged("store.restored"), [])
