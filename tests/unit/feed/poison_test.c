@@ -110,15 +110,24 @@ static void a_batch_that_cannot_be_unpacked_halts_its_partition_and_no_other(voi
     world_close(&world);
 }
 
-/* The record before the batch, by which the log should prove itself, would lead into it again. */
-static void a_reset_goes_on_behind_a_batch_that_cannot_be_unpacked(void **state)
+static struct reset_outcome reset_partition(struct world *world, struct reset reset)
 {
-    const struct reset reset = {.applied = 5, .to = RESET_TO_OFFSET, .offset = 6};
     struct reset_outcome outcome;
-    struct world world;
     struct fr_err err;
     uint64_t ticket;
     int status;
+
+    assert_int_equal(feed_reset(world->feed, &reset, &ticket, &err), FR_OK);
+    while (!feed_reset_done(world->feed, ticket, &outcome, &status, &err))
+        wait_rounds(world, 1);
+    assert_int_equal(status, FR_OK);
+    return outcome;
+}
+
+/* The record before the batch, by which the log should prove itself, would lead into it again. */
+static void a_reset_goes_on_behind_a_batch_that_cannot_be_unpacked(void **state)
+{
+    struct world world;
 
     (void)state;
     world_open(&world, 1);
@@ -127,10 +136,7 @@ static void a_reset_goes_on_behind_a_batch_that_cannot_be_unpacked(void **state)
     world_events(&world, 0, 5, 5);
     feed_up_to(&world, "100000");
     wait_for(&world, 0, 5, PARTITION_HALTED_POISON);
-    assert_int_equal(feed_reset(world.feed, &reset, &ticket, &err), FR_OK);
-    while (!feed_reset_done(world.feed, ticket, &outcome, &status, &err))
-        wait_rounds(&world, 1);
-    assert_int_equal(status, FR_OK);
+    reset_partition(&world, (struct reset){.applied = 5, .to = RESET_TO_OFFSET, .offset = 6});
     wait_for(&world, 0, 11, PARTITION_RUNNING);
     feed_stop(world.feed);
     world.feed = NULL;
@@ -142,12 +148,8 @@ static void a_reset_goes_on_behind_a_batch_that_cannot_be_unpacked(void **state)
 /* Nothing of it was ever read: it stands at -1, as the status says. */
 static void nor_is_the_first_batch_of_a_log_the_end_of_it(void **state)
 {
-    const struct reset reset = {.applied = -1, .to = RESET_TO_OFFSET, .offset = 2};
     struct reset_outcome outcome;
     struct world world;
-    struct fr_err err;
-    uint64_t ticket;
-    int status;
 
     (void)state;
     world_open(&world, 1);
@@ -155,10 +157,7 @@ static void nor_is_the_first_batch_of_a_log_the_end_of_it(void **state)
     world_events(&world, 0, 0, 5);
     feed_up_to(&world, "100000");
     wait_for(&world, 0, -1, PARTITION_HALTED_POISON);
-    assert_int_equal(feed_reset(world.feed, &reset, &ticket, &err), FR_OK);
-    while (!feed_reset_done(world.feed, ticket, &outcome, &status, &err))
-        wait_rounds(&world, 1);
-    assert_int_equal(status, FR_OK);
+    outcome = reset_partition(&world, (struct reset){.applied = -1, .to = RESET_TO_OFFSET, .offset = 2});
     assert_int_equal(outcome.from, -1);
     assert_int_equal(outcome.skipped, 2);
     assert_false(outcome.other_log);

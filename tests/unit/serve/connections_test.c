@@ -11,6 +11,8 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -150,9 +152,24 @@ static void a_lane_that_reads_without_a_turn_cuts(void **state)
     assert_cut((struct reader){.lane = true}, true);
 }
 
+/* Else what a thread waits for a core looks like sleep, and on a busy machine nobody is sure to be cut. */
+static bool kernel_tells_who_waits_for_a_core(void)
+{
+    unsigned long long worked = 0;
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+
+    if (file && fscanf(file, "%llu", &worked) != 1)
+        worked = 0;
+    if (file)
+        fclose(file);
+    return worked > 0;
+}
+
 static void another_that_only_reads_cuts(void **state)
 {
     (void)state;
+    if (!kernel_tells_who_waits_for_a_core())
+        skip();
     assert_cut((struct reader){.wait_ms = 0}, true);
 }
 
