@@ -7,7 +7,6 @@
  */
 #include "folder.h"
 #include "forgetting.h"
-#include "freshet/fm.h"
 
 static void open_rocks(struct world *world, const char *folder)
 {
@@ -42,18 +41,12 @@ static void shell(const char *folder, const char *what)
 /* A copy of before the tombstones takes the place of the store; what lies beside it stays. FM has rows of users, and loses bob's alone. */
 static void a_restored_state_forgets_again(void **state)
 {
-    static struct fm_options fm;
-    static const struct engine_model models[] = {{"fm", &fm}};
     struct world world = {0};
     struct engine_options options = parity();
     char folder[256];
 
     (void)state;
-    fm = fm_defaults;
-    fm.user_rows = true;
-    fm.features_admit = 1;
-    options.models = models;
-    options.models_len = 1;
+    with_user_rows(&options);
     folder_make(folder);
     start(&world, folder, &options);
     town(&world);

@@ -207,17 +207,11 @@ static void in_product_a_forgotten_user_was_never_there(void **state)
 /* Three users and the newcomer have one; then one user less. */
 static void a_row_that_a_model_keeps_for_a_user_goes_with_her(void **state)
 {
-    static struct fm_options fm;
-    static const struct engine_model models[] = {{"fm", &fm}};
     struct world world = {.store = store_memory_new(NULL)};
     struct engine_options options = product();
 
     (void)state;
-    fm = fm_defaults;
-    fm.user_rows = true;
-    fm.features_admit = 1;
-    options.models = models;
-    options.models_len = 1;
+    with_user_rows(&options);
     begin(&world, &options);
     town(&world);
     assert_true(features_of(&world) == 4);

@@ -5,6 +5,7 @@
 #define FR_FORGETTING_H
 
 #include "engine_world.h"
+#include "freshet/fm.h"
 
 static inline struct event gone(int64_t offset, const char *user, const char *item, when_ms logged)
 {
@@ -28,6 +29,19 @@ static inline void await_forgotten(struct world *world)
         assert_true(fr_mono_ns() < deadline);
         sched_yield();
     }
+}
+
+/* FM alone, which has rows for users, too. */
+static inline void with_user_rows(struct engine_options *options)
+{
+    static struct fm_options fm;
+    static const struct engine_model models[] = {{"fm", &fm}};
+
+    fm = fm_defaults;
+    fm.user_rows = true;
+    fm.features_admit = 1;
+    options->models = models;
+    options->models_len = 1;
 }
 
 /* Rows that FM has for features, users' own among them. */
