@@ -105,6 +105,7 @@ enum { CONFIG_LINE_MAX = 4000, CONFIG_FILE_MAX = 1 << 20 };
 /* `name` is what problems call the text. Lines longer than CONFIG_LINE_MAX and NUL bytes are problems. */
 void config_read_text(struct config *cfg, const char *name, const char *text, size_t len);
 void config_read_file(struct config *cfg, const char *path); /* not readable, or above CONFIG_FILE_MAX: a problem */
+char *config_file_text(struct config *cfg, const char *path, size_t *ret_len); /* what is in it, the caller's to free; NULL: a problem */
 /* FRESHET_<SECTION>__<KEY>, in capitals; for [kafka] each _ stands for a dot. Others are not looked at. */
 void config_read_environment(struct config *cfg, char *const *environment);
 void config_read_setting(struct config *cfg, const char *setting); /* section.key=value, from --set */

@@ -78,11 +78,12 @@ void config_read_text(struct config *cfg, const char *name, const char *text, si
         config_problem(cfg, "%s: no memory to read it", name);
 }
 
-void config_read_file(struct config *cfg, const char *path)
+char *config_file_text(struct config *cfg, const char *path, size_t *ret_len)
 {
     char *text = fr_alloc(CONFIG_FILE_MAX + 1);
     FILE *file;
     size_t len = 0;
+    bool good = false;
 
     errno = 0;
     file = fopen(path, "re");
@@ -93,9 +94,23 @@ void config_read_file(struct config *cfg, const char *path)
     else if (len > CONFIG_FILE_MAX)
         config_problem(cfg, "%s: the file is longer than %d bytes", path, CONFIG_FILE_MAX);
     else
-        config_read_text(cfg, path, text, len);
+        good = true;
     if (file)
         fclose(file);
+    *ret_len = len;
+    if (good)
+        return text;
+    free(text);
+    return NULL;
+}
+
+void config_read_file(struct config *cfg, const char *path)
+{
+    size_t len;
+    char *text = config_file_text(cfg, path, &len);
+
+    if (text)
+        config_read_text(cfg, path, text, len);
     free(text);
 }
 

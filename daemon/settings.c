@@ -12,6 +12,8 @@
 
 struct settings {
     struct config *cfg;
+    char *file, *text, *models; /* the file's name and what was in it; each may be NULL */
+    size_t text_len;
 };
 
 static bool has_blend(const char *models)
@@ -37,24 +39,51 @@ static void run_models(struct config *cfg, const char *models)
     fr_writer_release(&all);
 }
 
+/* Takes over `settings`, of which all but cfg's values is there. */
+static struct settings *settle(struct settings *settings, const char *const *sets, size_t sets_len, char **ret_problems)
+{
+    struct config *cfg = settings->cfg;
+
+    if (settings->text)
+        config_read_text(cfg, settings->file, settings->text, settings->text_len);
+    for (size_t i = 0; i < sets_len; i++)
+        config_read_setting(cfg, sets[i]);
+    if (settings->models)
+        run_models(cfg, settings->models);
+    config_finish_with_models(cfg, &(struct config_host){.offline = true});
+    *ret_problems = NULL;
+    if (cfg->problems_len == 0)
+        return settings;
+    *ret_problems = fr_strdup(config_problems(cfg));
+    settings_free(settings);
+    return NULL;
+}
+
 struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, const char *models, char **ret_problems)
 {
     struct settings *settings = fr_zalloc(1, sizeof *settings);
 
     settings->cfg = config_new();
-    if (file)
-        config_read_file(settings->cfg, file);
-    for (size_t i = 0; i < sets_len; i++)
-        config_read_setting(settings->cfg, sets[i]);
-    if (models)
-        run_models(settings->cfg, models);
-    config_finish_with_models(settings->cfg, &(struct config_host){.offline = true});
-    *ret_problems = NULL;
-    if (settings->cfg->problems_len == 0)
-        return settings;
-    *ret_problems = fr_strdup(config_problems(settings->cfg));
-    settings_free(settings);
-    return NULL;
+    settings->models = models ? fr_strdup(models) : NULL;
+    if (file) {
+        settings->file = fr_strdup(file);
+        settings->text = config_file_text(settings->cfg, file, &settings->text_len);
+    }
+    return settle(settings, sets, sets_len, ret_problems);
+}
+
+struct settings *settings_again(const struct settings *settings, const char *const *sets, size_t sets_len, char **ret_problems)
+{
+    struct settings *again = fr_zalloc(1, sizeof *again);
+
+    again->cfg = config_new();
+    again->models = settings->models ? fr_strdup(settings->models) : NULL;
+    if (settings->text) {
+        again->file = fr_strdup(settings->file);
+        again->text = fr_strndup(settings->text, settings->text_len); /* no NUL is in it: that would be a problem */
+        again->text_len = settings->text_len;
+    }
+    return settle(again, sets, sets_len, ret_problems);
 }
 
 void settings_free(struct settings *settings)
@@ -62,6 +91,9 @@ void settings_free(struct settings *settings)
     if (!settings)
         return;
     config_free(settings->cfg);
+    free(settings->file);
+    free(settings->text);
+    free(settings->models);
     free(settings);
 }
 

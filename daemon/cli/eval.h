@@ -232,4 +232,10 @@ void dimension_pick(const struct dimension *dimension, uint64_t random, char *ro
 /* What is worth varying for a model; NULL at the end. */
 const char *dimension_usual(const char *model, size_t index);
 
+/* ---- tune_write.c: where what was found goes ---- */
+
+bool tune_write_is(const char *path, const char *other); /* are both names of one file, which is no device? */
+bool tune_write_can(const char *path);                   /* says why not; nothing is left there */
+bool tune_write(const char *path, const char *text, size_t len); /* all of it, or none; says why */
+
 #endif

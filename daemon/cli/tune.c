@@ -30,6 +30,7 @@ struct trial {
 struct tune {
     struct eval eval;
     const char *config, *model, *figure, *write;
+    struct settings *present; /* of --config's file, as it was when the run began, and --set */
     struct texts sets, vary;
     struct dimension dimensions[DIMENSIONS_MAX];
     size_t dimensions_len;
@@ -67,7 +68,7 @@ static struct settings *settings_of(const struct tune *tune, const struct trial 
         memcpy(all, tune->sets.at, len * sizeof(*all));
     for (size_t d = 0; d < more; d++)
         all[len + d] = trial->settings[d];
-    struct settings *settings = settings_new(tune->config, all, len + more, tune->model, &problems);
+    struct settings *settings = settings_again(tune->present, all, len + more, &problems);
     if (!settings)
         fputs(problems, stderr);
     free(problems);
@@ -291,40 +292,62 @@ static int put_json(const struct tune *tune, const struct trial *best, const str
     return json_put(document);
 }
 
+/* What was found is said before it is written: hours of replay should not end with a full disk. */
+static int say(const struct tune *tune, const struct trial *best, const struct figure *was, const struct figure *is)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *ini = open_memstream(&text, &len);
+    int status = CLI_DONE;
+
+    if (!ini || (put_ini(tune, ini, best, was, is), fclose(ini)) != 0) {
+        free(text);
+        return cli_fail("no memory for what was found");
+    }
+    if (!strcmp(tune->eval.output, "json"))
+        status = put_json(tune, best, was, is);
+    else
+        fwrite(text, 1, len, stdout);
+    fflush(stdout); /* main looks at whether it could */
+    if (tune->write && !tune_write(tune->write, text, len))
+        status = CLI_FAILED;
+    free(text);
+    return status;
+}
+
 static int finish(struct tune *tune, size_t judged)
 {
     struct figures before = {0}, after = {0};
     const struct trial *best = &tune->trial[0], *old = as_it_is(tune);
-    FILE *out = tune->write ? fopen(tune->write, "w") : NULL;
-    int status = CLI_DONE;
 
-    if (tune->write && !out)
-        return cli_fail("cannot write '%s'", tune->write);
     tune->eval.progress = "later part, as it is";
     const struct figure *was = measure(tune, &before, old, judged, tune->eval.log.len);
     tune->eval.progress = "later part, the best";
     const struct figure *is = was ? measure(tune, &after, best, judged, tune->eval.log.len) : NULL;
-    if (!is)
-        status = CLI_FAILED;
-    if (is && out)
-        put_ini(tune, out, best, was, is);
-    if (is && !strcmp(tune->eval.output, "json"))
-        status = put_json(tune, best, was, is);
-    else if (is)
-        put_ini(tune, stdout, best, was, is);
-    if (out && (ferror(out) | fclose(out)))
-        status = cli_fail("cannot write '%s'", tune->write);
-    return status;
+    return is ? say(tune, best, was, is) : CLI_FAILED;
+}
+
+/* A file that is read must not be written over; and where none can be written is found out before hours of replay. */
+static int look_at_write(const struct tune *tune)
+{
+    bool is_config = tune->config && tune_write_is(tune->write, tune->config);
+
+    if (is_config || (strcmp(tune->eval.path, "-") != 0 && tune_write_is(tune->write, tune->eval.path))) {
+        cli_fail(is_config ? "--write '%s' is --config's file, which says more than is written; name another"
+                           : "--write '%s' is the file of events; name another", tune->write);
+        return CLI_USAGE;
+    }
+    return tune_write_can(tune->write) ? CLI_DONE : CLI_FAILED;
 }
 
 static int run(struct tune *tune)
 {
     struct eval *eval = &tune->eval;
-    int status = CLI_FAILED;
+    int status = CLI_FAILED, place;
     char *problems;
-    struct settings *settings = settings_new(tune->config, tune->sets.at, tune->sets.len, tune->model, &problems);
 
-    if (!settings) {
+    tune->present = settings_new(tune->config, tune->sets.at, tune->sets.len, tune->model, &problems);
+    if (!tune->present) {
         fputs(problems, stderr);
         free(problems);
         return CLI_USAGE;
@@ -332,14 +355,16 @@ static int run(struct tune *tune)
     fr_log_setup(FR_ERROR, FR_LOG_AUTO);
     if (!draw_trials(tune))
         status = CLI_USAGE;
-    else if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, settings)) {
+    else if (tune->write && (place = look_at_write(tune)) != CLI_DONE)
+        status = place;
+    else if (eval_load(&eval->log, &eval->users, &eval->items, eval->path, eval->format, tune->present)) {
         size_t judged = (size_t)(tune->part * (double)eval->log.len);
         if (!can_weigh(tune))
             status = CLI_USAGE;
         else if (enough(tune, judged) && halve(tune, judged))
             status = finish(tune, judged);
     }
-    settings_free(settings);
+    settings_free(tune->present);
     eval_log_release(&eval->log);
     names_release(&eval->users);
     names_release(&eval->items);

@@ -21,6 +21,8 @@ struct settings;
  * since it asks them; NULL: recommend.models. NULL if something is wrong: *ret_problems then says what, a line each; the caller's to free.
  */
 struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, const char *models, char **ret_problems);
+/* Of the same file and models, with other `sets`: the file as it was then, whatever is in it by now. */
+struct settings *settings_again(const struct settings *settings, const char *const *sets, size_t sets_len, char **ret_problems);
 void settings_free(struct settings *settings);
 /* As the daemon would open it; its texts are borrowed. */
 void settings_engine(const struct settings *settings, struct engine_options *ret_options);

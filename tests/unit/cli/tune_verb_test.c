@@ -3,6 +3,8 @@
  */
 #include "eval_calls.h"
 
+#include <sys/stat.h>
+
 /*
  * Everybody goes round five items, each to the next one. sar.score_last = 1 looks at the newest item alone and is told where that leads;
  * the present configuration looks at all alike. What is found must be that, and a configuration file.
@@ -195,6 +197,134 @@ static void what_weighs_too_much_is_no_trial(void **state)
     file_gone(path);
 }
 
+/* Everybody goes round, each to the next item, but now and then to any, in movielens' form. */
+static char *some_events(void)
+{
+    enum { USERS = 40, ITEMS = 30, LENGTH = 12 };
+    static char text[USERS * LENGTH * 24];
+    char *at = text;
+    uint32_t random = 1;
+
+    for (uint32_t i = 0; i < USERS * LENGTH; i++) {
+        random = random * 1664525 + 1013904223;
+        at += sprintf(at, "%u\t%u\t5\t%u\n", i % USERS, (random >> 30 ? i % USERS * 7 + i / USERS : random >> 8) % ITEMS, i);
+    }
+    return file_of(text);
+}
+
+static void expect_in(const char *path, const char *text)
+{
+    char held[4096];
+    FILE *file = fopen(path, "r");
+
+    assert_non_null(file);
+    held[fread(held, 1, sizeof(held) - 1, file)] = '\0';
+    fclose(file);
+    assert_string_equal(held, text);
+}
+
+/* What is written is a part of a configuration, so it must not take the place of the whole: not under another name of it either. */
+static void tune_never_writes_over_what_it_reads(void **state)
+{
+    static const char text[] = "[sar]\nwindow = 2\nrecency = 1\n";
+    char *events = some_events(), *config = file_of(text), hard[80], soft[80], call[600], said[4096];
+    const char *const names[] = {config, hard, soft};
+
+    (void)state;
+    snprintf(hard, sizeof(hard), "%s-hard", config);
+    snprintf(soft, sizeof(soft), "%s-soft", config);
+    assert_int_equal(link(config, hard), 0);
+    assert_int_equal(symlink(config, soft), 0);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 3 --config %s --write %s 2>&1 >/dev/null", events, config, names[i]);
+        assert_int_equal(run_verb("tune", call, said, sizeof(said)), 2);
+        assert_non_null(strstr(said, "--config's file"));
+        assert_null(strstr(said, "round 1"));
+        expect_in(config, text);
+    }
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 3 --write %s 2>&1 >/dev/null", events, events);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 2);
+    assert_non_null(strstr(said, "file of events"));
+    unlink(hard);
+    unlink(soft);
+    file_gone(config);
+    file_gone(events);
+}
+
+/* A pipe can be read once: with all trials by what came from it, the figures are those of the same values said by --set. */
+static void every_trial_has_the_configuration_as_it_was_read(void **state)
+{
+    static const char sets[] = "--set sar.window=2 --set sar.recency=1 --set sar.score_last=50 --vary sar.threshold=1";
+    char *events = some_events(), call[700], said[8192];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -f movielens %s", events, sets);
+    double before = number_of(call, "before"), after = number_of(call, "after");
+    snprintf(call, sizeof(call), "%s -f movielens --vary sar.threshold=1", events);
+    assert_true(number_of(call, "before") != before); /* so they are not those of the defaults */
+    snprintf(call, sizeof(call),
+             "printf '[sar]\\nwindow = 2\\nrecency = 1\\nscore_last = 50\\n' | '%s' tune %s -f movielens --vary sar.threshold=1 "
+             "--config /dev/stdin --figure hit_rate@3 -k 3 --trials 2 --output json 2>/dev/null", FRESHET, events);
+    FILE *pipe = popen(call, "r");
+    assert_non_null(pipe);
+    said[fread(said, 1, sizeof(said) - 1, pipe)] = '\0';
+    assert_int_equal(pclose(pipe), 0);
+    json_t *document = json_loads(said, 0, NULL);
+    assert_non_null(document);
+    assert_true(json_number_value(json_object_get(document, "before")) == before);
+    assert_true(json_number_value(json_object_get(document, "after")) == after);
+    json_decref(document);
+    file_gone(events);
+}
+
+/* Before the first trial where that can be known; later the result is at least said. */
+static void tune_knows_where_it_cannot_write(void **state)
+{
+    static const char *const places[] = {"/nowhere/there", "/tmp", "/tmp/freshet-none/", "''"};
+    char *events = some_events(), call[600], said[8192];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+        snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 3 --write %s 2>&1", events, places[i]);
+        assert_int_equal(run_verb("tune", call, said, sizeof(said)), 1);
+        assert_non_null(strstr(said, "cannot write"));
+        assert_non_null(strstr(said, "irectory"));
+        assert_null(strstr(said, "round 1"));
+    }
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 3 --write /dev/full 2>/dev/null", events);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "# freshet tune "));
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 3 --write /dev/full 2>&1 >/dev/null", events);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "cannot write '/dev/full': No space left"));
+    file_gone(events);
+}
+
+/* The file keeps its mode, a link stays a link, and what was found is there as it was said. */
+static void what_was_found_takes_the_old_files_place(void **state)
+{
+    char *events = some_events(), *found = file_of("old\n"), soft[80], call[600], said[8192], room[200];
+    struct stat facts;
+
+    (void)state;
+    snprintf(soft, sizeof(soft), "%s-soft", found);
+    assert_int_equal(symlink(found, soft), 0);
+    assert_int_equal(chmod(found, 0640), 0);
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 3 --write %s 2>/dev/null", events, soft);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    expect_in(found, said);
+    assert_int_equal(stat(found, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0640);
+    assert_int_equal(readlink(soft, room, sizeof(room)), strlen(found));
+    snprintf(call, sizeof(call), "ls %s.new-* 2>/dev/null", found); /* nothing is left beside it */
+    FILE *pipe = popen(call, "r");
+    assert_int_equal(fread(room, 1, sizeof(room), pipe), 0);
+    pclose(pipe);
+    unlink(soft);
+    file_gone(found);
+    file_gone(events);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +335,10 @@ int main(void)
         cmocka_unit_test(weights_are_what_a_trial_says),
         cmocka_unit_test(a_trial_does_not_choose_its_judges),
         cmocka_unit_test(what_weighs_too_much_is_no_trial),
+        cmocka_unit_test(tune_never_writes_over_what_it_reads),
+        cmocka_unit_test(every_trial_has_the_configuration_as_it_was_read),
+        cmocka_unit_test(tune_knows_where_it_cannot_write),
+        cmocka_unit_test(what_was_found_takes_the_old_files_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -38,10 +40,41 @@ static void outside_the_daemon_events_weigh_the_same(void **state)
     settings_free(settings);
 }
 
+/* However long somebody works with a configuration, and whatever becomes of its file meanwhile. */
+static void again_is_of_the_file_as_it_was(void **state)
+{
+    static const char *const four[] = {"sar.window=4"};
+    char path[] = "/tmp/freshet-settings-XXXXXX", *problems;
+    int file = mkstemp(path);
+    struct engine_options options;
+
+    (void)state;
+    assert_int_equal(write(file, "[sar]\nwindow = 3\nscore_last = 7\n", 32), 32);
+    struct settings *settings = settings_new(path, NULL, 0, "fm", &problems);
+    assert_non_null(settings);
+    assert_int_equal(ftruncate(file, 0), 0);
+    close(file);
+    unlink(path);
+    struct settings *again = settings_again(settings, four, 1, &problems), *same = settings_again(settings, NULL, 0, &problems);
+    settings_free(settings);
+    assert_non_null(again);
+    settings_engine(again, &options);
+    assert_int_equal(options.sar.window, 4);
+    assert_int_equal(options.sar.score_last, 7);
+    assert_int_equal(options.models_len, 1);
+    assert_string_equal(options.models[0].name, "fm");
+    assert_non_null(same);
+    settings_engine(same, &options);
+    assert_int_equal(options.sar.window, 3);
+    settings_free(again);
+    settings_free(same);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outside_the_daemon_events_weigh_the_same),
+        cmocka_unit_test(again_is_of_the_file_as_it_was),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
