@@ -94,6 +94,18 @@ uint64_t eval_random(uint64_t seed, uint64_t stream, uint64_t at);
 
 /* ---- eval_replay.c: the engine ---- */
 
+/* What the engine had no room for: events, and what is said of items. A daemon would refuse it too. */
+enum { REFUSALS_MAX = 8, REFUSAL_ROOM = 120 };
+struct refusals {
+    uint64_t len;
+    struct refusal {
+        char why[REFUSAL_ROOM]; /* with the bound's key; the last of all for those of further bounds too */
+        uint64_t len;
+    } by[REFUSALS_MAX];
+    size_t by_len; /* those that were ever met: each is told on stderr, once */
+};
+
+struct eval;
 struct replay {
     struct engine *engine;
     struct store *store;
@@ -101,14 +113,15 @@ struct replay {
     uint32_t partition;
     int64_t next; /* offset of the next event */
     const struct names *users, *items;
+    struct refusals *refusals;
 };
-/* Says all of the catalogue. */
-bool replay_open(struct replay *replay, const struct settings *settings, const struct names *users, const struct names *items,
-                 const struct eval_catalogue *catalogue);
+/* With the settings; says all of the catalogue. eval->refusals are this replay's from here on. */
+bool replay_open(struct replay *replay, struct eval *eval);
 void replay_close(struct replay *replay);
 void replay_learn(struct replay *replay, const struct eval_event *events, size_t len); /* may return before they are applied */
 void replay_await(struct replay *replay);                                              /* until they are */
-bool replay_refresh(struct replay *replay); /* and until EASE is solved from them. False: it has said why */
+/* And until EASE is solved from them, and all that was refused is counted. False: it has said why. */
+bool replay_refresh(struct replay *replay);
 /* Between these two, ranks and lists; they are valid until the second. */
 void replay_begin(struct replay *replay);
 void replay_end(struct replay *replay);
@@ -195,6 +208,7 @@ struct eval {
     struct eval_catalogue catalogue;
     uint64_t outcomes; /* ranked events or users, by the last run */
     uint64_t left_out;
+    struct refusals refusals; /* by the last run */
     size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone */
     double newness;         /* context: log odds that a line on an item that is new to everybody is a choice */
     bool ratings;           /* prequential: scores predict weights: tell by how much they are off */
@@ -213,6 +227,7 @@ bool eval_ratings(struct eval *eval, uint64_t seed, struct figures *ret_figures)
 /* ---- eval_report.c ---- */
 
 int eval_report(const struct eval *eval, const struct figures *figures); /* the exit status */
+struct json_t *json_refusals(const struct refusals *refusals);           /* by bound */
 
 /* ---- tune_space.c: what may be set to what ---- */
 

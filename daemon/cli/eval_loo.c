@@ -229,7 +229,7 @@ static bool run(struct eval *eval, uint64_t seed, struct rivals *rivals, struct 
     struct progress *progress;
     struct eval_seen seen;
     struct replay replay;
-    bool good = replay_open(&replay, eval->settings, &eval->users, &eval->items, &eval->catalogue);
+    bool good = replay_open(&replay, eval);
 
     eval_sort(&eval->log, eval->users.len, eval->order, seed);
     eval_seen_init(&seen, &eval->log, eval->users.len);

@@ -129,7 +129,7 @@ bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figu
     eval_seen_init(&seen, &eval->log, eval->users.len);
     memset(everybody, true, eval->users.len);
     eval->outcomes = 0;
-    good = replay_open(&replay, eval->settings, &eval->users, &eval->items, &eval->catalogue);
+    good = replay_open(&replay, eval);
     if (good) {
         good = replay_all(eval, &replay, &seen, outcomes);
         for (size_t m = 0; good && m < eval->models_len; m++)

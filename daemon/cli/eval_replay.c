@@ -6,6 +6,7 @@
 #include <math.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,48 @@
 #define REPLAY_TOPIC "events"
 #define SAID_TOPIC "items"
 
-enum { TAKE_MS = 1000, SPIN_NS = 1000000, LAST_CHECKPOINT_MS = 600000, JOURNAL_MB_MAX = 1024, REFRESH_MS = 3600000 };
+enum { TAKE_MS = 100, SPIN_NS = 1000000, LAST_CHECKPOINT_MS = 600000, JOURNAL_MB_MAX = 1024, REFRESH_MS = 3600000 };
+
+static void count_refusal(struct refusals *refusals, struct fr_bytes why)
+{
+    size_t i = 0;
+
+    while (i < refusals->by_len && !fr_bytes_equal(fr_bytes_of(refusals->by[i].why), why))
+        i++;
+    if (i == refusals->by_len && i < REFUSALS_MAX) {
+        snprintf(refusals->by[i].why, REFUSAL_ROOM, "%.*s", (int)why.len, why.at);
+        refusals->by_len++;
+        cli_fail("the engine refuses what it has no room for, and figures are of the rest: %s", refusals->by[i].why);
+    }
+    refusals->by[i < REFUSALS_MAX ? i : REFUSALS_MAX - 1].len++;
+    refusals->len++;
+}
+
+/* Takes the dead letters, which in the daemon feed delivers to Kafka: while they fill the outbox there is no batch. They may leave once a
+ * checkpoint has them. */
+static void count_refused(struct replay *replay)
+{
+    const struct dead_letter *letter;
+
+    if (engine_outbox_wait_empty(replay->engine, 0))
+        return;
+    uint64_t ticket = engine_checkpoint_ask(replay->engine);
+    while (!engine_checkpoint_done(replay->engine, ticket, NULL))
+        poll(NULL, 0, 1);
+    while ((letter = engine_outbox_take(replay->engine, 0))) {
+        count_refusal(replay->refusals, letter->message);
+        engine_outbox_done(replay->engine, letter->id);
+    }
+}
+
+static struct event_batch *take_batch(struct replay *replay)
+{
+    struct event_batch *batch;
+
+    while (!(batch = engine_batch_take(replay->engine, TAKE_MS)))
+        count_refused(replay);
+    return batch;
+}
 
 static bool say_items(struct replay *replay, const struct eval_catalogue *catalogue, struct fr_err *err)
 {
@@ -29,39 +71,44 @@ static bool say_items(struct replay *replay, const struct eval_catalogue *catalo
     if (engine_partition(replay->engine, SAID_TOPIC, 0, &partition, &next, err))
         return false;
     for (size_t from = 0, part; from < catalogue->len; from += part) {
-        struct event_batch *batch = engine_batch_take(replay->engine, TAKE_MS);
+        struct event_batch *batch = take_batch(replay);
         size_t left = catalogue->len - from;
-        part = !batch ? 0 : left < EVENT_BATCH_MAX ? left : EVENT_BATCH_MAX;
+        part = left < EVENT_BATCH_MAX ? left : EVENT_BATCH_MAX;
         for (size_t i = 0; i < part; i++)
             batch->events[i] = (struct event){.kind = EVENT_ITEM,
                                               .partition = partition,
                                               .offset = (int64_t)(from + i),
                                               .item = replay->items->ids[catalogue->at[from + i].item],
                                               .said = catalogue->at[from + i].said};
-        if (batch) {
-            batch->len = (uint32_t)part;
-            engine_batch_give(replay->engine, batch);
-        }
+        batch->len = (uint32_t)part;
+        engine_batch_give(replay->engine, batch);
     }
     return true;
 }
 
-bool replay_open(struct replay *replay, const struct settings *settings, const struct names *users, const struct names *items,
-                 const struct eval_catalogue *catalogue)
+static void no_refusals(struct refusals *refusals)
+{
+    refusals->len = 0;
+    for (size_t i = 0; i < refusals->by_len; i++)
+        refusals->by[i].len = 0;
+}
+
+bool replay_open(struct replay *replay, struct eval *eval)
 {
     struct engine_options options;
     struct fr_err err;
     int64_t next;
 
-    *replay = (struct replay){.users = users, .items = items, .store = store_memory_new(NULL)};
-    settings_engine(settings, &options);
+    *replay = (struct replay){.users = &eval->users, .items = &eval->items, .refusals = &eval->refusals, .store = store_memory_new(NULL)};
+    no_refusals(replay->refusals);
+    settings_engine(eval->settings, &options);
     options.publish_at_once = true;
     options.checkpoint_interval = LAST_CHECKPOINT_MS;
     options.uncommitted_mb_max = JOURNAL_MB_MAX;
     options.memory_soft = options.memory_hard = 0;
     if (!engine_open(&replay->engine, &options, replay->store, &err) && !engine_start(replay->engine, &err) &&
         !engine_partition(replay->engine, REPLAY_TOPIC, 0, &replay->partition, &next, &err) &&
-        say_items(replay, catalogue, &err)) {
+        say_items(replay, &eval->catalogue, &err)) {
         replay->reader = reader_new(replay->engine);
         return true;
     }
@@ -82,10 +129,8 @@ void replay_close(struct replay *replay)
 void replay_learn(struct replay *replay, const struct eval_event *events, size_t len)
 {
     while (len) {
-        struct event_batch *batch = engine_batch_take(replay->engine, TAKE_MS);
+        struct event_batch *batch = take_batch(replay);
         size_t part = len < EVENT_BATCH_MAX ? len : EVENT_BATCH_MAX;
-        if (!batch)
-            continue;
         for (size_t i = 0; i < part; i++)
             batch->events[i] = (struct event){
                 .kind = EVENT_APPLY,
@@ -125,6 +170,7 @@ void replay_await(struct replay *replay)
 bool replay_refresh(struct replay *replay)
 {
     replay_await(replay);
+    count_refused(replay);
     if (engine_refresh(replay->engine, REFRESH_MS))
         return true;
     cli_fail("EASE could not be solved; ease.lambda may be too small");

@@ -40,6 +40,10 @@ static void print_table(const struct eval *eval, const struct figures *figures)
     if (bad || eval->left_out)
         printf("%llu lines could not be read, %llu users left out\n", (unsigned long long)bad,
                (unsigned long long)eval->left_out);
+    for (size_t r = 0; r < eval->refusals.by_len; r++)
+        if (eval->refusals.by[r].len)
+            printf("%llu refused, and figures are of the rest: %s\n", (unsigned long long)eval->refusals.by[r].len,
+                   eval->refusals.by[r].why);
     printf("\302\261 is %s\n\n", eval->seeds > 1 ? "the standard deviation between seeds" : "one standard error");
     for (size_t m = 0; m < eval->models_len; m++) {
         titles[m + 2] = eval->models[m];
@@ -73,16 +77,27 @@ static json_t *json_figures(const struct figures *figures)
     return all;
 }
 
+json_t *json_refusals(const struct refusals *refusals)
+{
+    json_t *all = json_object();
+
+    for (size_t r = 0; r < refusals->by_len; r++)
+        if (refusals->by[r].len)
+            json_object_set_new(all, refusals->by[r].why, json_integer((json_int_t)refusals->by[r].len));
+    return all;
+}
+
 static int print_json(const struct eval *eval, const struct figures *figures)
 {
     json_t *models = json_object(), *document;
 
     for (size_t m = 0; m < eval->models_len; m++)
         json_object_set_new(models, eval->models[m], json_figures(&figures[m]));
-    document = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "protocol", eval->protocol,
+    document = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:o}", "protocol", eval->protocol,
                          "file", eval->path, "order", eval->order_name, "events", (json_int_t)eval->log.len, "users", (json_int_t)eval->users.len,
                          "items", (json_int_t)eval->items.len, "outcomes", (json_int_t)eval->outcomes, "badLines",
-                         (json_int_t)(eval->log.bad + eval->tests.bad), "leftOut", (json_int_t)eval->left_out, "k", (json_int_t)eval->k,
+                         (json_int_t)(eval->log.bad + eval->tests.bad), "leftOut", (json_int_t)eval->left_out, "refused",
+                         (json_int_t)eval->refusals.len, "refusals", json_refusals(&eval->refusals), "k", (json_int_t)eval->k,
                          "passes", (json_int_t)eval->passes, "seed", (json_int_t)eval->seed, "seeds", (json_int_t)eval->seeds, "models", models);
     return json_put(document);
 }

@@ -93,7 +93,7 @@ static bool run(struct eval *eval, uint64_t seed, bool labelled, struct figures 
     struct replay replay;
 
     eval_sort(&eval->log, eval->users.len, eval->order, seed);
-    if (!replay_open(&replay, eval->settings, &eval->users, &eval->items, &eval->catalogue))
+    if (!replay_open(&replay, eval))
         return false;
     bool good = learn(eval, &replay, seed);
     eval->outcomes = eval->tests.len;

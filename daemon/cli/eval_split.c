@@ -109,7 +109,7 @@ bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures)
 
     eval_sort(&eval->log, eval->users.len, eval->order, seed);
     eval_seen_init(&test, &eval->tests, eval->users.len);
-    good = replay_open(&replay, eval->settings, &eval->users, &eval->items, &eval->catalogue);
+    good = replay_open(&replay, eval);
     if (good) {
         progress = progress_new("learning", eval->log.len);
         replay_learn(&replay, eval->log.events, eval->log.len);

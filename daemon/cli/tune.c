@@ -30,6 +30,7 @@ struct trial {
 struct tune {
     struct eval eval;
     const char *config, *model, *figure, *write;
+    struct refusals refusals; /* by that of the two last replays that refused more */
     struct settings *present; /* of --config's file, as it was when the run began, and --set */
     struct texts sets, vary;
     struct dimension dimensions[DIMENSIONS_MAX];
@@ -263,6 +264,10 @@ static void put_ini(const struct tune *tune, FILE *out, const struct trial *best
         fprintf(out, "# No trial was better than the configuration as it is.\n");
     else if (!(after->value > before->value))
         fprintf(out, "# It was better on the earlier part and is not on the later one: stay with the configuration as it is.\n");
+    for (size_t r = 0; r < tune->refusals.by_len; r++)
+        if (tune->refusals.by[r].len)
+            fprintf(out, "# %llu events were refused, and figures are of the rest: %s\n", (unsigned long long)tune->refusals.by[r].len,
+                    tune->refusals.by[r].why);
     settings = settings_in_force(tune, best, &len);
     for (size_t s = 0; s < len; s++) {
         const char *dot = strchr(settings[s], '.'), *equals = strchr(settings[s], '=');
@@ -286,8 +291,9 @@ static int put_json(const struct tune *tune, const struct trial *best, const str
         json_object_setn_new(settings, all[s], key_len, json_string(all[s] + key_len + 1));
     }
     free(all);
-    json_t *document = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o}", "file", tune->eval.path, "model", tune->model, "figure",
-                                 tune->figure, "trials", (json_int_t)tune->trials, "settings", settings, "before", json_number(before->value),
+    json_t *document = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "file", tune->eval.path, "model", tune->model, "figure",
+                                 tune->figure, "trials", (json_int_t)tune->trials, "refused",
+                                 (json_int_t)tune->refusals.len, "refusals", json_refusals(&tune->refusals), "settings", settings, "before", json_number(before->value),
                                  "after", json_number(after->value));
     return json_put(document);
 }
@@ -322,8 +328,11 @@ static int finish(struct tune *tune, size_t judged)
 
     tune->eval.progress = "later part, as it is";
     const struct figure *was = measure(tune, &before, old, judged, tune->eval.log.len);
+    tune->refusals = tune->eval.refusals;
     tune->eval.progress = "later part, the best";
     const struct figure *is = was ? measure(tune, &after, best, judged, tune->eval.log.len) : NULL;
+    if (tune->eval.refusals.len > tune->refusals.len)
+        tune->refusals = tune->eval.refusals;
     return is ? say(tune, best, was, is) : CLI_FAILED;
 }
 

@@ -417,6 +417,49 @@ static void coverage_is_of_what_is_held(void **state)
     file_gone(items);
 }
 
+/* More dead letters than a megabyte holds, and no feed to take them: where nobody did, there would be no batch ever. */
+static void what_the_engine_refuses_is_counted(void **state)
+{
+    enum { USERS = 12000, FEW = 1000, SAID = 12000 };
+    static const char users_bound[] = "user_id is new and engine.users_max users have been known";
+    static const char items_bound[] = "item_id is new and engine.items_max items have been known";
+    static char events[USERS * 32], said[SAID * 50], told[65536];
+    char *at = events, *path, *items, call[600];
+
+    (void)state;
+    for (int u = 0; u < USERS; u++)
+        at += sprintf(at, "u%d\ti%d\t5\t%d\n", u, u % 7, 1000 + u);
+    at = said;
+    for (int i = 0; i < SAID; i++)
+        at += sprintf(at, "{\"itemId\":\"i%d\",\"categories\":[\"c\"]}\n", i);
+    path = file_of(events);
+    items = file_of(said);
+    for (int mb = 1; mb <= 64; mb += 63) { /* overflowing and not */
+        snprintf(call, sizeof(call), "%s -f movielens -m popular --every 100 --refresh 100000 --set engine.users_max=%d --set engine.outbox_mb=%d", path,
+                 FEW, mb);
+        json_t *document = eval(call);
+        assert_int_equal(json_integer_value(json_object_get(document, "refused")), USERS - FEW);
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(document, "refusals"), users_bound)), USERS - FEW);
+        json_decref(document);
+    }
+    snprintf(call, sizeof(call), "%s -f movielens -m popular --every 100 --set engine.items_max=100 --set engine.outbox_mb=1 --items %s", path, items);
+    json_t *document = eval(call);
+    assert_int_equal(json_integer_value(json_object_get(document, "refused")), SAID - 100);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(document, "refusals"), items_bound)), SAID - 100);
+    json_decref(document);
+    snprintf(call, sizeof(call), "%s -f movielens -m popular --every 100 --set engine.users_max=%d 2>&1", path, FEW);
+    assert_int_equal(run(call, told, sizeof(told)), 0);
+    assert_non_null(strstr(told, "freshet: the engine refuses"));
+    assert_non_null(strstr(told, "11000 refused, and figures are of the rest: user_id is new and engine.users_max"));
+    snprintf(call, sizeof(call), "%s -f movielens -m popular --every 100", path);
+    document = eval(call);
+    assert_int_equal(json_integer_value(json_object_get(document, "refused")), 0);
+    assert_int_equal(json_object_size(json_object_get(document, "refusals")), 0);
+    json_decref(document);
+    file_gone(path);
+    file_gone(items);
+}
+
 static void wrong_use_is_status_2_and_a_bad_file_1(void **state)
 {
     static const char *const wrong[] = {
@@ -462,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_blank_behind_a_comma_changes_nothing),
         cmocka_unit_test(what_is_said_of_items_finds_new_ones),
         cmocka_unit_test(coverage_is_of_what_is_held),
+        cmocka_unit_test(what_the_engine_refuses_is_counted),
         cmocka_unit_test(wrong_use_is_status_2_and_a_bad_file_1),
     };
 

@@ -325,6 +325,24 @@ static void what_was_found_takes_the_old_files_place(void **state)
     file_gone(events);
 }
 
+/* In rounds the trials have seen less of the file, so the two last replays say most: those that decide. */
+static void tune_tells_what_was_refused(void **state)
+{
+    char *events = some_events(), call[600], said[8192];
+
+    (void)state;
+    snprintf(call, sizeof(call), "%s -f movielens --set engine.users_max=30", events);
+    assert_int_equal((int)number_of(call, "refused"), 10 * 12);
+    snprintf(call, sizeof(call), "%s -f movielens --set engine.users_max=30 --trials 2 2>&1", events);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    const char *warning = strstr(said, "freshet: the engine refuses");
+    assert_non_null(warning);
+    assert_null(strstr(warning + 1, "freshet: the engine refuses")); /* once, not for each trial */
+    assert_non_null(strstr(said, "# 120 events were refused"));
+    assert_non_null(strstr(said, "engine.users_max"));
+    file_gone(events);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +357,7 @@ int main(void)
         cmocka_unit_test(every_trial_has_the_configuration_as_it_was_read),
         cmocka_unit_test(tune_knows_where_it_cannot_write),
         cmocka_unit_test(what_was_found_takes_the_old_files_place),
+        cmocka_unit_test(tune_tells_what_was_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
