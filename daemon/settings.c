@@ -16,26 +16,31 @@ struct settings {
     size_t text_len;
 };
 
-static bool has_blend(const char *models)
+static bool names(const char *models, const char *model)
 {
     for (size_t len;; models += len) {
         models += strspn(models, ", "); /* as take_models of config_finish.c */
         len = strcspn(models, ", ");
         if (!len)
             return false;
-        if (fr_bytes_equal((struct fr_bytes){models, len}, FR_BYTES(ENGINE_BLEND)))
+        if (fr_bytes_equal((struct fr_bytes){models, len}, fr_bytes_of(model)))
             return true;
     }
 }
 
+/* Who is to answer where nobody is named need not run now, and here somebody is always named. A name that the configuration's own models do
+ * not have stays, and is a problem as in the daemon. */
 static void run_models(struct config *cfg, const char *models)
 {
+    bool answers = names(cfg->recommend.models, cfg->recommend.default_model);
     struct fr_writer all;
 
     fr_writer_init(&all, 0);
-    fr_put_text(&all, "%s,%s", has_blend(models) ? cfg->recommend.models : "", models);
+    fr_put_text(&all, "%s,%s", names(models, ENGINE_BLEND) ? cfg->recommend.models : "", models);
     fr_put_u8(&all, 0);
     config_put(cfg, "recommend", "models", all.at, "the models asked for");
+    if (answers && !names(cfg->recommend.models, cfg->recommend.default_model))
+        config_put(cfg, "recommend", "default_model", "sar", "the models asked for");
     fr_writer_release(&all);
 }
 

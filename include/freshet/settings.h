@@ -18,7 +18,8 @@
 struct settings;
 /*
  * `file` may be NULL. `models`: those to run, with commas between, in place of recommend.models, but beside them where the blend is one,
- * since it asks them; NULL: recommend.models. NULL if something is wrong: *ret_problems then says what, a line each; the caller's to free.
+ * since it asks them; NULL: recommend.models. One of recommend.models that does not run then is not the default model either: sar is.
+ * NULL if something is wrong: *ret_problems then says what, a line each; the caller's to free.
  */
 struct settings *settings_new(const char *file, const char *const *sets, size_t sets_len, const char *models, char **ret_problems);
 /* Of the same file and models, with other `sets`: the file as it was then, whatever is in it by now. */

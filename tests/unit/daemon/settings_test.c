@@ -5,7 +5,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -70,11 +72,50 @@ static void again_is_of_the_file_as_it_was(void **state)
     settings_free(same);
 }
 
+static char *problems_of(const char *const *sets, size_t sets_len, const char *models, char room[static 64])
+{
+    char *problems;
+    struct settings *settings = settings_new(NULL, sets, sets_len, models, &problems);
+    struct engine_options options;
+
+    room[0] = '\0';
+    if (settings) {
+        settings_engine(settings, &options);
+        snprintf(room, 64, "%s", options.default_model);
+    }
+    settings_free(settings);
+    return problems;
+}
+
+/* A daemon's configuration may say who answers; that one need not be among those that are evaluated. What is wrong in the daemon is here. */
+static void who_answers_need_not_run(void **state)
+{
+    static const char *const automatic[] = {"recommend.default_model=auto"}, *const fm[] = {"recommend.default_model=fm"},
+                            *const none[] = {"recommend.models=sar,ease", "recommend.default_model=fm"};
+    static const struct {
+        const char *const *sets;
+        size_t sets_len;
+        const char *models, *answers;
+    } cases[] = {
+        {automatic, 1, "sar,fm,popular", "sar"}, {automatic, 1, "auto", "auto"}, {fm, 1, "ease", "sar"}, {fm, 1, "sar,fm", "fm"},
+        {fm, 1, "auto", "fm"}, {automatic, 1, NULL, "auto"}, {none, 2, "ease", ""}, {none, 2, NULL, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char answers[64], *problems = problems_of(cases[i].sets, cases[i].sets_len, cases[i].models, answers);
+        if (strcmp(answers, cases[i].answers) != 0)
+            fail_msg("case %zu: '%s' %s", i, answers, problems ? problems : "");
+        free(problems);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outside_the_daemon_events_weigh_the_same),
         cmocka_unit_test(again_is_of_the_file_as_it_was),
+        cmocka_unit_test(who_answers_need_not_run),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
