@@ -1,6 +1,7 @@
 /*
  * settings.c -- the configuration for who runs the engine outside the daemon.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,34 @@ void settings_free(struct settings *settings)
 void settings_engine(const struct settings *settings, struct engine_options *ret_options)
 {
     config_engine_options(settings->cfg, ret_options);
+}
+
+static enum setting_kind kind_of(enum config_kind kind)
+{
+    switch (kind) {
+    case CONFIG_INT:
+    case CONFIG_SPAN:
+    case CONFIG_SIZE:
+        return SETTING_WHOLE;
+    case CONFIG_REAL:
+        return SETTING_REAL;
+    default:
+        return SETTING_OTHER;
+    }
+}
+
+enum setting_kind settings_kind(const char *key, size_t key_len)
+{
+    static const char weights[] = "weights.";
+    struct fr_bytes asked = {key, key_len};
+
+    for (int id = 0; id < CONFIG_KEYS; id++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s.%s", config_keys[id].section, config_keys[id].name);
+        if (fr_bytes_equal(asked, fr_bytes_of(name)))
+            return kind_of(config_keys[id].kind);
+    }
+    return key_len >= strlen(weights) && memcmp(key, weights, strlen(weights)) == 0 ? SETTING_REAL : SETTING_OTHER;
 }
 
 bool settings_weigh(const struct settings *settings, struct fr_bytes type, bool has_value, double value, double *ret_weight,

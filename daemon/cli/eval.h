@@ -232,8 +232,10 @@ struct json_t *json_refusals(const struct refusals *refusals);           /* by b
 /* ---- tune_space.c: what may be set to what ---- */
 
 /*
- *     sar.window=5..40           a whole number, each as likely          fm.eta=.01..1      a tenfold range or more: each ratio
- *     sar.recency=.5..1          any number between, six digits          fm.loss=softmax|logistic     one of these
+ *     sar.window=5..40           a whole number, each as likely          fm.eta=1e-2..1     a tenfold range or more: each ratio
+ *     sar.recency=0..1           any number between, six digits          fm.loss=softmax|logistic     one of these
+ *
+ * Whole is what the configuration's key says it is, however the ends are written.
  */
 struct dimension {
     const char *key;     /* "sar.window" */

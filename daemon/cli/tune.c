@@ -438,7 +438,7 @@ int verb_tune(int argc, char **argv)
     const struct option_row rows[] = {
         {"format", 'f', OPTION_TEXT, &tune.eval.format, "NAME", "as eval's (default jsonl)"},
         {"model", 'm', OPTION_TEXT, &tune.model, "NAME", "which one's figure counts (default sar)"},
-        {"vary", 'v', OPTION_TEXTS, &tune.vary, "KEY=RANGE", "section.key=LOW..HIGH or =A|B; may be repeated (default: the usual ones)"},
+        {"vary", 'v', OPTION_TEXTS, &tune.vary, "KEY=RANGE", "section.key=LOW..HIGH, whole where the key is, or =A|B; may be repeated (default: the usual ones)"},
         {"trials", 'n', OPTION_COUNT, &tune.trials, "N", "configurations, the present one among them (default 16)"},
         {"figure", 0, OPTION_TEXT, &tune.figure, "NAME", "of eval's prequential figures (default ndcg@K)"},
         {"part", 0, OPTION_REAL, &tune.part, "X", "of the events to choose by; the rest is the later part (default 0.7)"},

@@ -44,7 +44,11 @@ bool dimension_read(struct dimension *ret, const char *text)
     high = dots + 2;
     if (!number(low, (size_t)(dots - low), &ret->low) || !number(high, strlen(high), &ret->high) || !(ret->low < ret->high))
         return complain(text);
-    ret->whole = !memchr(low, '.', (size_t)(dots - low)) && !strchr(high, '.');
+    ret->whole = settings_kind(text, key_len) == SETTING_WHOLE;
+    if (ret->whole && (ret->low != floor(ret->low) || ret->high != floor(ret->high))) {
+        cli_fail("--vary is '%s'; %s takes whole numbers", text, ret->key);
+        return false;
+    }
     ret->ratio = ret->low > 0 && ret->high >= 10 * ret->low;
     return true;
 }

@@ -27,6 +27,9 @@ struct settings *settings_again(const struct settings *settings, const char *con
 void settings_free(struct settings *settings);
 /* As the daemon would open it; its texts are borrowed. */
 void settings_engine(const struct settings *settings, struct engine_options *ret_options);
+/* What numbers a "section.key" takes, `key_len` bytes of it. SETTING_OTHER: none, or nobody here knows. */
+enum setting_kind { SETTING_OTHER, SETTING_WHOLE, SETTING_REAL };
+enum setting_kind settings_kind(const char *key, size_t key_len);
 /* What an event of this type is worth and its index among the types, as feed decides it. False: beyond what an event may weigh. */
 bool settings_weigh(const struct settings *settings, struct fr_bytes type, bool has_value, double value, double *ret_weight,
                     uint32_t *ret_type);

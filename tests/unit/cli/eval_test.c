@@ -284,6 +284,36 @@ static void ranges_are_kept(void **state)
     assert_false(dimension_read(&bad, "sar.window="));
 }
 
+/* However the ends are written: 1e-3 has no point, and 2 is a number like any other. */
+static void whole_is_what_the_key_is(void **state)
+{
+    static const struct {
+        const char *text;
+        bool whole;
+    } cases[] = {
+        {"fm.eta=1e-3..1e-1", false}, {"fm.shrink=1e-4..1e-2", false}, {"fm.shrink=0..1", false},    {"weights.purchase=1..3", false},
+        {"sar.window=3..7", true},    {"sar.window=1e1..1e3", true},   {"sar.window=3.0..7.0", true}, {"feed.dedup_window_ms=0..9", true},
+    };
+    struct dimension dimension;
+    char room[200];
+
+    (void)state;
+    for (size_t c = 0; c < sizeof(cases) / sizeof(*cases); c++) {
+        size_t others = 0;
+        assert_true(dimension_read(&dimension, cases[c].text));
+        for (uint64_t i = 0; i < 100; i++) {
+            dimension_pick(&dimension, eval_random(1, 2, i), room, sizeof(room));
+            double value = strtod(strchr(room, '=') + 1, NULL);
+            assert_true(value >= dimension.low && value <= dimension.high);
+            others += value != floor(value);
+        }
+        if (cases[c].whole ? others > 0 : others < 90)
+            fail_msg("%s: %zu of 100 were no whole numbers", cases[c].text, others);
+    }
+    assert_false(dimension_read(&dimension, "sar.window=2.5..7"));
+    assert_false(dimension_read(&dimension, "sar.window=2..7.5"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +328,7 @@ int main(void)
         cmocka_unit_test(who_has_what),
         cmocka_unit_test(names_are_numbered_as_they_come),
         cmocka_unit_test(ranges_are_kept),
+        cmocka_unit_test(whole_is_what_the_key_is),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
