@@ -4,7 +4,7 @@
  *     context     lines are choices and no choices, weight above 0 or not. Of FILE the choices are learned. auc, log_loss
  *
  *                 Of an item that no line of FILE has chosen a model has nothing to say. Where scores are odds, such a line has those of
- *                 the lines of FILE that were on an item not chosen before them; elsewhere it stands behind all others
+ *                 the lines of FILE that were on an item not chosen before them in --order; elsewhere it stands behind all others
  *
  *     ratings     lines are ratings, as many as they weigh, and all are learned. rmse, mae
  *
@@ -127,7 +127,8 @@ bool eval_context(struct eval *eval, uint64_t seed, struct figures *ret_figures)
 {
     size_t found = 0;
 
-    if (!eval->outcomes) { /* the first run */
+    if (!eval->outcomes) { /* the first run; what was chosen before goes by the order of learning, as all else does */
+        eval_sort(&eval->log, eval->users.len, eval->order, seed);
         eval->newness = newness_of(&eval->log, eval->items.len);
         eval->log.len = choices(eval->log.events, eval->log.len);
     }

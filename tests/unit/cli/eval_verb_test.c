@@ -119,6 +119,29 @@ static void context_by_hand(void **state)
     file_gone(alike);
 }
 
+/* By their times x was passed over before it was chosen, whichever line comes first: of lines on new items one was a choice, one none. */
+static void newness_goes_by_the_order_of_learning(void **state)
+{
+    char *forth = file_of("a\tx\t0\t1\nb\tx\t1\t2\n"), *back = file_of("b\tx\t1\t2\na\tx\t0\t1\n");
+    char *test = file_of("a\tz\t1\t5\nb\tz\t0\t6\n"), call[300];
+    const char *const files[] = {forth, back};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(call, sizeof(call), "%s --test %s -p context -f movielens -m fm --set fm.loss=logistic", files[i], test);
+        json_t *document = eval(call);
+        expect(document, "fm", "log_loss", log(2), 2);
+        json_decref(document);
+        snprintf(call, sizeof(call), "%s --test %s -p context -f movielens -m fm --set fm.loss=logistic --order file", files[i], test);
+        document = eval(call);
+        expect(document, "fm", "log_loss", i ? (log(1 + 2.) + log(1 + 1 / 2.)) / 2 : log(2), 2);
+        json_decref(document);
+    }
+    file_gone(forth);
+    file_gone(back);
+    file_gone(test);
+}
+
 /* Item 3 is taken in context 90, item 4 in 91, by users who are otherwise alike: so asks who asks in that context. */
 static void context_is_learned_and_asked_with(void **state)
 {
@@ -493,6 +516,7 @@ int main(void)
         cmocka_unit_test(head_and_tail_are_of_all_items),
         cmocka_unit_test(split_by_hand),
         cmocka_unit_test(context_by_hand),
+        cmocka_unit_test(newness_goes_by_the_order_of_learning),
         cmocka_unit_test(context_is_learned_and_asked_with),
         cmocka_unit_test(ratings_by_hand),
         cmocka_unit_test(passes_learn_again_and_ratings_stay_in_range),
