@@ -115,7 +115,7 @@ int admin_call(const struct common *common, const char *method, const ProtobufCM
  * names the server and the status. Thread: one at a time. */
 int rpc_call(const char *server, const char *method, const ProtobufCMessage *request,
              const ProtobufCMessageDescriptor *response, ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err);
-/* The same for many calls on one connection. */
+/* The same for many calls on one connection, its own. */
 struct rpc;
 int rpc_open(struct rpc **ret, const char *server, struct fr_err *err); /* borrowed; nothing is connected yet */
 int rpc_ask(struct rpc *rpc, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,

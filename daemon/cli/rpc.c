@@ -139,6 +139,8 @@ int rpc_open(struct rpc **ret, const char *server, struct fr_err *err)
         number(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
         number(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
         number(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0), /* as many as it takes; the standard is two */
+        /* Else all channels of a process to one address are one connection. */
+        number(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
     };
     grpc_channel_args args = {sizeof(some) / sizeof(*some), some};
     grpc_channel_credentials *credentials;

@@ -41,6 +41,7 @@ class Operate(unittest.TestCase):
         daemon.wait_applied(TOPIC)
         self.pause(daemon)
         self.bench(daemon)
+        self.bench_connections(daemon)
         self.log_level(daemon)
         self.reload(daemon)
         self.assertIn("draining", self.freshet(daemon, "drain"))
@@ -137,6 +138,22 @@ class Operate(unittest.TestCase):
         self.assertEqual((refused.returncode, refused.stdout), (1, ""))
         self.assertIn('model "none" is not known', refused.stderr)
         self.assertIn("an empty call", subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    def bench_connections(self, daemon):
+        """Each of its askers has a connection to itself."""
+        port = int(daemon.addresses["grpc"].rsplit(":", 1)[1])
+
+        def connections():
+            """The other ends of the daemon's, as the kernel lists them; 01 is established."""
+            lines = [line.split() for table in ("tcp", "tcp6") for line in pathlib.Path("/proc/net", table).read_text().splitlines()[1:]]
+            return {remote for _, local, remote, state, *_ in lines if local.endswith(f":{port:04X}") and state == "01"}
+
+        before = connections()
+        bench = subprocess.Popen([testbed.BIN / "freshet", "bench", "user0", "--server", daemon.addresses["grpc"], "-c", "7", "--seconds", "600"])
+        self.addCleanup(bench.wait)
+        self.addCleanup(bench.kill)
+        until(lambda: len(connections() - before) == 7 or bench.poll() is not None, "as many connections as askers")
+        self.assertIsNone(bench.poll())
 
     def pause(self, daemon):
         self.assertEqual(self.freshet(daemon, "pause"), "ingest stands still: asked\n")
