@@ -112,7 +112,7 @@ int admin_call(const struct common *common, const char *method, const ProtobufCM
 /* ---- rpc.c ---- */
 
 /* One unary call, as access_files say. *ret is unpacked, the caller frees it with protobuf_c_message_free_unpacked. On failure the text
- * names the server and the status. Thread: one at a time. */
+ * names the server and the status, and `retriable` says whether it may pass, as with a daemon that starts again. Thread: one at a time. */
 int rpc_call(const char *server, const char *method, const ProtobufCMessage *request,
              const ProtobufCMessageDescriptor *response, ProtobufCMessage **ret, uint64_t timeout_ms, struct fr_err *err);
 /* The same for many calls on one connection, its own. */

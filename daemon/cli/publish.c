@@ -5,6 +5,9 @@
  * A large file takes as long as it takes: --timeout is for how long nothing may move, neither a record into Kafka nor, then, one into the
  * daemon. A file that cannot be read on ends nothing but the reading: each record read is published or failed when this ends.
  * librdkafka's own limit is for each record from when it was read, which a long queue would overstep; so it has none, unless -X says so.
+ *
+ * What --wait waits for is the last offset of each partition, as Kafka acknowledged it. A daemon that cannot be asked has moved nothing, and
+ * may have by the next time: it starts again, perhaps behind where it was.
  */
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
@@ -27,6 +30,7 @@ struct publish {
     struct texts settings;
     uint64_t rate, total;
     bool wait, own_limit; /* own_limit: -X says how long a record may take */
+    bool unanswered;      /* the daemon once could not be asked */
     struct common common;
     rd_kafka_t *producer;
     struct fr_arena arena; /* of the event at hand */
@@ -37,8 +41,24 @@ struct publish {
     char failure[256];
     bool given_up;
     struct patience patience; /* for --timeout: delivered and failed, then what is left to apply */
-    int64_t next[PARTITIONS_SEEN_MAX]; /* behind what was delivered, by partition */
+    int64_t next[PARTITIONS_SEEN_MAX];  /* behind what was delivered, by partition */
+    bool unplaced[PARTITIONS_SEEN_MAX]; /* behind that something was, and Kafka has not said where */
+    int32_t beyond;                     /* a partition for which there is no room here; 0: none */
 };
+
+static void note_place(struct publish *publish, const rd_kafka_message_t *message)
+{
+    int32_t p = message->partition;
+
+    if (p >= PARTITIONS_SEEN_MAX) {
+        publish->beyond = p;
+    } else if (message->offset < 0) {
+        publish->unplaced[p] = true;
+    } else if (message->offset + 1 > publish->next[p]) {
+        publish->next[p] = message->offset + 1;
+        publish->unplaced[p] = false;
+    }
+}
 
 static void delivered(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
 {
@@ -51,8 +71,7 @@ static void delivered(rd_kafka_t *producer, const rd_kafka_message_t *message, v
         return;
     }
     publish->delivered++;
-    if (message->partition < PARTITIONS_SEEN_MAX && message->offset + 1 > publish->next[message->partition])
-        publish->next[message->partition] = message->offset + 1;
+    note_place(publish, message);
 }
 
 static bool set(rd_kafka_conf_t *conf, const char *key, const char *value)
@@ -65,9 +84,19 @@ static bool set(rd_kafka_conf_t *conf, const char *key, const char *value)
     return false;
 }
 
-static bool open_producer(struct publish *publish)
+/* Nobody would say which offsets the records have. */
+static bool unacknowledged(const rd_kafka_conf_t *conf)
+{
+    char acks[16] = "";
+    size_t room = sizeof(acks);
+
+    return rd_kafka_conf_get(conf, "acks", acks, &room) == RD_KAFKA_CONF_OK && !strcmp(acks, "0");
+}
+
+static int open_producer(struct publish *publish)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    int status = CLI_FAILED;
     char why[256];
     bool good = set(conf, "bootstrap.servers", publish->brokers) && set(conf, "client.id", "freshet") &&
                 set(conf, "partitioner", "murmur2_random") && set(conf, "enable.idempotence", "true") &&
@@ -87,6 +116,11 @@ static bool open_producer(struct publish *publish)
         }
         free(key);
     }
+    if (good && publish->wait && unacknowledged(conf)) {
+        cli_fail("--wait cannot tell what the daemon has to apply where acks=0: Kafka acknowledges nothing");
+        good = false;
+        status = CLI_USAGE;
+    }
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);
     rd_kafka_conf_set_opaque(conf, publish);
     publish->producer = good ? rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why)) : NULL;
@@ -95,7 +129,7 @@ static bool open_producer(struct publish *publish)
             cli_fail("cannot make a producer: %s", why);
         rd_kafka_conf_destroy(conf);
     }
-    return publish->producer;
+    return publish->producer ? CLI_DONE : status;
 }
 
 static bool stalled(struct publish *publish, uint64_t moved, bool awaited)
@@ -268,7 +302,7 @@ static uint64_t left_to_apply(const struct publish *publish, const Freshet__V1__
 
     *why = '\0';
     if (status->n_held)
-        snprintf(why, WHY_ROOM, ": its ingest stands still (%s)", status->held[0]);
+        snprintf(why, WHY_ROOM, "its ingest stands still (%s)", status->held[0]);
     for (int p = 0; p < PARTITIONS_SEEN_MAX; p++) {
         const Freshet__V1__PartitionStatus *partition = publish->next[p] ? partition_of(status, publish->topic, p) : NULL;
         int64_t applied = partition && partition->applied > 0 ? partition->applied : 0;
@@ -276,49 +310,86 @@ static uint64_t left_to_apply(const struct publish *publish, const Freshet__V1__
             continue;
         left += (uint64_t)(publish->next[p] - applied);
         if (!partition)
-            snprintf(why, WHY_ROOM, ": it does not read %s/%d", publish->topic, p);
+            snprintf(why, WHY_ROOM, "it does not read %s/%d", publish->topic, p);
         else if (!strncmp(partition->state, "halted", strlen("halted")))
-            snprintf(why, WHY_ROOM, ": %s/%d is %s", publish->topic, p, partition->state);
+            snprintf(why, WHY_ROOM, "%s/%d is %s", publish->topic, p, partition->state);
     }
     return left;
 }
 
-static bool wait_applied(struct publish *publish)
+/* False: what was published is not all known by its place, and it has said so. */
+static bool all_placed(const struct publish *publish)
+{
+    if (publish->beyond) {
+        cli_fail("--wait looks at %d partitions of a topic at most, and records went to %s/%d", PARTITIONS_SEEN_MAX, publish->topic,
+                 publish->beyond);
+        return false;
+    }
+    for (int p = 0; p < PARTITIONS_SEEN_MAX; p++)
+        if (publish->unplaced[p]) {
+            cli_fail("--wait cannot tell when all is applied: Kafka has not said at which offsets of %s/%d it has put records",
+                     publish->topic, p);
+            return false;
+        }
+    return true;
+}
+
+/* Says why it waits only once: who starts again is asked many times meanwhile. */
+static int ask_left(struct publish *publish, uint64_t *left, char why[WHY_ROOM], struct fr_err *err)
 {
     const Freshet__V1__GetStatusRequest request = FRESHET__V1__GET_STATUS_REQUEST__INIT;
+    ProtobufCMessage *answer;
+    int status = rpc_call(common_admin(&publish->common), "/freshet.v1.Admin/GetStatus", &request.base,
+                          &freshet__v1__get_status_response__descriptor, &answer, publish->common.timeout_ms, err);
+
+    if (status == FR_OK) {
+        *left = left_to_apply(publish, (const Freshet__V1__GetStatusResponse *)answer, why);
+        protobuf_c_message_free_unpacked(answer, NULL);
+    } else if (err->retriable && !publish->unanswered) {
+        publish->unanswered = true;
+        cli_fail("%s; it is asked again until nothing has moved for %.1f s", err->text, (double)publish->common.timeout_ms / 1e3);
+    }
+    return status;
+}
+
+static bool wait_applied(struct publish *publish)
+{
     struct progress *progress = progress_new("learning", publish->delivered);
+    struct ground ground = {0};
+    struct fr_err err;
     uint64_t left = publish->delivered;
     char why[WHY_ROOM] = "";
-    bool late = false, asked;
+    bool over = false, late = false;
+    int status;
 
-    stalled(publish, left, false); /* the clock begins here */
+    stalled(publish, 0, false); /* the clock begins here */
     do {
-        Freshet__V1__GetStatusResponse *status;
         progress_show(progress, left < publish->delivered ? publish->delivered - left : 0);
-        asked = !admin_call(&publish->common, "/freshet.v1.Admin/GetStatus", &request.base, &freshet__v1__get_status_response__descriptor, &status);
-        if (asked) {
-            left = left_to_apply(publish, status, why);
-            protobuf_c_message_free_unpacked(&status->base, NULL);
-            late = stalled(publish, left, left > 0);
-            rd_kafka_poll(publish->producer, left ? POLL_MS : 0);
-        }
-    } while (asked && left && !late);
+        status = ask_left(publish, &left, why, &err);
+        over = status ? !err.retriable : !left;
+        late = stalled(publish, status ? ground.moved : ground_gained(&ground, left), !over);
+        rd_kafka_poll(publish->producer, over ? 0 : POLL_MS);
+    } while (!over && !late);
     progress_end(progress, left < publish->delivered ? publish->delivered - left : 0);
-    if (asked && left)
-        cli_fail("the daemon has applied nothing for %.1f s, and %llu records are left%s", (double)publish->common.timeout_ms / 1e3,
-                 (unsigned long long)left, why);
-    return asked && !left;
+    if (over && status)
+        cli_fail("%s", err.text);
+    else if (!over)
+        cli_fail("the daemon has applied nothing for %.1f s, and %llu records are left%s%s", (double)publish->common.timeout_ms / 1e3,
+                 (unsigned long long)left, status || *why ? ": " : "", status ? err.text : why);
+    return over && !status;
 }
 
 static int run(struct publish *publish, FILE *file, const char *name, struct format *format)
 {
-    if (!open_producer(publish))
-        return CLI_FAILED;
+    int status = open_producer(publish);
+
+    if (status)
+        return status;
     bool good = send_file(publish, file, name, format);
     if (publish->failed || publish->given_up)
         cli_fail("%llu records were not delivered: %s", (unsigned long long)publish->failed, publish->failure);
     if (good && publish->wait)
-        good = wait_applied(publish);
+        good = all_placed(publish) && wait_applied(publish);
     if (common_json(&publish->common))
         printf("{\"published\":%llu,\"skipped\":%llu,\"bad\":%llu,\"failed\":%llu}\n",
                (unsigned long long)publish->delivered, (unsigned long long)publish->skipped,

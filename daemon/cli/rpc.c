@@ -114,12 +114,21 @@ static void say_nothing(gpr_log_func_args *args)
     (void)args;
 }
 
+/* Not: whoever asks, or what is asked, is refused, and will be. */
+static bool passes(grpc_status_code status)
+{
+    return status != GRPC_STATUS_INVALID_ARGUMENT && status != GRPC_STATUS_PERMISSION_DENIED &&
+           status != GRPC_STATUS_UNAUTHENTICATED && status != GRPC_STATUS_UNIMPLEMENTED;
+}
+
 static int check_status(const char *server, const struct answer *answer, struct fr_err *err)
 {
     if (answer->status == GRPC_STATUS_OK)
         return FR_OK;
     char *details = grpc_slice_to_c_string(answer->details);
     fr_fail(err, FR_IO, "%s: %s: %s", server, status_name(answer->status), details);
+    if (err)
+        err->retriable = passes(answer->status);
     gpr_free(details);
     return FR_IO;
 }

@@ -188,10 +188,11 @@ class Operate(unittest.TestCase):
 
 
 class Told(testbed.admin_pb2_grpc.AdminServicer):
-    """A daemon that tells of one partition, of which it applies `step` records whenever it is asked."""
+    """A daemon that tells of one partition, of which it applies `step` records whenever it is asked, and which begins anew behind `last`;
+    or that fails."""
 
-    def __init__(self, state="running", step=0):
-        self.state, self.step, self.applied = state, step, 0
+    def __init__(self, state="running", step=0, last=1 << 60, code=None):
+        self.state, self.step, self.last, self.code, self.applied = state, step, last, code, 0
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
         testbed.admin_pb2_grpc.add_AdminServicer_to_server(self, self.server)
         self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
@@ -203,8 +204,10 @@ class Told(testbed.admin_pb2_grpc.AdminServicer):
     def __exit__(self, *_):
         self.server.stop(0).wait()
 
-    def GetStatus(self, _request, _context):
-        self.applied += self.step
+    def GetStatus(self, _request, context):
+        if self.code:
+            context.abort(self.code, "so it is")
+        self.applied = self.applied + self.step if self.applied < self.last else 0
         return testbed.admin_pb2.GetStatusResponse(partitions=[
             testbed.admin_pb2.PartitionStatus(topic=TOPIC, partition=0, state=self.state, applied=self.applied)])
 
@@ -217,10 +220,15 @@ class Publish(unittest.TestCase):
     def setUp(self):
         self.kafka = MockKafka(TOPIC, "letters", 1)
 
+    def command(self, *options, topic=TOPIC):
+        return [testbed.BIN / "freshet", "publish", "-", "--brokers", self.kafka.address, "--topic", topic, *options]
+
+    def lines(self, events):
+        return "".join(event_json(f"u{n}", "item", time_ms=1000)[1] + "\n" for n in range(events))
+
     def publish(self, *options, code, events=9, topic=TOPIC):
-        lines = "".join(event_json(f"u{n}", "item", time_ms=1000)[1] + "\n" for n in range(events))
-        run = subprocess.run([testbed.BIN / "freshet", "publish", "-", "--brokers", self.kafka.address, "--topic", topic, *options], input=lines,
-                             capture_output=True, text=True, timeout=testbed.PATIENCE_S)
+        run = subprocess.run(self.command(*options, topic=topic), input=self.lines(events), capture_output=True, text=True,
+                             timeout=testbed.PATIENCE_S)
         self.assertEqual(run.returncode, code, run.stderr)
         return run.stderr
 
@@ -246,6 +254,45 @@ class Publish(unittest.TestCase):
             self.assertIn("and 9 records are left: its ingest stands still (asked)\n", self.publish(*wait, code=1))
             daemon.admin.ResumeIngest(testbed.admin_pb2.ResumeIngestRequest(), timeout=testbed.PATIENCE_S)
             self.publish("--wait", "--admin", daemon.addresses["admin_grpc"], code=0)
+
+    def test_restart(self):
+        """a daemon that cannot be asked is asked again: it starts, and learns"""
+        daemon = Daemon(self.kafka, {"feed.topic": TOPIC, "feed.dead_letter_topic": "letters",
+                                     "admin.grpc_listen": f"127.0.0.1:{testbed.free_port()}"})
+        wait = "--wait", "--timeout", "100000", "--admin", daemon.settings["admin.grpc_listen"]
+        with subprocess.Popen(self.command(*wait), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+            self.addCleanup(run.kill)
+            run.stdin.write(self.lines(9))
+            run.stdin.close()
+            while "; it is asked again until nothing has moved for 100.0 s\n" not in (line := run.stderr.readline()):
+                self.assertTrue(line, "it has ended")
+            with daemon:
+                said = run.stderr.read()
+                self.assertEqual(run.wait(), 0, said)
+            self.assertNotIn("freshet: ", said)  # it has been said, once
+
+    def test_gets_nowhere(self):
+        """one that crashes at the same record for ever is not waited for for ever, nor one that cannot be asked for so long"""
+        with Told(step=1, last=5) as admin:
+            self.assertRegex(self.publish(*self.IMPATIENT, "--admin", admin, code=1), r"has applied nothing for 2.0 s, and \d records are left\n")
+        with Told(code=grpc.StatusCode.UNAVAILABLE) as admin:
+            said = self.publish(*self.IMPATIENT, "--admin", admin, code=1)
+        self.assertIn(f"has applied nothing for 2.0 s, and 9 records are left: {admin}: UNAVAILABLE: so it is\n", said)
+
+    def test_refused(self):
+        """who may not ask, or asks what is no daemon's Admin service, is told at once"""
+        for code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED,
+                     grpc.StatusCode.INVALID_ARGUMENT):
+            with Told(code=code) as admin:
+                said = self.publish("--wait", "--timeout", "1000000", "--admin", admin, code=1)
+            self.assertIn(f"freshet: {admin}: {code.name}: so it is\n", said)
+
+    def test_very_many_partitions(self):
+        """nor is it said of more partitions than are looked at that all is learned"""
+        self.kafka = MockKafka(TOPIC, "letters", 8192)
+        with Told(step=1) as admin:
+            said = self.publish("--wait", "--timeout", "1000000", "--admin", admin, code=1, events=99)
+        self.assertRegex(said, r"freshet: --wait looks at 4096 partitions of a topic at most, and records went to operate/\d+\n")
 
     def test_cut(self):
         """a line that cannot be read ends the reading, not the records that were read before it: what it tells is what the topic holds"""

@@ -78,6 +78,7 @@ static void wrong_use_is_status_2(void **state)
         "watch ann --lists ' -5'", "watch ann --lists +5", "watch ann --timeout 1000000000001", "status --timeout 18446744073709551615",
         "recommend ann --diversity ' 1'", "recommend ann --diversity 0x1", "recommend ann --seed pear=nan", "recommend ann --seed 'pear= 1'",
         "reset 4294967296 --applied 1 --to 0", "reset 0 --applied 1 --to 9223372036854775808",
+        "publish /dev/null --wait -X enable.idempotence=false -X acks=0", "publish /dev/null --wait -X request.required.acks=00",
     };
     char call[256], said[4096];
 

@@ -51,12 +51,27 @@ static void while_nothing_is_awaited_nothing_is_late(void **state)
     assert_true(over_at(&patience, 9 * MOST_MS + 1, 7, true));
 }
 
+/* Sequence of what is left, and what has moved with each. */
+static void the_same_ground_counts_once_more_and_no_third_time(void **state)
+{
+    static const struct {
+        uint64_t left, moved;
+    } looks[] = {{9, 0}, {7, 1}, {8, 1}, {8, 1}, {7, 2}, {6, 3}, {8, 3}, {7, 4}, {6, 5}, {8, 5}, {7, 5}, {6, 5}, {9, 5}, {6, 5},
+                 {5, 6}, {100, 6}, {5, 7}, {100, 7}, {5, 7}, {0, 8}};
+    struct ground ground = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(looks) / sizeof(*looks); i++)
+        assert_int_equal(ground_gained(&ground, looks[i].left), looks[i].moved);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_clock_begins_with_the_first_look),
         cmocka_unit_test(what_moves_is_waited_for),
         cmocka_unit_test(while_nothing_is_awaited_nothing_is_late),
+        cmocka_unit_test(the_same_ground_counts_once_more_and_no_third_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
