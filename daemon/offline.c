@@ -99,24 +99,33 @@ static void print_check(const struct backup *backup, struct fr_writer *problems,
         fputs("]}", stdout);
 }
 
+/* One that could not be looked at is neither good nor damaged, so nothing is printed of it: it is named on stderr, here or, the last
+ * failure, by who is told of `err`. */
 static int verify(const struct backup_place *place, const struct backup_list *list, uint64_t id, bool json, struct fr_err *err)
 {
     int worst = id && list->len == 0 ? FR_NOT_FOUND : FR_OK;
-    size_t checked = 0;
+    size_t checked = 0, printed = 0;
 
     fputs(json ? "{\"checks\":[" : "", stdout);
     for (size_t i = 0; i < list->len; i++) {
         struct fr_writer problems;
+        struct fr_err why;
         if (id && list->at[i].id != id)
             continue;
         fr_writer_init(&problems, 0);
-        int status = backup_verify(place, &list->at[i], &problems, err);
+        int status = backup_verify(place, &list->at[i], &problems, &why);
         if (status == FR_OK || status == FR_CORRUPT)
-            print_check(&list->at[i], &problems, json, checked == 0);
+            print_check(&list->at[i], &problems, json, printed++ == 0);
+        else
+            fr_while(&why, "backup %" PRIu64 " could not be looked at: ", list->at[i].id);
         fr_writer_release(&problems);
         checked++;
-        if (status)
-            worst = status;
+        if (!status)
+            continue;
+        if (worst && worst != FR_CORRUPT)
+            complain(EXIT_DISK, err->text);
+        worst = status;
+        *err = why;
     }
     fputs(json ? "]}\n" : "", stdout);
     if (!checked)

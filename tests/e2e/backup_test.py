@@ -420,6 +420,20 @@ class Online(World):
         self.assertEqual([c.good for c in self.verify().checks], [True, True])
         self.daemon.kill()
 
+    def test_verify_without_room(self):
+        """what verify cannot look at is named and is no part of the document, which stays one; what it can look at is in it"""
+        self.daemon.start()
+        older, newer = self.learn_and_back_up(100), self.learn_and_back_up(100)
+        self.daemon.kill()
+        flip(next(file for file in self.files_of(older.id) if file not in self.files_of(newer.id)))
+        for count, wanted in ((1, "all"), (0, str(newer.id))):  # the older is read no further than to its damage
+            ran = subprocess.run([testbed.BIN / "freshetd", f"--verify={wanted}", "--json", "--set=kafka.bootstrap.servers=h:1",
+                                  f"--set=store.path={self.data}"], capture_output=True, text=True, timeout=testbed.PATIENCE_S,
+                                 env={**os.environ, "TMPDIR": "/nowhere"})
+            self.assertEqual(ran.returncode, 74, ran.stderr)
+            self.assertEqual([(check["id"], check["good"]) for check in json.loads(ran.stdout)["checks"]], [("1", False)][:count])
+            self.assertEqual(ran.stderr.count(f"freshetd: backup {newer.id} could not be looked at: cannot make '/nowhere/"), 1, ran.stderr)
+
     def test_one_at_a_time(self):
         """a second backup while one is made is told so at once"""
         self.daemon.start()
