@@ -61,15 +61,27 @@ static void put_json(struct fr_bytes user, const Freshet__V1__RecommendResponse 
     json_decref(id);
 }
 
-static int ask_all(const struct common *common, Freshet__V1__RecommendRequest *request, FILE *file)
+static int ask_one(const struct common *common, struct rpc *rpc, Freshet__V1__RecommendRequest *request, struct fr_bytes user)
 {
-    struct progress *progress;
-    struct rpc *rpc;
     Freshet__V1__RecommendResponse *answer;
     struct fr_err err;
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t len;
+
+    request->user_id = (ProtobufCBinaryData){user.len, (uint8_t *)(uintptr_t)user.at};
+    if (rpc_ask(rpc, "/freshet.v1.Recommender/Recommend", &request->base, &freshet__v1__recommend_response__descriptor,
+                (ProtobufCMessage **)(void *)&answer, common->timeout_ms, &err))
+        return cli_fail("%s", err.text);
+    (common_json(common) ? put_json : put_rows)(user, answer);
+    protobuf_c_message_free_unpacked(&answer->base, NULL);
+    return CLI_DONE;
+}
+
+/* Until nothing more can be read, or written: then nobody is asked for nothing. */
+static int ask_all(const struct common *common, Freshet__V1__RecommendRequest *request, FILE *file, const char *name)
+{
+    struct lines lines = {.file = file, .name = name, .most = LINE_MOST};
+    struct progress *progress;
+    struct rpc *rpc;
+    struct fr_err err;
     uint64_t asked = 0;
     int status = CLI_DONE;
 
@@ -78,23 +90,18 @@ static int ask_all(const struct common *common, Freshet__V1__RecommendRequest *r
     progress = progress_new("asking", 0);
     if (!common_json(common))
         fputs(DUMP_HEADER, stdout);
-    while (!status && (len = getline(&line, &room, file)) >= 0) {
-        while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
-            len--;
-        if (!len)
+    while (!status && !ferror(stdout) && lines_next(&lines)) {
+        if (!lines.len)
             continue;
-        struct fr_bytes user = {line, (size_t)len};
-        request->user_id = (ProtobufCBinaryData){user.len, (uint8_t *)line};
-        if (rpc_ask(rpc, "/freshet.v1.Recommender/Recommend", &request->base, &freshet__v1__recommend_response__descriptor,
-                    (ProtobufCMessage **)(void *)&answer, common->timeout_ms, &err)) {
-            status = cli_fail("%s", err.text);
-            break;
-        }
-        (common_json(common) ? put_json : put_rows)(user, answer);
-        protobuf_c_message_free_unpacked(&answer->base, NULL);
-        progress_show(progress, ++asked);
+        if (lines_whole(&lines))
+            status = ask_one(common, rpc, request, (struct fr_bytes){lines.at, lines.len});
+        else
+            status = cli_fail("%s:%llu %s", name, (unsigned long long)lines.number, LINE_NOT_WHOLE);
+        asked += !status;
+        progress_show(progress, asked);
     }
-    free(line);
+    status = lines.failed ? CLI_FAILED : status;
+    lines_release(&lines);
     rpc_close(rpc);
     progress_end(progress, asked);
     return status;
@@ -107,10 +114,10 @@ int recommend_all(const struct common *common, void *request, const char *users)
 
     if (file && !ferror(file)) {
         ungetc(first, file);
-        status = ask_all(common, request, file);
+        status = ask_all(common, request, file, users);
+    } else {
+        cli_fail("cannot read '%s': %s", users, strerror(errno));
     }
-    if (!file || ferror(file))
-        status = cli_fail("cannot read '%s': %s", users, strerror(errno));
     if (file && file != stdin)
         fclose(file);
     return status;

@@ -42,6 +42,7 @@ class Operate(unittest.TestCase):
         self.pause(daemon)
         self.bench(daemon)
         self.bench_connections(daemon)
+        self.recommend_all(daemon)
         self.log_level(daemon)
         self.reload(daemon)
         self.assertIn("draining", self.freshet(daemon, "drain"))
@@ -149,11 +150,31 @@ class Operate(unittest.TestCase):
             return {remote for _, local, remote, state, *_ in lines if local.endswith(f":{port:04X}") and state == "01"}
 
         before = connections()
-        bench = subprocess.Popen([testbed.BIN / "freshet", "bench", "user0", "--server", daemon.addresses["grpc"], "-c", "7", "--seconds", "600"])
-        self.addCleanup(bench.wait)
-        self.addCleanup(bench.kill)
-        until(lambda: len(connections() - before) == 7 or bench.poll() is not None, "as many connections as askers")
-        self.assertIsNone(bench.poll())
+        with subprocess.Popen([testbed.BIN / "freshet", "bench", "user0", "--server", daemon.addresses["grpc"], "-c", "7", "-s", "600"]) as bench:
+            try:
+                until(lambda: len(connections() - before) == 7 or bench.poll() is not None, "as many connections as askers")
+                self.assertIsNone(bench.poll())
+            finally:
+                bench.kill()
+
+    def recommend_all(self, daemon):
+        """A file from Windows names the same users, and whose output cannot be written asks no more."""
+        users = self.config.with_name("all.txt")
+        users.write_bytes(b"\xef\xbb\xbfuser0\r\n\r\nuser1\r\n")
+        command = [testbed.BIN / "freshet", "recommend", "--all", "--users", users, "--server", daemon.addresses["grpc"]]
+        rows = subprocess.run([*command, "-o", "json"], capture_output=True, check=True, text=True).stdout.splitlines()
+        self.assertEqual([json.loads(row)["userId"] for row in rows], ["user0", "user1"])
+
+        def answered():
+            return daemon.metrics().value("freshet_rpc_handled_total", method="Recommend", code="OK")
+
+        users.write_text("nobody\n" * 5000)
+        before = answered()
+        with open("/dev/full", "w", encoding="ascii") as full:
+            run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(run.returncode, 1, run.stderr)
+        self.assertIn("freshet: cannot write the output: ", run.stderr)
+        self.assertLess(answered() - before, 500)  # what fits into a buffer
 
     def pause(self, daemon):
         self.assertEqual(self.freshet(daemon, "pause"), "ingest stands still: asked\n")

@@ -257,6 +257,12 @@ static void a_line_with_a_nul_is_bad(void **state)
     assert_non_null(strstr(said, ":2 has a NUL in it\n"));
     unlink(path);
 
+    FILE_WITH(path, "\nann\0bob\n");
+    snprintf(call, sizeof(call), "recommend --all --users %s --server 127.0.0.1:1 --timeout 100 2>&1", path);
+    expect(1, call, said, sizeof(said));
+    assert_non_null(strstr(said, ":2 has a NUL in it\n"));
+    unlink(path);
+
     FILE_WITH(events, "ann pear plum\nbob pear plum\n");
     FILE_WITH(path, "{\"item_id\":\"pear\"}\n{\"item_id\":\"plum\"}\0{\"hidden\":true}\n");
     snprintf(call, sizeof(call), "eval %s -f sequences --items %s 2>&1", events, path);
@@ -276,6 +282,16 @@ static void a_line_with_a_nul_is_bad(void **state)
     expect(1, call, said, sizeof(said));
     assert_non_null(strstr(said, ":2 has a NUL in it\n"));
     unlink(path);
+}
+
+static void a_line_without_end_is_no_user(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    expect(1, "recommend --all --users - --server 127.0.0.1:1 2>&1 >/dev/null <<END\n$(head -c 1100000 /dev/zero | tr '\\0' x)\nEND", said,
+           sizeof(said));
+    assert_memory_equal(said, "freshet: -:1 is longer than any line may be\n", 44);
 }
 
 /* Without --timeout it would wait longer than a test may take. */
@@ -438,6 +454,7 @@ int main(void)
         cmocka_unit_test(a_number_that_is_too_large_is_refused_as_it_was_given),
         cmocka_unit_test(the_header_is_no_line_that_is_skipped),
         cmocka_unit_test(a_line_with_a_nul_is_bad),
+        cmocka_unit_test(a_line_without_end_is_no_user),
         cmocka_unit_test(publish_gives_up_when_kafka_takes_nothing),
         cmocka_unit_test(what_was_read_is_published_or_failed),
         cmocka_unit_test(every_verb_takes_a_server),
