@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <unistd.h>
 
 #include "freshet/clock.h"
@@ -20,7 +19,8 @@
 enum { LAST_WORD_MS = 3000 };
 
 static int messages[2]; /* main reads 0, the thread writes 1; one byte is one signal */
-static atomic_bool main_listens;
+/* STARTING -> LISTENS -> TOLD to stop, or at once, where a stop is asked for by a call before main listens. Never back. */
+static _Atomic enum { STARTING, LISTENS, TOLD } main_is;
 static pthread_t taker; /* the thread; set before pass_on can run */
 
 static sigset_t ours(void)
@@ -88,8 +88,8 @@ static void take_signals(void *arg)
             continue;
         byte = (unsigned char)number;
         if (number == SIGTERM || number == SIGINT) {
-            /* The first one while main listens is main's; it does not listen while it starts, nor once it drains. */
-            if (!atomic_exchange(&main_listens, false))
+            /* The first one while main listens is main's; it does not listen while it starts, nor once it has been told to drain. */
+            if (atomic_exchange(&main_is, TOLD) != LISTENS)
                 leave_at_once();
         }
         if (write(messages[1], &byte, 1) != 1)
@@ -112,7 +112,9 @@ void signals_start(void)
 
 void signals_running(void)
 {
-    atomic_store(&main_listens, true);
+    int starting = STARTING;
+
+    atomic_compare_exchange_strong(&main_is, &starting, LISTENS);
 }
 
 int signals_next(int timeout_ms)
@@ -134,6 +136,7 @@ void signals_stop(void)
 {
     unsigned char byte = SIGTERM;
 
+    atomic_store(&main_is, TOLD); /* before main can know: once it drains, a TERM is the second */
     while (write(messages[1], &byte, 1) != 1 && errno == EINTR)
         ;
 }

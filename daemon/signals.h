@@ -12,7 +12,7 @@
 /* Before any other thread is started, or threads of libraries would take signals. */
 void signals_start(void);
 void signals_running(void); /* from now on the first TERM or INT is main's */
-void signals_stop(void);    /* as if a first TERM had come; thread: any */
+void signals_stop(void);    /* as if a first TERM had come, so that one that comes is the second; thread: any */
 /* Waits: SIGTERM, SIGINT, SIGHUP or SIGUSR1; 0 when none comes in time (-1: waits for ever). */
 int signals_next(int timeout_ms);
 

@@ -48,6 +48,15 @@ class Operate(unittest.TestCase):
         self.assertIn("draining", self.freshet(daemon, "drain"))
         self.assertEqual(daemon.process.wait(testbed.PATIENCE_S), 0)
 
+    def test_drain_and_signal(self):
+        """a drain that was asked for is a first signal: one more ends the daemon at once"""
+        daemon = Daemon(self.kafka, {"feed.topic": TOPIC, "feed.dead_letter_topic": "operate.letters", "serve.drain_delay_ms": 600000}).start()
+        self.freshet(daemon, "drain")
+        until(lambda: '"event":"drain"' in daemon.log_tail(), "it drains")
+        daemon.stop()
+        self.assertIn('"event":"stop.at_once"', daemon.log_tail())
+        self.assertNotIn('"event":"stopped"', daemon.log_tail())
+
     def test_default_file(self):
         """/etc/freshet/freshet.conf: one that is not there is fine, one that cannot be looked at is not, and one that was read must stay"""
         etc = testbed.scratch("etc")  # the daemon's /etc
