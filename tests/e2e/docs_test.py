@@ -111,6 +111,41 @@ class Commands(unittest.TestCase):
                 self.daemon.start("--config", self.config).wait_applied("events")
 
 
+class Quickstart(unittest.TestCase):
+    """ops/quickstart of a checkout whose programs are this build's."""
+
+    def setUp(self):
+        self.folder = testbed.scratch("quickstart")
+        (self.folder / "clone" / "ops").mkdir(parents=True)
+        (self.folder / "clone" / "build").mkdir()
+        (self.folder / "clone" / "build" / "bin").symlink_to(testbed.BIN.resolve())
+        self.script = shutil.copy(testbed.SOURCE / "ops" / "quickstart", self.folder / "clone" / "ops")
+        built = self.folder / "clone" / "ops" / "build"
+        built.write_text("#!/bin/sh\n")
+        built.chmod(0o755)
+
+    def run_in(self, folder, *command):
+        return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              timeout=testbed.PATIENCE_S)
+
+    def test_from_elsewhere(self):
+        """ops/quickstart takes a file's name as who calls it means it, and shows how much was learned"""
+        (self.folder / "data").mkdir()
+        (self.folder / "data" / "u.data").write_text("".join(f"{user}\t{item}\t4\t88125094{item % 10}\n"
+                                                             for user in (196, 405, 655, 7) for item in (50, 51, 52)))
+        ran = self.run_in(self.folder / "data", self.script, "--movielens", "u.data")
+        self.assertEqual(ran.returncode, 0, ran.stdout[-3000:])
+        self.assertRegex(ran.stdout, r"\nStatus\nfreshetd .*\nusers 4   items 3   pairs \d+\nmodel ")
+        ran = self.run_in(self.folder, "clone/ops/quickstart", "--movielens", "u.data")
+        self.assertEqual((ran.returncode, ran.stdout), (1, f"ops/quickstart: cannot read '{self.folder}/u.data'\n"))
+
+    def test_help(self):
+        """and tells of itself from any folder"""
+        ran = self.run_in(self.folder / "clone" / "ops", "./quickstart", "--help")
+        self.assertEqual(ran.returncode, 0, ran.stdout)
+        self.assertIn("--movielens FILE", ran.stdout)
+
+
 class Links(unittest.TestCase):
     def test_links(self):
         """every link within the docs leads to a file, and to a heading where it names one"""
