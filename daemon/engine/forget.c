@@ -21,21 +21,21 @@
 #include "engine_private.h"
 #include "freshet/log.h"
 
-enum { COLUMN_FIRST_SEEN = 1, COLUMN_GONE = 2, SLICE = 8192, LEAVING = 64 /* slots that one leaving is worth */ };
+enum { COLUMN_FIRST_SEEN = 1, COLUMN_GONE = 2, SLICE = 8192, LEAVING = 64 /* slots that one leaving is worth */, GONE_FIRST = 64 };
 
-/* What readers are shown; never changed, only replaced. */
+/* What is being forgotten. Readers see it grow in place; where it is full a larger one takes its place, so n items cost no more than n. */
 struct gone {
-    size_t len;
-    uint32_t items[];
+    size_t cap;
+    _Atomic size_t len; /* what stands before it never changes */
+    uint32_t items[];   /* the first `passing` of them are what the pass takes out */
 };
 
 struct forgetting {
-    uint32_t *items; /* the first `passing` of them are what the pass takes out */
-    size_t len, cap, passing;
+    struct gone *_Atomic gone; /* NULL: nothing */
+    _Atomic size_t len;        /* its length; for the metrics, which are in no epoch */
+    size_t passing;
     uint64_t *wanted; /* a bit per item, of the pass; NULL: none runs */
     uint32_t user, users, items_len; /* next; end of the pass; items the bits are for */
-    struct gone *_Atomic shown;      /* NULL: none */
-    _Atomic size_t shown_len;
     struct fr_series *events[3], *forgotten[3]; /* by enum format_forgotten */
 };
 
@@ -56,13 +56,33 @@ void forgetting_free(struct forgetting *forgetting)
 {
     if (!forgetting)
         return;
-    free(atomic_load(&forgetting->shown));
+    free(atomic_load(&forgetting->gone));
     free(forgetting->wanted);
-    free(forgetting->items);
     free(forgetting);
 }
 
-/* ---- readers ---- */
+/* ---- the list, and its readers ---- */
+
+static struct gone *gone_of(const struct engine *engine) /* the engine's own look */
+{
+    return atomic_load_explicit(&engine->forgetting->gone, memory_order_relaxed);
+}
+
+static size_t gone_len(const struct engine *engine)
+{
+    return atomic_load_explicit(&engine->forgetting->len, memory_order_relaxed);
+}
+
+static struct gone *gone_new(const uint32_t *items, size_t len, size_t cap)
+{
+    struct gone *gone = fr_alloc(sizeof(*gone) + cap * sizeof(*gone->items));
+
+    gone->cap = cap;
+    atomic_init(&gone->len, len);
+    if (len)
+        memcpy(gone->items, items, len * sizeof(*items));
+    return gone;
+}
 
 static void free_gone(void *context, void *block, size_t size)
 {
@@ -71,27 +91,35 @@ static void free_gone(void *context, void *block, size_t size)
     free(block);
 }
 
-static void show(struct engine *engine)
+static void retire(struct engine *engine, struct gone *old)
 {
-    struct forgetting *forgetting = engine->forgetting;
-    struct gone *old = atomic_load_explicit(&forgetting->shown, memory_order_relaxed), *new = NULL;
-
-    if (forgetting->len) {
-        new = fr_alloc(sizeof(*new) + forgetting->len * sizeof(*new->items));
-        new->len = forgetting->len;
-        memcpy(new->items, forgetting->items, forgetting->len * sizeof(*new->items));
-    }
-    atomic_store_explicit(&forgetting->shown, new, memory_order_seq_cst);
-    atomic_store_explicit(&forgetting->shown_len, forgetting->len, memory_order_relaxed);
     if (old)
-        fr_epoch_retire(engine->epoch, free_gone, NULL, old, sizeof(*old) + old->len * sizeof(*old->items));
+        fr_epoch_retire(engine->epoch, free_gone, NULL, old, sizeof(*old) + old->cap * sizeof(*old->items));
+}
+
+/* From here on readers mark it. Returns the list that this one has taken the place of; NULL: there was room. */
+static struct gone *add(struct forgetting *forgetting, uint32_t item)
+{
+    struct gone *gone = atomic_load_explicit(&forgetting->gone, memory_order_relaxed), *old = NULL;
+    size_t len = atomic_load_explicit(&forgetting->len, memory_order_relaxed);
+
+    if (!gone || len == gone->cap) {
+        old = gone;
+        gone = gone_new(old ? old->items : NULL, len, old ? len * 2 : GONE_FIRST);
+        atomic_store_explicit(&forgetting->gone, gone, memory_order_seq_cst);
+    }
+    gone->items[len] = item;
+    atomic_store_explicit(&gone->len, len + 1, memory_order_release);
+    atomic_store_explicit(&forgetting->len, len + 1, memory_order_relaxed);
+    return old;
 }
 
 void forgetting_mark(struct reader *reader)
 {
-    const struct gone *gone = atomic_load_explicit(&reader->engine->forgetting->shown, memory_order_seq_cst);
+    const struct gone *gone = atomic_load_explicit(&reader->engine->forgetting->gone, memory_order_seq_cst);
+    size_t len = gone ? atomic_load_explicit(&gone->len, memory_order_acquire) : 0;
 
-    for (size_t i = 0; gone && i < gone->len; i++)
+    for (size_t i = 0; i < len; i++)
         reader_mark(reader, gone->items[i], SCORES_EXCLUDED);
 }
 
@@ -132,8 +160,7 @@ static void drop_item(struct engine *engine, uint32_t item)
     journal_put(engine->journal, TABLE_ITEMS, item, 0, "", 0);
     journal_delete(engine->journal, TABLE_ITEMS, item, COLUMN_FIRST_SEEN);
     journal_put(engine->journal, TABLE_ITEMS, item, COLUMN_GONE, "", 0);
-    forget_waits(engine, item);
-    show(engine);
+    retire(engine, add(engine->forgetting, item));
     watch_owe_everyone(engine);
 }
 
@@ -190,26 +217,24 @@ int forget_note(void *context, uint64_t number, struct fr_err *err)
 
 void forget_waits(struct engine *engine, uint32_t item)
 {
-    struct forgetting *forgetting = engine->forgetting;
-
-    fr_reserve((void **)&forgetting->items, &forgetting->cap, forgetting->len + 1, sizeof(*forgetting->items));
-    forgetting->items[forgetting->len++] = item;
+    free(add(engine->forgetting, item)); /* at loading nobody reads */
 }
 
 bool forgetting_goes_on(const struct engine *engine)
 {
-    return engine->forgetting->len > 0;
+    return gone_len(engine) > 0;
 }
 
 static void begin_pass(struct engine *engine)
 {
     struct forgetting *forgetting = engine->forgetting;
+    const uint32_t *items = gone_of(engine)->items;
 
-    forgetting->passing = forgetting->len;
+    forgetting->passing = gone_len(engine);
     forgetting->items_len = dict_len(engine->items);
     forgetting->wanted = fr_zalloc(forgetting->items_len / 64 + 1, sizeof(*forgetting->wanted));
     for (size_t i = 0; i < forgetting->passing; i++)
-        forgetting->wanted[forgetting->items[i] / 64] |= UINT64_C(1) << forgetting->items[i] % 64;
+        forgetting->wanted[items[i] / 64] |= UINT64_C(1) << items[i] % 64;
     forgetting->user = 0;
     forgetting->users = dict_len(engine->users);
 }
@@ -217,15 +242,19 @@ static void begin_pass(struct engine *engine)
 static void end_pass(struct engine *engine)
 {
     struct forgetting *forgetting = engine->forgetting;
+    struct gone *old = gone_of(engine), *left = NULL;
+    size_t passed = forgetting->passing, len = gone_len(engine) - passed;
 
-    for (size_t i = 0; i < forgetting->passing; i++)
-        journal_delete(engine->journal, TABLE_ITEMS, forgetting->items[i], COLUMN_GONE);
-    forgetting->len -= forgetting->passing;
-    memmove(forgetting->items, forgetting->items + forgetting->passing, forgetting->len * sizeof(*forgetting->items));
+    for (size_t i = 0; i < passed; i++)
+        journal_delete(engine->journal, TABLE_ITEMS, old->items[i], COLUMN_GONE);
+    if (len)
+        left = gone_new(old->items + passed, len, len < GONE_FIRST ? GONE_FIRST : len * 2);
+    atomic_store_explicit(&forgetting->gone, left, memory_order_seq_cst);
+    atomic_store_explicit(&forgetting->len, len, memory_order_relaxed);
+    retire(engine, old);
     forgetting->passing = 0;
     free(forgetting->wanted);
     forgetting->wanted = NULL;
-    show(engine);
 }
 
 static bool is_wanted(const struct forgetting *forgetting, uint32_t item)
@@ -260,7 +289,7 @@ void forget_slice(struct engine *engine)
 {
     struct forgetting *forgetting = engine->forgetting;
 
-    if (!forgetting->len)
+    if (!forgetting_goes_on(engine))
         return;
     if (!forgetting->wanted)
         begin_pass(engine);
@@ -285,6 +314,7 @@ static void forget_again(struct engine *engine, const struct cutoffs *lacked)
         if (id.len && cutoffs_upto(lacked, FORMAT_USER, id) >= 0) {
             drop_user(engine, user);
             forgotten_now++;
+            fr_epoch_reclaim(engine->epoch);
         }
     }
     for (uint32_t item = 0; item < items; item++) {
@@ -292,6 +322,7 @@ static void forget_again(struct engine *engine, const struct cutoffs *lacked)
         if (id.len && cutoffs_upto(lacked, FORMAT_ITEM, id) >= 0) {
             drop_item(engine, item);
             forgotten_now++;
+            fr_epoch_reclaim(engine->epoch);
         }
     }
     fr_log(FR_WARN, "engine", "forgotten.again", FR_FIELDS(FR_INT("ids", forgotten_now)),
@@ -310,12 +341,11 @@ int forget_recover(struct engine *engine, struct fr_err *err)
         models_forgotten(engine, cutoffs_users(engine->cutoffs));
     }
     cutoffs_free(lacked);
-    show(engine);
     return status;
 }
 
 void forget_figures(const struct engine *engine)
 {
-    fr_gauge(FR_SERIES(FR_M_FORGETTING), (double)atomic_load_explicit(&engine->forgetting->shown_len, memory_order_relaxed));
+    fr_gauge(FR_SERIES(FR_M_FORGETTING), (double)gone_len(engine));
     fr_gauge(fr_series(FR_M_STATE_BYTES, "cutoffs", "", ""), (double)cutoffs_bytes(engine->cutoffs));
 }

@@ -69,6 +69,43 @@ static void a_restored_state_forgets_again(void **state)
     folder_remove(folder);
 }
 
+/* The restored state holds fads by the thousand that the ledger knows to be forgotten: no list of them for each. */
+static void forgetting_many_again_takes_room_for_no_more_than_them(void **state)
+{
+    enum { FADS = 3000 };
+    static struct event events[FADS];
+    static char names[FADS][8];
+    struct world world = {0};
+    struct engine_options options = parity();
+    struct fr_err err;
+    char folder[256];
+
+    (void)state;
+    folder_make(folder);
+    for (int life = 0; life < 2; life++) {
+        start(&world, folder, &options);
+        for (int i = 0; i < FADS; i++) {
+            snprintf(names[i], sizeof(names[i]), "f%d", i);
+            events[i] = life ? gone(FADS + i, NULL, names[i], NOON + 1) : event(i, names[i], names[i], NOON);
+        }
+        for (int i = 0; i < FADS; i += FADS / 3)
+            give(&world, events + i, FADS / 3);
+        await(&world, (life + 1) * FADS);
+        stop(&world);
+        if (!life)
+            shell(folder, "cp -r store before");
+    }
+    shell(folder, "rm -r store && mv before store");
+    open_rocks(&world, folder);
+    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_OK);
+    assert_known(&world, FADS, 0);
+    assert_true(fr_epoch_waiting(world.engine->epoch) < FADS * 32);
+    assert_int_equal(engine_start(world.engine, &err), FR_OK);
+    await_forgotten(&world);
+    stop(&world);
+    folder_remove(folder);
+}
+
 /*
  * Bob and bread were forgotten, came back, and are in a checkpoint. Then one more is forgotten, and the daemon is killed when the ledger has
  * it and the store has not: the ledger is ahead by that one alone, and nobody reads again what the two others have done since.
@@ -136,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_restored_state_forgets_again),
+        cmocka_unit_test(forgetting_many_again_takes_room_for_no_more_than_them),
         cmocka_unit_test(who_had_come_back_stays_when_another_is_forgotten_again),
         cmocka_unit_test(a_damaged_ledger_is_no_damage_of_the_store),
     };

@@ -153,12 +153,59 @@ static void an_answer_whose_one_popular_item_is_forgotten_is_no_fallback(void **
     world.store->ops->close(world.store);
 }
 
+/* ---- many at once ---- */
+
+enum { FADS = EVENT_BATCH_MAX };
+
+/* A record on each fad, from `offset` on, in one batch. */
+static void apply_fads(struct event each, int64_t offset)
+{
+    static struct event_batch batch;
+    static char names[FADS][8];
+
+    for (int i = 0; i < FADS; i++) {
+        snprintf(names[i], sizeof(names[i]), "f%d", i);
+        batch.events[i] = each;
+        batch.events[i].item = fr_bytes_of(names[i]);
+        batch.events[i].offset = offset + i;
+        batch.events[i].partition = asked->partition;
+    }
+    batch.len = FADS;
+    apply_batch(asked->engine, &batch);
+}
+
+/* All are marked, or the list would be short of what is left; and it is one list that grows, not one for each, which wait for their readers. */
+static void a_batch_of_items_is_forgotten_in_room_that_grows_with_their_number(void **state)
+{
+    struct engine_options options = parity();
+    struct world world = {.store = store_memory_new(NULL)};
+    struct fr_err err;
+
+    (void)state;
+    asked = &world;
+    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_OK);
+    assert_int_equal(engine_partition(world.engine, TOPIC, 0, &world.partition, &world.next, &err), FR_OK);
+    apply_fads(event(0, "ann", "", NOON), 0);
+    apply_fads(event(0, "bob", "", NOON), FADS);
+    apply(event(2 * FADS, "cat", "apple", NOON));
+    fr_epoch_reclaim(world.engine->epoch);
+    apply_fads((struct event){.kind = EVENT_ITEM_GONE, .logged = NOON + 1}, 2 * FADS + 1);
+    assert_true(fr_epoch_waiting(world.engine->epoch) < (size_t)FADS * 32); /* ids, and the lists that were too small */
+    assert_string_equal(recommend(&world, "zoe", (struct ask){.k = 1}), "apple 0.000000 fallback");
+    while (forgetting_goes_on(world.engine))
+        forget_slice(world.engine);
+    assert_string_equal(recommend(&world, "zoe", (struct ask){.k = 1}), "apple 0.000000 fallback");
+    engine_free(world.engine);
+    world.store->ops->close(world.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_item_that_is_forgotten_within_a_question_is_not_in_its_answer),
         cmocka_unit_test(an_item_that_is_hidden_is_in_no_answer_while_it_is_forgotten),
         cmocka_unit_test(an_answer_whose_one_popular_item_is_forgotten_is_no_fallback),
+        cmocka_unit_test(a_batch_of_items_is_forgotten_in_room_that_grows_with_their_number),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
