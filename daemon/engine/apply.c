@@ -1,5 +1,5 @@
 /*
- * apply.c -- one batch of events into the state, in log order.
+ * apply.c -- one batch of events into the state, in log order; in parts, where they take long.
  *
  * Per event, always in this order (algorithms.md 1.7): drop repeats, resolve ids, evaluate a sample, let every model learn
  * with the history before the event, then update the history and who holds what; evict what no longer fits and let
@@ -8,6 +8,10 @@
  * Random memory is what an event costs, so a chunk of events goes through passes that only fetch: ids, history headers,
  * histories, row headers, cells; the last pass applies. A fetch of the wrong thing (an earlier event of the chunk has changed
  * the history) costs time, never truth.
+ *
+ *     batch    event event ... tombstone | tombstone | tombstone event ...       |: a part ends, and positions are as exact as at the end
+ *
+ * Where histories have no bound a tombstone is n^2 / 2 pairs of items to take back, and a batch may hold a thousand of them.
  *
  * Thread: engine.
  */
@@ -21,7 +25,7 @@
 #include "freshet/crash.h"
 #include "freshet/defect.h"
 
-enum { CHUNK = 16, PAIR_STAGES = 2 };
+enum { CHUNK = 16, PAIR_STAGES = 2, PART_WORK = 1 << 20 /* pairs: about a tenth of a second, and 10 MB of journal */ };
 
 struct resolved {
     uint64_t user_hash, item_hash;
@@ -184,6 +188,14 @@ void apply_save_history(struct engine *engine, uint32_t user)
     apply_save_head(engine, user);
 }
 
+/* An item has come to a history of this length, or left it. */
+static void count_work(struct engine *engine, uint32_t len)
+{
+    uint32_t window = engine->options.sar.window;
+
+    engine->work += (window && window < len ? window : len) + 1;
+}
+
 /* The item in slot `at` leaves the user's history; everything counted for it is taken back. The head is to be saved. */
 void apply_leave(struct engine *engine, uint32_t user, uint32_t at)
 {
@@ -202,6 +214,7 @@ void apply_leave(struct engine *engine, uint32_t user, uint32_t at)
     if (histories_drop(engine->histories, user, at))
         save_slots(engine, user, at);
     fr_crash_point("history.left");
+    count_work(engine, before.len);
     apply_item_held(engine, touch.item, -1);
     if (engine->postings)
         rows_add(engine->postings, touch.item, user, -1);
@@ -233,6 +246,7 @@ static void learn(struct engine *engine, uint32_t user, uint32_t item, const str
     touch.fresh = at == UINT32_MAX;
     if (!touch.fresh)
         touch.at = at;
+    count_work(engine, touch.history.len);
     if (touch.fresh && event->weight > 0)
         evaluate(engine->evaluator, &touch);
     for (size_t m = 0; m < engine->learners_len; m++)
@@ -388,13 +402,13 @@ static bool advance(struct engine *engine, const struct event *event)
 }
 
 /* How long each record took to be in the answers. Of the one that took longest it is told which it was. */
-static void count_visible(struct engine *engine, const struct event_batch *batch)
+static void count_visible(struct engine *engine, const struct event *events, uint32_t len)
 {
     const struct event *slowest = NULL;
     when_ms wall = fr_wall_ms();
 
-    for (uint32_t i = 0; i < batch->len; i++) {
-        const struct event *event = &batch->events[i];
+    for (uint32_t i = 0; i < len; i++) {
+        const struct event *event = &events[i];
         if (event->kind != EVENT_APPLY || event->logged < 0)
             continue;
         if (slowest)
@@ -412,14 +426,14 @@ static void count_visible(struct engine *engine, const struct event_batch *batch
 }
 
 /* Before positions are shown: who sees that an event is applied finds it counted. */
-static void count_applied(struct engine *engine, const struct event_batch *batch)
+static void count_applied(struct engine *engine, const struct event *events, uint32_t len)
 {
     uint64_t applied = 0;
     bool changed = false;
     when_ms wall = fr_wall_ms();
 
-    for (uint32_t i = 0; i < batch->len && !changed; i++)
-        changed = batch->events[i].kind >= EVENT_ITEM && batch->events[i].kind <= EVENT_USER_GONE;
+    for (uint32_t i = 0; i < len && !changed; i++)
+        changed = events[i].kind >= EVENT_ITEM && events[i].kind <= EVENT_USER_GONE;
 
     for (size_t t = 0; t < engine->options.types_len; t++) {
         if (engine->type_counts[t])
@@ -449,23 +463,30 @@ static void apply_record(struct engine *engine, const struct event *event, struc
         resolved[i].user = resolved[i].item = DICT_NONE;
 }
 
-void apply_batch(struct engine *engine, struct event_batch *batch)
+static void apply_chunk(struct engine *engine, struct event_batch *batch)
 {
     struct resolved resolved[CHUNK];
+    const struct event *events = batch->events + batch->applied;
+    uint32_t len = batch->len - batch->applied < CHUNK ? batch->len - batch->applied : CHUNK;
 
-    for (uint32_t begin = 0; begin < batch->len; begin += CHUNK) {
-        uint32_t len = batch->len - begin < CHUNK ? batch->len - begin : CHUNK;
-        const struct event *events = batch->events + begin;
-
-        fetch(engine, events, resolved, len);
-        for (uint32_t i = 0; i < len; i++) {
-            fr_flight_of(events[i].partition, events[i].offset);
-            if (!advance(engine, &events[i]))
-                continue;
+    fetch(engine, events, resolved, len);
+    for (uint32_t i = 0; i < len && engine->work < PART_WORK; i++) {
+        batch->applied++;
+        fr_flight_of(events[i].partition, events[i].offset);
+        if (advance(engine, &events[i]))
             apply_record(engine, &events[i], &resolved[i], len - i);
-        }
-        publish_pay(engine);
     }
+    publish_pay(engine);
+}
+
+bool apply_part(struct engine *engine, struct event_batch *batch)
+{
+    const struct event *events = batch->events + batch->applied;
+
+    engine->work = 0;
+    while (batch->applied < batch->len && engine->work < PART_WORK)
+        apply_chunk(engine, batch);
+    uint32_t len = (uint32_t)(batch->events + batch->applied - events);
     fr_crash_point("batch.applied");
     fr_flight_over();
     if (engine->options.publish_at_once) {
@@ -475,11 +496,15 @@ void apply_batch(struct engine *engine, struct event_batch *batch)
             models_publish(engine);
         while (models_unpublished(engine)); /* one that shows a part at a time */
     }
-    count_applied(engine, batch);
+    count_applied(engine, events, len);
     publish_positions(engine);
     fr_crash_point("batch.published");
-    watch_tell_batch(engine, batch);
-    count_visible(engine, batch);
+    watch_tell_events(engine, events, len);
+    count_visible(engine, events, len);
+    if (batch->applied < batch->len)
+        return false;
+    batch->applied = 0;
+    return true;
 }
 
 void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, when_ms when, double weight)
@@ -501,8 +526,11 @@ void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, whe
 
 void apply_forget_user(struct engine *engine, uint32_t user)
 {
-    for (uint32_t len = histories_view(engine->histories, user).len; len > 0; len--)
+    for (uint32_t len = histories_view(engine->histories, user).len; len > 0; len--) {
         apply_leave(engine, user, len - 1);
+        if (engine->pulse) /* one user alone may take long */
+            fr_pulse_beat(engine->pulse);
+    }
     models_learned(engine, 1);
     histories_wipe(engine->histories, user);
     apply_save_head(engine, user);

@@ -3,7 +3,7 @@
  *
  *     loop:   a batch given? apply it, give it back     a checkpoint due? freeze, pay, hand over     free what readers have left
  *
- * It never waits for a reader, the disk or the network. It stops taking batches only while what no write holds yet, the journal of
+ * Of a batch that takes long it applies a part each time around, so what comes round with the loop is late by a part, not by a batch. It never waits for a reader, the disk or the network. It stops taking batches only while what no write holds yet, the journal of
  * the moment and the one set aside, is at its limit; feed then stops polling, and queries go on.
  */
 #include <assert.h>
@@ -125,28 +125,38 @@ static void give_back(struct engine *engine, struct event_batch *batch)
     fr_queue_push(engine->spare, batch, -1);
 }
 
+/* A part of the batch. Returns what is to be gone on with: the same, or NULL. */
+static struct event_batch *apply_some(struct engine *engine, struct event_batch *batch)
+{
+    if (!batch->applied)
+        memory_decide(engine, batch);
+    if (!apply_part(engine, batch))
+        return batch;
+    atomic_fetch_add_explicit(&engine->batches_done, 1, memory_order_release);
+    give_back(engine, batch);
+    return NULL;
+}
+
 static void run(void *arg)
 {
     struct engine *engine = arg;
-    struct fr_pulse *pulse = fr_pulse_start("engine");
+    struct event_batch *rest = NULL; /* a batch of which a part is applied */
 
+    engine->pulse = fr_pulse_start("engine");
     for (;;) {
         struct event_batch *batch = NULL;
         bool stopping = atomic_load_explicit(&engine->stop, memory_order_acquire);
         if (stopping || !journal_full(engine))
-            batch = fr_queue_pop(engine->given, wait_for_batch(engine, stopping));
+            batch = rest ? rest : fr_queue_pop(engine->given, wait_for_batch(engine, stopping));
         else if (!engine->aside)
             checkpoint_wait_due(engine->checkpoint, BUSY_MS);
         if (batch == &engine->nudge) {
             atomic_store(&engine->nudged, false);
         } else if (batch) {
-            memory_decide(engine, batch);
-            apply_batch(engine, batch);
-            atomic_fetch_add_explicit(&engine->batches_done, 1, memory_order_release);
-            give_back(engine, batch);
+            rest = apply_some(engine, batch);
         }
         watch_tell_everyone(engine);
-        models_publish_due(engine, fr_queue_len(engine->given) == 0);
+        models_publish_due(engine, !rest && fr_queue_len(engine->given) == 0);
         if (!journal_full(engine))
             forget_slice(engine);
         memory_look(engine);
@@ -154,11 +164,12 @@ static void run(void *arg)
         publish_pay(engine);
         publish_freeze(engine);
         fr_epoch_reclaim(engine->epoch);
-        fr_pulse_beat(pulse);
+        fr_pulse_beat(engine->pulse);
         if (stopping && !batch && !engine->aside)
             break;
     }
-    fr_pulse_stop(pulse);
+    fr_pulse_stop(engine->pulse);
+    engine->pulse = NULL;
 }
 
 /* ---- open, start, stop ---- */

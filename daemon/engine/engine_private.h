@@ -144,6 +144,8 @@ struct engine {
     uint64_t frozen; /* number of the last freeze */
     uint64_t asked_answered;
     uint64_t memory_look_ns; /* when to look at the memory next */
+    uint64_t work;           /* that the part of a batch in hand has been so far: pairs of items (apply.c) */
+    struct fr_pulse *pulse;  /* NULL: its thread does not run */
     struct {
         _Atomic uint64_t events; /* learned and not shown yet; any thread reads */
         uint64_t since_ns;       /* since when */
@@ -189,7 +191,8 @@ struct engine {
 };
 
 /* apply.c; thread: engine */
-void apply_batch(struct engine *engine, struct event_batch *batch);
+/* The next events of the batch, up to some for which much had to be done, or all that are left: true, and it may be given back. */
+bool apply_part(struct engine *engine, struct event_batch *batch);
 uint32_t apply_user(struct engine *engine, struct fr_bytes id, uint64_t hash); /* a new one's handle; DICT_NONE: no room for its id */
 uint32_t apply_item(struct engine *engine, struct fr_bytes id, uint64_t hash);
 /* The bound of the state that stands against one more; NULL if none does. */
@@ -316,7 +319,7 @@ void evaluator_loaded(struct evaluator *evaluator);
 /* watch.c; thread: engine. After the positions are shown: those of these events who are watched are told of it, and of their records. */
 struct board *board_new(void);
 void board_free(struct board *board);
-void watch_tell_batch(struct engine *engine, const struct event_batch *batch);
+void watch_tell_events(struct engine *engine, const struct event *events, uint32_t len);
 void watch_tell_user(struct engine *engine, uint32_t user);
 void watch_owe_everyone(struct engine *engine);  /* the items that may be listed have changed: whoever watches will be told */
 bool watch_owes(const struct engine *engine);

@@ -132,14 +132,14 @@ static bool is_of_user(enum event_kind kind)
     return kind == EVENT_APPLY || kind == EVENT_USER || kind == EVENT_USER_GONE;
 }
 
-void watch_tell_batch(struct engine *engine, const struct event_batch *batch)
+void watch_tell_events(struct engine *engine, const struct event *events, uint32_t len)
 {
     bool told = false;
 
-    if (!batch->len || !matters(engine->board))
+    if (!len || !matters(engine->board))
         return;
-    for (uint32_t i = 0; i < batch->len; i++)
-        if (is_of_user(batch->events[i].kind) && tell(engine->board, hash_of(batch->events[i].user)))
+    for (uint32_t i = 0; i < len; i++)
+        if (is_of_user(events[i].kind) && tell(engine->board, hash_of(events[i].user)))
             told = true;
     if (told)
         ring(engine->board);

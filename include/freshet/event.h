@@ -111,6 +111,7 @@ struct event_batch {
     uint32_t len;
     /* Set by the engine. Whole: every event carries its record in `reject` (without a reason). Bare: one at least does not. */
     bool whole, bare;
+    uint32_t applied; /* the engine's own: so many of the events are, while it is at the batch */
     struct fr_arena arena;
 };
 

@@ -143,6 +143,13 @@ static inline void checkpoint(struct world *world)
     await_checkpoint(world, engine_checkpoint_ask(world->engine), NULL);
 }
 
+/* All of it, by who calls: the engine is not started. */
+static inline void apply_batch(struct engine *engine, struct event_batch *batch)
+{
+    while (!apply_part(engine, batch))
+        ;
+}
+
 static inline struct event event(int64_t offset, const char *user, const char *item, when_ms when)
 {
     return (struct event){.kind = EVENT_APPLY,
