@@ -28,6 +28,7 @@
 
 #include <assert.h>
 #include <endian.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,7 +68,7 @@ struct dedup {
     span_ms window, width;
     uint32_t ids_max, bucket_max;
     uint64_t ids, overflowed;
-    size_t bytes;
+    _Atomic size_t bytes; /* any thread reads */
     struct queue *queues[PARTITIONS];
 };
 
@@ -100,7 +101,7 @@ struct dedup *dedup_new(span_ms window, uint32_t ids_max)
     dedup->width = (window - 1) / PARTS + 1;
     dedup->ids_max = ids_max;
     dedup->bucket_max = (ids_max - 1) / PARTS + 1;
-    dedup->bytes = sizeof *dedup;
+    atomic_init(&dedup->bytes, sizeof *dedup);
     return dedup;
 }
 
@@ -145,7 +146,7 @@ static void bucket_grow(struct dedup *dedup, struct bucket *bucket)
     for (uint32_t i = 0; i < old.cap; i++)
         if (!entry_empty(&old.entries[i]))
             bucket_put(bucket, old.entries[i]);
-    dedup->bytes += (bucket->cap - old.cap) * sizeof *bucket->entries;
+    atomic_fetch_add_explicit(&dedup->bytes, (bucket->cap - old.cap) * sizeof *bucket->entries, memory_order_relaxed);
     free(old.entries);
 }
 
@@ -172,7 +173,7 @@ static struct queue *dedup_queue(struct dedup *dedup, uint32_t partition)
     assert(partition < PARTITIONS);
     if (!dedup->queues[partition]) {
         dedup->queues[partition] = fr_zalloc(1, sizeof(struct queue));
-        dedup->bytes += sizeof(struct queue);
+        atomic_fetch_add_explicit(&dedup->bytes, sizeof(struct queue), memory_order_relaxed);
     }
     return dedup->queues[partition];
 }
@@ -200,7 +201,7 @@ static void queue_leave(struct dedup *dedup, struct queue *queue, uint32_t parti
     journal_clear(journal, TABLE_DEDUP, row_of(partition, oldest));
     queue->ids -= oldest->len;
     dedup->ids -= oldest->len;
-    dedup->bytes -= oldest->cap * sizeof *oldest->entries;
+    atomic_fetch_sub_explicit(&dedup->bytes, oldest->cap * sizeof *oldest->entries, memory_order_relaxed);
     free(oldest->entries);
     memmove(queue->buckets, queue->buckets + 1, --queue->len * sizeof *oldest);
 }
@@ -320,5 +321,5 @@ uint64_t dedup_overflowed(const struct dedup *dedup)
 
 size_t dedup_bytes(const struct dedup *dedup)
 {
-    return dedup->bytes;
+    return atomic_load_explicit(&dedup->bytes, memory_order_relaxed);
 }

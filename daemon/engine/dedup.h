@@ -7,7 +7,7 @@
  * once all of it is out of the window, or when the partition holds more than `ids_max` (oldest first, counted). What
  * decides is the log alone, so a replay decides alike; the whole is part of the checkpoint (TABLE_DEDUP, row =
  * partition << 20 | bucket's number mod 2^20, column = order of arrival in it). The rules in full: dedup.c.
- * Thread: the engine's.
+ * Thread: the engine's, but where said.
  */
 #ifndef FR_DEDUP_H
 #define FR_DEDUP_H
@@ -30,6 +30,6 @@ bool dedup_seen(struct dedup *dedup, uint32_t partition, uint64_t hash_high, uin
 bool dedup_load(struct dedup *dedup, uint32_t row, const struct fr_bytes *cells, size_t len);
 uint64_t dedup_ids(const struct dedup *dedup);
 uint64_t dedup_overflowed(const struct dedup *dedup); /* ids forgotten early because of ids_max */
-size_t dedup_bytes(const struct dedup *dedup);
+size_t dedup_bytes(const struct dedup *dedup); /* Thread: any */
 
 #endif

@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 #include <endian.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "freshet/event.h"
@@ -449,6 +452,50 @@ static void an_id_costs_at_most_32_bytes(void **state)
     dedup_free(dedup);
 }
 
+/* ---- the metrics' look ---- */
+
+struct look {
+    const struct dedup *dedup;
+    _Atomic bool looks, done;
+};
+
+static void *look_on(void *context)
+{
+    struct look *look = context;
+
+    atomic_store(&look->looks, true);
+    size_t before = 0, now;
+    do {
+        now = dedup_bytes(look->dedup);
+        if (now < before) /* nothing leaves */
+            return look;
+        before = now;
+    } while (!atomic_load(&look->done));
+    return NULL;
+}
+
+/* For the thread sanitizer. */
+static void its_size_may_be_asked_by_any_thread(void **state)
+{
+    struct dedup *dedup = dedup_new(3600000, 1000000);
+    struct journal *journal = journal_new();
+    struct look look = {.dedup = dedup};
+    pthread_t thread;
+    void *shrunk;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, look_on, &look), 0);
+    while (!atomic_load(&look.looks))
+        sched_yield();
+    for (uint32_t n = 0; n < 10000; n++)
+        assert_false(seen(dedup, n % 4, n, 0, journal));
+    atomic_store(&look.done, true);
+    assert_int_equal(pthread_join(thread, &shrunk), 0);
+    assert_null(shrunk);
+    journal_free(journal);
+    dedup_free(dedup);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +510,7 @@ int main(void)
         cmocka_unit_test(cells_that_cannot_be_ours_are_refused),
         cmocka_unit_test(hashes_that_differ_in_the_low_bits_only_are_different),
         cmocka_unit_test(an_id_costs_at_most_32_bytes),
+        cmocka_unit_test(its_size_may_be_asked_by_any_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
