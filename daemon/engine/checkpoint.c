@@ -34,7 +34,7 @@ enum { RETRY_FIRST_MS = 100, RETRY_LAST_MS = 5000, IDLE_MS = 2000, LOOK_MS = 100
 /* Writing and syncing fail and recover each on its own. */
 struct trouble {
     const char *what;
-    enum fr_status code; /* of the last attempt; logged when it changes */
+    enum fr_status code; /* of the last attempt; logged when it changes. A sync that failed is due until one does not: its asker waits */
     int retry_ms; /* before the next attempt; the first is at once */
 };
 
@@ -389,7 +389,7 @@ static enum step next_step(struct checkpoint *checkpoint)
         return SYNC;
     if (checkpoint->job)
         return WRITE;
-    if (unsynced && (checkpoint->stop || ms_since(checkpoint->synced_ns) >= checkpoint->options.wal_sync_interval))
+    if (unsynced && (checkpoint->syncing.code || checkpoint->stop || ms_since(checkpoint->synced_ns) >= checkpoint->options.wal_sync_interval))
         return SYNC;
     checkpoint->sync_asked = unsynced && checkpoint->sync_asked;
     return checkpoint->stop ? END : look ? LOOK : WAIT;

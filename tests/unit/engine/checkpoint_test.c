@@ -272,6 +272,22 @@ static void a_failed_sync_is_tried_again_and_not_believed(void **state)
     world_close(&world);
 }
 
+/* Whoever asked for it does not wait for the interval because the first attempt has failed. */
+static void a_sync_that_was_asked_for_and_fails_is_tried_again_at_once(void **state)
+{
+    (void)state;
+    struct world world;
+
+    world_open(&world, (struct store_faults){.fail_sync_at = 1, .code = FR_IO}, 0, NEVER_MS);
+    give(&world, 200);
+    wait_for(&world, checkpoint_written, 1);
+    checkpoint_hurry(world.checkpoint);
+    wait_for(&world, checkpoint_synced, 1);
+    assert_int_equal(errors_of(world.checkpoint), 1);
+    assert_true(checkpoint_stop(world.checkpoint, NULL));
+    world_close(&world);
+}
+
 /* A store that refuses every write and sync while it is sick, in front of one in memory. */
 struct sick {
     struct store store;
@@ -542,6 +558,7 @@ int main(void)
         cmocka_unit_test(the_figures_are_those_of_the_write),
         cmocka_unit_test(a_refused_write_is_tried_again_until_it_is_taken),
         cmocka_unit_test(a_failed_sync_is_tried_again_and_not_believed),
+        cmocka_unit_test(a_sync_that_was_asked_for_and_fails_is_tried_again_at_once),
         cmocka_unit_test(a_stop_does_not_wait_for_a_sick_store_for_ever),
         cmocka_unit_test(the_last_try_at_the_stop_may_succeed),
         cmocka_unit_test(a_store_without_what_was_synced_ends_it_for_good),
