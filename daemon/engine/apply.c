@@ -128,8 +128,8 @@ uint32_t apply_user(struct engine *engine, struct fr_bytes id, uint64_t hash)
     histories_extend(engine->histories, dict_len(engine->users) + 1);
     uint32_t user = dict_add(engine->users, id, hash);
 
-    if (user != DICT_NONE)
-        journal_put(engine->journal, TABLE_USERS, user, 0, id.at, id.len);
+    assert(user != DICT_NONE);
+    journal_put(engine->journal, TABLE_USERS, user, 0, id.at, id.len);
     return user;
 }
 
@@ -138,8 +138,8 @@ uint32_t apply_item(struct engine *engine, struct fr_bytes id, uint64_t hash)
     apply_make_room(engine, dict_len(engine->users), dict_len(engine->items) + 1);
     uint32_t item = dict_add(engine->items, id, hash);
 
-    if (item != DICT_NONE)
-        journal_put(engine->journal, TABLE_ITEMS, item, 0, id.at, id.len);
+    assert(item != DICT_NONE);
+    journal_put(engine->journal, TABLE_ITEMS, item, 0, id.at, id.len);
     return item;
 }
 
@@ -288,10 +288,16 @@ void apply_refuse(struct engine *engine, const struct event *event, const char *
     outbox_add(engine, &rejected);
 }
 
+/* A length is left for the longest id: whether one is let in hangs on those before it alone. */
+static const char *room_bound(const struct dict *dict)
+{
+    return dict_has_room(dict, 1) ? NULL : "the ids known take all the room there is for ids";
+}
+
 const char *apply_user_bound(const struct engine *engine)
 {
     if (dict_len(engine->users) < atomic_load_explicit(&engine->users_max, memory_order_relaxed))
-        return NULL;
+        return room_bound(engine->users);
     return atomic_load_explicit(&engine->closed, memory_order_relaxed) ? "user_id is new and limits.memory_soft is reached"
                                                                        : "user_id is new and engine.users_max users have been known";
 }
@@ -299,7 +305,7 @@ const char *apply_user_bound(const struct engine *engine)
 const char *apply_item_bound(const struct engine *engine)
 {
     if (dict_len(engine->items) < atomic_load_explicit(&engine->items_max, memory_order_relaxed))
-        return NULL;
+        return room_bound(engine->items);
     return atomic_load_explicit(&engine->closed, memory_order_relaxed) ? "item_id is new and limits.memory_soft is reached"
                                                                        : "item_id is new and engine.items_max items have been known";
 }
@@ -350,10 +356,6 @@ static void apply_event(struct engine *engine, const struct event *event, const 
         user = apply_user(engine, event->user, resolved->user_hash);
     if (item == DICT_NONE)
         item = apply_item(engine, event->item, resolved->item_hash);
-    if (user == DICT_NONE || item == DICT_NONE) {
-        apply_refuse(engine, event, "the ids known take all the room there is for ids");
-        return;
-    }
     if (event->when > atomic_load_explicit(&engine->now, memory_order_relaxed))
         atomic_store_explicit(&engine->now, event->when, memory_order_release);
     learn(engine, user, item, event);

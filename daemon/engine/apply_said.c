@@ -40,12 +40,12 @@ static void say_item(struct engine *engine, const struct event *event)
         return;
     if (!bound)
         bound = catalogue_item_bound(engine->catalogue, item, event->said);
-    if (!bound && item == DICT_NONE && (item = apply_item(engine, event->item, hash)) == DICT_NONE)
-        bound = "the ids known take all the room there is for ids";
     if (bound) {
         apply_refuse(engine, event, bound);
         return;
     }
+    if (item == DICT_NONE)
+        item = apply_item(engine, event->item, hash);
     apply_say_item(engine, item, event->said);
     if (catalogue_turns(engine->catalogue) != turns)
         watch_owe_everyone(engine);
@@ -73,12 +73,12 @@ static void say_user(struct engine *engine, const struct event *event)
         return;
     if (!bound)
         bound = catalogue_user_bound(engine->catalogue, user, event->said);
-    if (!bound && user == DICT_NONE && (user = apply_user(engine, event->user, hash)) == DICT_NONE)
-        bound = "the ids known take all the room there is for ids";
     if (bound) {
         apply_refuse(engine, event, bound);
         return;
     }
+    if (user == DICT_NONE)
+        user = apply_user(engine, event->user, hash);
     catalogue_put_user(engine->catalogue, user, event->said);
     journal_put(engine->journal, TABLE_CATALOGUE_USERS, user, 0, event->said.at, event->said.len);
 }

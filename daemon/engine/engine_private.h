@@ -193,7 +193,7 @@ struct engine {
 /* apply.c; thread: engine */
 /* The next events of the batch, up to some for which much had to be done, or all that are left: true, and it may be given back. */
 bool apply_part(struct engine *engine, struct event_batch *batch);
-uint32_t apply_user(struct engine *engine, struct fr_bytes id, uint64_t hash); /* a new one's handle; DICT_NONE: no room for its id */
+uint32_t apply_user(struct engine *engine, struct fr_bytes id, uint64_t hash); /* a new one's handle, where no bound stands against it */
 uint32_t apply_item(struct engine *engine, struct fr_bytes id, uint64_t hash);
 /* The bound of the state that stands against one more; NULL if none does. */
 const char *apply_user_bound(const struct engine *engine);
