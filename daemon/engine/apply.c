@@ -25,7 +25,7 @@
 #include "freshet/crash.h"
 #include "freshet/defect.h"
 
-enum { CHUNK = 16, PAIR_STAGES = 2, PART_WORK = 1 << 20 /* pairs: about a tenth of a second, and 10 MB of journal */ };
+enum { CHUNK = 16, PAIR_STAGES = 2 };
 
 struct resolved {
     uint64_t user_hash, item_hash;
@@ -472,7 +472,7 @@ static void apply_chunk(struct engine *engine, struct event_batch *batch)
     uint32_t len = batch->len - batch->applied < CHUNK ? batch->len - batch->applied : CHUNK;
 
     fetch(engine, events, resolved, len);
-    for (uint32_t i = 0; i < len && engine->work < PART_WORK; i++) {
+    for (uint32_t i = 0; i < len && engine->work < engine->work_max; i++) {
         batch->applied++;
         fr_flight_of(events[i].partition, events[i].offset);
         if (advance(engine, &events[i]))
@@ -486,7 +486,7 @@ bool apply_part(struct engine *engine, struct event_batch *batch)
     const struct event *events = batch->events + batch->applied;
 
     engine->work = 0;
-    while (batch->applied < batch->len && engine->work < PART_WORK)
+    while (batch->applied < batch->len && engine->work < engine->work_max)
         apply_chunk(engine, batch);
     uint32_t len = (uint32_t)(batch->events + batch->applied - events);
     fr_crash_point("batch.applied");

@@ -16,7 +16,8 @@
 #include "freshet/crash.h"
 #include "freshet/log.h"
 
-enum { IDLE_MS = 200, BUSY_MS = 10, STOP_MS = 10000, SETTLE_LOOK_MS = 2, CATEGORIES_STANDARD = 100000 };
+enum { IDLE_MS = 200, BUSY_MS = 10, STOP_MS = 10000, SETTLE_LOOK_MS = 2, CATEGORIES_STANDARD = 100000,
+       PART_WORK = 1 << 20 /* pairs of items: about a tenth of a second, and 10 MB of journal */ };
 
 /* ---- batches; thread: feed ---- */
 
@@ -204,6 +205,7 @@ static void open_state(struct engine *engine)
     if (options->normalize)
         engine->extremes = extremes_new(engine->histories, options->sar.half_life);
     engine->journal = journal_new();
+    engine->work_max = PART_WORK;
 }
 
 static void open_threads_room(struct engine *engine)

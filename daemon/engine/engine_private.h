@@ -144,7 +144,7 @@ struct engine {
     uint64_t frozen; /* number of the last freeze */
     uint64_t asked_answered;
     uint64_t memory_look_ns; /* when to look at the memory next */
-    uint64_t work;           /* that the part of a batch in hand has been so far: pairs of items (apply.c) */
+    uint64_t work, work_max; /* pairs of items: of the part of a batch in hand so far, and how many end it (apply.c) */
     struct fr_pulse *pulse;  /* NULL: its thread does not run */
     struct {
         _Atomic uint64_t events; /* learned and not shown yet; any thread reads */

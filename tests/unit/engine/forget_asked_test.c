@@ -157,16 +157,19 @@ static void an_answer_whose_one_popular_item_is_forgotten_is_no_fallback(void **
 
 enum { FADS = EVENT_BATCH_MAX };
 
-/* A record on each fad, from `offset` on, in one batch. */
+/* A record on each fad, from `offset` on, in one batch. Events are of users of their own, who share a letter. */
 static void apply_fads(struct event each, int64_t offset)
 {
     static struct event_batch batch;
-    static char names[FADS][8];
+    static char names[FADS][8], users[FADS][8];
 
     for (int i = 0; i < FADS; i++) {
         snprintf(names[i], sizeof(names[i]), "f%d", i);
+        snprintf(users[i], sizeof(users[i]), "%.1s%d", each.user.at, i);
         batch.events[i] = each;
         batch.events[i].item = fr_bytes_of(names[i]);
+        if (each.kind == EVENT_APPLY)
+            batch.events[i].user = fr_bytes_of(users[i]);
         batch.events[i].offset = offset + i;
         batch.events[i].partition = asked->partition;
     }
@@ -185,11 +188,11 @@ static void a_batch_of_items_is_forgotten_in_room_that_grows_with_their_number(v
     asked = &world;
     assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_OK);
     assert_int_equal(engine_partition(world.engine, TOPIC, 0, &world.partition, &world.next, &err), FR_OK);
-    apply_fads(event(0, "ann", "", NOON), 0);
-    apply_fads(event(0, "bob", "", NOON), FADS);
+    apply_fads(event(0, "a", "", NOON), 0);
+    apply_fads(event(0, "b", "", NOON), FADS);
     apply(event(2 * FADS, "cat", "apple", NOON));
     fr_epoch_reclaim(world.engine->epoch);
-    apply_fads((struct event){.kind = EVENT_ITEM_GONE, .logged = NOON + 1}, 2 * FADS + 1);
+    apply_fads((struct event){.kind = EVENT_ITEM_GONE, .logged = NOON + 1, .user = FR_BYTES("")}, 2 * FADS + 1);
     assert_true(fr_epoch_waiting(world.engine->epoch) < (size_t)FADS * 32); /* ids, and the lists that were too small */
     assert_string_equal(recommend(&world, "zoe", (struct ask){.k = 1}), "apple 0.000000 fallback");
     while (forgetting_goes_on(world.engine))
