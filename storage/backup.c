@@ -86,25 +86,26 @@ void backup_unlock(int lock)
 
 /* ---- what there is ---- */
 
-/* A glance: is each file there, with its size? */
-static void glance(const struct backup_place *place, struct backup *backup)
+int backup_glance(const struct backup_place *place, const struct backup *backup, struct fr_err *err)
 {
     char path[PATH_BYTES_MAX];
     struct stat found;
 
-    for (size_t i = 0; i < backup->files_len && !*backup->problem; i++) {
+    for (size_t i = 0; i < backup->files_len; i++) {
         const struct backup_file *file = &backup->files[i];
         if (stat(backup_file_path(path, place, file), &found))
-            snprintf(backup->problem, sizeof(backup->problem), "%s is missing: %s", file->name, strerror(errno));
-        else if ((uint64_t)found.st_size != file->size)
-            snprintf(backup->problem, sizeof(backup->problem), "%s has %lld bytes, not %" PRIu64, file->name,
-                     (long long)found.st_size, file->size);
+            return errno == ENOENT ? fr_fail(err, FR_CORRUPT, "%s is missing: %s", file->name, strerror(errno))
+                                   : fr_fail(err, FR_IO, "cannot look at %s: %s", file->name, strerror(errno));
+        if ((uint64_t)found.st_size != file->size)
+            return fr_fail(err, FR_CORRUPT, "%s has %lld bytes, not %" PRIu64, file->name, (long long)found.st_size, file->size);
     }
+    return FR_OK;
 }
 
 static int read_one(const struct backup_place *place, const char *name, struct backup *ret_backup, struct fr_err *err)
 {
     char path[PATH_BYTES_MAX], *text;
+    struct fr_err seen;
     size_t len;
     int status = file_read(path_of(path, "%s/%s", place->path, name), &text, &len, err);
 
@@ -115,7 +116,8 @@ static int read_one(const struct backup_place *place, const char *name, struct b
         snprintf(ret_backup->problem, sizeof(ret_backup->problem), "its list '%s' is damaged, or of a later version", name);
     free(text);
     ret_backup->id = id_of(name);
-    glance(place, ret_backup);
+    if (backup_glance(place, ret_backup, &seen))
+        snprintf(ret_backup->problem, sizeof(ret_backup->problem), "%.*s", (int)sizeof(ret_backup->problem) - 1, seen.text);
     return FR_OK;
 }
 
@@ -320,11 +322,13 @@ static int make(const struct backup_place *place, const struct backup_request *r
     int status = next_id(place, &backup.id, err);
 
     snprintf(backup.version, sizeof(backup.version), "%s", request->version);
-    if (!status && (status = backup_survey(request->frozen, place->stop, &backup, err)) == FR_CORRUPT)
-        fr_while(err, "the store itself is damaged, no backup was made: ");
+    if (!status)
+        status = backup_survey(request->frozen, place->stop, &backup, err);
     fr_crash_point("backup.surveyed");
     if (!status)
         status = place_files(place, request->frozen, &backup, &made->written, err);
+    if (status == FR_CORRUPT)
+        fr_while(err, "the store itself is damaged, no backup was made: ");
     fr_crash_point("backup.placed");
     if (!status)
         status = write_list(place, &backup, err);

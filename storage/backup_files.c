@@ -33,9 +33,25 @@ const char *path_of(char room[PATH_BYTES_MAX], const char *format, ...)
 
 static int failed(struct fr_err *err, const char *what, const char *path)
 {
-    int code = errno == ENOSPC || errno == EDQUOT ? FR_FULL : errno == ENOENT ? FR_NOT_FOUND : FR_IO;
+    int code = errno == ENOSPC || errno == EDQUOT ? FR_FULL : FR_IO;
 
     return fr_fail(err, (enum fr_status)code, "cannot %s '%s': %s", what, path, strerror(errno));
+}
+
+/* Of what is read alone: where something is to be written, a folder that is gone is no answer. */
+static int open_failed(struct fr_err *err, const char *path)
+{
+    int status = errno == ENOENT ? FR_NOT_FOUND : FR_IO;
+
+    return fr_fail(err, (enum fr_status)status, "cannot open '%s': %s", path, strerror(errno));
+}
+
+/* The disk has lost this place of the file; whatever else there may be has nothing to do with what the file holds. */
+static int read_failed(struct fr_err *err, const char *path)
+{
+    int status = errno == EIO ? FR_CORRUPT : FR_IO;
+
+    return fr_fail(err, (enum fr_status)status, "cannot read '%s': %s", path, strerror(errno));
 }
 
 /* ---- contents ---- */
@@ -80,7 +96,7 @@ static int copy_all(int in, int out, const char *from, const char *to, const _At
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            status = failed(err, "read", from);
+            status = read_failed(err, from);
         if (n <= 0)
             break;
         XXH3_128bits_update(hash, chunk, (size_t)n);
@@ -104,7 +120,7 @@ int file_copy(const char *from, const char *to, const _Atomic bool *stop, struct
     int out = -1, in = open(from, O_RDONLY | O_CLOEXEC);
 
     if (in < 0)
-        return failed(err, "open", from);
+        return open_failed(err, from);
     if (to && (out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640)) < 0) {
         int status = failed(err, "make", to);
         close(in);
@@ -135,7 +151,7 @@ int file_read(const char *path, char **ret_text, size_t *ret_len, struct fr_err 
     char *text = NULL;
 
     if (!file)
-        return failed(err, "open", path);
+        return open_failed(err, path);
     do {
         fr_reserve((void **)&text, &cap, len + 4096, 1);
         n = fread(text + len, 1, cap - len, file);
@@ -216,7 +232,7 @@ int names_read(const char *directory, struct names *ret_names, struct fr_err *er
 
     *ret_names = (struct names){0};
     if (!dir)
-        return failed(err, "open", directory);
+        return open_failed(err, directory);
     for (struct dirent *entry; (entry = readdir(dir));) {
         if (entry->d_name[0] == '.')
             continue;

@@ -1,6 +1,6 @@
 /*
- * backup_files.h -- files of a backup: copied, hashed and made safe. Errors: FR_FULL, FR_IO, FR_NOT_FOUND for a file that is
- * not there, FR_CLOSED when `stop` became true. Thread: any.
+ * backup_files.h -- files of a backup: copied, hashed and made safe. Errors: FR_FULL, FR_IO; FR_NOT_FOUND for what is to be
+ * read and is not there; FR_CLOSED when `stop` became true. Thread: any.
  */
 #ifndef FR_BACKUP_FILES_H
 #define FR_BACKUP_FILES_H
@@ -9,7 +9,8 @@
 
 enum { PATH_BYTES_MAX = 4352 }; /* store.path has at most 4000 */
 
-/* Reads a file; `to`, unless NULL, becomes a copy of it, synced. *ret has size and hash. A copy that fails is removed. */
+/* Reads a file; `to`, unless NULL, becomes a copy of it, synced. *ret has size and hash. A copy that fails is removed.
+ * FR_NOT_FOUND, FR_CORRUPT: it is `from` that is at fault, which is not there, or of which the disk no longer has all. */
 int file_copy(const char *from, const char *to, const _Atomic bool *stop, struct backup_file *ret, struct fr_err *err);
 /* Whole or not at all: beside it, synced, renamed, the directory synced. */
 int file_write(const char *directory, const char *name, struct fr_bytes bytes, struct fr_err *err);

@@ -38,29 +38,40 @@ static int damaged(const struct backup *backup, const struct fr_writer *problems
     return fr_fail(err, FR_CORRUPT, "backup %" PRIu64 " is damaged: %.*s", backup->id, (int)len, problems->at);
 }
 
+/* Notes what is the backup's own fault: a file that is not there or cannot be read whole, a database that is not one. Any other
+ * error is passed on, since it says nothing of the backup: the next one would fare no better, and this one may be good. */
+static int judge(int status, const struct fr_err *why, struct fr_writer *problems, struct fr_err *err)
+{
+    if (status == FR_NOT_FOUND || status == FR_CORRUPT) {
+        note(problems, "%s", why->text);
+        return FR_OK;
+    }
+    if (status && err)
+        *err = *why;
+    return status;
+}
+
 /* ---- files ---- */
 
-/* Reads each file, and copies it to `folder` unless that is NULL. Notes what differs; an error is an error of `folder`, or an end. */
+/* Reads each file and notes what differs; or copies it to `folder` unless that is NULL, up to the first that does. */
 static int read_files(const struct backup_place *place, const struct backup *backup, const char *folder,
                       struct fr_writer *problems, struct fr_err *err)
 {
     char from[PATH_BYTES_MAX], to[PATH_BYTES_MAX];
 
-    for (size_t i = 0; i < backup->files_len; i++) {
+    for (size_t i = 0; i < backup->files_len && !(folder && problems->len); i++) {
         const struct backup_file *file = &backup->files[i];
         struct backup_file found;
         struct fr_err why = {0};
-        int status = file_copy(backup_file_path(from, place, file), folder ? path_of(to, "%s/%s", folder, file->name) : NULL,
+        int copied = file_copy(backup_file_path(from, place, file), folder ? path_of(to, "%s/%s", folder, file->name) : NULL,
                                place->stop, &found, &why);
-        if (status == FR_CLOSED || status == FR_FULL) {
-            if (err)
-                *err = why;
-            return status;
-        }
-        if (status)
-            note(problems, "%s: %s", file->name, why.text);
+        if (copied)
+            fr_while(&why, "%s: ", file->name);
         else if (!backup_file_same(&found, file))
             note(problems, "%s differs from what was written ('%s')", file->name, from);
+        int status = judge(copied, &why, problems, err);
+        if (status)
+            return status;
         fr_crash_point("restore.copied");
     }
     return FR_OK;
@@ -92,7 +103,7 @@ static void compare_parts(const struct backup *backup, const struct backup *foun
             note(problems, "part %s is not of this backup", found->parts[i].name);
 }
 
-/* The state in the database `folder`. What cannot be read is noted too: its files are as they were written, or noted already. */
+/* The state in the database `folder`, whose files are as they were written. */
 static int read_parts(const struct backup_place *place, const struct backup *backup, const char *folder,
                       struct fr_writer *problems, struct fr_err *err)
 {
@@ -100,15 +111,10 @@ static int read_parts(const struct backup_place *place, const struct backup *bac
     struct fr_err why = {0};
     int status = backup_survey(folder, place->stop, &found, &why);
 
-    if (status == FR_CLOSED || status == FR_FULL) {
-        if (err)
-            *err = why;
-    } else if (status) {
-        note(problems, "%s", why.text);
-        status = FR_OK;
-    } else {
+    if (status)
+        status = judge(status, &why, problems, err);
+    else
         compare_parts(backup, &found, problems);
-    }
     backup_release(&found);
     return status;
 }
@@ -206,12 +212,15 @@ int backup_restore_finish(const char *data, bool *ret_finished, struct fr_err *e
 static int copy_out(const struct backup_place *place, const struct backup *backup, const char *folder, struct fr_err *err)
 {
     struct fr_writer problems;
+    struct fr_err why = {0};
     int status;
 
     fr_writer_init(&problems, 0);
-    if (*backup->problem)
+    if (*backup->problem && !backup->files_len)
         note(&problems, "%s", backup->problem);
-    status = problems.len ? FR_OK : read_files(place, backup, folder, &problems, err);
+    status = judge(backup_glance(place, backup, &why), &why, &problems, err); /* before much is copied in vain */
+    if (!status && !problems.len)
+        status = read_files(place, backup, folder, &problems, err);
     if (!status && !problems.len)
         status = read_parts(place, backup, folder, &problems, err);
     if (!status && problems.len)

@@ -96,13 +96,15 @@ struct backup_made {
 int backup_make(const struct backup_place *place, const struct backup_request *request, struct backup_made *ret_made,
                 struct fr_err *err);
 
-/* Reads every byte back: the files, then the state in them, part by part. FR_CORRUPT: `problems` has a line for each. */
+/* Reads every byte back: the files, then the state in them, part by part. FR_CORRUPT: `problems` has a line for each. Any other error
+ * says nothing of the backup: files that cannot be opened are none that are damaged. */
 int backup_verify(const struct backup_place *place, const struct backup *backup, struct fr_writer *problems,
                   struct fr_err *err);
 
 /*
  * Makes DATA/store what it was at the backup; DATA is a data directory whose lock the caller holds. A store that is there is set
- * aside as store.damaged, store.damaged-2 ... FR_CORRUPT: the backup is not good, and DATA is as it was.
+ * aside as store.damaged, store.damaged-2 ... FR_CORRUPT: the backup is not good, and DATA is as it was. Any other error, of the disk
+ * with DATA as well, says nothing of the backup, and an older one would fare no better.
  *
  *     copy to store.restoring, check     rename it to store.restored | rename store to store.damaged | rename store.restored to store
  *

@@ -1,0 +1,222 @@
+/*
+ * restore_test.c -- a restore on a disk that fails (tests/support/faultfs.c): what is wrong with the backup, and what is not.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "backup_private.h"
+#include "faultfs.h"
+#include "folder.h"
+#include "freshet/format.h"
+#include "store_contract.h"
+
+struct world {
+    char folder[256], data[300], backups[300], rules[300];
+    struct backup_place place;
+    struct backup_list list;
+};
+
+static struct store *open_store(struct world *world)
+{
+    char path[PATH_BYTES_MAX];
+    struct store *store;
+    struct fr_err err = {0};
+
+    if (store_rocks_open(&store, &(struct store_rocks_options){.path = path_of(path, "%s/store", world->data)}, &err))
+        fail_msg("%s", err.text);
+    return store;
+}
+
+/* Rules of faultfs.h for everything in the data directory; "": the disk is whole. */
+static void set_rules(struct world *world, const char *rules)
+{
+    char next[320];
+
+    snprintf(next, sizeof(next), "%s.next", world->rules);
+    FILE *file = fopen(next, "w");
+    assert_true(file && fputs(rules, file) >= 0 && !fclose(file) && !rename(next, world->rules));
+}
+
+/* A store with a backup, and closed again. */
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    char frozen[PATH_BYTES_MAX];
+    struct backup_made made;
+    struct fr_err err = {0};
+
+    folder_make(world->folder);
+    snprintf(world->data, sizeof(world->data), "%s/data", world->folder);
+    snprintf(world->backups, sizeof(world->backups), "%s/backups", world->folder);
+    snprintf(world->rules, sizeof(world->rules), "%s/rules", world->folder);
+    mkdir(world->data, 0700);
+    world->place.path = world->backups;
+    struct store *store = open_store(world);
+    assert_int_equal(format_admit(store, &err), FR_OK);
+    assert_int_equal(store->ops->snapshot(store, path_of(frozen, "%s/frozen", world->data), &err), FR_OK);
+    store->ops->close(store);
+    const struct backup_request request = {.frozen = frozen, .version = "1", .made = 1, .keep = 3};
+    if (backup_make(&world->place, &request, &made, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(backup_list(&world->place, &world->list, &err), FR_OK);
+    set_rules(world, "");
+    setenv("FAULTFS_ROOT", world->data, 1);
+    setenv("FAULTFS_RULES", world->rules, 1);
+    faultfs_begin();
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    unsetenv("FAULTFS_ROOT");
+    faultfs_begin();
+    backup_list_release(&world->list);
+    folder_remove(world->folder);
+    free(world);
+    return 0;
+}
+
+static bool is_there(struct world *world, const char *name)
+{
+    char path[PATH_BYTES_MAX];
+
+    return access(path_of(path, "%s/%s", world->data, name), F_OK) == 0;
+}
+
+static int restore(struct world *world, struct fr_err *err)
+{
+    *err = (struct fr_err){0};
+    return backup_restore(&world->place, &world->list.at[0], world->data, err);
+}
+
+static void assert_restores(struct world *world)
+{
+    struct fr_err err;
+
+    if (restore(world, &err))
+        fail_msg("%s", err.text);
+    struct store *store = open_store(world);
+    store->ops->close(store);
+}
+
+/* ---- the disk that is restored to ---- */
+
+static void an_error_of_the_data_disk_is_no_fault_of_the_backup(void **state)
+{
+    static const struct {
+        const char *rules;
+        enum fr_status status;
+    } faults[] = {
+        {"sync store.restoring/ 1 EIO", FR_IO},   {"write store.restoring/ 2 EIO", FR_IO},     {"open store.restoring/ 1 EROFS", FR_IO},
+        {"open store.restoring/ 1 ENOENT", FR_IO}, {"write store.restoring/ 1 ENOSPC", FR_FULL},
+    };
+    struct world *world = *state;
+    char fired[320];
+    struct fr_err err;
+
+    snprintf(fired, sizeof(fired), "%s.fired", world->rules);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
+        unlink(fired);
+        set_rules(world, faults[i].rules);
+        int status = restore(world, &err);
+        if (status != (int)faults[i].status || access(fired, F_OK))
+            fail_msg("%s: status %d: %s", faults[i].rules, status, err.text);
+        assert_false(is_there(world, "store.restoring"));
+        assert_false(is_there(world, "store.damaged"));
+    }
+    set_rules(world, "");
+    assert_restores(world);
+}
+
+static void nor_is_a_want_of_open_files(void **state)
+{
+    struct world *world = *state;
+    struct rlimit all, none;
+    struct fr_err err;
+    int next = dup(STDOUT_FILENO);
+
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = all;
+    none.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int status = restore(world, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    assert_int_equal(status, FR_IO);
+    assert_non_null(strstr(err.text, strerror(EMFILE)));
+    assert_restores(world);
+}
+
+/* ---- the disk with the backup ---- */
+
+/* In the place of the first file of the backup, something else. */
+static void replace(struct world *world, const char *target, char kept[PATH_BYTES_MAX], char path[PATH_BYTES_MAX])
+{
+    backup_file_path(path, &world->place, &world->list.at[0].files[0]);
+    assert_int_equal(rename(path, path_of(kept, "%s/kept", world->folder)), 0);
+    assert_int_equal(symlink(target, path), 0);
+}
+
+static int verify(struct world *world, char *ret_problems, size_t room, struct fr_err *err)
+{
+    struct fr_writer problems;
+
+    fr_writer_init(&problems, 0);
+    int status = backup_verify(&world->place, &world->list.at[0], &problems, err);
+    fr_put_u8(&problems, 0);
+    snprintf(ret_problems, room, "%s", problems.at);
+    fr_writer_release(&problems);
+    return status;
+}
+
+static void a_file_that_cannot_be_opened_is_none_that_is_damaged(void **state)
+{
+    struct world *world = *state;
+    char kept[PATH_BYTES_MAX], path[PATH_BYTES_MAX], problems[1024];
+    struct fr_err err;
+
+    backup_file_path(path, &world->place, &world->list.at[0].files[0]);
+    replace(world, strrchr(path, '/') + 1, kept, path); /* a link to itself: ELOOP, for root as well */
+    assert_int_equal(restore(world, &err), FR_IO);
+    assert_int_equal(verify(world, problems, sizeof(problems), &err), FR_IO);
+    assert_string_equal(problems, "");
+    assert_int_equal(rename(kept, path), 0);
+    assert_restores(world);
+}
+
+/* /proc/self/mem can be opened, and there is nothing at 0: EIO, as of a sector that is gone. */
+static void one_that_cannot_be_read_or_is_gone_is(void **state)
+{
+    struct world *world = *state;
+    char kept[PATH_BYTES_MAX], path[PATH_BYTES_MAX], problems[1024];
+    struct fr_err err;
+
+    replace(world, "/proc/self/mem", kept, path);
+    assert_int_equal(verify(world, problems, sizeof(problems), &err), FR_CORRUPT);
+    assert_non_null(strstr(problems, "Input/output error"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(verify(world, problems, sizeof(problems), &err), FR_CORRUPT);
+    assert_int_equal(restore(world, &err), FR_CORRUPT);
+    assert_non_null(strstr(err.text, "backup 1 is damaged"));
+    assert_int_equal(rename(kept, path), 0);
+    assert_restores(world);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_error_of_the_data_disk_is_no_fault_of_the_backup),
+        TEST(nor_is_a_want_of_open_files),
+        TEST(a_file_that_cannot_be_opened_is_none_that_is_damaged),
+        TEST(one_that_cannot_be_read_or_is_gone_is),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
