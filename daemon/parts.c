@@ -246,6 +246,7 @@ int start_backups(struct freshetd *d, struct fr_err *err)
         .path = config_backup_path(d->cfg, room, sizeof room),
         .version = FRESHET_VERSION,
         .keep = (uint32_t)d->cfg->store.backups_keep,
+        .reserve = d->disk.reserve,
         .frozen = frozen,
         .snapshot = snapshot,
         .context = d->engine,

@@ -5,7 +5,8 @@
  *                                                                   ^ from here on it is a backup
  *
  * Sweeping removes what no list names: files of backups that were removed, and of those that were never finished. A list that
- * cannot be read names nothing and is no backup; it goes when all that are younger than the oldest kept one do.
+ * cannot be read names nothing and is no backup; it goes when all that are younger than the oldest kept one do. Where none is made,
+ * as at a start, its files are spared: a program that is too old for it has nothing to put in its place.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "backup_private.h"
@@ -189,7 +191,24 @@ static char (*named_files(const struct backup_list *list, size_t *ret_len))[HASH
     return names;
 }
 
-static int sweep(const struct backup_place *place, struct fr_err *err)
+static bool is_half_made(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len > 4 && !strcmp(name + len - 4, ".tmp");
+}
+
+/* Can each list be read? One of a later version, or a damaged one, may name any file. */
+static bool all_named(const struct backup_list *list)
+{
+    for (size_t i = 0; i < list->len; i++)
+        if (*list->at[i].problem && !list->at[i].files_len)
+            return false;
+    return true;
+}
+
+/* Under the lock. `all`: a list that cannot be read names nothing; else, as long as there is one, only what is half made goes. */
+static int sweep(const struct backup_place *place, bool all, struct fr_err *err)
 {
     char folder[PATH_BYTES_MAX], path[PATH_BYTES_MAX];
     struct backup_list list;
@@ -201,12 +220,28 @@ static int sweep(const struct backup_place *place, struct fr_err *err)
     status = names_read(path_of(folder, "%s/files", place->path), &names, err);
     size_t kept_len;
     char(*kept)[HASH_NAME_MAX] = named_files(&list, &kept_len);
+    all = all || all_named(&list);
     for (size_t i = 0; i < names.len; i++)
-        if (!bsearch(names.at[i], kept, kept_len, sizeof(*kept), by_text))
+        if ((all || is_half_made(names.at[i])) && !bsearch(names.at[i], kept, kept_len, sizeof(*kept), by_text))
             unlink(path_of(path, "%s/%s", folder, names.at[i]));
     free(kept);
     names_release(&names);
     backup_list_release(&list);
+    return status;
+}
+
+int backup_sweep(const struct backup_place *place, struct fr_err *err)
+{
+    char folder[PATH_BYTES_MAX];
+    int lock, status;
+
+    if (access(path_of(folder, "%s/files", place->path), F_OK) && errno == ENOENT)
+        return FR_OK; /* no backup was ever begun there: nor is the lock made */
+    status = backup_lock(place, true, &lock, err);
+    if (status)
+        return status;
+    status = sweep(place, false, err);
+    backup_unlock(lock);
     return status;
 }
 
@@ -237,13 +272,29 @@ static bool belongs(const char *name)
     return strncmp(name, "LOG", 3) && strcmp(name, "LOCK"); /* LOG, LOG.old.123: for people */
 }
 
+/* On the disk of the store, where the store needs room to go on; one of their own backups may fill. */
+static int find_room(const struct backup_place *place, const struct backup_request *request, uint64_t bytes, struct fr_err *err)
+{
+    struct stat here, there;
+    struct statvfs disk;
+
+    if (!request->reserve || stat(place->path, &here) || stat(request->frozen, &there) || here.st_dev != there.st_dev ||
+        statvfs(place->path, &disk))
+        return FR_OK;
+    uint64_t left = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (left >= bytes && left - bytes >= request->reserve)
+        return FR_OK;
+    return fr_fail(err, FR_FULL, "the disk of '%s' is too full: a file of %" PRIu64 " bytes would leave less than the %" PRIu64
+                   " that stay free", place->path, bytes, request->reserve);
+}
+
 /* Puts one file of the frozen copy among the others, or finds it there. */
-static int place_file(const struct backup_place *place, const char *frozen, struct backup_file *file, uint64_t *written,
-                      struct fr_err *err)
+static int place_file(const struct backup_place *place, const struct backup_request *request, struct backup_file *file,
+                      uint64_t *written, struct fr_err *err)
 {
     char from[PATH_BYTES_MAX], to[PATH_BYTES_MAX], temporary[PATH_BYTES_MAX];
     struct backup_file found;
-    int status = file_copy(path_of(from, "%s/%s", frozen, file->name), NULL, place->stop, file, err);
+    int status = file_copy(path_of(from, "%s/%s", request->frozen, file->name), NULL, place->stop, file, err);
 
     if (status)
         return status;
@@ -253,6 +304,9 @@ static int place_file(const struct backup_place *place, const char *frozen, stru
         return fr_fail(err, FR_CLOSED, "stopped");
     if (!status && backup_file_same(&found, file))
         return FR_OK;
+    status = find_room(place, request, file->size, err);
+    if (status)
+        return status;
     status = file_copy(from, path_of(temporary, "%s.tmp", to), place->stop, &found, err);
     if (!status && !backup_file_same(&found, file))
         status = fr_fail(err, FR_IO, "'%s' is not the same when it is read again", from);
@@ -263,19 +317,19 @@ static int place_file(const struct backup_place *place, const char *frozen, stru
     return status;
 }
 
-static int place_files(const struct backup_place *place, const char *frozen, struct backup *backup, uint64_t *written,
-                       struct fr_err *err)
+static int place_files(const struct backup_place *place, const struct backup_request *request, struct backup *backup,
+                       uint64_t *written, struct fr_err *err)
 {
     char folder[PATH_BYTES_MAX];
     struct names names;
-    int status = names_read(frozen, &names, err);
+    int status = names_read(request->frozen, &names, err);
 
     for (size_t i = 0; i < names.len && !status; i++) {
         struct backup_file file = {0};
         if (!belongs(names.at[i]))
             continue;
         snprintf(file.name, sizeof(file.name), "%s", names.at[i]);
-        status = place_file(place, frozen, &file, written, err);
+        status = place_file(place, request, &file, written, err);
         fr_reserve((void **)&backup->files, &backup->files_cap, backup->files_len + 1, sizeof(file));
         backup->files[backup->files_len++] = file;
     }
@@ -326,7 +380,7 @@ static int make(const struct backup_place *place, const struct backup_request *r
         status = backup_survey(request->frozen, place->stop, &backup, err);
     fr_crash_point("backup.surveyed");
     if (!status)
-        status = place_files(place, request->frozen, &backup, &made->written, err);
+        status = place_files(place, request, &backup, &made->written, err);
     if (status == FR_CORRUPT)
         fr_while(err, "the store itself is damaged, no backup was made: ");
     fr_crash_point("backup.placed");
@@ -354,7 +408,7 @@ int backup_make(const struct backup_place *place, const struct backup_request *r
         status = purge(place, request->keep ? request->keep : 1, err);
     fr_crash_point("backup.purged");
     /* After a failure too, so that it leaves no files; the error told is the first one. */
-    int swept = sweep(place, status ? NULL : err);
+    int swept = sweep(place, true, status ? NULL : err);
     fr_crash_point("backup.swept");
     backup_unlock(lock);
     if (!status && !swept)

@@ -118,15 +118,21 @@ void backups_look(struct backups *backups, void (*look)(void *context, const str
 
 /* ---- the jobs; thread: backup ---- */
 
+/* The frozen copy, and RocksDB's half of one. Its links hold the room of tables that the store has given up. */
+static int thaw(const struct backups_options *options, struct fr_err *err)
+{
+    char half_made[PATH_BYTES_MAX];
+    int status = directory_remove(path_of(half_made, "%s.tmp", options->frozen), err); /* RocksDB's own name for it */
+    int whole = directory_remove(options->frozen, status ? NULL : err);
+
+    return status ? status : whole;
+}
+
 static int make(struct backups *backups, struct backups_result *result)
 {
     const struct backups_options *options = &backups->options;
-    char half_made[PATH_BYTES_MAX];
-    int status = directory_remove(options->frozen, &result->err);
+    int status = thaw(options, &result->err);
 
-    path_of(half_made, "%s.tmp", options->frozen); /* RocksDB's own name for it */
-    if (!status)
-        status = directory_remove(half_made, &result->err);
     if (!status)
         status = options->snapshot(options->context, options->frozen, &backups->stop, &result->err);
     fr_crash_point("backup.frozen");
@@ -135,10 +141,12 @@ static int make(struct backups *backups, struct backups_result *result)
                              &(struct backup_request){.frozen = options->frozen,
                                                       .version = options->version,
                                                       .made = fr_wall_ms(),
-                                                      .keep = options->keep},
+                                                      .keep = options->keep,
+                                                      .reserve = options->reserve},
                              &result->made, &result->err);
-    directory_remove(half_made, NULL);
-    directory_remove(options->frozen, NULL);
+    else
+        backup_sweep(&backups->place, NULL); /* what it would have done: it may be what fills the disk */
+    thaw(options, NULL);
     return status;
 }
 
@@ -219,6 +227,13 @@ static void do_job(struct backups *backups, enum backups_job job, uint64_t id, s
     }
 }
 
+/* What one that was killed has left holds room. On a disk that is too full none would be begun, and learning would wait for room. */
+static void tidy(struct backups *backups)
+{
+    thaw(&backups->options, NULL);
+    backup_sweep(&backups->place, NULL); /* or the next does, which says what is wrong */
+}
+
 /* Under lock. True after LOOK_S with nothing to do. */
 static bool wait_a_while(struct backups *backups)
 {
@@ -233,6 +248,7 @@ static void run(void *arg)
 {
     struct backups *backups = arg;
 
+    tidy(backups);
     pthread_mutex_lock(&backups->lock);
     for (;;) {
         bool idle = false;

@@ -6,7 +6,7 @@
  *     DIR/LOCK               held while backups are made or removed
  *
  * A backup is there once its list is, and its list is written last. Whatever is killed when, those before it are as they
- * were, and what the dead one left behind is swept by the next. While one is made, files that are there already are read back,
+ * were, and what the dead one left behind is swept by the next, or when the daemon starts. While one is made, files that are there already are read back,
  * and written anew if they are not what their name says: what the disk has spoiled heals.
  *
  * Files are plain, so that DIR may be copied away with any tool, whole or while nothing is made.
@@ -89,12 +89,15 @@ struct backup_request {
     const char *frozen, *version;
     when_ms made;
     uint32_t keep;
+    uint64_t reserve; /* bytes that stay free where the backup lies, if that is the disk of `frozen`; else FR_FULL. 0: none */
 };
 struct backup_made {
     uint64_t id, written; /* bytes that were not there before */
 };
 int backup_make(const struct backup_place *place, const struct backup_request *request, struct backup_made *ret_made,
                 struct fr_err *err);
+/* Removes what one that was killed has left, if there is anything. FR_BUSY: another process works there, and nothing was removed. */
+int backup_sweep(const struct backup_place *place, struct fr_err *err);
 
 /* Reads every byte back: the files, then the state in them, part by part. FR_CORRUPT: `problems` has a line for each. Any other error
  * says nothing of the backup: files that cannot be opened are none that are damaged. */
@@ -122,6 +125,7 @@ struct backups;
 struct backups_options {
     const char *path, *version;
     uint32_t keep;
+    uint64_t reserve;   /* as in backup_request */
     const char *frozen; /* a directory beside the store, on the same disk; made and removed for each backup */
     /* Makes `frozen` a copy of the store; ends early with FR_CLOSED when `stop` becomes true. Thread: backup. */
     int (*snapshot)(void *context, const char *frozen, const _Atomic bool *stop, struct fr_err *err);

@@ -18,6 +18,7 @@ struct world {
     _Atomic bool hold; /* the snapshot waits, as for a checkpoint that cannot be written */
     _Atomic int snapshots;
     enum fr_status fails;
+    uint64_t reserve;
 };
 
 static int snapshot(void *context, const char *frozen, const _Atomic bool *stop, struct fr_err *err)
@@ -39,6 +40,7 @@ static void begin(struct world *world)
     world->backups = backups_start(&(struct backups_options){.path = world->path,
                                                              .version = "9",
                                                              .keep = 2,
+                                                             .reserve = world->reserve,
                                                              .frozen = world->frozen,
                                                              .snapshot = snapshot,
                                                              .context = world});
@@ -209,6 +211,107 @@ static void what_a_verification_found_is_remembered_until_another_finds_it_good(
     backup_list_release(&list);
 }
 
+/* ---- what one that was killed has left ---- */
+
+static const char *in_files(struct world *world, const char *name, char room[PATH_BYTES_MAX])
+{
+    return path_of(room, "%s/files/%s", world->path, name);
+}
+
+static bool has_file(struct world *world, const char *name)
+{
+    char path[PATH_BYTES_MAX];
+
+    return access(in_files(world, name, path), F_OK) == 0;
+}
+
+/* Half a file, a whole one that no list names, the frozen copy, and half of one. */
+static void leave_behind(struct world *world)
+{
+    char path[PATH_BYTES_MAX];
+
+    in_files(world, "", path);
+    assert_int_equal(directory_make(path, NULL), FR_OK);
+    assert_int_equal(file_write(path, "0123-4.tmp", FR_BYTES("half"), NULL), FR_OK);
+    assert_int_equal(file_write(path, "0123-4", FR_BYTES("half"), NULL), FR_OK);
+    assert_int_equal(directory_make(world->frozen, NULL), FR_OK);
+    assert_int_equal(file_write(world->frozen, "000007.sst", FR_BYTES("a table"), NULL), FR_OK);
+    assert_int_equal(directory_make(path_of(path, "%s.tmp", world->frozen), NULL), FR_OK);
+}
+
+static bool left_behind(struct world *world)
+{
+    char path[PATH_BYTES_MAX];
+
+    return has_file(world, "0123-4.tmp") || has_file(world, "0123-4") || access(world->frozen, F_OK) == 0 ||
+           access(path_of(path, "%s.tmp", world->frozen), F_OK) == 0;
+}
+
+static void a_start_removes_what_one_that_was_killed_has_left(void **state)
+{
+    struct world *world = *state;
+    struct backups_result result = result_of(world, asked(world, BACKUPS_MAKE, 0));
+
+    assert_int_equal(result.err.code, FR_OK);
+    backups_stop(world->backups);
+    leave_behind(world);
+    begin(world);
+    while (left_behind(world)) /* although no backup is asked for, which a disk that is too full would refuse */
+        sched_yield();
+    result = result_of(world, asked(world, BACKUPS_VERIFY, 0));
+    assert_string_equal(result.checks[0].problems, "");
+    backups_result_release(&result);
+}
+
+static void so_does_a_backup_whose_snapshot_fails(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_OK); /* the thread has begun */
+    leave_behind(world);
+    world->fails = FR_FULL;
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_FULL);
+    assert_false(left_behind(world));
+}
+
+static void files_that_an_unreadable_list_may_name_are_spared(void **state)
+{
+    struct world *world = *state;
+    const struct backup_place place = {.path = world->path};
+
+    backups_stop(world->backups); /* it does the same */
+    assert_int_equal(backup_sweep(&place, NULL), FR_OK);
+    assert_int_not_equal(access(world->path, F_OK), 0); /* nothing is made where there was no backup */
+    leave_behind(world);
+    assert_int_equal(file_write(world->path, "backup-000009", FR_BYTES("freshet-backup 2\n"), NULL), FR_OK);
+    assert_int_equal(backup_sweep(&place, NULL), FR_OK);
+    assert_true(has_file(world, "0123-4"));
+    assert_false(has_file(world, "0123-4.tmp"));
+    begin(world);
+}
+
+static void a_backup_leaves_the_reserve_of_the_stores_disk(void **state)
+{
+    struct world *world = *state;
+    struct backups_result result;
+    char path[PATH_BYTES_MAX];
+    struct names names;
+
+    backups_stop(world->backups);
+    world->reserve = UINT64_MAX / 2;
+    begin(world);
+    result = result_of(world, asked(world, BACKUPS_MAKE, 0));
+    assert_int_equal(result.err.code, FR_FULL);
+    assert_non_null(strstr(result.err.text, "too full"));
+    assert_int_equal(names_read(in_files(world, "", path), &names, NULL), FR_OK);
+    assert_int_equal(names.len, 0);
+    names_release(&names);
+    backups_stop(world->backups);
+    world->reserve = 1;
+    begin(world);
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_OK);
+}
+
 static void a_stop_ends_what_waits(void **state)
 {
     struct world *world = *state;
@@ -236,6 +339,10 @@ int main(void)
         TEST(a_second_one_is_told_that_it_is_busy),
         TEST(a_snapshot_that_fails_is_the_askers_to_know_and_counted),
         TEST(what_a_verification_found_is_remembered_until_another_finds_it_good),
+        TEST(a_start_removes_what_one_that_was_killed_has_left),
+        TEST(so_does_a_backup_whose_snapshot_fails),
+        TEST(files_that_an_unreadable_list_may_name_are_spared),
+        TEST(a_backup_leaves_the_reserve_of_the_stores_disk),
         TEST(a_stop_ends_what_waits),
     };
 
