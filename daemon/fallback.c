@@ -4,6 +4,8 @@
  *     open, load --FR_CORRUPT--> close | newest backup not tried yet: restore (read back whole) | open, load ...
  *                                          damaged too: the one before; none left: exit 74, --rebuild
  *
+ * Only a store that has been in use is set aside: one that came of a backup and did not load goes when the next takes its place.
+ *
  * A store that is gone altogether counts as damaged when there are backups; one that may not be looked into does not: nobody knows
  * what is wrong with it. What the backup does not hold Kafka gives again, from the positions in the backup; what Kafka no longer has
  * is feed's to tell (feed.on_gap).

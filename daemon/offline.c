@@ -165,7 +165,7 @@ static void print_restored(const struct backup *backup, const char *data, bool j
                backup->made, backup->events);
     else
         printf("restored backup %" PRIu64 " of %s, %" PRIu64 " events, into '%s'\n"
-               "the daemon will read from Kafka what came after it; a store that was there is kept as store.damaged\n",
+               "the daemon will read from Kafka what came after it; a store that was in use there is kept as store.damaged\n",
                backup->id, made, backup->events, data);
 }
 

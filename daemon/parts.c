@@ -199,7 +199,9 @@ int start_engine(struct freshetd *d, struct fr_err *err)
     }
     if (status != FR_OK)
         return status;
-    status = engine_start(d->engine, err);
+    status = backup_restore_loaded(d->cfg->store.path, err);
+    if (status == FR_OK)
+        status = engine_start(d->engine, err);
     if (status != FR_OK)
         engine_free(d->engine);
     return status;

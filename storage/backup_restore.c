@@ -17,6 +17,8 @@
 #include "freshet/alloc.h"
 #include "freshet/crash.h"
 
+#define MARK "RESTORED.freshet"
+
 enum { PROBLEMS_MAX = 64 << 10 };
 
 __attribute__((format(printf, 2, 3))) static void note(struct fr_writer *problems, const char *format, ...)
@@ -191,21 +193,52 @@ int backup_set_aside(const char *data, struct fr_err *err)
     return file_rename(store, aside, err);
 }
 
+/* A store that was restored and has not been loaded since is no evidence: it is what the backup still holds. It goes once the other is
+ * in its place, so that a backup that is good to the last byte and yet does not load leaves nothing, however often it is tried. */
+static int put_away(const char *data, const char *store, const char *restoring, struct fr_err *err)
+{
+    char mark[PATH_BYTES_MAX];
+
+    return is_there(path_of(mark, "%s/" MARK, store)) ? file_rename(store, restoring, err) : backup_set_aside(data, err);
+}
+
 int backup_restore_finish(const char *data, bool *ret_finished, struct fr_err *err)
 {
-    char ready[PATH_BYTES_MAX], store[PATH_BYTES_MAX];
+    char ready[PATH_BYTES_MAX], store[PATH_BYTES_MAX], restoring[PATH_BYTES_MAX];
     int status = FR_OK;
 
+    directory_remove(path_of(restoring, "%s/store.restoring", data), NULL); /* of one that was killed; it holds room and no more */
     *ret_finished = is_there(path_of(ready, "%s/store.restored", data));
     if (!*ret_finished)
         return FR_OK;
     if (is_there(path_of(store, "%s/store", data)))
-        status = backup_set_aside(data, err);
+        status = put_away(data, store, restoring, err);
     fr_crash_point("restore.aside");
     if (!status)
         status = file_rename(ready, store, err);
     fr_crash_point("restore.renamed");
-    return status ? status : directory_sync(data, err);
+    if (!status)
+        status = directory_sync(data, err);
+    if (!status)
+        directory_remove(restoring, NULL);
+    return status;
+}
+
+int backup_restore_loaded(const char *data, struct fr_err *err)
+{
+    char path[PATH_BYTES_MAX];
+
+    if (!unlink(path_of(path, "%s/store/" MARK, data)))
+        return directory_sync(path_of(path, "%s/store", data), err);
+    return errno == ENOENT ? FR_OK : fr_fail(err, FR_IO, "cannot remove '%s': %s", path, strerror(errno));
+}
+
+static int mark(const struct backup *backup, const char *folder, struct fr_err *err)
+{
+    char text[32];
+    int len = snprintf(text, sizeof(text), "%" PRIu64 "\n", backup->id);
+
+    return file_write(folder, MARK, (struct fr_bytes){text, (size_t)len}, err);
 }
 
 /* A whole, checked copy in `folder`, which is new. */
@@ -226,7 +259,7 @@ static int copy_out(const struct backup_place *place, const struct backup *backu
     if (!status && problems.len)
         status = damaged(backup, &problems, err);
     fr_writer_release(&problems);
-    return status ? status : directory_sync(folder, err);
+    return status ? status : mark(backup, folder, err); /* which syncs the folder as well */
 }
 
 int backup_restore(const struct backup_place *place, const struct backup *backup, const char *data, struct fr_err *err)

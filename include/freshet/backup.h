@@ -111,11 +111,14 @@ int backup_verify(const struct backup_place *place, const struct backup *backup,
  *
  *     copy to store.restoring, check     rename it to store.restored | rename store to store.damaged | rename store.restored to store
  *
- * Killed before the bar nothing has changed; after it backup_restore_finish does the rest, at the next start.
+ * Killed before the bar nothing has changed; after it backup_restore_finish does the rest, at the next start. What is made is marked
+ * by a file in it until backup_restore_loaded: a store that still is so is not set aside but removed, since the backup holds the same.
  */
 int backup_restore(const struct backup_place *place, const struct backup *backup, const char *data, struct fr_err *err);
 /* *ret_finished: there was one to finish. */
 int backup_restore_finish(const char *data, bool *ret_finished, struct fr_err *err);
+/* The store could be loaded, and from now on may hold what no backup does. */
+int backup_restore_loaded(const char *data, struct fr_err *err);
 /* DATA/store alone, under the same names. */
 int backup_set_aside(const char *data, struct fr_err *err);
 

@@ -84,7 +84,8 @@ class Points(backup_test.World):
                     self.daemon.start()
                     self.assert_counts()
                     self.daemon.kill()
-                    self.assertEqual(list(self.data.glob("store.rest*")) if again else [], [])
+                    self.assertEqual(list(self.data.glob("store.rest*")), [])
+                    self.assertFalse((self.store / "RESTORED.freshet").exists())
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "freshet/backup.h"
 #include "freshet/format.h"
 #include "freshet/store.h"
 
@@ -446,6 +447,48 @@ static void a_newer_format_is_refused_and_left_alone(void **state)
     }
 }
 
+/* Good to the last byte, and yet no state: the number of the newest journal is none. */
+static void back_up_what_does_not_load(int backups)
+{
+    char store_path[200], frozen[200], path[200];
+    const struct backup_request request = {.frozen = frozen, .version = "1", .made = 1, .keep = 9};
+    struct store *store;
+    struct backup_made made;
+    struct fr_err err;
+
+    snprintf(store_path, sizeof store_path, "%s/freshet-data/store", home);
+    snprintf(frozen, sizeof frozen, "%s/freshet-data/store.frozen", home);
+    snprintf(path, sizeof path, "%s/freshet-data/backups", home);
+    assert_int_equal(store_rocks_open(&store, &(struct store_rocks_options){.path = store_path}, &err), FR_OK);
+    struct store_batch *batch = store->ops->batch_new(store);
+    store->ops->batch_put(batch, FR_BYTES(FORMAT_JOURNALS_KEY), FR_BYTES("?"));
+    assert_int_equal(store->ops->write(store, batch, &err), FR_OK);
+    store->ops->batch_free(batch);
+    assert_int_equal(store->ops->snapshot(store, frozen, &err), FR_OK);
+    while (backups--)
+        assert_int_equal(backup_make(&(struct backup_place){.path = path}, &request, &made, &err), FR_OK);
+    store->ops->close(store);
+}
+
+static void backups_that_do_not_load_leave_one_store_aside_however_often_it_is_tried(void **state)
+{
+    struct process process;
+
+    (void)state;
+    START(&process, true, NULL);
+    wait_until_said(&process, "\nready ");
+    kill(process.id, SIGTERM);
+    assert_int_equal(exit_code(&process), 0);
+    back_up_what_does_not_load(2);
+    for (int i = 0; i < 3; i++) { /* as systemd does */
+        START(&process, true, NULL);
+        assert_int_equal(exit_code(&process), 74);
+        assert_said(&process, "the store is that of backup 1 now");
+        assert_true(there_is("freshet-data/store.damaged"));
+        assert_false(there_is("freshet-data/store.damaged-2"));
+    }
+}
+
 static void another_shape_is_refused_and_a_rebuild_takes_it(void **state)
 {
     struct process process;
@@ -543,6 +586,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_one_on_the_same_directory_is_refused, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_reload_applies_what_it_can_and_reports_the_rest, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_newer_format_is_refused_and_left_alone, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(backups_that_do_not_load_leave_one_store_aside_however_often_it_is_tried, make_home, remove_home),
         cmocka_unit_test_setup_teardown(another_shape_is_refused_and_a_rebuild_takes_it, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_model_may_come_with_any_shape_and_keeps_it, make_home, remove_home),
         cmocka_unit_test_setup_teardown(an_address_that_is_taken_is_a_matter_of_configuration, make_home, remove_home),

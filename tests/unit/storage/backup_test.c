@@ -283,6 +283,7 @@ static void a_restore_brings_back_what_was_there_and_sets_the_other_aside(void *
     assert_int_not_equal(access(path_of(path, "%s/store.restoring", world->data), F_OK), 0);
     /* Once more, and the store goes on living as if nothing had been. */
     close_store(world);
+    assert_int_equal(backup_restore_loaded(world->data, &err), FR_OK);
     assert_int_equal(backup_restore(&world->place, &list.at[1], world->data, &err), FR_OK);
     assert_int_equal(access(path_of(path, "%s/store.damaged-2/CURRENT", world->data), F_OK), 0);
     open_store(world);

@@ -1,5 +1,6 @@
 /*
- * restore_test.c -- a restore on a disk that fails (tests/support/faultfs.c): what is wrong with the backup, and what is not.
+ * restore_test.c -- what a restore leaves of the store before, and a restore on a disk that fails (tests/support/faultfs.c): what is
+ * wrong with the backup, and what is not.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -102,6 +103,40 @@ static void assert_restores(struct world *world)
         fail_msg("%s", err.text);
     struct store *store = open_store(world);
     store->ops->close(store);
+}
+
+/* ---- what is set aside ---- */
+
+static void a_store_that_was_restored_and_never_loaded_is_no_evidence(void **state)
+{
+    struct world *world = *state;
+    struct fr_err err;
+
+    for (int i = 0; i < 3; i++) /* as starts do, when it does not load */
+        assert_restores(world);
+    assert_true(is_there(world, "store.damaged"));
+    assert_false(is_there(world, "store.damaged-2"));
+    assert_false(is_there(world, "store.restoring"));
+    assert_int_equal(backup_restore_loaded(world->data, &err), FR_OK);
+    assert_int_equal(backup_restore_loaded(world->data, &err), FR_OK); /* every start says so */
+    assert_restores(world);
+    assert_true(is_there(world, "store.damaged-2"));
+    assert_false(is_there(world, "store.damaged-3"));
+}
+
+static void what_a_killed_restore_has_left_goes_with_a_start(void **state)
+{
+    struct world *world = *state;
+    char path[PATH_BYTES_MAX];
+    struct fr_err err;
+    bool finished;
+
+    assert_int_equal(directory_make(path_of(path, "%s/store.restoring", world->data), &err), FR_OK);
+    assert_int_equal(file_write(path, "000009.sst", FR_BYTES("half"), &err), FR_OK);
+    assert_int_equal(backup_restore_finish(world->data, &finished, &err), FR_OK);
+    assert_false(finished);
+    assert_false(is_there(world, "store.restoring"));
+    assert_true(is_there(world, "store/CURRENT"));
 }
 
 /* ---- the disk that is restored to ---- */
@@ -212,6 +247,8 @@ static void one_that_cannot_be_read_or_is_gone_is(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_store_that_was_restored_and_never_loaded_is_no_evidence),
+        TEST(what_a_killed_restore_has_left_goes_with_a_start),
         TEST(an_error_of_the_data_disk_is_no_fault_of_the_backup),
         TEST(nor_is_a_want_of_open_files),
         TEST(a_file_that_cannot_be_opened_is_none_that_is_damaged),
