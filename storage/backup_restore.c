@@ -55,14 +55,15 @@ static int judge(int status, const struct fr_err *why, struct fr_writer *problem
 
 /* ---- files ---- */
 
-/* Reads each file and notes what differs; or copies it to `folder` unless that is NULL, up to the first that does. */
+/* Reads each file, notes and marks what differs; or copies it to `folder` unless that is NULL, up to the first that does. */
 static int read_files(const struct backup_place *place, const struct backup *backup, const char *folder,
                       struct fr_writer *problems, struct fr_err *err)
 {
     char from[PATH_BYTES_MAX], to[PATH_BYTES_MAX];
 
     for (size_t i = 0; i < backup->files_len && !(folder && problems->len); i++) {
-        const struct backup_file *file = &backup->files[i];
+        struct backup_file *file = &backup->files[i];
+        size_t before = problems->len;
         struct backup_file found;
         struct fr_err why = {0};
         int copied = file_copy(backup_file_path(from, place, file), folder ? path_of(to, "%s/%s", folder, file->name) : NULL,
@@ -74,6 +75,7 @@ static int read_files(const struct backup_place *place, const struct backup *bac
         int status = judge(copied, &why, problems, err);
         if (status)
             return status;
+        file->bad = copied || problems->len > before;
         fr_crash_point("restore.copied");
     }
     return FR_OK;

@@ -71,27 +71,53 @@ static void show(const struct backup_list *list)
     fr_gauge(FR_SERIES(FR_M_BACKUP_LAST), last);
 }
 
-/* What a verification found holds until another one finds it good; a glance does not see it. Under lock. */
-static void remember(struct backups *backups, const struct backups_result *result)
+static struct backup *same(const struct backup_list *list, uint64_t id, when_ms made)
 {
-    for (size_t i = 0; i < backups->list.len; i++) {
-        struct backup *backup = &backups->list.at[i];
-        for (size_t c = 0; c < result->checks_len; c++)
-            if (backup->id == result->checks[c].id)
-                snprintf(backup->problem, sizeof(backup->problem), "%.*s",
-                         (int)strcspn(result->checks[c].problems, "\n"), result->checks[c].problems);
+    for (size_t i = 0; i < list->len; i++)
+        if (list->at[i].id == id && list->at[i].made == made)
+            return &list->at[i];
+    return NULL;
+}
+
+static void take_over(struct backup *backup, const struct backup *from)
+{
+    backup->found = from->found;
+    memcpy(backup->problem, from->problem, sizeof(backup->problem));
+    for (size_t i = 0; i < backup->files_len && i < from->files_len; i++)
+        backup->files[i].bad = from->files[i].bad;
+}
+
+/* What a verification found holds until another one finds it good, or the files are placed anew; a glance does not see it. What a
+ * glance saw holds until the next. */
+static void keep_found(struct backup_list *list, const struct backup_list *old)
+{
+    for (size_t i = 0; i < list->len; i++) {
+        const struct backup *before = same(old, list->at[i].id, list->at[i].made);
+        if (before && before->found)
+            take_over(&list->at[i], before);
     }
 }
 
-static void keep_problems(struct backup_list *list, const struct backup_list *old)
+/* The files of a backup that was just made are good, in whichever backup they were found bad. */
+static void heal(struct backup *backup, const struct backup *made)
 {
-    for (size_t i = 0; i < list->len; i++)
-        for (size_t o = 0; o < old->len; o++)
-            if (list->at[i].id == old->at[o].id && !*list->at[i].problem)
-                memcpy(list->at[i].problem, old->at[o].problem, sizeof(list->at[i].problem));
+    bool healed = false, left = false;
+
+    for (size_t i = 0; i < backup->files_len; i++) {
+        struct backup_file *file = &backup->files[i];
+        if (!file->bad)
+            continue;
+        for (size_t m = 0; m < made->files_len && file->bad; m++)
+            file->bad = !backup_file_same(file, &made->files[m]);
+        healed = healed || !file->bad;
+        left = left || file->bad;
+    }
+    if (healed && !left)
+        backup->found = false;
 }
 
-static void look_again(struct backups *backups)
+/* `made`: the backup that was made since the last look; 0: none. */
+static void look_again(struct backups *backups, uint64_t made)
 {
     struct backup_list list, old;
     struct fr_err err;
@@ -102,11 +128,32 @@ static void look_again(struct backups *backups)
     }
     pthread_mutex_lock(&backups->lock);
     old = backups->list;
-    keep_problems(&list, &old);
+    for (size_t i = 0; made && list.len && list.at[0].id == made && i < old.len; i++)
+        heal(&old.at[i], &list.at[0]);
+    keep_found(&list, &old);
     show(&list);
     backups->list = list;
     pthread_mutex_unlock(&backups->lock);
     backup_list_release(&old);
+}
+
+/* Of each that was verified, what came of it. */
+static void remember(struct backups *backups, const struct backup_list *verified, const struct backups_result *result)
+{
+    pthread_mutex_lock(&backups->lock);
+    for (size_t i = 0; i < verified->len; i++) {
+        struct backup *from = &verified->at[i], *backup = same(&backups->list, from->id, from->made);
+        for (size_t c = 0; backup && c < result->checks_len; c++) {
+            if (from->id != result->checks[c].id)
+                continue;
+            const char *problems = result->checks[c].problems;
+            from->found = *problems != 0;
+            snprintf(from->problem, sizeof(from->problem), "%.*s", (int)strcspn(problems, "\n"), problems);
+            take_over(backup, from);
+        }
+    }
+    show(&backups->list);
+    pthread_mutex_unlock(&backups->lock);
 }
 
 void backups_look(struct backups *backups, void (*look)(void *context, const struct backup_list *list), void *context)
@@ -166,19 +213,17 @@ static void check_one(struct backups *backups, const struct backup *backup, stru
         result->err = err;
 }
 
-static int verify(struct backups *backups, uint64_t id, struct backups_result *result)
+static int verify(struct backups *backups, uint64_t id, struct backup_list *list, struct backups_result *result)
 {
-    struct backup_list list;
-    int status = backup_list(&backups->place, &list, &result->err);
+    int status = backup_list(&backups->place, list, &result->err);
 
     if (status)
         return status;
     result->err = (struct fr_err){0}; /* that there is no directory yet is no failure, but was written there */
-    result->checks = fr_zalloc(list.len + 1, sizeof(*result->checks));
-    for (size_t i = 0; i < list.len && !result->err.code; i++)
-        if (!id || list.at[i].id == id)
-            check_one(backups, &list.at[i], result);
-    backup_list_release(&list);
+    result->checks = fr_zalloc(list->len + 1, sizeof(*result->checks));
+    for (size_t i = 0; i < list->len && !result->err.code; i++)
+        if (!id || list->at[i].id == id)
+            check_one(backups, &list->at[i], result);
     if (!result->err.code && !result->checks_len)
         fr_fail(&result->err, FR_NOT_FOUND, id ? "there is no backup %" PRIu64 : "there are no backups", id);
     return result->err.code;
@@ -211,20 +256,17 @@ static void tell(struct backups *backups, const struct backups_result *result)
 
 static void do_job(struct backups *backups, enum backups_job job, uint64_t id, struct backups_result *result)
 {
+    struct backup_list verified = {0};
     uint64_t begin = fr_mono_ns();
 
     *result = (struct backups_result){.job = job};
-    int status = job == BACKUPS_MAKE ? make(backups, result) : verify(backups, id, result);
+    int status = job == BACKUPS_MAKE ? make(backups, result) : verify(backups, id, &verified, result);
     result->err.code = (enum fr_status)status;
     result->seconds = (double)(fr_mono_ns() - begin) / 1e9;
     tell(backups, result);
-    look_again(backups);
-    if (job == BACKUPS_VERIFY) {
-        pthread_mutex_lock(&backups->lock);
-        remember(backups, result);
-        show(&backups->list);
-        pthread_mutex_unlock(&backups->lock);
-    }
+    look_again(backups, result->made.id);
+    remember(backups, &verified, result);
+    backup_list_release(&verified);
 }
 
 /* What one that was killed has left holds room. On a disk that is too full none would be begun, and learning would wait for room. */
@@ -256,7 +298,7 @@ static void run(void *arg)
             idle = wait_a_while(backups);
         if (idle && !backups->asked) { /* files may have gone meanwhile */
             pthread_mutex_unlock(&backups->lock);
-            look_again(backups);
+            look_again(backups, 0);
             pthread_mutex_lock(&backups->lock);
             continue;
         }
@@ -297,7 +339,7 @@ struct backups *backups_start(const struct backups_options *options)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&backups->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    look_again(backups);
+    look_again(backups, 0);
     backups->thread = fr_thread_start_nice("backup", NICE, run, backups);
     return backups;
 }

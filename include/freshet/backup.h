@@ -36,6 +36,7 @@ struct backup_file {
     char name[64]; /* in the store: "000012.sst" */
     uint64_t size;
     struct backup_hash hash;
+    bool bad; /* found so by backup_verify */
 };
 /* Keys and values of one part of the state in their order, whatever files they are in: "history/0" is the first 1024 segments. */
 struct backup_part {
@@ -63,6 +64,7 @@ struct backup {
     struct backup_position *positions;
     size_t positions_len, positions_cap;
     char problem[256]; /* why it cannot be used, seen without reading its files; "": nothing seen */
+    bool found;        /* in a running daemon: `problem` is what a verification found */
 };
 void backup_release(struct backup *backup);
 
@@ -99,8 +101,8 @@ int backup_make(const struct backup_place *place, const struct backup_request *r
 /* Removes what one that was killed has left, if there is anything. FR_BUSY: another process works there, and nothing was removed. */
 int backup_sweep(const struct backup_place *place, struct fr_err *err);
 
-/* Reads every byte back: the files, then the state in them, part by part. FR_CORRUPT: `problems` has a line for each. Any other error
- * says nothing of the backup: files that cannot be opened are none that are damaged. */
+/* Reads every byte back: the files, then the state in them, part by part. FR_CORRUPT: `problems` has a line for each, and its
+ * files are marked. Any other error says nothing of the backup: files that cannot be opened are none that are damaged. */
 int backup_verify(const struct backup_place *place, const struct backup *backup, struct fr_writer *problems,
                   struct fr_err *err);
 

@@ -182,6 +182,98 @@ static void a_snapshot_that_fails_is_the_askers_to_know_and_counted(void **state
     assert_int_equal(usable(world), 0);
 }
 
+/* ---- what is known of a backup ---- */
+
+static struct backup_list listed(struct world *world)
+{
+    struct backup_list list;
+
+    assert_int_equal(backup_list(&(struct backup_place){.path = world->path}, &list, NULL), FR_OK);
+    return list;
+}
+
+static const char *file_of(struct world *world, const struct backup *backup, size_t file, char room[PATH_BYTES_MAX])
+{
+    return backup_file_path(room, &(struct backup_place){.path = world->path}, &backup->files[file]);
+}
+
+static void harm(const char *path)
+{
+    FILE *file = fopen(path, "r+b");
+
+    assert_non_null(file);
+    fputc('?', file);
+    fclose(file);
+}
+
+static size_t checked(struct world *world, uint64_t id, enum fr_status status)
+{
+    struct backups_result result = result_of(world, asked(world, BACKUPS_VERIFY, id));
+    size_t len = result.checks_len;
+
+    assert_int_equal(result.err.code, status);
+    backups_result_release(&result);
+    return len;
+}
+
+static void what_a_glance_saw_is_gone_when_the_next_does_not_see_it(void **state)
+{
+    struct world *world = *state;
+    char path[PATH_BYTES_MAX], away[PATH_BYTES_MAX];
+
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_OK);
+    struct backup_list list = listed(world);
+    file_of(world, &list.at[0], 0, path);
+    assert_int_equal(rename(path, path_of(away, "%s/away", world->folder)), 0);
+    checked(world, 77, FR_NOT_FOUND); /* after each job it is looked again */
+    assert_int_equal(usable(world), 0);
+    assert_int_equal(rename(away, path), 0);
+    checked(world, 77, FR_NOT_FOUND);
+    assert_int_equal(usable(world), 1);
+    backup_list_release(&list);
+}
+
+static void a_backup_that_places_a_bad_file_anew_heals_the_others(void **state)
+{
+    struct world *world = *state;
+    char path[PATH_BYTES_MAX];
+
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_OK);
+    struct backup_list list = listed(world);
+    for (size_t i = 0; i < list.at[0].files_len; i++)
+        if (strstr(list.at[0].files[i].name, ".sst"))
+            harm(file_of(world, &list.at[0], i, path));
+    assert_int_equal(checked(world, 0, FR_OK), 1);
+    assert_int_equal(usable(world), 0);
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_OK);
+    assert_int_equal(usable(world), 2);
+    assert_int_equal(checked(world, 0, FR_OK), 2);
+    assert_int_equal(usable(world), 2);
+    backup_list_release(&list);
+}
+
+static void one_with_another_bad_file_stays_bad(void **state)
+{
+    struct world *world = *state;
+    struct store *store = world->store;
+    char path[PATH_BYTES_MAX];
+
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_OK);
+    struct backup_list list = listed(world);
+    for (size_t i = 0; i < list.at[0].files_len; i++)
+        harm(file_of(world, &list.at[0], i, path));
+    assert_int_equal(checked(world, 0, FR_OK), 1);
+    struct store_batch *batch = store->ops->batch_new(store); /* so that the next has another MANIFEST */
+    store->ops->batch_put(batch, FR_BYTES("x1"), FR_BYTES("y"));
+    assert_int_equal(store->ops->write(store, batch, NULL), FR_OK);
+    store->ops->batch_free(batch);
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_OK);
+    assert_int_equal(usable(world), 1);
+    checked(world, 77, FR_NOT_FOUND);
+    assert_int_equal(usable(world), 1);
+    backup_list_release(&list);
+}
+
 static void what_a_verification_found_is_remembered_until_another_finds_it_good(void **state)
 {
     struct world *world = *state;
@@ -339,6 +431,9 @@ int main(void)
         TEST(a_second_one_is_told_that_it_is_busy),
         TEST(a_snapshot_that_fails_is_the_askers_to_know_and_counted),
         TEST(what_a_verification_found_is_remembered_until_another_finds_it_good),
+        TEST(what_a_glance_saw_is_gone_when_the_next_does_not_see_it),
+        TEST(a_backup_that_places_a_bad_file_anew_heals_the_others),
+        TEST(one_with_another_bad_file_stays_bad),
         TEST(a_start_removes_what_one_that_was_killed_has_left),
         TEST(so_does_a_backup_whose_snapshot_fails),
         TEST(files_that_an_unreadable_list_may_name_are_spared),
