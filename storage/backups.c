@@ -197,20 +197,23 @@ static int make(struct backups *backups, struct backups_result *result)
     return status;
 }
 
+/* One that could not be read back for a reason of its own says nothing of the backup: what was known of it stays. */
 static void check_one(struct backups *backups, const struct backup *backup, struct backups_result *result)
 {
-    struct backups_check *check = &result->checks[result->checks_len++];
     struct fr_writer problems;
     struct fr_err err = {0};
 
     fr_writer_init(&problems, 0);
     int status = backup_verify(&backups->place, backup, &problems, &err);
-    fr_put_u8(&problems, 0);
-    *check = (struct backups_check){backup->id, problems.at};
-    if (status == FR_CORRUPT)
-        fr_log(FR_ERROR, "backup", "backup.damaged", FR_FIELDS(FR_INT("id", (int64_t)backup->id)), "%s", err.text);
-    else if (status)
+    if (status && status != FR_CORRUPT) {
+        fr_writer_release(&problems);
         result->err = err;
+        return;
+    }
+    fr_put_u8(&problems, 0);
+    result->checks[result->checks_len++] = (struct backups_check){backup->id, problems.at};
+    if (status)
+        fr_log(FR_ERROR, "backup", "backup.damaged", FR_FIELDS(FR_INT("id", (int64_t)backup->id)), "%s", err.text);
 }
 
 static int verify(struct backups *backups, uint64_t id, struct backup_list *list, struct backups_result *result)

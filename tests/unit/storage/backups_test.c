@@ -1,8 +1,10 @@
 /*
  * backups_test.c -- the thread that makes and verifies: one thing at a time, results for who asked, an early end.
  */
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "backup_private.h"
@@ -233,6 +235,24 @@ static void what_a_glance_saw_is_gone_when_the_next_does_not_see_it(void **state
     backup_list_release(&list);
 }
 
+static void a_verification_that_did_not_take_place_finds_nothing_good(void **state)
+{
+    struct world *world = *state;
+    char path[PATH_BYTES_MAX];
+
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_OK);
+    struct backup_list list = listed(world);
+    harm(file_of(world, &list.at[0], 0, path));
+    assert_int_equal(checked(world, 0, FR_OK), 1);
+    assert_int_equal(usable(world), 0);
+    int lock = open(path_of(path, "%s/LOCK", world->path), O_RDWR);
+    assert_int_equal(flock(lock, LOCK_EX), 0); /* as another process that makes one there */
+    assert_int_equal(checked(world, 0, FR_BUSY), 0);
+    assert_int_equal(usable(world), 0);
+    close(lock);
+    backup_list_release(&list);
+}
+
 static void a_backup_that_places_a_bad_file_anew_heals_the_others(void **state)
 {
     struct world *world = *state;
@@ -432,6 +452,7 @@ int main(void)
         TEST(a_snapshot_that_fails_is_the_askers_to_know_and_counted),
         TEST(what_a_verification_found_is_remembered_until_another_finds_it_good),
         TEST(what_a_glance_saw_is_gone_when_the_next_does_not_see_it),
+        TEST(a_verification_that_did_not_take_place_finds_nothing_good),
         TEST(a_backup_that_places_a_bad_file_anew_heals_the_others),
         TEST(one_with_another_bad_file_stays_bad),
         TEST(a_start_removes_what_one_that_was_killed_has_left),
