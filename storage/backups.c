@@ -194,7 +194,7 @@ static int make(struct backups *backups, struct backups_result *result)
     else
         backup_sweep(&backups->place, NULL); /* what it would have done: it may be what fills the disk */
     thaw(options, NULL);
-    return status;
+    return status == FR_NOT_FOUND ? FR_IO : status; /* a folder that is gone: of a verification alone it says that there is no backup */
 }
 
 /* One that could not be read back for a reason of its own says nothing of the backup: what was known of it stays. */

@@ -181,6 +181,9 @@ static void a_snapshot_that_fails_is_the_askers_to_know_and_counted(void **state
     assert_int_equal(result.err.code, FR_FULL);
     assert_string_equal(result.err.text, "the disk is too full");
     assert_true(fr_series_value(fr_series(FR_M_BACKUP_ERRORS, "make", "", "")) == before + 1);
+    world->fails = FR_NOT_FOUND; /* which of a verification is the asker's mistake */
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_IO);
+    assert_true(fr_series_value(fr_series(FR_M_BACKUP_ERRORS, "make", "", "")) == before + 2);
     assert_int_equal(usable(world), 0);
 }
 
