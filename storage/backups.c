@@ -2,6 +2,7 @@
  * backups.c -- the thread that makes and verifies backups while the daemon runs, one thing at a time.
  *
  *     ask --- job, ticket ---> thread: snapshot, make | verify ... --- result, kept until taken (the last RESULTS of them)
+ *     start -----------------> thread: frozen copy of one that was killed away | first look | what else it has left swept
  *
  * The thread runs at low priority: hashing and copying yield to answers and learning. It has no pulse, because a disk may be
  * slow for as long as it likes without anybody else waiting; what it does can be seen in the metrics.
@@ -22,7 +23,7 @@
 #include "freshet/log.h"
 #include "freshet/metric.h"
 
-enum { RESULTS = 16, NICE = 15, LOOK_S = 60 };
+enum { RESULTS = 16, NICE = 15, LOOK_S = 60, FIRST_LOOK_S = 1 };
 
 struct backups {
     /* fixed */
@@ -41,6 +42,7 @@ struct backups {
     uint64_t tickets, done; /* given; finished */
     struct backups_result results[RESULTS]; /* by ticket, modulo */
     uint64_t kept[RESULTS];                 /* whose result it is; 0: nobody's */
+    bool looked; /* at least once, or it was tried; until then there is nothing in `list` */
     struct backup_list list;
 };
 
@@ -156,11 +158,22 @@ static void remember(struct backups *backups, const struct backup_list *verified
     pthread_mutex_unlock(&backups->lock);
 }
 
-void backups_look(struct backups *backups, void (*look)(void *context, const struct backup_list *list), void *context)
+static void first_look(struct backups *backups)
+{
+    look_again(backups, 0);
+    pthread_mutex_lock(&backups->lock);
+    backups->looked = true;
+    pthread_cond_broadcast(&backups->changed);
+    pthread_mutex_unlock(&backups->lock);
+}
+
+bool backups_look(struct backups *backups, void (*look)(void *context, const struct backup_list *list), void *context)
 {
     pthread_mutex_lock(&backups->lock);
+    bool looked = backups->looked;
     look(context, &backups->list);
     pthread_mutex_unlock(&backups->lock);
+    return looked;
 }
 
 /* ---- the jobs; thread: backup ---- */
@@ -272,20 +285,13 @@ static void do_job(struct backups *backups, enum backups_job job, uint64_t id, s
     backup_list_release(&verified);
 }
 
-/* What one that was killed has left holds room. On a disk that is too full none would be begun, and learning would wait for room. */
-static void tidy(struct backups *backups)
-{
-    thaw(&backups->options, NULL);
-    backup_sweep(&backups->place, NULL); /* or the next does, which says what is wrong */
-}
-
-/* Under lock. True after LOOK_S with nothing to do. */
-static bool wait_a_while(struct backups *backups)
+/* Under lock. True after `seconds` in which nothing has changed. */
+static bool wait_a_while(struct backups *backups, int seconds)
 {
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LOOK_S;
+    until.tv_sec += seconds;
     return pthread_cond_timedwait(&backups->changed, &backups->lock, &until) == ETIMEDOUT;
 }
 
@@ -293,12 +299,15 @@ static void run(void *arg)
 {
     struct backups *backups = arg;
 
-    tidy(backups);
+    /* What one that was killed has left holds room. On a disk that is too full none would be begun, and learning would wait for room. */
+    thaw(&backups->options, NULL);
+    first_look(backups);
+    backup_sweep(&backups->place, NULL); /* or the next does, which says what is wrong */
     pthread_mutex_lock(&backups->lock);
     for (;;) {
         bool idle = false;
         while (!backups->asked && !idle && !atomic_load(&backups->stop))
-            idle = wait_a_while(backups);
+            idle = wait_a_while(backups, LOOK_S);
         if (idle && !backups->asked) { /* files may have gone meanwhile */
             pthread_mutex_unlock(&backups->lock);
             look_again(backups, 0);
@@ -342,8 +351,13 @@ struct backups *backups_start(const struct backups_options *options)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&backups->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    look_again(backups, 0);
+    show(&backups->list); /* so that the series are there */
     backups->thread = fr_thread_start_nice("backup", NICE, run, backups);
+    /* On a disk that answers the list is there from the start; one that hangs is the thread's to wait for. */
+    pthread_mutex_lock(&backups->lock);
+    for (bool hangs = false; !backups->looked && !hangs;)
+        hangs = wait_a_while(backups, FIRST_LOOK_S);
+    pthread_mutex_unlock(&backups->lock);
     return backups;
 }
 

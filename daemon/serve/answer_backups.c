@@ -100,7 +100,10 @@ static void answer_list(struct backups *backups, struct question *question, stru
     Freshet__V1__ListBackupsResponse response = FRESHET__V1__LIST_BACKUPS_RESPONSE__INIT;
     struct looking looking = {.arena = &question->arena};
 
-    backups_look(backups, look, &looking);
+    if (!backups_look(backups, look, &looking)) { /* that there are none would be a lie */
+        answer_refuse(answer, RPC_CODE_UNAVAILABLE, "the disk with the backups has not answered since the start");
+        return;
+    }
     response.n_backups = looking.len;
     response.backups = looking.pointers;
     part_say(question, &response.base, answer);

@@ -150,6 +150,7 @@ struct backups_result {
 };
 void backups_result_release(struct backups_result *result);
 
+/* Waits for the first look at the backups, a second at most. */
 struct backups *backups_start(const struct backups_options *options);
 /* What is under way ends early, leaves nothing behind, and is told as FR_CLOSED; nothing is begun any more. NULL is fine. Thread: any. */
 void backups_end(struct backups *backups);
@@ -159,7 +160,8 @@ int backups_ask(struct backups *backups, enum backups_job job, uint64_t id, uint
 bool backups_done(struct backups *backups, uint64_t ticket); /* thread: any */
 /* The result, once; false if it was taken, or is long gone. The caller releases it. Thread: any. */
 bool backups_take(struct backups *backups, uint64_t ticket, struct backups_result *ret_result);
-/* As after the last job. The list is `context`'s to look at during the call only. Thread: any. */
-void backups_look(struct backups *backups, void (*look)(void *context, const struct backup_list *list), void *context);
+/* As after the last job. The list is `context`'s to look at during the call only. False: the disk with the backups has not let itself
+ * be looked at since the start, and the list has nothing in it. Thread: any. */
+bool backups_look(struct backups *backups, void (*look)(void *context, const struct backup_list *list), void *context);
 
 #endif

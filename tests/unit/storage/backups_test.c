@@ -427,6 +427,30 @@ static void a_backup_leaves_the_reserve_of_the_stores_disk(void **state)
     assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_OK);
 }
 
+/* A list that is a pipe nobody writes to: who opens it waits, as at a mount that hangs. */
+static void a_disk_that_hangs_does_not_stop_the_start(void **state)
+{
+    struct world *world = *state;
+    char path[PATH_BYTES_MAX];
+    size_t len = 0;
+    int pipe;
+
+    backups_stop(world->backups);
+    assert_int_equal(directory_make(world->path, NULL), FR_OK);
+    assert_int_equal(mkfifo(path_of(path, "%s/backup-000001", world->path), 0600), 0);
+    begin(world);
+    assert_false(backups_look(world->backups, count, &len));
+    while ((pipe = open(path, O_WRONLY | O_NONBLOCK)) < 0) /* until the thread stands there */
+        sched_yield();
+    assert_false(backups_look(world->backups, count, &len));
+    assert_int_equal(unlink(path), 0);
+    close(pipe);
+    while (!backups_look(world->backups, count, &len))
+        sched_yield();
+    assert_int_equal(result_of(world, asked(world, BACKUPS_MAKE, 0)).err.code, FR_OK);
+    assert_int_equal(usable(world), 1);
+}
+
 static void a_stop_ends_what_waits(void **state)
 {
     struct world *world = *state;
@@ -462,6 +486,7 @@ int main(void)
         TEST(so_does_a_backup_whose_snapshot_fails),
         TEST(files_that_an_unreadable_list_may_name_are_spared),
         TEST(a_backup_leaves_the_reserve_of_the_stores_disk),
+        TEST(a_disk_that_hangs_does_not_stop_the_start),
         TEST(a_stop_ends_what_waits),
     };
 
