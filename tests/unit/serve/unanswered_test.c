@@ -1,7 +1,12 @@
 /* Requests that wait for the state they ask for, and those that have no answer. */
 #include "asking.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+
+#include "folder.h"
 
 /* ---- waiting ---- */
 
@@ -37,6 +42,38 @@ static void without_backups_they_are_refused_by_name(void **state)
         assert_int_equal(answer.code, RPC_CODE_FAILED_PRECONDITION);
         assert_string_equal(answer.message, "this daemon keeps no backups");
     }
+}
+
+/* A list of backups that is a pipe nobody writes to: who opens it waits, as at a mount that hangs. */
+static void that_there_are_none_is_not_said_before_they_were_looked_at(void **state)
+{
+    struct serve_options with = options;
+    char folder[256], path[300];
+    int pipe;
+
+    (void)state;
+    folder_make(folder);
+    snprintf(path, sizeof(path), "%s/backup-000001", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    with.backups = backups_start(&(struct backups_options){.path = folder, .version = "1", .keep = 1, .frozen = "/nowhere/frozen"});
+    answerer_free(answerer);
+    answerer = answerer_new(&with, &engine);
+    assert_true(read_bytes(RPC_LIST_BACKUPS, FR_BYTES("")));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_UNAVAILABLE);
+    while ((pipe = open(path, O_WRONLY | O_NONBLOCK)) < 0) /* until the thread stands there */
+        sched_yield();
+    assert_int_equal(unlink(path), 0);
+    close(pipe);
+    do {
+        assert_true(read_bytes(RPC_LIST_BACKUPS, FR_BYTES("")));
+        question_answer(answerer, &question, &answer);
+    } while (answer.code == RPC_CODE_UNAVAILABLE);
+    assert_int_equal(answer.code, RPC_CODE_OK);
+    answerer_free(answerer);
+    answerer = answerer_new(&options, &engine);
+    backups_stop(with.backups);
+    folder_remove(folder);
 }
 
 static void not_before_waits_for_every_position_and_for_unknown_partitions(void **state)
@@ -167,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_checkpoint_is_answered_once_it_is_done),
         TEST(without_backups_they_are_refused_by_name),
+        TEST(that_there_are_none_is_not_said_before_they_were_looked_at),
         TEST(not_before_waits_for_every_position_and_for_unknown_partitions),
         TEST(a_state_staler_than_allowed_is_a_failed_precondition),
         TEST(what_the_reader_says_becomes_a_status),
