@@ -14,10 +14,13 @@
 #include "store_contract.h"
 
 struct world {
-    char folder[256], data[300], backups[300], rules[300];
+    char folder[256], data[300], backups[300];
     struct backup_place place;
     struct backup_list list;
 };
+
+/* Of all tests: faultfs.c is told of them before the first store, whose threads outlive it, is opened. */
+static char root[256], rules_path[300];
 
 static struct store *open_store(struct world *world)
 {
@@ -30,14 +33,14 @@ static struct store *open_store(struct world *world)
     return store;
 }
 
-/* Rules of faultfs.h for everything in the data directory; "": the disk is whole. */
-static void set_rules(struct world *world, const char *rules)
+/* Rules of faultfs.c; "": the disk is whole. */
+static void set_rules(const char *rules)
 {
     char next[320];
 
-    snprintf(next, sizeof(next), "%s.next", world->rules);
+    snprintf(next, sizeof(next), "%s.next", rules_path);
     FILE *file = fopen(next, "w");
-    assert_true(file && fputs(rules, file) >= 0 && !fclose(file) && !rename(next, world->rules));
+    assert_true(file && fputs(rules, file) >= 0 && !fclose(file) && !rename(next, rules_path));
 }
 
 /* A store with a backup, and closed again. */
@@ -51,7 +54,7 @@ static int set_up(void **state)
     folder_make(world->folder);
     snprintf(world->data, sizeof(world->data), "%s/data", world->folder);
     snprintf(world->backups, sizeof(world->backups), "%s/backups", world->folder);
-    snprintf(world->rules, sizeof(world->rules), "%s/rules", world->folder);
+    set_rules("");
     mkdir(world->data, 0700);
     world->place.path = world->backups;
     struct store *store = open_store(world);
@@ -62,10 +65,6 @@ static int set_up(void **state)
     if (backup_make(&world->place, &request, &made, &err))
         fail_msg("%s", err.text);
     assert_int_equal(backup_list(&world->place, &world->list, &err), FR_OK);
-    set_rules(world, "");
-    setenv("FAULTFS_ROOT", world->data, 1);
-    setenv("FAULTFS_RULES", world->rules, 1);
-    faultfs_begin();
     *state = world;
     return 0;
 }
@@ -74,8 +73,6 @@ static int tear_down(void **state)
 {
     struct world *world = *state;
 
-    unsetenv("FAULTFS_ROOT");
-    faultfs_begin();
     backup_list_release(&world->list);
     folder_remove(world->folder);
     free(world);
@@ -154,17 +151,17 @@ static void an_error_of_the_data_disk_is_no_fault_of_the_backup(void **state)
     char fired[320];
     struct fr_err err;
 
-    snprintf(fired, sizeof(fired), "%s.fired", world->rules);
+    snprintf(fired, sizeof(fired), "%s.fired", rules_path);
     for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
         unlink(fired);
-        set_rules(world, faults[i].rules);
+        set_rules(faults[i].rules);
         int status = restore(world, &err);
         if (status != (int)faults[i].status || access(fired, F_OK))
             fail_msg("%s: status %d: %s", faults[i].rules, status, err.text);
         assert_false(is_there(world, "store.restoring"));
         assert_false(is_there(world, "store.damaged"));
     }
-    set_rules(world, "");
+    set_rules("");
     assert_restores(world);
 }
 
@@ -255,5 +252,13 @@ int main(void)
         TEST(one_that_cannot_be_read_or_is_gone_is),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    folder_make(root);
+    snprintf(rules_path, sizeof(rules_path), "%s/rules", root);
+    setenv("TMPDIR", root, 1);
+    setenv("FAULTFS_ROOT", root, 1);
+    setenv("FAULTFS_RULES", rules_path, 1);
+    faultfs_begin();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    folder_remove(root);
+    return failed;
 }
