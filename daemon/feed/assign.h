@@ -36,7 +36,7 @@ struct assigned {
     bool garbled;  /* a batch came damaged, and nothing has been read since: once more, and it is so in Kafka */
     bool spoke;    /* gave a record, or said that there is none, since quiet_heard */
     uint64_t spoke_ns;    /* when it last did, or was last given the time to */
-    uint64_t asked_ns;    /* when its end was asked for */
+    uint64_t asked_ns;    /* when its end was asked for, because it was quiet or lost */
     unsigned patience_ms; /* so long may it say nothing */
     int64_t owed;  /* the end that Kafka tells of, not reached although nothing else was there to take; -1: none since it spoke */
     bool mute;     /* says nothing since it was assigned */
@@ -65,6 +65,7 @@ struct assignment {
     uint64_t lows_ns; /* when to ask for the oldest offsets again */
     uint64_t alone_ns; /* and for the end of one that is asked for alone */
     uint64_t ends_ns; /* and for the ends of those that nothing is fetched of */
+    uint64_t lost_ns; /* and for what Kafka holds of those that are lost */
     unsigned wait_ms; /* while there is no topic */
     bool answered;    /* the last refresh asked for metadata, and Kafka answered */
     bool resetting;   /* an operator's word is taken, and the engine not yet told */
@@ -111,6 +112,17 @@ void assignment_ends(struct assignment *assignment, uint64_t now_ns, bool standi
 /* Asks Kafka: is there more than we were given? */
 bool assignment_behind(struct assignment *assignment);
 
+/* ---- lows.c: what does Kafka hold? ---------------------------------------------------------------------------------- */
+
+struct bounds {
+    int32_t number;          /* of the partition */
+    int64_t low, high;       /* it has the offsets [low, high), */
+    rd_kafka_resp_err_t err; /* but if this says why nobody knows */
+};
+
+/* One answer for all of them, within twice ASSIGN_QUERY_MS. Else its error: nothing is known of any, perhaps for one of them alone. */
+rd_kafka_resp_err_t assignment_bounds(struct assignment *assignment, struct bounds *bounds, size_t len);
+
 /* ---- quiet.c: a partition that is asleep while others speak ---------------------------------------------------------- */
 
 /* After each round in which was polled. */
@@ -129,6 +141,6 @@ bool quiet_asleep(struct assignment *assignment, uint64_t now_ns, size_t *ret_nu
 bool assignment_take_up(struct assignment *assignment, size_t number);
 bool assigned_is_read(const struct assigned *assigned); /* waiting or running */
 void verdict_cluster(struct assignment *assignment);    /* whose brokers are these? After they have answered */
-bool verdict_lost(struct assignment *assignment);       /* of all that is lost; false: ask again */
+bool verdict_lost(struct assignment *assignment);       /* of all that is lost; false: of some it is not known yet */
 
 #endif

@@ -91,6 +91,23 @@ static void options_release(struct feed_options *options)
 
 /* ---- one round after the other ---------------------------------------------------------------------------------- */
 
+static bool is_stopping(const struct tap *tap)
+{
+    return atomic_load_explicit(tap->stopping, memory_order_relaxed);
+}
+
+/* What there is beside the records. A stop waits for one answer that does not come, not for all. */
+static void ask_kafka(struct tap *tap, uint64_t now_ns)
+{
+    assignment_refresh(&tap->assignment, now_ns);
+    if (tap->assignment.answered)
+        client_reached(&tap->client);
+    if (!is_stopping(tap))
+        assignment_lows(&tap->assignment, now_ns);
+    if (!is_stopping(tap))
+        resets_look(tap->resets, &tap->assignment);
+}
+
 static void consume_once(struct tap *tap)
 {
     struct event_batch *batch;
@@ -105,11 +122,7 @@ static void consume_once(struct tap *tap)
         tap->client.disconnected = false;
         assignment_doubt(&tap->assignment);
     }
-    assignment_refresh(&tap->assignment, now_ns);
-    assignment_lows(&tap->assignment, now_ns);
-    resets_look(tap->resets, &tap->assignment);
-    if (tap->assignment.answered)
-        client_reached(&tap->client);
+    ask_kafka(tap, now_ns);
     batch = engine_batch_take(tap->engine, TAKE_TIMEOUT_MS);
     if (!batch) {
         tap->heard_ns = now_ns; /* it is us who do not listen */
@@ -122,6 +135,8 @@ static void consume_once(struct tap *tap)
     resets_given(tap->resets, &tap->assignment);
     tap->reported_ns = all ? now_ns : tap->reported_ns;
     assignment_report(&tap->assignment, all);
+    if (is_stopping(tap))
+        return;
     assignment_ends(&tap->assignment, now_ns, false);
     tap_listen(tap, now_ns);
 }
@@ -155,12 +170,12 @@ static void consume(void *arg)
     struct tap *tap = arg;
     struct fr_pulse *pulse = fr_pulse_start(thread_names[tap->options.kind]);
 
-    while (tap->options.kind == FEED_EVENTS && atomic_load(tap->behind) && !atomic_load_explicit(tap->stopping, memory_order_relaxed)) {
+    while (tap->options.kind == FEED_EVENTS && atomic_load(tap->behind) && !is_stopping(tap)) {
         fr_pulse_beat(pulse);
         poll(NULL, 0, BEHIND_LOOK_MS);
     }
     tap->heard_ns = fr_mono_ns(); /* until here it was us who did not listen */
-    while (!atomic_load_explicit(tap->stopping, memory_order_relaxed)) {
+    while (!is_stopping(tap)) {
         fr_pulse_beat(pulse);
         consume_once(tap);
         look_if_settled(tap);

@@ -1,12 +1,15 @@
 /*
  * lows.c -- what Kafka is asked about a log beside its records: the oldest offset it still holds, which a backup must not be older than, and
- * the end of one that nothing is fetched of.
+ * the end of one that nothing is fetched of. And both, where something is to be decided by them.
  *
  *     running, polled       its end comes with what is fetched (assignment_report)
  *     ingest stands still   all of them are asked: librdkafka fetches no more once its queue is full
  *     halted                asked, always
  *
  * All partitions in one call, now and then. An answer that does not come leaves what was known; it matters for alerts, not for reading.
+ *
+ * Never by rd_kafka_query_watermark_offsets: in librdkafka 2.0.2 its timeout bounds only the search for the leader, and it comes back when that
+ * broker does (mended in 2.3.0). The topic's thread, all other partitions and the drain would wait with it.
  */
 #include "assign.h"
 
@@ -86,4 +89,38 @@ void assignment_ends(struct assignment *assignment, uint64_t now_ns, bool standi
         if (!list->elems[i].err && list->elems[i].offset >= 0)
             note_end(assignment, &assignment->partitions[list->elems[i].partition], list->elems[i].offset);
     rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* ---- both, for a decision ---------------------------------------------------------------------------------------- */
+
+static rd_kafka_resp_err_t ask_bound(struct assignment *assignment, int64_t which, struct bounds *bounds, size_t len)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)len);
+    rd_kafka_resp_err_t err;
+
+    for (size_t i = 0; i < len; i++)
+        add(assignment, list, (size_t)bounds[i].number, which);
+    err = rd_kafka_offsets_for_times(assignment->consumer, list, ASSIGN_QUERY_MS);
+    for (size_t i = 0; i < len && !err; i++) {
+        const rd_kafka_topic_partition_t *told =
+            rd_kafka_topic_partition_list_find(list, assignment->options->topic, bounds[i].number);
+        if (told->err || told->offset < 0)
+            bounds[i].err = told->err ? told->err : RD_KAFKA_RESP_ERR__NO_OFFSET;
+        else if (which == RD_KAFKA_OFFSET_BEGINNING)
+            bounds[i].low = told->offset;
+        else
+            bounds[i].high = told->offset;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return err;
+}
+
+rd_kafka_resp_err_t assignment_bounds(struct assignment *assignment, struct bounds *bounds, size_t len)
+{
+    rd_kafka_resp_err_t err;
+
+    for (size_t i = 0; i < len; i++)
+        bounds[i].err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    err = ask_bound(assignment, RD_KAFKA_OFFSET_BEGINNING, bounds, len);
+    return err ? err : ask_bound(assignment, RD_KAFKA_OFFSET_END, bounds, len); /* the end last: it only grows */
 }

@@ -176,31 +176,32 @@ static void go_on(struct assignment *assignment, struct assigned *assigned, cons
 
 int assignment_reset(struct assignment *assignment, const struct reset *reset, struct reset_outcome *ret, struct fr_err *err)
 {
+    struct bounds bounds = {.number = reset->partition};
     struct assigned *assigned;
     rd_kafka_resp_err_t code;
-    int64_t low, high, to;
+    int64_t to;
 
     if (reset->partition < 0 || (size_t)reset->partition >= assignment->len)
         return fr_fail(err, FR_NOT_FOUND, "there is no partition %d of topic '%s'", reset->partition, assignment->options->topic);
     assigned = &assignment->partitions[reset->partition];
     if (check_place(assignment, assigned, reset, err))
         return err->code;
-    code = rd_kafka_query_watermark_offsets(assignment->consumer, assignment->options->topic, reset->partition, &low, &high,
-                                            ASSIGN_QUERY_MS);
-    if (code)
-        return fr_fail(err, FR_IO, "Kafka does not say what partition %d holds: %s", reset->partition, rd_kafka_err2str(code));
-    to = reset->to == RESET_TO_EARLIEST ? low : reset->to == RESET_TO_END ? high : reset->offset;
-    if (check_target(assigned, reset, low, high, to, err))
+    code = assignment_bounds(assignment, &bounds, 1);
+    if (code || bounds.err)
+        return fr_fail(err, FR_IO, "Kafka does not say what partition %d holds: %s", reset->partition,
+                       rd_kafka_err2str(code ? code : bounds.err));
+    to = reset->to == RESET_TO_EARLIEST ? bounds.low : reset->to == RESET_TO_END ? bounds.high : reset->offset;
+    if (check_target(assigned, reset, bounds.low, bounds.high, to, err))
         return err->code;
     *ret = (struct reset_outcome){.topic = assignment->options->topic,
                                   .partition = reset->partition,
                                   .from = assigned->next,
                                   .to = to,
-                                  .end = high};
-    assigned->end = high;
-    if (assigned->last < low) /* the log cannot prove itself by it any more */
+                                  .end = bounds.high};
+    assigned->end = bounds.high;
+    if (assigned->last < bounds.low) /* the log cannot prove itself by it any more */
         assigned->last = -1;
-    go_on(assignment, assigned, reset, low, to, ret);
+    go_on(assignment, assigned, reset, bounds.low, to, ret);
     fr_log(FR_WARN, "feed", "partition.reset",
            FR_FIELDS(FR_TEXT("topic", ret->topic), FR_INT("partition", ret->partition), FR_INT("from", ret->from), FR_INT("to", to),
                      FR_INT("skipped", ret->skipped)),

@@ -19,7 +19,11 @@
 #include <stdlib.h>
 
 #include "assign.h"
+#include "freshet/alloc.h"
+#include "freshet/clock.h"
 #include "freshet/log.h"
+
+enum { REST = 4 }; /* so many times as long as an answer was waited for in vain, it is not asked for again */
 
 #define PLACE(number) FR_TEXT("topic", assignment->options->topic), FR_INT("partition", (number))
 
@@ -154,34 +158,101 @@ static void gap(struct assignment *assignment, int32_t number, int64_t low)
     assigned->tell = assigned->hole = true;
 }
 
-/* False if Kafka did not answer: asked again at the next refresh. */
-static bool settle(struct assignment *assignment, int32_t number)
+/* If Kafka does not say what it holds, it is asked again. */
+static void settle(struct assignment *assignment, const struct bounds *bounds)
 {
-    struct assigned *assigned = &assignment->partitions[number];
-    int64_t low, high;
+    struct assigned *assigned = &assignment->partitions[bounds->number];
 
-    if (rd_kafka_query_watermark_offsets(assignment->consumer, assignment->options->topic, number, &low, &high,
-                                         ASSIGN_QUERY_MS))
-        return false;
+    assigned->alone = false;
+    if (bounds->err)
+        return;
     assigned->lost = false;
-    assigned->end = high;
-    if (assigned->next > high)
-        truncated(assignment, number);
-    else if (assigned->next >= 0 && assigned->next < low)
-        gap(assignment, number, low);
-    if (assigned->last < low)
+    assigned->end = bounds->high;
+    if (assigned->next > bounds->high)
+        truncated(assignment, bounds->number);
+    else if (assigned->next >= 0 && assigned->next < bounds->low)
+        gap(assignment, bounds->number, bounds->low);
+    if (assigned->last < bounds->low)
         assigned->last = -1; /* the log cannot prove itself by it any more */
     assignment->stale = true; /* it stays silent until it is assigned again */
+}
+
+/* False: no answer came, and each is asked for alone. */
+static bool ask(struct assignment *assignment, struct bounds *bounds, size_t len)
+{
+    bool answered = !assignment_bounds(assignment, bounds, len);
+
+    for (size_t i = 0; i < len; i++) {
+        struct assigned *assigned = &assignment->partitions[bounds[i].number];
+        assigned->alone = !answered;
+        assigned->asked_ns = fr_mono_ns();
+    }
+    return answered;
+}
+
+/* As in quiet.c: one call asks for many, and waits for all brokers that have one of them. */
+static bool settle_together(struct assignment *assignment)
+{
+    struct bounds *bounds = fr_zalloc(assignment->len, sizeof(*bounds));
+    bool answered = true;
+    size_t len = 0;
+
+    for (size_t i = 0; i < assignment->len; i++)
+        if (assignment->partitions[i].lost && !assignment->partitions[i].alone)
+            bounds[len++].number = (int32_t)i;
+    if (len)
+        answered = ask(assignment, bounds, len);
+    for (size_t i = 0; i < len && answered; i++)
+        settle(assignment, &bounds[i]);
+    free(bounds);
+    return answered;
+}
+
+/* Those that another broker's silence has hidden, one after the other while answers come: the one that has waited longest first. */
+static bool settle_alone(struct assignment *assignment, uint64_t began_ns)
+{
+    while (fr_mono_ns() - began_ns < ASSIGN_QUERY_MS * 1000000ULL) {
+        struct bounds bounds = {.number = -1};
+        uint64_t before_ns = began_ns;
+
+        for (size_t i = 0; i < assignment->len; i++) {
+            const struct assigned *assigned = &assignment->partitions[i];
+            if (!assigned->lost || !assigned->alone || assigned->asked_ns >= before_ns)
+                continue;
+            before_ns = assigned->asked_ns;
+            bounds.number = (int32_t)i;
+        }
+        if (bounds.number < 0)
+            return true;
+        if (!ask(assignment, &bounds, 1))
+            return false;
+        settle(assignment, &bounds);
+    }
     return true;
 }
 
+static bool any_lost(const struct assignment *assignment)
+{
+    for (size_t i = 0; i < assignment->len; i++)
+        if (assignment->partitions[i].lost)
+            return true;
+    return false;
+}
+
+/* Those that are read have waited for an answer that did not come, and have their rest from it. Where no broker answers at all, none is asked. */
 bool verdict_lost(struct assignment *assignment)
 {
-    bool good = true;
+    uint64_t began_ns = fr_mono_ns(), ended_ns;
 
-    for (size_t i = 0; i < assignment->len && !assignment->foreign; i++)
-        good = (!assignment->partitions[i].lost || settle(assignment, (int32_t)i)) && good;
-    return good;
+    if (assignment->foreign || !any_lost(assignment))
+        return true;
+    if (!assignment->answered || began_ns < assignment->lost_ns)
+        return false;
+    if (settle_together(assignment) && settle_alone(assignment, began_ns))
+        return !any_lost(assignment);
+    ended_ns = fr_mono_ns();
+    assignment->lost_ns = ended_ns + REST * (ended_ns - began_ns);
+    return false;
 }
 
 /* ---- is it the same cluster? -------------------------------------------------------------------------------------- */
