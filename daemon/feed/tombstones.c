@@ -80,6 +80,9 @@ static void on_report(rd_kafka_t *producer, const rd_kafka_message_t *message, v
     pthread_mutex_lock(&tombstones->lock);
     if (message->err) {
         end_wish(tombstones, wish, refuse(wish, topic_of(tombstones, wish->kind), message->err));
+    } else if (message->offset < 0) { /* sent again, and Kafka says that it has it: nobody knows what to wait for, and a second one does no harm */
+        end_wish(tombstones, wish, fr_fail(&wish->err, FR_IO, "a tombstone is written to topic '%s', but Kafka does not say where; ask again",
+                                           topic_of(tombstones, wish->kind)));
     } else {
         wish->where = (struct tombstone){topic_of(tombstones, wish->kind), message->partition, message->offset};
         end_wish(tombstones, wish, FR_OK);

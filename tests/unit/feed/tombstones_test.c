@@ -144,6 +144,29 @@ static void a_broker_that_is_back_is_noticed_without_a_tombstone_to_write(void *
     world_close(&world);
 }
 
+/* What Kafka answers to a batch that came again: it has it, and does not say where. */
+static void one_that_stands_nobody_knows_where_is_not_taken_for_applied(void **state)
+{
+    enum { PRODUCE = 0 };
+    struct world world;
+    struct tombstone at;
+    struct fr_err err;
+    uint64_t ticket;
+
+    (void)state;
+    open_all(&world);
+    world_feed(&world, with_topics());
+    rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER);
+    assert_int_equal(feed_forget(world.feed, FEED_USERS, FR_BYTES("ann"), &ticket, &err), FR_OK);
+    assert_int_equal(await_done(&world, ticket, &at, &err), FR_IO);
+    assert_string_equal(err.text, "a tombstone is written to topic 'users', but Kafka does not say where; ask again");
+    assert_int_equal(feed_forget(world.feed, FEED_USERS, FR_BYTES("ann"), &ticket, &err), FR_OK);
+    assert_int_equal(await_done(&world, ticket, &at, &err), FR_OK);
+    assert_true(at.offset >= 0);
+    assert_true(fake_engine_wait(world.engine, has_come, &(struct wanted){&at, EVENT_USER_GONE, "ann"}));
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +174,7 @@ int main(void)
         cmocka_unit_test(without_a_topic_it_is_said_at_once),
         cmocka_unit_test(while_no_broker_takes_them_only_so_many_wait_and_the_stop_ends_them),
         cmocka_unit_test(a_broker_that_is_back_is_noticed_without_a_tombstone_to_write),
+        cmocka_unit_test(one_that_stands_nobody_knows_where_is_not_taken_for_applied),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
