@@ -283,11 +283,16 @@ void tokens_view_free(struct tokens_view *view)
     free(view);
 }
 
+uint64_t tokens_number(const struct tokens_view *view)
+{
+    return atomic_load_explicit(&view->tokens->number, memory_order_acquire);
+}
+
 static void bring_up_to_date(struct tokens_view *view)
 {
     struct tokens *tokens = view->tokens;
 
-    if (atomic_load_explicit(&tokens->number, memory_order_acquire) == view->number)
+    if (tokens_number(view) == view->number)
         return;
     pthread_mutex_lock(&tokens->lock);
     table_leave(view->table);

@@ -226,6 +226,12 @@ void call_reject(struct call *call, enum rejection reason, enum rpc_code code, c
     call_refuse(call, code, "%s", text);
 }
 
+void call_cut_off(struct call *call, const struct answer *answer)
+{
+    call_counted(call, answer->code);
+    grpc_call_cancel_with_status(call->call, (grpc_status_code)answer->code, answer->message, NULL);
+}
+
 static void watch(struct call *call)
 {
     grpc_op op = op_watch(call);

@@ -84,6 +84,7 @@ struct lane {
     struct fr_thread *thread;
     struct answerer *answerer;
     struct tokens_view *tokens; /* NULL: anybody may ask anything */
+    uint64_t tokens_number;     /* of the table that all who go on have been looked up in */
     struct question question; /* the one being answered */
     struct fr_arena scratch;  /* health and reflection */
     struct shed shed;
@@ -156,6 +157,7 @@ void lane_free_calls(struct lane *lane);
 void call_reply(struct call *call, const struct answer *answer);
 __attribute__((format(printf, 3, 4))) void call_refuse(struct call *call, enum rpc_code code, const char *format, ...);
 void call_reject(struct call *call, enum rejection reason, enum rpc_code code, const char *text); /* and counted */
+void call_cut_off(struct call *call, const struct answer *answer); /* while a message is on its way, which may never be taken */
 void call_write(struct call *call, struct fr_bytes bytes); /* a message of a stream; none is on its way */
 /* Keeps the call in a list until its end, of which we want to hear. False: the list is full. */
 bool call_keep(struct call *call, struct call_list *list, uint32_t max);
@@ -228,5 +230,8 @@ void watch_stop(struct serve *serve); /* when no call is left */
 enum caller_may { CALLER_MAY, CALLER_MAY_NOT, CALLER_EARLY };
 enum caller_may caller_may(struct call *call, struct answer *ret_answer);
 void caller_leave(struct call *call);
+/* Is his token still known, and does its role reach? Else *ret_answer says so, and it is logged. */
+bool caller_may_still(struct call *call, struct answer *ret_answer);
+void lane_look_at_tokens(struct lane *lane); /* when there are others: ends calls that go on and may not any more */
 
 #endif

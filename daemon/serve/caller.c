@@ -6,6 +6,9 @@
  *     name, or without tokens the address ── clients.h ──> RESOURCE_EXHAUSTED: too many a second
  *                                                  '─────> early.c, or RESOURCE_EXHAUSTED: too many in flight
  *
+ * A call that goes on has its token looked at again when the file has been read again: what was taken back gets nothing more. An answer that
+ * is only awaited (not_before) is still given.
+ *
  * Only the Recommender's listener has limits for each client: an operator must get through when they bite. Health is open to
  * anybody (rpc.h). What a call brings has been read by then: limits.max_message_bytes, and limits.rpc_memory for all of
  * them, bound what strangers can make us hold; mTLS keeps them out before. Thread: the lane's.
@@ -66,6 +69,40 @@ static bool has_role(struct call *call, const char **ret_name, struct answer *an
         return deny(call, answer);
     }
     return true;
+}
+
+bool caller_may_still(struct call *call, struct answer *ret_answer)
+{
+    const char *name;
+
+    return !call->lane->tokens || rpc_methods[call->rpc].role == ROLE_NONE || has_role(call, &name, ret_answer);
+}
+
+static void end_denied(const struct call_list *list)
+{
+    struct answer answer;
+
+    for (struct call *call = list->first, *next; call; call = next) {
+        next = call->after;
+        if (call->counted || caller_may_still(call, &answer))
+            continue;
+        if (call->writing)
+            call_cut_off(call, &answer); /* else who does not take what was sent would stay */
+        else
+            call_reply(call, &answer);
+    }
+}
+
+void lane_look_at_tokens(struct lane *lane)
+{
+    uint64_t number = lane->tokens ? tokens_number(lane->tokens) : 0;
+
+    if (number == lane->tokens_number)
+        return;
+    lane->tokens_number = number; /* first: what comes later is looked at later */
+    end_denied(&lane->watched);
+    end_denied(&lane->due);
+    end_denied(&lane->streams);
 }
 
 static enum caller_may within_limits(struct call *call, const char *name, struct answer *answer)

@@ -116,6 +116,7 @@ static void lane_run(void *lane_pointer)
         }
         if (atomic_load(&lane->serve->stopping))
             end_what_stays(lane);
+        lane_look_at_tokens(lane);
         if (lane->due.first)
             lane_push_next(lane);
         event = grpc_completion_queue_next(lane->queue, next_look(lane), NULL);

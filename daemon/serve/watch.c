@@ -80,9 +80,12 @@ static void push(struct call *call)
 void watch_open(struct call *call)
 {
     struct lane *lane = call->lane;
+    struct answer answer;
 
     wait_forget(call);
-    if (!call_keep(call, &lane->watched, lane->serve->options.max_watches))
+    if (!caller_may_still(call, &answer)) /* it has waited since it was asked */
+        call_reply(call, &answer);
+    else if (!call_keep(call, &lane->watched, lane->serve->options.max_watches))
         call_reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "limits.max_watches lists are being watched already");
     else
         push(call);
@@ -132,6 +135,7 @@ void lane_push_next(struct lane *lane)
 
 static void end_list(const struct lane *lane, struct call_list *list)
 {
+    const struct answer draining = {.code = RPC_CODE_UNAVAILABLE, .message = "draining"};
     bool late = fr_mono_ns() > lane->draining_ns + LEAVE_MS * UINT64_C(1000000);
 
     for (struct call *call = list->first, *next; call; call = next) {
@@ -139,8 +143,7 @@ static void end_list(const struct lane *lane, struct call_list *list)
         if (!call->writing) {
             call_refuse(call, RPC_CODE_UNAVAILABLE, "draining");
         } else if (late && !call->counted) { /* who does not take what was sent does not take the status behind it */
-            call_counted(call, RPC_CODE_UNAVAILABLE);
-            grpc_call_cancel_with_status(call->call, GRPC_STATUS_UNAVAILABLE, "draining", NULL);
+            call_cut_off(call, &draining);
         }
     }
 }

@@ -17,6 +17,8 @@
 #ifndef FR_TOKENS_H
 #define FR_TOKENS_H
 
+#include <stdint.h>
+
 #include "freshet/bytes.h"
 #include "freshet/err.h"
 
@@ -38,6 +40,8 @@ struct tokens_view *tokens_view_new(struct tokens *tokens); /* NULL for NULL */
 void tokens_view_free(struct tokens_view *view);
 /* ROLE_NONE: no such token. *ret_name is the view's, until it is asked again. Thread: one at a time per view. */
 enum role tokens_find(struct tokens_view *view, struct fr_bytes token, const char **ret_name);
+/* Of the table in force; each that is read has a greater one, and what was found before may not be in it. */
+uint64_t tokens_number(const struct tokens_view *view);
 /* "Bearer TOKEN" as it stands in a header: the scheme in any case. False: it is not that. */
 bool tokens_bearer(struct fr_bytes header, struct fr_bytes *ret_token);
 

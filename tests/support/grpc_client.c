@@ -29,6 +29,7 @@ void client_open_packing(struct client *client, int port, grpc_compression_algor
     client->channel = grpc_channel_create(target, credentials, &all);
     grpc_channel_credentials_release(credentials);
     client->queue = grpc_completion_queue_create_for_pluck(NULL);
+    client->authorization = NULL;
 }
 
 void client_open(struct client *client, int port)
@@ -73,6 +74,19 @@ static void create(struct client_call *call, struct client *client, const char *
     call->body = grpc_empty_slice();
     call->call = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, client->queue,
                                           grpc_slice_from_static_string(path), NULL, in_ms(timeout_ms), NULL);
+}
+
+static grpc_op op_greet(struct client_call *call)
+{
+    grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
+
+    if (!call->client->authorization)
+        return op;
+    call->authorization = (grpc_metadata){.key = grpc_slice_from_static_string("authorization"),
+                                          .value = grpc_slice_from_static_string(call->client->authorization)};
+    op.data.send_initial_metadata.count = 1;
+    op.data.send_initial_metadata.metadata = &call->authorization;
+    return op;
 }
 
 static grpc_op op_send(struct client_call *call, struct fr_bytes request)
@@ -130,10 +144,11 @@ static void take_details(struct client_call *call)
 void client_begin(struct client_call *call, struct client *client, const char *path, struct fr_bytes request,
                   int timeout_ms)
 {
-    grpc_op ops[6] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}, {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}};
-    size_t len = 2;
+    grpc_op ops[6] = {{.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}};
+    size_t len = 1;
 
     create(call, client, path, timeout_ms);
+    ops[len++] = op_greet(call);
     if (request.at)
         ops[len++] = op_send(call, request);
     ops[len++] = op_greeting(call);
@@ -180,9 +195,10 @@ void stream_begin(struct client_call *call, struct client *client, const char *p
 
 void stream_begin_within(struct client_call *call, struct client *client, const char *path, int timeout_ms)
 {
-    grpc_op greet = {.op = GRPC_OP_SEND_INITIAL_METADATA}, status;
+    grpc_op greet, status;
 
     create(call, client, path, timeout_ms);
+    greet = op_greet(call);
     status = op_status(call);
     start(call, &status, 1, &call->ends);
     start(call, &greet, 1, &call->sends);

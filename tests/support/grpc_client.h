@@ -16,6 +16,7 @@ enum { CLIENT_PATIENCE_MS = 120000 };
 struct client {
     grpc_channel *channel;
     grpc_completion_queue *queue;
+    const char *authorization; /* sent with each call; NULL: none */
 };
 void client_open(struct client *client, int port); /* a connection of its own to 127.0.0.1:port */
 void client_open_packing(struct client *client, int port, grpc_compression_algorithm how); /* what it sends */
@@ -25,6 +26,7 @@ struct client_call {
     struct client *client;
     grpc_call *call;
     grpc_metadata_array initial, trailing;
+    grpc_metadata authorization;
     grpc_byte_buffer *sent, *received;
     grpc_slice details, body;
     grpc_status_code code;
