@@ -225,7 +225,7 @@ void watch_start(struct serve *serve);
 void watch_stop(struct serve *serve); /* when no call is left */
 /* ---- caller.c ---- */
 
-/* May he, and is it not too much? CALLER_MAY: caller_leave when the answer has left, or will not. CALLER_MAY_NOT: *ret_answer says why not,
+/* May he, and is it not too much? CALLER_MAY: caller_leave when the answer has left, or will not; of a stream, its first. CALLER_MAY_NOT: *ret_answer says why not,
  * and it has been counted. CALLER_EARLY: its client has no place for it yet; it is kept in lane->early, to be asked for again. */
 enum caller_may { CALLER_MAY, CALLER_MAY_NOT, CALLER_EARLY };
 enum caller_may caller_may(struct call *call, struct answer *ret_answer);

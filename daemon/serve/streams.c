@@ -44,6 +44,8 @@ void stream_talk(struct call *call)
         call_reject(call, REJECTED_STREAMS, RPC_CODE_RESOURCE_EXHAUSTED, "too many streams are open");
     else
         call_read(call);
+    if (!call->finished) /* open, it is no question of its client's: STREAMS_MAX bounds it */
+        caller_leave(call);
 }
 
 void stream_read(struct call *call)

@@ -11,6 +11,8 @@
  * way, and what comes next is made when that has been taken: so a slow reader holds one list (and what its connection buffers: a window
  * of 64 KiB), and gets the newest.
  *
+ * Until its first list has been taken it is a question among its client's, like any other (limits.client_inflight); from then on it is not.
+ *
  * Kept per call: the request as it came, and a digest of the last list. Invariants: a call in `due` is not writing; one in `watched` that
  * has moved is writing, or a ring is on its way.
  *
@@ -109,6 +111,7 @@ void watch_begin(struct call *call, struct fr_bytes request)
 
 void watch_wrote(struct call *call)
 {
+    caller_leave(call); /* at rest it is no question of its client's: max_watches bounds it */
     if (call->list == &call->lane->watched && engine_moved(call->lane->serve->engine, &call->of))
         call_move(call, &call->lane->due);
 }

@@ -213,6 +213,44 @@ static void requests_that_are_kept_have_a_budget(void **state)
     assert_all_gone();
 }
 
+/* The limit is that of the questions of one client, and no list that is watched is one any more. */
+static void at_rest_it_has_no_place_among_the_questions_of_its_client(void **state)
+{
+    enum { WATCHERS = 5 };
+    struct client_call calls[WATCHERS], talk, untaken;
+    struct fr_bytes body;
+
+    options.client_inflight = 1;
+    options.early_looks = 120000; /* however long gRPC takes to say that a list has left */
+    start_again(state);
+    stream_begin(&talk, &client, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+    stream_send(&talk, FR_BYTES("\x3a\x00"), false); /* list_services */
+    assert_true(stream_next(&talk, &body));
+    for (int i = 0; i < WATCHERS; i++) {
+        begin_to_watch(&calls[i], ANN);
+        assert_int_equal(next_more(&calls[i]), 0);
+        assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
+    }
+    fake_move(&engine, 1);
+    for (int i = 0; i < WATCHERS; i++) {
+        assert_int_equal(next_more(&calls[i]), 1);
+        hang_up(&calls[i]);
+    }
+    hang_up(&talk);
+    assert_all_gone();
+    options.early_looks = 1;
+    start_again(state);
+    engine.long_name = true; /* bob's first list is more than the window of a stream that is not read */
+    uint32_t watched = engine.watched;
+    begin_to_watch(&untaken, FR_BYTES("\x0a\x03" "bob"));
+    while (engine.watched == watched)
+        sched_yield();
+    assert_ask(&client, RECOMMENDER "Recommend", ANN, GRPC_STATUS_RESOURCE_EXHAUSTED,
+               "ipv4:127.0.0.1 has limits.client_inflight = 1 calls in flight already");
+    hang_up(&untaken);
+    assert_all_gone();
+}
+
 static void its_deadline_ends_it(void **state)
 {
     struct client_call call;
@@ -324,6 +362,7 @@ int main(void)
         TEST(a_state_too_stale_ends_it),
         TEST(more_than_allowed_are_refused_and_hanging_up_makes_room),
         TEST(requests_that_are_kept_have_a_budget),
+        TEST(at_rest_it_has_no_place_among_the_questions_of_its_client),
         TEST(its_deadline_ends_it),
         TEST(who_does_not_read_gets_the_newest_at_last),
         TEST(stopping_ends_all_even_who_does_not_read),
