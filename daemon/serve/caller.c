@@ -4,7 +4,8 @@
  *     authorization: Bearer TOKEN ── tokens.h ──> name, role ──> UNAUTHENTICATED: none, or not known
  *                                                                PERMISSION_DENIED: the role does not reach
  *     name, or without tokens the address ── clients.h ──> RESOURCE_EXHAUSTED: too many a second
- *                                                  '─────> early.c, or RESOURCE_EXHAUSTED: too many in flight
+ *                                                  ├─────> early.c, or RESOURCE_EXHAUSTED: too many in flight
+ *                                                  '─────> RESOURCE_EXHAUSTED: no place in the table, which is nobody's excess
  *
  * A call that goes on has its token looked at again when the file has been read again: what was taken back gets nothing more. An answer that
  * is only awaited (not_before) is still given.
@@ -119,6 +120,9 @@ static enum caller_may within_limits(struct call *call, const char *name, struct
     if (rejection == REJECTED_CLIENT_RATE)
         answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "%s asks more than limits.client_rate = %g a second", name,
                       serve->options.client_rate);
+    else if (rejection == REJECTED_CLIENTS)
+        answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED,
+                      "the table of clients has no place for %s: all that it could take are of clients with calls in flight", name);
     else
         answer_refuse(answer, RPC_CODE_RESOURCE_EXHAUSTED, "%s has limits.client_inflight = %u calls in flight already", name,
                       serve->options.client_inflight);

@@ -102,7 +102,9 @@ static struct client *place_of(const struct clients *clients, struct set *set, X
 
 static enum rejection take(const struct clients *clients, struct client *client, uint64_t now_ns)
 {
-    if (!client || (clients->options.inflight && client->inflight >= clients->options.inflight))
+    if (!client)
+        return REJECTED_CLIENTS;
+    if (clients->options.inflight && client->inflight >= clients->options.inflight)
         return REJECTED_CLIENT_INFLIGHT;
     if (clients->options.rate > 0) {
         client->tokens = tokens_at(clients, client, now_ns);

@@ -29,7 +29,8 @@ struct client;
 struct clients *clients_new(const struct clients_options *options); /* NULL when nothing is limited */
 void clients_free(struct clients *clients);                         /* NULL is nothing */
 
-/* NOT_REJECTED: *ret_client is to be given back by clients_leave. Else REJECTED_CLIENT_RATE or REJECTED_CLIENT_INFLIGHT. */
+/* NOT_REJECTED: *ret_client is to be given back by clients_leave. Else REJECTED_CLIENT_RATE or REJECTED_CLIENT_INFLIGHT, or
+ * REJECTED_CLIENTS: the table has no place for it, which is no excess of its own. */
 enum rejection clients_enter(struct clients *clients, struct fr_bytes name, uint64_t now_ns, struct client **ret_client);
 void clients_leave(struct clients *clients, struct client *client);
 /* One call more that waits for a place of its client's, who has as many in flight as it may. NULL: so many wait already, or as many as may be

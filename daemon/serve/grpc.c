@@ -258,7 +258,7 @@ static void make_series(struct serve *serve)
 {
     static const char *const reasons[REJECTIONS] = {"draining", "expired", "waiting", "streams",
                                                     "inflight", "queue",   "deadline", "client_rate",
-                                                    "client_inflight", "untaken"};
+                                                    "client_inflight", "clients", "untaken"};
 
     for (int rpc = 0; rpc < RPCS; rpc++) {
         const char *label = rpc_methods[rpc].label;

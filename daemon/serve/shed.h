@@ -32,6 +32,7 @@ enum rejection {
     REJECTED_DEADLINE,
     REJECTED_CLIENT_RATE, /* clients.h */
     REJECTED_CLIENT_INFLIGHT,
+    REJECTED_CLIENTS, /* there is no place for one more of them */
     REJECTED_UNTAKEN, /* an answer, after all: leaving.c */
     REJECTIONS,
     NOT_REJECTED = REJECTIONS
