@@ -100,7 +100,7 @@ static rd_kafka_resp_err_t ask_bound(struct assignment *assignment, int64_t whic
 
     for (size_t i = 0; i < len; i++)
         add(assignment, list, (size_t)bounds[i].number, which);
-    err = rd_kafka_offsets_for_times(assignment->consumer, list, ASSIGN_QUERY_MS);
+    err = rd_kafka_offsets_for_times(assignment->consumer, list, ASSIGN_QUERY_MS); /* and no other call: see above */
     for (size_t i = 0; i < len && !err; i++) {
         const rd_kafka_topic_partition_t *told =
             rd_kafka_topic_partition_list_find(list, assignment->options->topic, bounds[i].number);
