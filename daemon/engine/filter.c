@@ -86,6 +86,8 @@ bool sieve_lets(const void *context, uint32_t item)
 
     if (!record)
         return !sieve->required;
+    if (sieve->nothing)
+        return false;
     if (record->hidden || sieve->now < record->from || (record->until && sieve->now >= record->until))
         return false;
     if (record->owner.len && fr_bytes_equal(record->owner, sieve->asker))

@@ -5,7 +5,7 @@
  *     shop      the same events, and a random catalogue
  *
  * A question to the shop must bring what walking down that order brings: each item that the filter lets through and whose categories are
- * not full yet, until there are k. So there are k whenever k exist.
+ * not full yet, until there are k. So there are k whenever k exist. And, in the small town, what no item has.
  */
 #include "engine_world.h"
 
@@ -363,10 +363,103 @@ static void filters_bring_what_a_search_by_hand_brings(void **state)
     free(shop);
 }
 
+/* ---- what no item has ---- */
+
+static const char *similar(struct world *world, struct ask ask, const char *item)
+{
+    static char text[256];
+    struct reader *reader = reader_new(world->engine);
+    struct neighbour_list list;
+    size_t at = 0;
+
+    reader_begin(reader);
+    assert_int_equal(reader_similar_items(reader, fr_bytes_of(item), &ask, &list, NULL), FR_OK);
+    text[0] = '\0';
+    for (size_t i = 0; i < list.len; i++)
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%.*s", i ? " " : "", (int)list.neighbours[i].id.len, list.neighbours[i].id.at);
+    reader_end(reader);
+    reader_free(reader);
+    return text;
+}
+
+static const char *popular(struct world *world, struct ask ask)
+{
+    struct reader *reader = reader_new(world->engine);
+    struct recommendation_list list;
+
+    reader_begin(reader);
+    reader_popular(reader, &ask, &list);
+    const char *text = tell(&list);
+    reader_end(reader);
+    reader_free(reader);
+    return text;
+}
+
+static void assert_filtered(struct world *world, struct ask ask, const char *item, bool filtered)
+{
+    struct reader *reader = reader_new(world->engine);
+    struct explanation found;
+    bool told = false;
+
+    reader_begin(reader);
+    reader_explain(reader, &ask, fr_bytes_of(item), &found);
+    for (size_t i = 0; i < found.excluded_by_len; i++)
+        told = told || strcmp(found.excluded_by[i], "filter") == 0;
+    assert_int_equal(told, filtered);
+    assert_int_equal(found.rank == 0, filtered);
+    reader_end(reader);
+    reader_free(reader);
+}
+
+/* Ann has apple and bread, and all that is named is red. What is not there is asked for beside it, or alone. */
+static void a_category_that_no_item_has_lets_nothing_through_of_what_is_named(void **state)
+{
+    const struct fr_bytes asked[] = {FR_BYTES("red"), FR_BYTES("nosuch")}, named[] = {FR_BYTES("cheese"), FR_BYTES("apple")};
+    const struct item_said red = {.categories_len = 1, .categories = {FR_BYTES("red")}};
+    const char *const items[] = {"apple", "bread", "cheese"};
+    struct engine_options options = product();
+    struct world world = {.store = store_memory_new(NULL)};
+
+    (void)state;
+    begin(&world, &options);
+    town(&world);
+    for (int i = 0; i < 3; i++) {
+        struct fr_writer out;
+        fr_writer_init(&out, 0);
+        catalogue_item_write(&out, &red);
+        give(&world, &(struct event){.kind = EVENT_ITEM, .offset = 6 + i, .logged = NOON, .item = fr_bytes_of(items[i]),
+                                     .said = fr_written(&out)}, 1);
+        await(&world, 7 + i);
+        fr_writer_release(&out);
+    }
+    for (size_t from = 0; from < 2; from++)
+        for (size_t to = from + 1; to <= 2; to++)
+            for (size_t include = 0; include <= 2; include += 2) {
+                struct ask ask = {.user = FR_BYTES("ann"), .k = 5, .all = asked + from, .all_len = to - from, .include = named,
+                                  .include_len = include};
+                bool filtered = to == 2; /* "nosuch" is among them */
+                assert_string_equal(recommend(&world, "ann", ask), filtered ? "" : recommend(&world, "ann", (struct ask){0}));
+                assert_int_equal(strstr(similar(&world, ask, "bread"), "apple") != NULL, !filtered);
+                assert_int_equal(strstr(popular(&world, ask), "cheese") != NULL, !filtered);
+                assert_filtered(&world, ask, "cheese", filtered);
+                struct ask any = ask, none = ask;
+                any.any = ask.all;
+                any.any_len = ask.all_len;
+                any.all_len = none.all_len = 0;
+                assert_int_equal(recommend(&world, "ann", any)[0] == '\0', from == 1); /* here red does as well */
+                none.none = &asked[1];
+                none.none_len = 1;
+                assert_string_not_equal(recommend(&world, "ann", none), "");
+            }
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(filters_bring_what_a_search_by_hand_brings),
+        cmocka_unit_test(a_category_that_no_item_has_lets_nothing_through_of_what_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
