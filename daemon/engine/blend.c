@@ -11,6 +11,7 @@
 
 #define ETA .05
 #define WEIGHT_MOST 20.
+#define SAME 1e-6 /* of the largest value: who says no more than that of how candidates differ says nothing of it, but rounding */
 enum { VERSION = 1, CANDIDATE = 4 };
 _Static_assert(!(CANDIDATE & (SCORES_EXCLUDED | SCORES_INCLUDED)), "a mark of its own");
 
@@ -125,14 +126,15 @@ void blend_values(struct reader *reader, const struct query *query, size_t m, co
 
 /*
  * What model `m` says of each candidate, made comparable: where it says nothing, 0 for sums of evidence, and for points on a scale what it
- * says of the least. The scores as they are: their logarithms, which algorithms.md proposes for SAR, were worse on MovieLens 100K (hit rate .203 to .207 with floors from .001 to .05 of
+ * says of the least. Of a model that says practically the same of all it is 0 for all: divided by next to nothing, rounding would decide the
+ * order. The scores as they are: their logarithms, which algorithms.md proposes for SAR, were worse on MovieLens 100K (hit rate .203 to .207 with floors from .001 to .05 of
  * the largest, against .208).
  */
 static void column(struct reader *reader, const struct query *query, size_t m, const struct ballot *ballot, double *z)
 {
     struct yardstick *by = &ballot->by[m];
     const struct learner *learner = &reader->engine->learners[m];
-    double least = INFINITY, mean = 0, variance = 0;
+    double least = INFINITY, largest = 0, mean = 0, variance = 0;
 
     blend_values(reader, query, m, ballot->items, ballot->len, z);
     for (size_t i = 0; i < ballot->len; i++) {
@@ -144,12 +146,14 @@ static void column(struct reader *reader, const struct query *query, size_t m, c
         if (isnan(z[i]))
             z[i] = by->nothing;
         mean += z[i];
+        largest = fabs(z[i]) > largest ? fabs(z[i]) : largest;
     }
     mean /= (double)ballot->len;
     for (size_t i = 0; i < ballot->len; i++)
         variance += (z[i] - mean) * (z[i] - mean);
     by->mean = mean;
-    by->factor = variance > 0 ? 1 / sqrt(variance / (double)ballot->len) : 0;
+    double deviation = sqrt(variance / (double)ballot->len);
+    by->factor = deviation > SAME * largest ? 1 / deviation : 0;
     for (size_t i = 0; i < ballot->len; i++)
         z[i] = (z[i] - mean) * by->factor;
 }

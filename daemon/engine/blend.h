@@ -11,6 +11,8 @@
  *                 ---------------------
  *                  = the score; `source` is the model whose part of it is the largest
  *
+ * A model that says the same of all candidates, or as good as that, has no say in their order, and learns nothing of a choice among them.
+ *
  * Mean and deviation are taken over the whole set, whoever has brought an item: a model is asked for its best first, and then for
  * its score of each candidate (model_ops.score), which is the one that a scan of everything would have given. So no model is
  * asked about all items, and those that find their best without looking at everything may.
@@ -39,7 +41,7 @@ struct ballot {
     size_t len, models;
     double *z;     /* [models][len] */
     double *score; /* [len] */
-    struct yardstick { /* how a model's word counts: weight * (value - mean) * factor; of no value, `nothing` */
+    struct yardstick { /* how a model's word counts: weight * (value - mean) * factor; of no value, `nothing`. factor 0: it says the same of all */
         double weight, nothing, mean, factor;
     } *by; /* [models]; all 0 if there are no candidates */
 };

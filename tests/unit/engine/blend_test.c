@@ -509,6 +509,56 @@ static void weights_follow_outcomes(void **state)
     world.store->ops->close(world.store);
 }
 
+/*
+ * Four candidates, of which SAR says the same but for rounding, and popular what it says of them: popular's word is the order. From where
+ * they really differ SAR has its say again.
+ */
+static void who_says_the_same_of_all_has_no_say(void **state)
+{
+    static const struct engine_model two[] = {{"popular", NULL}, {ENGINE_BLEND, NULL}};
+    static const char *const users[] = {"a", "b", "c", "d"}, *const items[] = {"i1", "i2", "i3", "i4"};
+    static const double apart[] = {0, 1e-13, 1e-8, 1e-3};
+    struct engine_options options = product();
+    struct world world = {.store = store_memory_new(NULL)};
+    struct event events[10];
+    int64_t len = 0;
+
+    (void)state;
+    options.models = two;
+    options.models_len = 2;
+    for (int i = 0; i < 4; i++)
+        for (int u = 0; u <= i; u++, len++)
+            events[len] = event(len, users[u], items[i], NOON); /* i4 is held by all */
+    begin(&world, &options);
+    give(&world, events, (size_t)len);
+    await(&world, len);
+    struct reader *reader = reader_new(world.engine);
+    for (size_t d = 0; d < sizeof(apart) / sizeof(*apart); d++) {
+        bool says = apart[d] > 1e-6;
+        reader_begin(reader);
+        struct query query = reader_prepare(reader, &(struct ask){.user = FR_BYTES("a")});
+        struct ballot ballot = {.items = (uint32_t[]){0, 1, 2, 3}, .len = 4, .models = 2};
+        scores_reset(&reader->heard[0], reader->items);
+        for (uint32_t i = 0; i < 4; i++) /* i1 has the most */
+            scores_add(&reader->heard[0], i, 1. / 3 - i * apart[d]);
+        blend_count(reader, &query, &ballot);
+        assert_int_equal(ballot.by[0].factor != 0, says);
+        assert_true(ballot.by[1].factor != 0);
+        for (int i = 0; i < 4; i++)
+            assert_true(says || ballot.z[i] == 0);
+        assert_int_equal(ballot.score[0] > ballot.score[3], says);
+        assert_int_equal(blend_share(&ballot, 0, 1. / 3) != 0, says);
+        double before = blend_weight(world.engine->blend, 0), other = blend_weight(world.engine->blend, 1);
+        blend_learn(world.engine->blend, &ballot, 3); /* nothing of who has said nothing */
+        assert_int_equal(blend_weight(world.engine->blend, 0) != before, says);
+        assert_true(blend_weight(world.engine->blend, 1) > other);
+        reader_end(reader);
+    }
+    reader_free(reader);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -520,6 +570,7 @@ int main(void)
         cmocka_unit_test(who_asks_for_many_gets_all_with_evidence),
         cmocka_unit_test(all_models_answer_while_they_learn),
         cmocka_unit_test(weights_follow_outcomes),
+        cmocka_unit_test(who_says_the_same_of_all_has_no_say),
     };
     fr_log_setup(FR_ERROR, FR_LOG_TEXT);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,6 +156,31 @@ static void the_town_under_caps(void **state)
     }
 }
 
+/* Bob's other items go with x all alike, by a third; and eleven thirds, added up one by one, are not eleven times a third. */
+static void what_is_said_of_all_alike_is_no_reason(void **state)
+{
+    static const struct engine_model two[] = {{"popular", NULL}, {ENGINE_BLEND, NULL}};
+    static const char *const items[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7", "i8", "i9", "i10"};
+    enum { ALIKE = sizeof(items) / sizeof(*items) };
+    struct engine_options options = parity();
+    struct world world = {.store = store_memory_new(NULL)};
+    struct event events[3 + ALIKE] = {event(0, "ann", "x", NOON), event(1, "cat", "x", NOON), event(2, "bob", "x", NOON)};
+
+    (void)state;
+    for (int i = 0; i < ALIKE; i++)
+        events[3 + i] = event(3 + i, "bob", items[i], NOON);
+    options.models = two;
+    options.models_len = 2;
+    begin(&world, &options);
+    give(&world, events, 3 + ALIKE);
+    await(&world, 3 + ALIKE);
+    assert_string_equal(why(&world, (struct ask){.user = FR_BYTES("ann"), .model = "sar"}, "i0"), "0.333 rank 1: x 0.333");
+    assert_string_equal(why(&world, (struct ask){.user = FR_BYTES("ann"), .model = "auto"}, "i0"), "0.000 rank 1:");
+    assert_string_equal(why(&world, (struct ask){.user = FR_BYTES("ann"), .model = "auto"}, "i1"), "0.000 rank 2:");
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 /* ---- every model, over a stream: users walk through neighbourhoods of items, in which they mostly stay ---- */
 
 enum { STREAM = 4000, USERS = 40, ITEMS = 120, STEP = 97, LISTED = 50, ASKED = 6, EVERY = 3 };
@@ -446,6 +471,7 @@ int main(void)
         cmocka_unit_test(the_town_in_parity),
         cmocka_unit_test(the_town_in_product),
         cmocka_unit_test(the_town_under_caps),
+        cmocka_unit_test(what_is_said_of_all_alike_is_no_reason),
         cmocka_unit_test(in_product),
         cmocka_unit_test(where_the_catalogue_hides_some),
         cmocka_unit_test(ranks_are_those_of_lists_under_caps),
