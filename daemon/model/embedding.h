@@ -16,12 +16,15 @@
  *
  *     G <- rho G + |g|^2 / d         v <- v - eta / sqrt(G) g        G0 = g0; the bias the same, of one number
  *
+ * Where rho is small and gradients are 0, G ends at 0: it counts as FLT_MIN then, so that a step of 0 stays one.
+ *
  * On disk: a cell for each row, exact bits, so what is loaded is what was saved. A freeze copies none: rows that have changed are
  * owed to its journal (debt.h), and copied in pieces, each at the latest before it changes again.
  */
 #ifndef FR_EMBEDDING_H
 #define FR_EMBEDDING_H
 
+#include <float.h>
 #include <math.h>
 #include <stdalign.h>
 #include <stdatomic.h>
@@ -172,7 +175,7 @@ static inline float adagrad_scale(const struct adagrad *adagrad, float scale, fl
 }
 static inline float adagrad_rate(const struct adagrad *adagrad, float scale)
 {
-    return adagrad->eta / sqrtf(scale);
+    return adagrad->eta / sqrtf(scale < FLT_MIN ? FLT_MIN : scale);
 }
 /* No vector becomes longer than NORM_MOST (algorithms.md 3.4). Of a row, whose squared norm is `norm`: was it cut back? */
 #define NORM_MOST 10.0f

@@ -7,7 +7,7 @@
  *                              them. What is not among them has no score. Marked items, and those nobody holds, are passed over
  *
  * An item of which nothing has been learned has no score: its bias is shown as -INFINITY, and what comes of that is turned
- * into -0.0, which says "no evidence" (model.h). Those with a score never have -0.0.
+ * into -0.0, which says "no evidence" (model.h), as is what comes of a row of which a number is none. Those with a score never have -0.0.
  *
  * An asker takes the three lists one after the other, so a publication may come between; each is whole by itself, and
  * both moments are true ones.
@@ -105,8 +105,8 @@ static void rows_score(const struct model *model, const struct side *side, const
         __builtin_prefetch(ahead + byte);
     model->kernels->dots(chunk->vectors + at * d, NULL, len, d, side->user, dots);
     for (uint32_t k = 0; k < len; k++) {
-        double score = (double)(side->constant + (chunk->biases[at + k] + dots[k]));
-        value[k] = score == -INFINITY ? -0.0 : score + 0.0;
+        float score = side->constant + (chunk->biases[at + k] + dots[k]);
+        value[k] = isfinite(score) ? (double)score + 0.0 : -0.0;
     }
 }
 
@@ -141,7 +141,9 @@ static void items_score(const struct model *model, const struct side *side, cons
         if (isnan(bias))
             continue;
         model->kernels->dots(shown_vector(side->items, d, items[k]), NULL, 1, d, side->user, &dot);
-        values[k] = (double)(side->constant + (bias + dot)) + 0.0;
+        float score = side->constant + (bias + dot);
+        if (isfinite(score))
+            values[k] = (double)score + 0.0;
     }
 }
 
@@ -209,8 +211,10 @@ static void retrieve_best(const struct model *model, const struct side *side, si
         for (size_t k = 0; k < len; k++)
             items[k] = sieve.room[first + k].id;
         items_score(model, side, items, len, values);
-        for (size_t k = 0; k < len; k++)
-            scores_add(scores, items[k], values[k]);
+        for (size_t k = 0; k < len; k++) {
+            if (!scores_untouched(values[k]))
+                scores_add(scores, items[k], values[k]);
+        }
     }
 }
 

@@ -324,6 +324,25 @@ static void the_step_is_leaky_adagrad(void **state)
     }
 }
 
+/* As short a memory as may be set, and nothing to learn for so long that G is 0. What is met then is learned again. */
+static void a_step_of_nothing_is_none_however_long_it_lasts(void **state)
+{
+    const struct adagrad adagrad = {0.2F, 0.5F, 0.1F};
+    float number = 1, scale = adagrad.g0;
+
+    (void)state;
+    for (int k = 0; k < 400; k++) {
+        adagrad_number(&adagrad, &number, &scale, 0);
+        assert_true(number == 1);
+    }
+    assert_true(scale == 0);
+    adagrad_number(&adagrad, &number, &scale, 0.3F);
+    assert_true(fabsf(number - 0.8F) < 1e-6F);
+    for (float g = 1e-37F; g < 10; g *= 1.7F) /* and what is a number is taken as it is */
+        assert_true(adagrad_rate(&adagrad, g) == adagrad.eta / sqrtf(g));
+    assert_true(isnan(adagrad_rate(&adagrad, NAN)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +355,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_row_that_is_owed_is_saved_as_it_was, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_row_is_small, set_up, tear_down),
         cmocka_unit_test(the_step_is_leaky_adagrad),
+        cmocka_unit_test(a_step_of_nothing_is_none_however_long_it_lasts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -284,6 +284,15 @@ static void items_without_a_score_take_no_place(void **state)
         assert_int_equal(found_of(shop, &query), K); /* all 100 are candidates */
         assert_int_equal(shop->scores.touched_len, ITEMS / 200);
     }
+    embedding_vector(&shop->model->items, 400)[2] = NAN; /* its bytes are those of a row of zeros, so it is found: first of all */
+    embedding_state(&shop->model->items, 400)->bias = 1000;
+    embedding_change(&shop->model->items, 400);
+    fm_ops.publish(shop->model);
+    struct query query = question(shop, ITEMS, K);
+    scores_reset(&shop->scores, ITEMS);
+    fm_ops.retrieve(shop->model, &query, &shop->scores);
+    assert_int_equal(shop->scores.touched_len, ITEMS / 200 - 1);
+    assert_false(scores_touched(&shop->scores, 400));
     shop_free(shop);
 }
 

@@ -386,6 +386,31 @@ static void numbers_that_are_none_are_counted_and_go_no_further(void **state)
     }
 }
 
+static void items_whose_numbers_are_none_have_no_score(void **state)
+{
+    struct fm_options options = fm_small(FM_SOFTMAX);
+    struct driver *driver = driver_new(&options);
+    const uint32_t items[] = {17, 18, 19, 20};
+    double values[4];
+
+    (void)state;
+    driver_events(driver, 0, 3000);
+    embedding_vector(&driver->model->items, 17)[3] = NAN;
+    embedding_vector(&driver->model->items, 18)[0] = INFINITY;
+    embedding_state(&driver->model->items, 19)->bias = INFINITY;
+    for (uint32_t item = 17; item < 20; item++)
+        embedding_change(&driver->model->items, item);
+    driver_publish(driver);
+    struct query query = driver_query(driver, 1);
+    const double *value = driver_ask(driver, &query);
+    for (uint32_t item = 0; item < ITEMS; item++)
+        assert_int_equal(scores_untouched(value[item]), item >= 17 && item < 20);
+    fm_ops.score(driver->model, &query, items, 4, values);
+    for (int k = 0; k < 4; k++)
+        assert_memory_equal(&values[k], &value[items[k]], sizeof(double));
+    driver_free(driver);
+}
+
 static void rows_that_run_away_are_cut_back(void **state)
 {
     struct fm_options options = fm_small(FM_SOFTMAX);
@@ -483,6 +508,7 @@ int main(void)
         cmocka_unit_test(reasons_add_up_to_the_score),
         cmocka_unit_test(neighbours_are_cosines_above_0),
         cmocka_unit_test(numbers_that_are_none_are_counted_and_go_no_further),
+        cmocka_unit_test(items_whose_numbers_are_none_have_no_score),
         cmocka_unit_test(rows_that_run_away_are_cut_back),
         cmocka_unit_test(askers_beside_the_learner),
     };
