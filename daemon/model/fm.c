@@ -72,6 +72,14 @@ const struct fm_options fm_defaults = {
     .candidates = 300,
 };
 
+/* Rounded up: 0 says never, and less than a second is not never. */
+static uint32_t whole_seconds(span_ms span)
+{
+    span_ms seconds = span / 1000 + (span % 1000 > 0);
+
+    return seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
+}
+
 static struct model *fm_open(const void *options, const struct model_host *host)
 {
     struct fr_slab *slab = fr_slab_new(VECTOR_ALIGN, FR_SLAB_COARSE); /* what has vectors as members is aligned like them */
@@ -92,7 +100,7 @@ static struct model *fm_open(const void *options, const struct model_host *host)
     embedding_init(&model->items, d, (uint32_t)host->items_max, TABLE_FM_ITEMS, false, host->epoch);
     model->items.coded_above = o->int8_above;
     embedding_init(&model->history, d, (uint32_t)host->items_max, TABLE_FM_HISTORY, false, host->epoch);
-    const struct features_options features = {o->features_max, o->features_admit, (uint32_t)(o->features_ttl / 1000)};
+    const struct features_options features = {o->features_max, o->features_admit, whole_seconds(o->features_ttl)};
     features_init(&model->features, &features, d, model->adagrad.g0, TABLE_FM_FEATURES, host->epoch);
     model->items.compose = fm_compose;
     model->items.owner = model;

@@ -274,6 +274,25 @@ static void a_feature_that_lost_its_row_takes_no_part(void **state)
 
 /* ---- answers ---- */
 
+/* Features are let go by whole seconds: less than one is one, not for ever, and what is beyond 136 years is as good as that. */
+static void a_features_time_is_rounded_up(void **state)
+{
+    static const struct {
+        span_ms ttl;
+        uint32_t seconds;
+    } of[] = {{0, 0}, {1, 1}, {999, 1}, {1000, 1}, {1001, 2}, {4294967294000, 4294967294}, {4294967294001, UINT32_MAX},
+              {4294967296000, UINT32_MAX}, {31536000000000, UINT32_MAX}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(of) / sizeof(*of); i++) {
+        struct fm_options options = fm_small(FM_SOFTMAX);
+        options.features_ttl = of[i].ttl;
+        struct driver *driver = driver_new(&options);
+        assert_int_equal(driver->model->features.options.ttl, of[i].seconds);
+        driver_free(driver);
+    }
+}
+
 static void items_never_learned_have_no_score(void **state)
 {
     struct fm_options options = fm_small(FM_SOFTMAX);
@@ -504,6 +523,7 @@ int main(void)
         cmocka_unit_test(a_repeat_is_learned_without_itself),
         cmocka_unit_test(terms_are_the_newest_by_last_event_seeds_first),
         cmocka_unit_test(a_feature_that_lost_its_row_takes_no_part),
+        cmocka_unit_test(a_features_time_is_rounded_up),
         cmocka_unit_test(items_never_learned_have_no_score),
         cmocka_unit_test(reasons_add_up_to_the_score),
         cmocka_unit_test(neighbours_are_cosines_above_0),
