@@ -32,6 +32,7 @@
 
 enum { FAR = 512, PER_ROW = 64, LANDMARK_COLUMN = PER_ROW, CELL_BYTES = 8, LANDMARK_BYTES = 36, VERSION = 2 };
 enum { LANDMARK_BYTES_SLOTLESS = 28, VERSION_SLOTLESS = 1 }; /* written before slots were counted */
+enum { BACK_MOST = 1023 - FAR - 32 };   /* half-lives: by so many even 2^512 times 2^32 users is a number */
 enum { STEPS_MOST = 5 }; /* then every sum is 0: 2^512 times 2^32 users is below 2^-1074 after five */
 
 struct model {
@@ -212,12 +213,15 @@ static bool trending_current(const struct model *model)
 
 /* ---- asking ---- */
 
-/* Brings a sum from the landmark to `now`. */
+/*
+ * Brings a sum from the landmark to `now`. The landmark may be ahead of a question that began before it leapt: farther than BACK_MOST the
+ * sums are not brought back, so that they stay numbers, in their order.
+ */
 static double factor_at(const struct model *model, when_ms now)
 {
     double span = (double)(now - atomic_load_explicit(&model->landmark, memory_order_acquire));
 
-    return exp2(-span / (double)model->half_life);
+    return exp2(fmin(-span / (double)model->half_life, BACK_MOST));
 }
 
 /* Of an item that nobody holds, and that has never been met, there is nothing to say. */

@@ -374,6 +374,33 @@ static void a_leap_of_any_length_is_one_step(void **state)
     town_free(town);
 }
 
+/* A question has its time from before the leap, and meets sums from behind it. */
+static void a_question_from_before_a_leap_is_answered_in_numbers(void **state)
+{
+    static const int64_t halves[] = {1, 511, 512, 513, 999, 1023, 1024, 1025, 1535, 1536, 1537, 2047, 2048, 5000, 5119, 5120, 1000000};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(halves) / sizeof(*halves); i++) {
+        struct town *town = town_new();
+        double peak;
+        for (uint32_t item = 0; item < 3; item++)
+            meet(town, 0, item, 1);
+        for (uint32_t user = 0; user < USERS; user++)
+            meet(town, user, 1, 1 + halves[i] * HALF);
+        town->now = 1;
+        const double *values = ask(town);
+        assert_true(isfinite(values[0]) && isfinite(values[1]));
+        assert_true(values[0] == values[2] && values[1] > values[0] && values[0] >= 0);
+        if (halves[i] <= 512) /* no leap yet */
+            assert_true(fabs(values[0] - 1) < 1e-9);
+        if (halves[i] < 1000) /* as far apart as ever, while that is a number */
+            assert_true(fabs(values[1] / values[0] / ldexp(USERS, (int)halves[i]) - 1) < 1e-9);
+        trending_peaks(town->model, town->now, 1, &peak);
+        assert_true(isfinite(peak) && peak >= values[1]);
+        town_free(town);
+    }
+}
+
 static void what_cannot_be_ours_is_refused(void **state)
 {
     struct town *town = town_new();
@@ -415,6 +442,7 @@ int main(void)
         cmocka_unit_test(what_left_without_it_is_missed_too),
         cmocka_unit_test(sums_without_a_count_of_slots_are_made_anew),
         cmocka_unit_test(a_leap_of_any_length_is_one_step),
+        cmocka_unit_test(a_question_from_before_a_leap_is_answered_in_numbers),
         cmocka_unit_test(what_cannot_be_ours_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
