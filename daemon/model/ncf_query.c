@@ -213,12 +213,12 @@ static void rows_offer(const struct model *model, const struct side *side, const
         uint32_t item = first + at + k;
         if (!((double)dots[k] >= sieve->floor) || !chunk->known[at + k] || !isfinite(dots[k]))
             continue;
-        if (atomic_load_explicit(&model->host.users_of_item[item], memory_order_relaxed) && !scores_excluded(scores, item))
+        if (model_host_offers(&model->host, item) && !scores_excluded(scores, item))
             sieve_take(sieve, item, (double)dots[k]);
     }
 }
 
-/* What the product alone ranks first, of what may be listed and is held by anybody. */
+/* What the product alone ranks first, of what may be listed. */
 static void candidates_find(const struct model *model, const struct side *side, const struct scores *scores,
                             struct sieve *sieve)
 {

@@ -185,6 +185,43 @@ static void the_product_finds_what_the_layers_rank(void **state)
     driver_free(driver);
 }
 
+static bool said_evens(const void *catalogue, uint32_t item)
+{
+    (void)catalogue;
+    return item % 2 == 0;
+}
+
+/* What nobody holds any more is found as long as there is a record of it, as it is where all are scored. */
+static void what_is_held_or_said_is_found(void **state)
+{
+    struct ncf_options options = ncf_defaults;
+    size_t unheld = 0;
+
+    (void)state;
+    options.candidates = 20;
+    struct driver *driver = driver_new(&options);
+    driver->model->host.said = said_evens;
+    driver_events(driver, 0, 5000);
+    driver_publish(driver);
+    for (uint32_t item = 0; item < ITEMS; item++)
+        atomic_store(&driver->users_of_item[item], item % 3 == 0);
+    for (uint32_t user = 0; user < USERS; user++) {
+        struct query query = driver_query(driver, user);
+        query.best = 10;
+        scores_reset(&driver->scores, ITEMS);
+        driver->scores.dense = false;
+        ncf_ops.retrieve(driver->model, &query, &driver->scores);
+        assert_int_equal(driver->scores.touched_len, 20);
+        for (uint32_t k = 0; k < 20; k++) {
+            uint32_t item = driver->scores.touched[k];
+            assert_true(item % 3 == 0 || item % 2 == 0);
+            unheld += item % 3 != 0;
+        }
+    }
+    assert_true(unheld > 100);
+    driver_free(driver);
+}
+
 static struct query without(struct query query, struct person *room, uint32_t item)
 {
     room->len = 0;
@@ -526,6 +563,7 @@ int main(void)
         cmocka_unit_test(a_repeat_is_learned_without_itself),
         cmocka_unit_test(items_never_learned_have_no_score),
         cmocka_unit_test(the_product_finds_what_the_layers_rank),
+        cmocka_unit_test(what_is_held_or_said_is_found),
         cmocka_unit_test(a_reason_is_what_the_score_would_lose),
         cmocka_unit_test(neighbours_are_cosines_above_0),
         cmocka_unit_test(killed_and_restarted_is_as_if_never_stopped),
