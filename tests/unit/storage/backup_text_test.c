@@ -13,7 +13,7 @@
 #include "freshet/backup.h"
 
 static struct backup_position positions[] = {{"events", 0, 1200, 1764077264000}, {"events", 31, -1, -1}};
-static struct backup_file files[] = {{"000012.sst", 4711, {1, UINT64_MAX}}, {"CURRENT", 16, {0, 0}}};
+static struct backup_file files[] = {{.name = "000012.sst", .size = 4711, .hash = {1, UINT64_MAX}}, {.name = "CURRENT", .size = 16}};
 static struct backup_part parts[] = {{"m", 4, {5, 6}}, {"history/0", 1024, {7, 8}}};
 
 static void write_one(struct fr_writer *out)
