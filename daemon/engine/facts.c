@@ -1,6 +1,9 @@
 /*
  * facts.c -- what is known of a user or an item, as of the newest event time.
  *
+ * A user's events are counted by what the history holds, not by what was ever applied: so what was evicted or forgotten leaves no trace here,
+ * and a store built anew, which is never given what was forgotten, tells the same.
+ *
  * Thread: each reader its own.
  */
 #include <stdlib.h>
@@ -28,6 +31,8 @@ int reader_user(struct reader *reader, struct fr_bytes id, struct user_facts *re
     const struct history *history = &reader->history.view;
     struct user_affinity *affinities = fr_arena_take(&reader->arena, (history->len + 1) * sizeof(*affinities));
     size_t len = 0;
+    uint64_t events = 0;
+    when_ms newest = 0;
     for (uint32_t i = 0; i < history->len; i++) {
         when_ms last = stamp_last(history->stamp[i]);
         struct fr_bytes item = dict_id(engine->items, history->item[i]);
@@ -38,9 +43,11 @@ int reader_user(struct reader *reader, struct fr_bytes id, struct user_facts *re
             .affinity = history->affinity[i] * decay_factor(now - last, engine->options.sar.half_life),
             .last = last,
         };
+        events += stamp_repeats(history->stamp[i]);
+        newest = last > newest ? last : newest;
     }
     qsort(affinities, len, sizeof(*affinities), by_affinity);
-    *ret_facts = (struct user_facts){affinities, len, reader->history.last_event, reader->history.events, NULL};
+    *ret_facts = (struct user_facts){affinities, len, newest, events, NULL};
     const struct catalogue_user *record = catalogue_user(engine->catalogue, user);
     struct features_said *features = record ? fr_arena_take(&reader->arena, sizeof(*features)) : NULL;
     if (record && catalogue_user_read(record->said, features))

@@ -341,8 +341,6 @@ static bool head_copy(const struct histories *histories, const struct head *head
     block = atomic_load_explicit(&head->block, memory_order_seq_cst);
     len = SEE(head->len);
     cap = SEE(head->cap);
-    copy->events = SEE(head->events);
-    copy->last_event = SEE(head->last);
     if (SEE(head->version) != version)
         return false;
 
@@ -368,8 +366,6 @@ static bool head_copy(const struct histories *histories, const struct head *head
 void histories_copy(const struct histories *histories, uint32_t user, struct history_copy *copy)
 {
     copy->view = (struct history){0};
-    copy->events = 0;
-    copy->last_event = 0;
     if (user >= SEE(histories->users))
         return; /* its id is published, its history not yet */
     for (unsigned tries = 1; !head_copy(histories, fr_array_at(&histories->heads, user), copy); tries++)

@@ -6,6 +6,7 @@
  *                  v    parallel runs of `cap`, 22 bytes per slot (30 with units):
  *             [ stamp u64 ... ][ affinity f64 ... ][ unit f64 ... ][ item u32 ... ][ step u16 ... ]
  *
+ * `events` and `last` are of all that was applied, and stay as they are when a slot leaves; what is held is told by the slots' stamps.
  * Slots stand in order of arrival; one that leaves closes the gap. Readers copy a whole history under the version (odd
  * while it changes), loading with acquire what the writer stores with release.
  *
@@ -38,7 +39,7 @@ void histories_extend(struct histories *histories, uint32_t users); /* users [0,
 void histories_prefetch(const struct histories *histories, uint32_t user, int stage); /* 0: header, 1: block */
 struct history histories_view(const struct histories *histories, uint32_t user);      /* live; until the next change */
 uint32_t histories_find(const struct histories *histories, uint32_t user, uint32_t item); /* slot, or UINT32_MAX */
-uint64_t histories_events(const struct histories *histories, uint32_t user); /* events of the user that are counted */
+uint64_t histories_events(const struct histories *histories, uint32_t user); /* applied since the user came, on items that have left too */
 uint32_t histories_next_sequence(const struct histories *histories, uint32_t user);
 /*
  * Adds an event to slot `at` (UINT32_MAX: a new slot at the end with the next sequence number) by the lazy rule of
@@ -76,8 +77,6 @@ struct history_copy {
     struct history view;  /* into the room below */
     void *room;
     size_t room_bytes;
-    uint64_t events;
-    when_ms last_event;
 };
 void history_copy_release(struct history_copy *copy);
 /* Whole, as of one moment. A zeroed struct is an empty copy; it is used again and again, its room kept. */

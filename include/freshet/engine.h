@@ -382,8 +382,8 @@ struct user_affinity {
 struct user_facts {
     const struct user_affinity *affinities; /* largest affinity first, equal ones by item id */
     size_t affinities_len;
-    when_ms last_event;
-    uint64_t events;
+    when_ms last_event; /* the newest of the affinities'; 0: there is none */
+    uint64_t events;    /* that the affinities stand for; of one no more than 2^20 - 1 are told apart */
     const struct features_said *features; /* NULL: nothing is said of the user */
 };
 int reader_user(struct reader *reader, struct fr_bytes user, struct user_facts *ret_facts, struct fr_err *err); /* FR_NOT_FOUND */

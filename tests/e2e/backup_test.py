@@ -63,8 +63,12 @@ class World(unittest.TestCase):
             users.update(items.keys())
             for a, b in itertools.permutations(items, 2):
                 together[a][b] += 1
+        counts = collections.Counter(user for user, _, _ in self.events)
         for user, items in affinity.items():
             self.assertEqual(self.daemon.affinities(user), items, user)
+            answer = self.daemon.api.GetUser(testbed.pb.GetUserRequest(user_id=user), timeout=testbed.PATIENCE_S)
+            self.assertEqual(answer.events, counts[user], user)
+            self.assertEqual(answer.last_event_ms, max(a.last_event_ms for a in answer.affinities), user)
         self.assertEqual(dict(self.daemon.popular(k=ITEMS)), users)
         for item in users:
             self.assertEqual({other: n for other, n in self.daemon.similar(item_id=item, k=ITEMS) if n}, together[item], item)

@@ -136,8 +136,6 @@ static void happen(struct oracle *oracle, const struct entry *entry, when_ms whe
     *APPEND(slot->marks, slot->marks_len, slot->marks_cap) = (struct oracle_mark){when, weight_of(entry), 1};
     slot->events++;
     slot->last = when > slot->last ? when : slot->last;
-    user->events++;
-    user->last = when > user->last ? when : user->last;
     oracle->now = when > oracle->now ? when : oracle->now;
     oracle->events++;
     if (oracle->rules.history_max && user->slots_len > oracle->rules.history_max)
@@ -155,7 +153,6 @@ static void forget_event(struct oracle *oracle, const struct entry *entry)
         return;
     when_ms when = entry->when < slot->last ? entry->when : slot->last; /* none was later */
     *APPEND(slot->marks, slot->marks_len, slot->marks_cap) = (struct oracle_mark){when, -entry->value, -1};
-    user->events--;
     if (--slot->events == 0)
         slot_remove(user, (size_t)(slot - user->slots));
 }
@@ -168,8 +165,6 @@ static void forget_user(struct oracle *oracle, const struct entry *entry)
         return;
     while (user->slots_len)
         slot_remove(user, user->slots_len - 1);
-    user->events = 0;
-    user->last = 0;
 }
 
 static void take_event(struct oracle *oracle, const struct entry *entry)

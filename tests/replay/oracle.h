@@ -64,8 +64,6 @@ struct oracle_user {
     struct oracle_slot *slots;
     size_t slots_len, slots_cap;
     uint32_t next_sequence;
-    uint64_t events;
-    when_ms last;
 };
 struct oracle_item {
     const char *name;

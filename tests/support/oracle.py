@@ -80,7 +80,8 @@ class _Slot:
 
 class State:
     """letters: {(partition, offset): (reason, key, value)}; affinity: {user: {item: value}}; users: {item: how many hold it};
-    together: {item: {other: users who hold both}}; first_seen: {item: ms}; count: {user: events}."""
+    together: {item: {other: users who hold both}}; first_seen: {item: ms}; count: {user: events on the
+    items the history holds}; last_event: {user: the newest of them}."""
 
     def __init__(self, records, message_class, rules):
         self.rules = rules
@@ -96,13 +97,12 @@ class State:
         events = self._without_repeats(events)
         self.events = len(events)
         self.now = max((e.when for e in events), default=-1)
-        self.count = collections.Counter(e.user for e in events)
-        self.last_event = {}
         self.first_seen = {}
         for e in events:
-            self.last_event[e.user] = max(e.when, self.last_event.get(e.user, 0))
             self.first_seen[e.item] = min(e.when, self.first_seen.get(e.item, e.when))
         histories = self._histories(events)
+        self.count = {user: sum(len(slot.events) for slot in history.values()) for user, history in histories.items()}
+        self.last_event = {user: max(slot.last for slot in history.values()) for user, history in histories.items()}
         self.affinity = {user: {item: self._worth(slot.events) for item, slot in history.items()} for user, history in histories.items()}
         self.users = collections.Counter(item for history in histories.values() for item in history)
         self.together = self._windowed(histories) if rules.window else self._any(histories)

@@ -41,7 +41,7 @@ static void tell_user(struct reader *reader, const char *name, char *text, size_
 
     if (reader_user(reader, fr_bytes_of(name), &facts, NULL) != FR_OK || !facts.affinities_len)
         return;
-    *at += (size_t)snprintf(text + *at, TEXT - *at, "%s:", name);
+    *at += (size_t)snprintf(text + *at, TEXT - *at, "%s: %" PRIu64 " events to %" PRId64 ":", name, facts.events, facts.last_event);
     for (size_t i = 0; i < facts.affinities_len; i++)
         *at += (size_t)snprintf(text + *at, TEXT - *at, " %.*s=%.17g@%" PRId64, (int)facts.affinities[i].item.len,
                                 facts.affinities[i].item.at, facts.affinities[i].affinity, facts.affinities[i].last);

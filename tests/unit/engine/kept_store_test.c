@@ -8,6 +8,8 @@
  * What is in it: positions with and without the fingerprint of a last record, a hole, the cluster's id; histories, some of them at
  * their bound; pairs, as bases and deltas; a window of event ids; two dead letters that Kafka never acknowledged.
  *
+ * Said anew since: a user's events, which were all that ever came, are those on items that are held.
+ *
  * ops/dev/make-kept-store makes one: this program called with "make" and a folder.
  */
 #include <dirent.h>
