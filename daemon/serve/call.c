@@ -499,13 +499,19 @@ static void arrive(struct call *call)
         call_ask_leave(call);
 }
 
+/* How a call ends whose caller is gone. */
+static enum rpc_code gone_code(const struct call *call)
+{
+    return shed_was_deadline(call->since_ns, call->deadline_ns, fr_mono_ns()) ? RPC_CODE_DEADLINE_EXCEEDED : RPC_CODE_CANCELLED;
+}
+
 /* The caller has hung up, or its deadline is over, or all has been said. */
 static void close_call(struct call *call)
 {
     if (call->finished)
         return;
     list_remove(call);
-    call_counted(call, fr_mono_ns() >= call->deadline_ns ? RPC_CODE_DEADLINE_EXCEEDED : RPC_CODE_CANCELLED);
+    call_counted(call, gone_code(call));
     call->finished = true;
 }
 
@@ -527,7 +533,7 @@ void call_happened(struct call *call, enum happening what, bool success)
         call->writing = false;
         leave_end(call);
         if (call->finished)
-            call_counted(call, success ? RPC_CODE_OK : RPC_CODE_CANCELLED); /* if it is not yet */
+            call_counted(call, success ? RPC_CODE_OK : gone_code(call)); /* if it is not yet */
         if (wrote_message && !call->finished && success && rpc_methods[call->rpc].kind == RPC_KIND_TALK)
             call_read(call);
         else if (wrote_message && !call->finished && success && call->rpc == RPC_WATCH)

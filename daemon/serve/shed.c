@@ -5,7 +5,11 @@
 
 #include <assert.h>
 
-enum { SLOWNESS = 8 }; /* the moving average goes an eighth of the way */
+enum {
+    SLOWNESS = 8,        /* the moving average goes an eighth of the way */
+    ROUNDING = 25,       /* a caller's own deadline may be before ours by a 25th of its time, */
+    TRANSIT_NS = 5000000 /* and by what its request took longer on its way than its reset */
+};
 
 uint64_t shed_deadline(uint64_t now_ns, int64_t left_s, int32_t left_ns)
 {
@@ -17,6 +21,18 @@ uint64_t shed_deadline(uint64_t now_ns, int64_t left_s, int32_t left_ns)
         __builtin_add_overflow(now_ns, left, &left))
         return UINT64_MAX;
     return left;
+}
+
+/*
+ * grpc-timeout is the caller's time rounded up. gRPC-core (timeout_encoding.cc) keeps three digits, so up to 1 % more; and its newer versions
+ * (hpack_encoder.cc) write one that they have written before on the connection instead, if that is longer by less than 3 %. So callers who
+ * give up at their deadline reset their calls up to 1 - 0.97 / 1.01 of their time before ours.
+ */
+bool shed_was_deadline(uint64_t arrived_ns, uint64_t deadline_ns, uint64_t now_ns)
+{
+    if (deadline_ns == UINT64_MAX)
+        return false;
+    return now_ns >= deadline_ns || deadline_ns - now_ns <= (deadline_ns - arrived_ns) / ROUNDING + TRANSIT_NS;
 }
 
 enum rejection shed_expect(const struct shed *shed, uint64_t deadline_ns, uint64_t now_ns)

@@ -40,6 +40,8 @@ enum rejection {
 
 /* When the time that is left is over; UINT64_MAX, never, if that is beyond all times. */
 uint64_t shed_deadline(uint64_t now_ns, int64_t left_s, int32_t left_ns);
+/* Has a caller that resets its call now done so because its deadline was over? deadline_ns UINT64_MAX: none. */
+bool shed_was_deadline(uint64_t arrived_ns, uint64_t deadline_ns, uint64_t now_ns);
 
 struct shed {
     uint64_t queue_ns_max;

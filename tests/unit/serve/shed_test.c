@@ -140,6 +140,22 @@ static void a_deadline_beyond_all_times_is_none(void **state)
     assert_int_equal(shed_deadline(1, INT64_MAX, 999999999), NEVER);
 }
 
+/* Clients write 1001 ms as 1010, and some write 982 after 1010 on one connection as that: neither may look as if it had hung up by itself. */
+static void who_resets_at_its_own_deadline_is_told_from_who_hangs_up(void **state)
+{
+    (void)state;
+    assert_true(shed_was_deadline(100 * MS, 1110 * MS, 1101 * MS));
+    assert_true(shed_was_deadline(100 * MS, 1110 * MS, 1082 * MS));
+    assert_false(shed_was_deadline(100 * MS, 1110 * MS, 1060 * MS));
+    assert_true(shed_was_deadline(100 * MS, 1110 * MS, 1110 * MS));
+    assert_true(shed_was_deadline(100 * MS, 1110 * MS, 2000 * MS));
+    assert_true(shed_was_deadline(0, 10000000 * MS, 9600000 * MS)); /* the same share of any time, */
+    assert_false(shed_was_deadline(0, 10000000 * MS, 9599990 * MS));
+    assert_true(shed_was_deadline(100 * MS, 110 * MS, 105 * MS)); /* and a few ms of a short one */
+    assert_false(shed_was_deadline(100 * MS, 110 * MS, 104 * MS));
+    assert_false(shed_was_deadline(100 * MS, NEVER, 1000000 * MS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +169,7 @@ int main(void)
         cmocka_unit_test(a_newcomer_is_turned_away_when_those_before_it_take_too_long),
         cmocka_unit_test(a_newcomer_is_turned_away_when_its_deadline_would_pass_in_the_queue),
         cmocka_unit_test(an_empty_queue_admits),
+        cmocka_unit_test(who_resets_at_its_own_deadline_is_told_from_who_hangs_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
