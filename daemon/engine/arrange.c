@@ -19,7 +19,7 @@
  *
  * is exactly the probability that the item stands there, given those before it; over a place's candidates it adds up to 1. Epsilon-greedy and
  * no softmax over scores: models' scores have no common scale, and nothing in the pool gets less than e / r, which bounds the variance of
- * whoever weighs by 1 / propensity. What is drawn depends on (draw, user, place) alone.
+ * whoever weighs by 1 / propensity. What is drawn depends on (draw, user, place) alone, where asked for on the history, too.
  *
  * Caps: one whose category is full is not left any more. When nobody is left, the pool is gathered anew from behind those chosen, four times as
  * large; as before, who is in it follows from the places before. What fills in is arranged likewise, behind. Places from ARRANGED_MOST on are

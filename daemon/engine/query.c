@@ -19,6 +19,9 @@
 #include "blend.h"
 #include "engine_private.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 enum { REASONS_MAX = 10, BEST_MOST = 1000 };
 
 /* ---- readers ---- */
@@ -389,6 +392,17 @@ static struct recommended *list_of(struct reader *reader, const struct ask *ask,
     return items;
 }
 
+/* What the drawing hangs on: a history that is another has other items, or other times of their last events, or more of these. */
+static uint64_t draw_of(const struct ask *ask, const struct history *history)
+{
+    uint64_t draw = ask->draw;
+
+    if (!ask->draw_by_history || !(ask->exploration > 0) || !history->len)
+        return draw;
+    draw = XXH3_64bits_withSeed(history->stamp, history->len * sizeof(*history->stamp), draw);
+    return XXH3_64bits_withSeed(history->item, history->len * sizeof(*history->item), draw);
+}
+
 void reader_recommend(struct reader *reader, const struct ask *ask, struct recommendation_list *ret_list)
 {
     struct engine *engine = reader->engine;
@@ -399,9 +413,11 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     struct picks best, fill = {0};
     struct caps caps;
     struct arrangement arrangement;
+    struct ask drawn = *ask;
 
+    drawn.draw = draw_of(ask, &query.history);
     caps_init(&caps, reader, ask->max_per_category);
-    arrange_init(&arrangement, reader, &caps, ask, k);
+    arrange_init(&arrangement, reader, &caps, &drawn, k);
     reader_mark_seen(reader, ask, &query);
     const struct asking asking = {learner, &query, &choice};
     best = arrange_asked(ask) ? arrange(&arrangement, pick_best, &asking) : reader_pick(reader, &caps, k, pick_best, &asking);

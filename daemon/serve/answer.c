@@ -67,7 +67,8 @@ void question_release(struct question *question)
 
 /*
  * What the drawing of this question depends on: (recommend.exploration_seed, n-th question that explores since the start), so that a log of
- * questions asked anew, one after the other, is answered alike. One count for all threads: no two questions share a draw.
+ * questions asked anew, one after the other, is answered alike. One count for all threads: no two questions share a draw. A Watch is one of them: its
+ * draw stays, and what it draws is another when the user's history is.
  */
 static uint64_t next_draw(const struct serve_options *limits)
 {
@@ -118,6 +119,7 @@ static void answer_recommend(struct answerer *answerer, struct question *questio
     if (question->ask.exploration > 0 && !question->drawn)
         question->ask.draw = next_draw(answerer->limits);
     question->drawn = true;
+    question->ask.draw_by_history = question->rpc == RPC_WATCH;
     reader_recommend(answerer->reader, &question->ask, &list);
     response.n_items = list.len;
     response.items = part_recommendations(&question->arena, &list);

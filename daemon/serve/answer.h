@@ -28,7 +28,7 @@ struct question { /* a zeroed one is empty and may be read into again and again 
     enum rpc rpc;
     struct fr_arena arena;
     struct ask ask;
-    bool drawn; /* ask.draw is set, if it explores: not when it is read, which it may be twice */
+    bool drawn; /* ask.draw is set, if it explores: not when it is read, which it may be more than once */
     struct fr_bytes item;
     const struct fr_bytes *items; /* to be scored */
     size_t items_len;

@@ -65,7 +65,7 @@ struct call {
     struct watched of;       /* whose list it is, */
     bool watching;           /* once this is true */
     bool listed;             /* a list was sent, */
-    uint64_t digest;         /* and what was in it */
+    uint64_t digest, draw;   /* and what was in it, and drawn by if it explores */
     uint64_t sent_ns;  /* its last batch; */
     size_t sent_bytes; /* the answer that is on its way with that */
     struct call_list *list; /* the lane's list it is in, or NULL */

@@ -13,7 +13,8 @@
  *
  * Until its first list has been taken it is a question among its client's, like any other (limits.client_inflight); from then on it is not.
  *
- * Kept per call: the request as it came, and a digest of the last list. Invariants: a call in `due` is not writing; one in `watched` that
+ * Kept per call: the request as it came, what its drawing depends on, and a digest of the last list. Invariants: a call in `due` is not
+ * writing; one in `watched` that
  * has moved is writing, or a ring is on its way.
  *
  * Thread: the lane's, but for the thread `watch` itself, which rings.
@@ -69,12 +70,16 @@ static void push(struct call *call)
     if (!call->watching)
         call->of = engine_watch(lane->serve->engine, lane->question.ask.user);
     call->watching = true;
+    /* One that explored anew at each look would be another list each time, though nothing has changed. */
+    lane->question.drawn = call->listed;
+    lane->question.ask.draw = call->draw;
     question_answer(lane->answerer, &lane->question, &answer);
     if (answer.code != RPC_CODE_OK) {
         call_reply(call, &answer);
     } else if (!call->listed || answer.digest != call->digest) {
         call->listed = true;
         call->digest = answer.digest;
+        call->draw = lane->question.ask.draw;
         call_write(call, answer.bytes);
     }
 }

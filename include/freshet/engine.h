@@ -285,9 +285,11 @@ struct ask {
     uint32_t k;
     bool explain, include_seen;
     /* Of reader_recommend, each within 0 and 1, 0 = off: how much variety counts against score, how much of the list is drawn; and what the
-     * drawing depends on, with the user. The same question of the same state with the same draw has the same answer. */
+     * drawing depends on, with the user. The same question of the same state with the same draw has the same answer. With draw_by_history
+     * also the user's history: one draw is then another for each, and the same for one. */
     double diversity, exploration;
     uint64_t draw;
+    bool draw_by_history;
     enum popular_by by; /* of reader_popular */
 };
 struct why {

@@ -199,6 +199,10 @@ void reader_recommend(struct reader *reader, const struct ask *ask, struct recom
     pass_the_gate(reader->engine);
     reader->engine->came_for_one += ask->k == 1;
     note(reader->engine, ask);
+    if (ask->exploration > 0) {
+        reader->engine->drawn_by = ask->draw;
+        reader->engine->by_history = ask->draw_by_history;
+    }
     *ret_list = (struct recommendation_list){.model = "sar", .fallback = true};
     ret_list->items = !known ? popular : ask->exploration > 0 ? for_ann_drawn : ask->explain ? for_ann_why : for_ann;
     ret_list->len = least(ask->k, known ? 2 : 3);

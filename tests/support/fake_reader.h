@@ -43,6 +43,8 @@ struct engine {
     _Atomic uint32_t watched, unwatched;
     _Atomic bool long_name; /* what is popular is one item, whose name has 100,000 bytes */
     _Atomic int came_for_one; /* questions with k = 1 */
+    _Atomic uint64_t drawn_by; /* the draw of the last one that explores; */
+    _Atomic bool by_history;   /* was it to be drawn by the history, too? */
     /* a gate before reader_recommend: while it is shut, only who finds a pass goes through */
     _Atomic bool shut;
     _Atomic int passes, came; /* came: how many have come to the gate so far */

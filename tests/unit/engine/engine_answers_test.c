@@ -198,6 +198,39 @@ static void a_user_who_is_forgotten_is_unknown(void **state)
     world.store->ops->close(world.store);
 }
 
+/* Twenty items that zoe has nothing to do with, at score 0; her second event on what she has changes no score and no order. */
+static void what_is_drawn_by_history_is_drawn_anew_when_that_is_another(void **state)
+{
+    enum { OTHERS = 20 };
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    const struct ask by_draw = {.exploration = 1, .draw = 5}, by_history = {.exploration = 1, .draw = 5, .draw_by_history = true};
+    struct event events[OTHERS];
+    char ids[OTHERS][8], plain[4096], first[4096];
+
+    (void)state;
+    begin(&world, &options);
+    for (int i = 0; i < OTHERS; i++) {
+        snprintf(ids[i], sizeof(ids[i]), "n%d", i);
+        events[i] = event(i, ids[i], ids[i], NOON);
+    }
+    give(&world, events, OTHERS);
+    give(&world, (const struct event[]){event(OTHERS, "zoe", "apple", NOON)}, 1);
+    await(&world, OTHERS + 1);
+    strcpy(plain, recommend(&world, "zoe", by_draw));
+    strcpy(first, recommend(&world, "zoe", by_history));
+    assert_string_equal(recommend(&world, "zoe", by_history), first);
+    give(&world, (const struct event[]){event(OTHERS + 1, "n1", "n1", NOON)}, 1); /* somebody else's */
+    await(&world, OTHERS + 2);
+    assert_string_equal(recommend(&world, "zoe", by_history), first);
+    give(&world, (const struct event[]){event(OTHERS + 2, "zoe", "apple", NOON)}, 1);
+    await(&world, OTHERS + 3);
+    assert_string_equal(recommend(&world, "zoe", by_draw), plain);
+    assert_string_not_equal(recommend(&world, "zoe", by_history), first);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +241,7 @@ int main(void)
         cmocka_unit_test(affinities_are_told_as_of_the_newest_event),
         cmocka_unit_test(fallback_says_whether_a_popular_item_is_in_the_answer),
         cmocka_unit_test(a_user_who_is_forgotten_is_unknown),
+        cmocka_unit_test(what_is_drawn_by_history_is_drawn_anew_when_that_is_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,30 @@ static void many_watch_and_only_those_who_moved_are_asked(void **state)
     assert_all_gone();
 }
 
+/* A look finds nothing new unless something is: so the draw is the stream's, and only what the list is of draws anew. */
+static void one_that_explores_keeps_its_draw(void **state)
+{
+    const struct fr_bytes exploring = FR_BYTES("\x0a\x03" "ann\x61\0\0\0\0\0\0\xe0\x3f");
+    struct client_call call, other;
+
+    (void)state;
+    begin_to_watch(&call, exploring);
+    assert_int_equal(next_more(&call), 0);
+    uint64_t drawn_by = engine.drawn_by;
+    assert_true(engine.by_history);
+    fake_move(&engine, 1);
+    assert_int_equal(next_more(&call), 1);
+    assert_true(engine.drawn_by == drawn_by && engine.by_history);
+    hang_up(&call);
+    begin_to_watch(&other, exploring);
+    assert_int_equal(next_more(&other), 1);
+    assert_true(engine.drawn_by != drawn_by);
+    hang_up(&other);
+    assert_ask(&client, RECOMMENDER "Recommend", exploring, GRPC_STATUS_OK, "");
+    assert_false(engine.by_history);
+    assert_all_gone();
+}
+
 static void it_waits_for_its_position_first(void **state)
 {
     struct client_call call;
@@ -356,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_list_comes_at_once_and_whenever_it_is_another),
         TEST(many_watch_and_only_those_who_moved_are_asked),
+        TEST(one_that_explores_keeps_its_draw),
         TEST(it_waits_for_its_position_first),
         TEST(whenever_its_position_is_reached_it_begins),
         TEST(what_cannot_be_watched_is_refused),
