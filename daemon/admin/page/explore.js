@@ -80,7 +80,7 @@ function showUser(answer) {
       "p",
       { class: "note" },
       answer.known
-        ? `${format.count(answer.events)} events, the newest of ${format.day(answer.last_event_ms)}. ${answer.model} answers${answer.fallback ? "; popular items fill in" : ""}.`
+        ? `${answer.events ? `${format.count(answer.events)} events, the newest of ${format.day(answer.last_event_ms)}` : "No events"}. ${answer.model} answers${answer.fallback ? "; popular items fill in" : ""}.`
         : "No event has named this user: what is popular is shown.",
     ),
     recommendations(answer),
