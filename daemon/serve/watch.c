@@ -14,8 +14,7 @@
  * Until its first list has been taken it is a question among its client's, like any other (limits.client_inflight); from then on it is not.
  *
  * Kept per call: the request as it came, what its drawing depends on, and a digest of the last list. Invariants: a call in `due` is not
- * writing; one in `watched` that
- * has moved is writing, or a ring is on its way.
+ * writing; one in `watched` that has moved is writing, or a ring is on its way.
  *
  * Thread: the lane's, but for the thread `watch` itself, which rings.
  */
