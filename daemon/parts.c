@@ -162,8 +162,10 @@ void stop_store(struct freshetd *d)
 static uint64_t engine_asks_disk(void *context)
 {
     struct freshetd *d = context;
+    uint64_t free_bytes = disk_free(&d->disk);
 
-    return disk_free(&d->disk);
+    vitals_disk(free_bytes);
+    return free_bytes;
 }
 
 static void store_is_broken(void *context)

@@ -2,7 +2,8 @@
  * vitals.c -- process_*, free disk space, and RocksDB's numbers, brought up to date before each scrape.
  *
  * What is looked at in /proc is opened once: the limits must hold, and the numbers be right, when no file descriptor is
- * free. What cannot be read stays as it was last; it is never 0.
+ * free. What cannot be read stays as it was last; it is never 0. Of free disk space the checkpoint's thread tells, which looks at it
+ * each second or two: the collectors ask no disk.
  *
  * Thread: collectors run on the scraping thread, start and stop on main's.
  */
@@ -21,7 +22,6 @@
 #include "freshet/life.h"
 #include "freshet/metric.h"
 
-static const char *disk_path;
 static int statm = -1;
 static DIR *open_files;
 static _Atomic uint64_t virtual_last, resident_last; /* bytes; 0: not read yet */
@@ -107,7 +107,6 @@ static void collect_process(void *context)
     uint64_t resident_bytes = vitals_resident(NULL);
     struct rusage usage;
     struct rlimit limit;
-    struct statvfs disk;
 
     (void)context;
     fr_gauge(FR_SERIES(FR_M_READY), fr_state_now() == FR_RUNNING);
@@ -118,8 +117,12 @@ static void collect_process(void *context)
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
         fr_gauge(FR_SERIES(FR_M_PROCESS_FDS_MAX), (double)limit.rlim_cur);
     gauge_known(FR_M_PROCESS_FDS, count_files());
-    if (statvfs(disk_path, &disk) == 0)
-        fr_gauge(FR_SERIES(FR_M_DISK_FREE), (double)disk.f_bavail * (double)disk.f_frsize);
+}
+
+void vitals_disk(uint64_t free_bytes)
+{
+    if (free_bytes != UINT64_MAX)
+        fr_gauge(FR_SERIES(FR_M_DISK_FREE), (double)free_bytes);
 }
 
 void vitals_limits(uint64_t memory_soft, uint64_t memory_hard, uint64_t disk_reserve)
@@ -133,13 +136,14 @@ void vitals_start(const char *path, const char *version, const char *revision, c
                   const char *grpc)
 {
     const char *labels[] = {version, revision, kafka, rocksdb, grpc};
+    struct statvfs disk;
 
-    disk_path = path;
     statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     open_files = opendir("/proc/self/fd");
     fr_gauge(fr_series_of(FR_M_BUILD_INFO, labels, sizeof labels / sizeof *labels), 1);
     fr_gauge(FR_SERIES(FR_M_PROCESS_START), start_time());
     vitals_limits(0, 0, 0); /* there from the start */
+    vitals_disk(statvfs(path, &disk) == 0 ? (uint64_t)disk.f_bavail * disk.f_frsize : UINT64_MAX);
     fr_metric_collector(collect_process, NULL);
 }
 

@@ -410,7 +410,7 @@ static void run(void *arg)
     struct checkpoint *checkpoint = arg;
     bool going = true;
 
-    checkpoint->pulse = fr_pulse_start("checkpoint");
+    checkpoint->gate.pulse = checkpoint->pulse = fr_pulse_start("checkpoint");
     pthread_mutex_lock(&checkpoint->lock);
     while (going) {
         switch (next_step(checkpoint)) {

@@ -2,6 +2,7 @@
 #include "disk_gate.h"
 
 #include "freshet/clock.h"
+#include "freshet/life.h"
 #include "freshet/log.h"
 
 bool disk_gate_open(struct disk_gate *gate, uint64_t free, uint64_t bytes)
@@ -12,14 +13,24 @@ bool disk_gate_open(struct disk_gate *gate, uint64_t free, uint64_t bytes)
     return !gate->closed;
 }
 
+static uint64_t look(const struct disk_gate *gate)
+{
+    if (gate->pulse)
+        fr_pulse_rest(gate->pulse);
+    uint64_t free = gate->free(gate->context);
+    if (gate->pulse)
+        fr_pulse_beat(gate->pulse);
+    return free;
+}
+
 bool disk_gate_look(struct disk_gate *gate, uint64_t bytes)
 {
     bool closed = gate->closed;
 
     gate->looked_ns = fr_mono_ns();
-    if (!gate->free || !gate->reserve)
+    if (!gate->free)
         return true;
-    uint64_t free = gate->free(gate->context);
+    uint64_t free = look(gate);
     bool open = disk_gate_open(gate, free, bytes);
     if (open != closed)
         return open;

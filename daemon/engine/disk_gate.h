@@ -6,7 +6,8 @@
  *
  * The reserve is what RocksDB may need while we write nothing: flushes and compactions of what it has. Debian's build stops
  * the process by an assertion when the write-ahead log meets a full disk, so the gate closes before. The band above the
- * reserve keeps it from opening and closing with every flush.
+ * reserve keeps it from opening and closing with every flush. A disk that hangs answers not even this: while the gate looks, its
+ * owner's pulse rests.
  *
  * Thread: its owner's.
  */
@@ -16,9 +17,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct fr_pulse;
+
 struct disk_gate {
-    uint64_t reserve; /* bytes; 0: always open */
-    uint64_t (*free)(void *context);
+    struct fr_pulse *pulse; /* its owner's; NULL: it has none */
+    uint64_t reserve;       /* bytes; 0: always open, but it looks, for those who want to see what it sees */
+    uint64_t (*free)(void *context); /* NULL: there is no disk */
     void (*held)(void *context, bool low); /* told when it closes or opens; may be NULL */
     void *context;
     bool closed;

@@ -312,7 +312,7 @@ int engine_start(struct engine *engine, struct fr_err *err)
                                                              .written = publish_written,
                                                              .synced = publish_synced,
                                                              .disk_reserve = engine->options.disk_reserve,
-                                                             .disk_free = disk_free,
+                                                             .disk_free = engine->options.disk_free ? disk_free : NULL,
                                                              .held = disk_held,
                                                              .broken = store_broken,
                                                              .context = engine,

@@ -111,6 +111,21 @@ class Operate(unittest.TestCase):
         self.assertGreater(stuck.stat().st_size, 1)  # who takes signals did too
         self.assertNotIn("stop.at_once", daemon.log_tail())
 
+    def test_disk_hangs(self):
+        """a disk that answers nobody silences no one who asks how the daemon is: HTTP's thread does not wait for it"""
+        stuck = testbed.scratch("stuck") / "mark"
+        daemon = self.daemon_with("libstuck_disk.so", STUCK_DISK=str(stuck)).start()
+        free = daemon.metrics().value("freshet_disk_free_bytes")
+        self.assertGreater(free, 0)
+        stuck.touch()
+        until(lambda: stuck.stat().st_size, "somebody waits for the disk")
+        for path in ("/metrics", "/api/status.json", "/livez", "/readyz", "/startupz"):
+            self.assertEqual(daemon.http(path)[0], 200, path)
+        self.assertGreater(daemon.metrics().value("freshet_disk_free_bytes"), 0)
+        self.assertEqual(stuck.stat().st_size, 1)  # the checkpoint's thread alone
+        stuck.unlink()
+        daemon.stop()
+
     def test_threads_of_libraries(self):
         """a signal that the kernel gives to a thread from before main is nevertheless the daemon's: HUP reloads, TERM drains"""
         daemon = self.daemon_with("libearly_thread.so").start()

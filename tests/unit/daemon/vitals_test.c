@@ -112,11 +112,24 @@ static void what_cannot_be_read_stays_as_it_was(void **state)
     assert_true(scraped(FR_M_PROCESS_FDS) == open_before);
 }
 
+/* From the start; who cannot tell changes nothing. */
+static void free_space_is_what_was_told_last(void **state)
+{
+    (void)state;
+
+    assert_true(scraped(FR_M_DISK_FREE) > 0);
+    vitals_disk(12345);
+    assert_true(scraped(FR_M_DISK_FREE) == 12345); /* nobody has looked */
+    vitals_disk(UINT64_MAX);
+    assert_true(scraped(FR_M_DISK_FREE) == 12345);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(without_a_free_file_descriptor_memory_and_files_are_still_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_read_stays_as_it_was, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(free_space_is_what_was_told_last, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
