@@ -57,11 +57,16 @@ static void show_expiry(const struct security *security)
                  both[i] ? (double)certificate_expires(both[i]) * 1e-3 : 0);
 }
 
-static void say_expiry(const struct certificate *certificate, const char *listener)
+/* What keeps clients from taking it, now or soon. By our clock: theirs decide. */
+static void say_validity(const struct certificate *certificate, const char *listener)
 {
-    when_ms ends = certificate_expires(certificate), left = ends - fr_wall_ms();
+    when_ms now = fr_wall_ms(), begins = certificate_starts(certificate), ends = certificate_expires(certificate), left = ends - now;
     char when[32];
 
+    if (begins > now)
+        fr_log(FR_WARN, "security", "certificate.early",
+               FR_FIELDS(FR_TEXT("listener", listener), FR_TEXT("when", fr_time_text(begins, when))),
+               "the certificate of %s is not valid yet: no client will take it before that", listener);
     if (left < SOON_DAYS * day_ms)
         fr_log(FR_WARN, "security", left < 0 ? "certificate.expired" : "certificate.expires",
                FR_FIELDS(FR_TEXT("listener", listener), FR_TEXT("when", fr_time_text(ends, when))),
@@ -77,12 +82,12 @@ static int read_certificate(struct certificate *certificate, const char *listene
     if (certificate_read(certificate, err) != FR_OK) {
         fr_log(FR_ERROR, "security", "certificate.refused", FR_FIELDS(FR_TEXT("listener", listener)),
                "%s; the old certificate stays", err->text);
-        return FR_CONFIG;
+        return (int)err->code;
     }
     fr_log(FR_INFO, "security", "certificate.read",
            FR_FIELDS(FR_TEXT("listener", listener), FR_TEXT("until", fr_time_text(certificate_expires(certificate), when))),
            "certificate read; new connections get it");
-    say_expiry(certificate, listener);
+    say_validity(certificate, listener);
     return FR_OK;
 }
 
@@ -93,7 +98,7 @@ static int read_tokens(struct tokens *tokens, struct fr_err *err)
     if (tokens_read(tokens, err) != FR_OK) {
         fr_while(err, "serve.tokens_file: ");
         fr_log(FR_ERROR, "security", "tokens.refused", FR_NO_FIELDS, "%s; the old tokens stay", err->text);
-        return FR_CONFIG;
+        return (int)err->code;
     }
     fr_log(FR_INFO, "security", "tokens.read", FR_FIELDS(FR_INT("tokens", tokens_len(tokens))), "tokens read");
     return FR_OK;
@@ -103,17 +108,21 @@ static int read_tokens(struct tokens *tokens, struct fr_err *err)
 static int read_files(struct security *security, struct fr_err *err)
 {
     struct fr_err wrong = {0};
-    int status = FR_OK;
+    int each[3] = {FR_OK, FR_OK, FR_OK};
+    bool bad = false, passes = false;
 
     security->seen = security->read = look_of(security); /* before: what changes meanwhile is a change */
-    if (read_certificate(security->serve, "serve.listen", &wrong) != FR_OK)
-        status = fr_fail(err, FR_CONFIG, "%s", wrong.text);
-    if (security->admin != security->serve && read_certificate(security->admin, "admin.grpc_listen", &wrong) != FR_OK)
-        status = fr_fail(err, FR_CONFIG, "%s", wrong.text);
-    if (read_tokens(security->tokens, &wrong) != FR_OK)
-        status = fr_fail(err, FR_CONFIG, "%s", wrong.text);
+    each[0] = read_certificate(security->serve, "serve.listen", &wrong);
+    if (security->admin != security->serve)
+        each[1] = read_certificate(security->admin, "admin.grpc_listen", &wrong);
+    each[2] = read_tokens(security->tokens, &wrong);
+    for (int i = 0; i < 3; i++) {
+        bad = bad || each[i] != FR_OK;
+        passes = passes || each[i] == FR_IO;
+    }
+    security->again_ns = passes ? fr_mono_ns() + SECURITY_AGAIN_MS * UINT64_C(1000000) : 0;
     show_expiry(security);
-    return status;
+    return bad ? fr_fail(err, FR_CONFIG, "%s", wrong.text) : FR_OK;
 }
 
 int security_read(struct security *security, struct fr_err *err)
@@ -140,7 +149,7 @@ void security_look(struct security *security)
     security->looked_ns = now_ns;
     pthread_mutex_lock(&security->lock);
     look = look_of(security);
-    if (look == security->seen && look != security->read)
+    if (look == security->seen && (look != security->read || (security->again_ns && now_ns >= security->again_ns)))
         read_files(security, NULL); /* it logs what is wrong */
     security->seen = look;
     pthread_mutex_unlock(&security->lock);
@@ -227,7 +236,7 @@ void security_warn(const struct security *security, const struct config *cfg)
              cfg->admin.http_auth ? "is open to the network, and HTTP has no TLS: tokens can be read on their way"
                                   : "is open to the network without admin.http_auth: whoever reaches it may look");
     if (security->serve)
-        say_expiry(security->serve, "serve.listen");
+        say_validity(security->serve, "serve.listen");
     if (security->admin && security->admin != security->serve)
-        say_expiry(security->admin, "admin.grpc_listen");
+        say_validity(security->admin, "admin.grpc_listen");
 }

@@ -3,6 +3,7 @@
  *
  *     security_open ──> certificate[2], tokens ── borrowed ──> serve, admin
  *     security_look     each second: a file is not what it was, and has not been touched for a second: all are read again
+ *                       or one could not be read for a reason that passes (no file descriptor free, a disk that fails): once a minute
  *     security_read     SIGHUP or Admin.ReloadConfig: now
  *
  * A file that cannot be used leaves in force what was, and is named in the log. Thread: main, but where it says otherwise.
@@ -15,7 +16,7 @@
 
 #include "config.h"
 
-enum { SECURITY_FILES = 7, SECURITY_LOOK_MS = 1000 };
+enum { SECURITY_FILES = 7, SECURITY_LOOK_MS = 1000, SECURITY_AGAIN_MS = 60000 };
 
 struct security {
     struct certificate *serve, *admin; /* NULL: plain; the same one when they have the same files */
@@ -25,6 +26,7 @@ struct security {
     pthread_mutex_t lock; /* what follows, and reading the files; held while they are read */
     uint64_t seen, read; /* what the files looked like at the last look, and when they were last read */
     uint64_t looked_ns;
+    uint64_t again_ns; /* when they are read again though they look the same; 0: they are not */
 };
 
 /* What is wrong becomes a problem of the configuration. */

@@ -19,7 +19,7 @@
 
 struct certificate {
     struct certificate_files files; /* owned texts */
-    when_ms expires;
+    when_ms starts, expires;
     pthread_mutex_t lock; /* the rest; for as long as copying them takes */
     uint64_t number;
     struct certificate_texts texts;
@@ -105,11 +105,11 @@ static const char *tls_refuses(const char *text)
 
 /* ---- all of them ---- */
 
-static when_ms end_of(const X509 *cert)
+static when_ms when_of(const ASN1_TIME *time)
 {
     struct tm tm;
 
-    return ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) ? (when_ms)timegm(&tm) * 1000 : 0;
+    return ASN1_TIME_to_tm(time, &tm) ? (when_ms)timegm(&tm) * 1000 : 0;
 }
 
 static int check_key(const struct certificate_files *files, X509 *cert, const char *text, struct fr_err *err)
@@ -142,9 +142,9 @@ static int check_rules(const struct certificate_files *files, const char *text, 
     return reason ? fr_fail(err, FR_CONFIG, "%s: TLS does not take '%s': %s", files->cert.key, files->cert.path, reason) : FR_OK;
 }
 
-static int check_texts(const struct certificate_files *files, const struct certificate_texts *texts, when_ms *ret_expires,
-                       struct fr_err *err)
+static int check_texts(struct certificate *certificate, const struct certificate_texts *texts, struct fr_err *err)
 {
+    const struct certificate_files *files = &certificate->files;
     X509 *cert = texts->cert ? first_of(texts->cert) : NULL, *ca = texts->ca ? first_of(texts->ca) : NULL;
     int status = FR_OK;
 
@@ -156,8 +156,10 @@ static int check_texts(const struct certificate_files *files, const struct certi
         status = check_key(files, cert, texts->key, err);
     if (status == FR_OK && cert)
         status = check_rules(files, texts->cert, err);
-    if (status == FR_OK)
-        *ret_expires = cert ? end_of(cert) : 0;
+    if (status == FR_OK) {
+        certificate->starts = cert ? when_of(X509_get0_notBefore(cert)) : 0;
+        certificate->expires = cert ? when_of(X509_get0_notAfter(cert)) : 0;
+    }
     X509_free(cert);
     X509_free(ca);
     return status;
@@ -183,7 +185,7 @@ int certificate_read(struct certificate *certificate, struct fr_err *err)
     int status = read_texts(&certificate->files, &texts, err);
 
     if (status == FR_OK)
-        status = check_texts(&certificate->files, &texts, &certificate->expires, err);
+        status = check_texts(certificate, &texts, err);
     if (status != FR_OK) {
         certificate_texts_release(&texts);
         return status;
@@ -238,6 +240,11 @@ void certificate_free(struct certificate *certificate)
 }
 
 /* ---- for those who show it ---- */
+
+when_ms certificate_starts(const struct certificate *certificate)
+{
+    return certificate->starts;
+}
 
 when_ms certificate_expires(const struct certificate *certificate)
 {

@@ -27,12 +27,13 @@ struct certificate_files {
 };
 
 struct certificate;
-/* Copies. FR_CONFIG: a file cannot be read, is no such thing, or the key is another certificate's; the text names key and
- * file. Thread: main. */
+/* Copies. FR_CONFIG: a file cannot be read, is no such thing, or the key is another certificate's; FR_IO: one cannot be read now,
+ * but perhaps later (read_file.h). The text names key and file. Thread: main. */
 int certificate_open(struct certificate **ret_certificate, const struct certificate_files *files, struct fr_err *err);
 /* Reads the files again. A failure leaves what was. Thread: one at a time. */
 int certificate_read(struct certificate *certificate, struct fr_err *err);
-when_ms certificate_expires(const struct certificate *certificate); /* the cert of the last reading; 0: none. Thread: main */
+when_ms certificate_starts(const struct certificate *certificate);  /* the cert of the last reading; 0: none. Thread: main */
+when_ms certificate_expires(const struct certificate *certificate); /* the same */
 bool certificate_asks_callers(const struct certificate *certificate); /* for theirs. Thread: any */
 void certificate_free(struct certificate *certificate); /* NULL is nothing */
 
