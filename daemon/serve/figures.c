@@ -49,23 +49,35 @@ static void tell(const struct call *call, enum rpc_code code, uint64_t now_ns, c
            "%s", failed ? "a call was answered INTERNAL" : "a question took longer than serve.slow_ms");
 }
 
+/* How long it took to answer. A stream says nothing of that: it ends when its reader has had enough. */
+static void observe(const struct call *call, double seconds, const char *recorded_trace)
+{
+    struct fr_series *series = call->lane->serve->seconds[call->rpc];
+    enum rpc_kind kind = rpc_methods[call->rpc].kind;
+    char exemplar[FR_EXEMPLAR_MAX];
+
+    if (kind == RPC_KIND_WATCH || kind == RPC_KIND_TALK)
+        return;
+    if (recorded_trace) {
+        snprintf(exemplar, sizeof(exemplar), "trace_id=\"%s\"", recorded_trace);
+        fr_observe_with(series, seconds, exemplar);
+    } else {
+        fr_observe(series, seconds);
+    }
+}
+
 void call_counted(struct call *call, enum rpc_code code)
 {
     struct serve *serve = call->lane->serve;
-    char id[TRACE_ID_ROOM], exemplar[FR_EXEMPLAR_MAX];
+    char id[TRACE_ID_ROOM];
     uint64_t now_ns = fr_mono_ns();
-    double seconds = (double)(now_ns - call->since_ns) * 1e-9;
 
     if (call->counted)
         return;
     call->counted = true;
     fr_gauge_add(serve->inflight[call->rpc], -1);
-    if (trace_of(call, id)) {
-        snprintf(exemplar, sizeof(exemplar), "trace_id=\"%s\"", id);
-        fr_observe_with(serve->seconds[call->rpc], seconds, exemplar);
-    } else {
-        fr_observe(serve->seconds[call->rpc], seconds);
-    }
+    bool recorded = trace_of(call, id);
+    observe(call, (double)(now_ns - call->since_ns) * 1e-9, recorded ? id : NULL);
     fr_count(serve->handled[call->rpc][code], 1);
     tell(call, code, now_ns, id);
 }

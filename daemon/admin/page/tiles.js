@@ -5,14 +5,12 @@ import { byId, h, setText, svg } from "./dom.js";
 import * as format from "./format.js";
 import { across, column } from "./samples.js";
 
-const sumOf = (columns, prefix) => {
-  const all = Object.entries(columns).filter(([name]) => name.startsWith(prefix));
-  return all.length ? all.reduce((sum, [, value]) => sum + (value ?? 0), 0) : 0;
-};
+// What users wait for. A stream lasts as long as its reader likes, and probes and operators ask other things.
+const questions = ["Recommend", "Similar", "Score", "Popular", "Explain", "GetUser", "GetItem"];
+const ofQuestions = (columns, prefix) => questions.map((method) => columns[prefix + method] ?? null).filter((value) => value !== null);
+const sumOf = (columns, prefix) => ofQuestions(columns, prefix).reduce((sum, value) => sum + value, 0);
 const worstOf = (columns, prefix) => {
-  const known = Object.entries(columns)
-    .filter(([name, value]) => name.startsWith(prefix) && value !== null)
-    .map(([, value]) => value);
+  const known = ofQuestions(columns, prefix);
   return known.length ? Math.max(...known) : null;
 };
 
@@ -30,7 +28,7 @@ const tiles = [
     show: (s) => [
       format.rate(s.now.seconds ? sumOf(s.now.columns, "asked/") : null),
       "/s",
-      `${format.count(Object.values(s.methods).reduce((n, m) => n + m.handled, 0))} since the start`,
+      `${format.count(questions.reduce((n, method) => n + (s.methods[method]?.handled ?? 0), 0))} since the start`,
     ],
   },
   {
