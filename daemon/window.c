@@ -12,8 +12,10 @@
  *     window = (N - low) * (a - b) / (A - N)
  *
  * Without a limit are partitions of which Kafka has deleted nothing (low = 0), or nothing has come since the backup (A = N), or
- * whose records have all the same time. -1 for N < low: the log has a hole behind the backup; a partition that the backup does not
- * know has N = 0. The daemon's window is the least of its partitions'; 0 while there is no usable backup or no low is known.
+ * whose records have all the same time; and where the log begins just behind the backup (low = N): it was silent for longer than
+ * Kafka keeps records, all that follows the backup is there, and of how old that is the pace since b, silence and all, says nothing.
+ * -1 for N < low: the log has a hole behind the backup; a partition that the backup does not know has N = 0. The daemon's window is
+ * the least of its partitions'; 0, and only then, while there is no usable backup or no low is known.
  *
  * So: alert when it is below what a restore and its replay take; 0 and -1 are always below.
  */
@@ -32,7 +34,7 @@ static double window_of(const struct backup_position *at, const struct partition
 
     if (next < now->low)
         return -1;
-    if (now->low == 0 || now->applied <= next || !at || at->newest < 0 || now->newest <= at->newest)
+    if (now->low == 0 || now->low == next || now->applied <= next || !at || at->newest < 0 || now->newest <= at->newest)
         return INFINITY;
     return (double)(next - now->low) * (double)(now->newest - at->newest) / (double)(now->applied - next) / 1000;
 }

@@ -44,7 +44,7 @@ static void it_is_the_time_between_the_oldest_offset_and_the_backup(void **state
     (void)state;
     /* 100 records from 100 to 200 took 50 s, so the 60 from 40 to 100 took 30 s */
     assert_true(WINDOW(.next = 100, .newest = 1000, .low = 40, .applied = 200, .now = 51000) == 30);
-    assert_true(WINDOW(.next = 100, .newest = 1000, .low = 100, .applied = 200, .now = 51000) == 0);
+    assert_true(WINDOW(.next = 100, .newest = 1000, .low = 99, .applied = 200, .now = 51000) == 0.5);
 }
 
 static void a_hole_behind_the_backup_is_told(void **state)
@@ -61,6 +61,21 @@ static void without_a_limit_it_has_no_end(void **state)
     assert_true(isinf(WINDOW(.next = 100, .newest = 1000, .low = 40, .applied = 100, .now = 1000)));   /* nothing came */
     assert_true(isinf(WINDOW(.next = 100, .newest = 1000, .low = 40, .applied = 200, .now = 1000)));   /* all at one time */
     assert_true(isinf(WINDOW(.next = -1, .newest = -1, .low = 0, .applied = -1, .now = -1)));          /* empty */
+}
+
+/* A log that nobody wrote to for longer than Kafka keeps records; then somebody does. */
+static void a_log_that_begins_behind_the_backup_holds_all_that_is_needed(void **state)
+{
+    static const struct line two[] = {
+        {.next = 100, .newest = 1000, .low = 40, .applied = 200, .now = 51000},
+        {.next = 100, .newest = 1000, .low = 100, .applied = 101, .now = 864001000},
+    };
+
+    (void)state;
+    assert_true(isinf(WINDOW(.next = 100, .newest = 1000, .low = 100, .applied = 100, .now = 1000)));
+    assert_true(isinf(WINDOW(.next = 100, .newest = 1000, .low = 100, .applied = 101, .now = 864001000)));
+    assert_true(isinf(WINDOW(.next = 100, .newest = 1000, .low = 100, .applied = 5000, .now = 864001000)));
+    assert_true(window_of(two, 2) == 30);
 }
 
 static void the_least_of_the_partitions_counts(void **state)
@@ -94,6 +109,7 @@ int main(void)
         cmocka_unit_test(it_is_the_time_between_the_oldest_offset_and_the_backup),
         cmocka_unit_test(a_hole_behind_the_backup_is_told),
         cmocka_unit_test(without_a_limit_it_has_no_end),
+        cmocka_unit_test(a_log_that_begins_behind_the_backup_holds_all_that_is_needed),
         cmocka_unit_test(the_least_of_the_partitions_counts),
         cmocka_unit_test(a_partition_that_the_backup_does_not_know_must_be_whole),
     };
