@@ -122,6 +122,7 @@ class Page(unittest.TestCase):
             self.check_box(view, daemon)
             self.check_hostile_ids(view)
             self.check_titles(daemon)
+            self.check_refusals(daemon)
             self.check_everywhere(daemon)
             self.assertEqual(view.complaints, [])
             self.check_alone(view, daemon)
@@ -240,6 +241,25 @@ class Page(unittest.TestCase):
         self.assertIn(SCRIPT_ITEM, view.explore("user", SCRIPT_USER))
         self.assertIsNone(view.page.evaluate("window.taken ?? null"))
 
+    def check_refusals(self, daemon):
+        """What fails once mixes nothing and is tried again; a refusal is shown in the daemon's words; a time no date can be is none."""
+        view = View(daemon)
+        view.page.route("**/api/history.json?span=day*", lambda route: route.abort(), times=1)
+        with view.page.expect_response(lambda answer: "span=day" in answer.url and answer.ok, timeout=PATIENCE_S * 1000):
+            view.page.check("#span input[value=day]", force=True)
+        asked = [url for url in view.requests if "span=day" in url]
+        self.assertEqual([urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["since"] for url in asked[:2]], [["0"], ["0"]])
+        view.page.route("**/api/explore?*", lambda route: route.continue_(url=f"{route.request.url}nonsense"), times=1)
+        self.assertEqual(view.explore("user", "u1"), "The daemon says: there is no such model.")
+
+        def far(route):
+            answer = route.fetch()
+            route.fulfill(response=answer, json={**answer.json(), "last_event_ms": 9 * 10 ** 15})
+
+        view.page.route("**/api/explore?*", far, times=1)
+        self.assertIn("events, the newest of –.", view.explore("user", "u1"))
+        view.context.close()
+
     def check_everywhere(self, daemon):
         """On a desk in light and a phone in the dark: nothing is wider than the screen, and axe finds nothing serious."""
         for name, scheme in (("desk", "light"), ("phone", "dark")):
@@ -266,8 +286,9 @@ class Page(unittest.TestCase):
         daemon.stop()
         view.until_headline("No answer from the daemon")
         self.assertIn("as of", view.text("#headline-detail"))
-        daemon.start(admin__listen=daemon.addresses["http"])
+        daemon.start(admin__listen=daemon.addresses["http"], recommend__models="popular, trending, auto")
         view.until("() => !document.body.classList.contains('away')")
+        view.until("() => [...document.querySelector('#explore-model').options].map(option => option.value).includes('trending')")
         self.assertEqual(number(view.facts()["Users"]), daemon.metrics().value("freshet_state_users"))
         self.assertEqual([c for c in view.complaints if "net::ERR_" not in c], [])
 

@@ -20,7 +20,8 @@ export function item(id, titles) {
 
 export function offerModels(models) {
   const select = byId("explore-model");
-  if (select.options.length === models.length + 1) return;
+  const offered = [...select.options].slice(1).map((option) => option.value);
+  if (offered.length === models.length && models.every((model, i) => model === offered[i])) return;
   const chosen = select.value;
   select.replaceChildren(h("option", { value: "" }, "default"), ...models.map((model) => h("option", { value: model }, model)));
   select.value = models.includes(chosen) ? chosen : "";
@@ -141,8 +142,8 @@ async function show(kind, id) {
     const answer = await ask(`/api/explore?${question}`);
     if (mine !== latest) return; // another was asked for meanwhile
     byId("explored").replaceChildren(...(kind === "user" ? showUser(answer) : showItem(answer)).filter((part) => part !== null));
-  } catch {
-    if (mine === latest) complain("The daemon does not answer; please try again.");
+  } catch (error) {
+    if (mine === latest) complain(error.message);
   }
 }
 

@@ -61,7 +61,8 @@ export const bytes = (n) => bytesParts(n).join(" ");
 
 export const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 export const clockSeconds = (ms) => new Date(ms).toLocaleTimeString("en-GB");
-export const day = (ms) => new Date(ms).toISOString().slice(0, 10);
+// Times may lie beyond what a date can be here, a quarter of a million years from now.
+export const day = (ms) => (Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString().split("T")[0] : NONE);
 
 export function ago(ms, now) {
   const seconds = Math.max(0, (now - ms) / 1000);

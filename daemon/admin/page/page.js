@@ -16,16 +16,19 @@ let heard = null; // and when
 let topDueAt = 0;
 let announced = "";
 
+// The daemon did not give what it was asked for. The message is for who asked: its own words, if it has said why.
 class Away extends Error {}
 
 async function ask(path) {
+  let why = "The daemon does not answer; please try again.";
   try {
     const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), cache: "no-store" });
     if (answer.ok) return await answer.json();
+    if (answer.status === 400 || answer.status === 503) why = `The daemon says: ${(await answer.json()).error}.`;
   } catch {
-    // refused, cut off, or too slow: all the same to who looks
+    // refused, cut off, too slow, or no JSON: all the same to who looks
   }
-  throw new Away(path);
+  throw new Away(why);
 }
 
 function showHeadline(level, text, detail, others) {
@@ -113,6 +116,7 @@ makeTiles();
 startExploring(ask);
 byId("span").addEventListener("change", (event) => {
   samples.span = event.target.value;
+  samples.dueAt = 0; // should this one fail
   freshSamples(true).catch(showTrouble);
 });
 document.addEventListener("visibilitychange", () => wake());

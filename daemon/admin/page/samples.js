@@ -4,8 +4,10 @@ import { chart } from "./chart.js";
 import { byId, setText } from "./dom.js";
 import * as format from "./format.js";
 
-// columns: name -> a number or null for each of `times`; dueAt: when the next may be there.
-export const samples = { span: "hour", times: [], columns: {}, dueAt: 0 };
+// span: what is to be shown; of: what these are of, another one until they have come; columns: name -> a number or null for each of
+// `times`; dueAt: when the next may be there.
+export const samples = { span: "hour", of: null, times: [], columns: {}, dueAt: 0 };
+let latest = 0;
 
 // The samples of one column; of several, put together sample by sample.
 export const column = (name) => samples.columns[name] ?? samples.times.map(() => null);
@@ -87,18 +89,20 @@ export function showCharts() {
   });
 }
 
-// Fetches what is new since the last sample and puts it behind what is there.
-export async function fetchSamples(ask, anew) {
-  const since = anew ? 0 : (samples.times.at(-1) ?? 0),
-    span = samples.span;
+// Fetches what is new since the last sample and puts it behind what is there, if that is of the same span.
+export async function fetchSamples(ask, forgets) {
+  const span = samples.span,
+    anew = forgets || samples.of !== span,
+    since = anew ? 0 : (samples.times.at(-1) ?? 0),
+    mine = ++latest;
   const fresh = await ask(`/api/history.json?span=${span}&since=${since}`);
-  if (span !== samples.span) return; // asked for another meanwhile
+  if (mine !== latest) return; // asked again meanwhile, perhaps for another
   const kept = anew ? 0 : samples.times.length,
     most = span === "day" ? 288 : 360;
   const before = (values) => (kept ? (values ?? samples.times.map(() => null)) : []);
   const columns = {};
   for (const [name, values] of Object.entries(fresh.columns)) columns[name] = [...before(samples.columns[name]), ...values].slice(-most);
-  Object.assign(samples, { times: [...(kept ? samples.times : []), ...fresh.times].slice(-most), columns });
+  Object.assign(samples, { of: span, times: [...(kept ? samples.times : []), ...fresh.times].slice(-most), columns });
   samples.dueAt = Date.now() + Math.min(fresh.step_ms, 60000);
   const step = span === "day" ? fresh.step_ms / 30 : fresh.step_ms;
   setText(byId("span-hour"), format.span((step * 360) / 1000));
