@@ -4,13 +4,17 @@
 #include "health.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Behind: the oldest record waits so long, or so many wait. A log that moves is always a few records ahead. */
 #define BEHIND_SECONDS 2.0
-enum { BEHIND_RECORDS = 10000, UNSAVED_SECONDS = 30 };
+enum { BEHIND_RECORDS = 10000 };
+/* A checkpoint that is late: by this, or by three of its intervals, whichever is more. */
+#define UNSAVED_SECONDS 30.0
+enum { UNSAVED_INTERVALS = 3 };
 
 static const char *const level_names[] = {"good", "busy", "warn", "bad"};
 
@@ -161,9 +165,14 @@ static void look_at_lag(const struct engine_status *engine, struct findings *fin
     find(findings, HEALTH_BUSY, detail, "Catching up: %s behind", health_count(behind, room));
 }
 
+double health_unsaved_limit(double interval)
+{
+    return fmax(UNSAVED_SECONDS, UNSAVED_INTERVALS * interval);
+}
+
 static void look_at_checkpoints(const struct health *health, struct findings *findings)
 {
-    if (health->uncommitted >= UNSAVED_SECONDS)
+    if (health->uncommitted >= health_unsaved_limit(health->interval))
         find(findings, HEALTH_WARN, "Checkpoints fail or are slow. Nothing is lost: what is not saved is read from Kafka again after a restart.",
              "Unsaved for %.0f s", health->uncommitted);
 }

@@ -22,6 +22,7 @@ struct health {
     const struct engine_status *engine; /* NULL: none is attached */
     double disk_free;                   /* bytes */
     double uncommitted;                 /* seconds */
+    double interval;                    /* seconds from one checkpoint to the next, as configured; 0: not known yet */
 };
 
 enum health_level { HEALTH_GOOD, HEALTH_BUSY, HEALTH_WARN, HEALTH_BAD };
@@ -32,6 +33,7 @@ struct finding {
 enum { FINDINGS_MAX = 12 };
 /* What is amiss, worst first; what stands first is the headline. If nothing is: one finding, "Up to date". Returns how many. */
 size_t health_look(const struct health *health, struct finding room[FINDINGS_MAX]);
+double health_unsaved_limit(double interval); /* seconds: what is unsaved for longer is late */
 const char *health_level_name(enum health_level level); /* "good", "busy", "warn", "bad" */
 
 /* 12300: "12,300"; into room of at least 32 bytes; returns room. */

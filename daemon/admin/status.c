@@ -95,6 +95,7 @@ static json_t *checkpoints(void)
 
     fr_metric_each(FR_M_CHECKPOINT_SECONDS, put_histogram, object);
     json_object_set_new(object, "unsaved_seconds", json_number(total(FR_M_UNCOMMITTED)));
+    json_object_set_new(object, "unsaved_limit", json_number(health_unsaved_limit(total(FR_M_CHECKPOINT_INTERVAL))));
     json_object_set_new(object, "keys", json_number(total(FR_M_CHECKPOINT_KEYS)));
     json_object_set_new(object, "errors", json_number(total(FR_M_CHECKPOINT_ERRORS)));
     return object;
@@ -212,6 +213,7 @@ static struct health health_of(const struct page *page, const struct engine_stat
         .admission_closed = total(FR_M_ADMISSION_CLOSED) > 0,
         .disk_free = total(FR_M_DISK_FREE),
         .uncommitted = total(FR_M_UNCOMMITTED),
+        .interval = total(FR_M_CHECKPOINT_INTERVAL),
     };
 
     if (fr_pulse_all(&health.stuck))

@@ -317,6 +317,7 @@ int engine_start(struct engine *engine, struct fr_err *err)
                                                              .broken = store_broken,
                                                              .context = engine,
                                                          });
+    fr_gauge(FR_SERIES(FR_M_CHECKPOINT_INTERVAL), (double)engine->options.checkpoint_interval / 1000);
     fr_metric_collector(publish_figures, engine);
     engine->thread = fr_thread_start_nice("engine", FR_NICE_INGEST, run, engine);
     refresh_start(engine->refresh);

@@ -64,7 +64,7 @@ WELL = {
     "freshet_outbox_pending": FLAT.format(3),
     'freshet_dead_letters_total{reason="undecodable"}': GROWS.format(30),
     'freshet_checkpoint_errors_total{class="full"}': FLAT.format(0),
-    "freshet_uncommitted_seconds": FLAT.format(0.5),
+    "freshet_uncommitted_seconds": FLAT.format(0.5), "freshet_checkpoint_interval_seconds": FLAT.format(0.5),
     "freshet_disk_free_bytes": FLAT.format("1e10"),
     "freshet_disk_reserve_bytes": FLAT.format("8e8"),
     "freshet_store_lost_checkpoints_total": FLAT.format(0),
@@ -92,6 +92,7 @@ IDLE = {
     'freshet_memory_limit_bytes{limit="soft"}': FLAT.format(0), "freshet_disk_reserve_bytes": FLAT.format(0),
     "process_resident_memory_bytes": FLAT.format("9e9"), "freshet_disk_free_bytes": FLAT.format("1e6"),
     **{name: FLAT.format(5) for name, values in WELL.items() if values.startswith("0+") and "timestamp" not in name},
+    "freshet_uncommitted_seconds": FLAT.format(900), "freshet_checkpoint_interval_seconds": FLAT.format(600),  # as somebody set it
     "freshet_outbox_pending": FLAT.format(0), 'freshet_refresh_age_seconds{model="ease"}': FLAT.format(90000),
     'freshet_consumer_lag_messages{topic="events",partition="0"}': FLAT.format(5000), "process_start_time_seconds": "1000x90 2000x10 3000x40",
 }

@@ -81,7 +81,7 @@ const tiles = [
       ...format.spanParts(Math.max(0, Math.round(s.checkpoint.unsaved_seconds * 10) / 10)),
       s.checkpoint.count ? `a checkpoint takes ${format.span(s.checkpoint.mean)}` : "no checkpoint yet",
     ],
-    level: (s) => (s.checkpoint.unsaved_seconds >= 30 ? "warn" : ""),
+    level: (s) => (s.checkpoint.unsaved_seconds >= s.checkpoint.unsaved_limit ? "warn" : ""),
   },
   {
     name: "rejected",

@@ -125,6 +125,18 @@ static void what_is_not_saved_for_long(void **state)
     is(HEALTH_WARN, "Unsaved for 45 s");
 }
 
+static void an_interval_that_was_asked_for_is_not_late(void **state)
+{
+    (void)state;
+    assert_true(health_unsaved_limit(0) == 30);
+    assert_true(health_unsaved_limit(0.5) == 30);
+    health.interval = 600;
+    health.uncommitted = 1799;
+    is(HEALTH_GOOD, "Up to date");
+    health.uncommitted = 1800;
+    is(HEALTH_WARN, "Unsaved for 1800 s");
+}
+
 static void a_stuck_loop_is_named(void **state)
 {
     (void)state;
@@ -192,6 +204,7 @@ int main(void)
         EACH(no_broker_no_topic),
         EACH(starting_needs_no_engine),
         EACH(what_is_not_saved_for_long),
+        EACH(an_interval_that_was_asked_for_is_not_late),
         EACH(a_stuck_loop_is_named),
         EACH(of_many_the_worst_comes_first_and_none_is_lost),
         EACH(names_from_outside_do_not_overflow),
