@@ -3,9 +3,12 @@
  *
  *     [ len u32 | ~len u32 | XXH3-64 of the bytes, u64 | bytes ] [ len | ... ] ...        little endian
  *
- * Records are added by one write and one sync. A crash within can leave the file ending inside a record: it was not yet promised to anybody,
- * and the next append cuts it off. Anything else that does not read is damage, and is said; the length is there twice so that a damaged one
- * is not taken for a record that ends past the file.
+ * Records are added by one write and one sync. A crash within can leave the file ending inside a record, or in zeros where a block of it was
+ * never written though the file had grown already: none of it was promised to anybody, and the next append cuts it off. Anything else that
+ * does not read is damage, and is said; the length is there twice so that a damaged one is not taken for a record that ends past the file.
+ *
+ *     [ walked, or appended and synced ... ][ cut short: of no one ]
+ *                                          ^ end                    ^ size         remembered, so that an append does not read it all again
  */
 #include "ledger.h"
 
@@ -25,7 +28,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { HEAD = 16 };
+enum { HEAD = 16, BLOCK = 4096 };
 
 static int fail(struct fr_err *err, const char *what, const char *path)
 {
@@ -74,6 +77,26 @@ static bool read_head(struct fr_reader *in, uint32_t *ret_size, uint64_t *ret_ha
     return in->failed || ((size ^ turned) == UINT32_MAX && size > 0 && size <= LEDGER_RECORD_MAX);
 }
 
+/* The bytes from `at` on were never written, nor was anything behind them: the file is to its end as it is where nobody wrote. */
+static bool is_blank(const char *bytes, size_t at, size_t len)
+{
+    while (at < len && !bytes[at])
+        at++;
+    return at == len;
+}
+
+/* What begins at `at` and does not read is of a crash: zeros, or a record of which the block that it reaches into is zeros. */
+static bool is_unwritten(const char *bytes, size_t at, size_t len)
+{
+    struct fr_reader in = fr_reader_of(bytes + at, len - at);
+    size_t next = (at / BLOCK + 1) * BLOCK;
+    uint32_t size;
+    uint64_t hash;
+    size_t reach = read_head(&in, &size, &hash) ? HEAD + size : HEAD;
+
+    return is_blank(bytes, at, len) || (next < at + reach && next < len && is_blank(bytes, next, len));
+}
+
 /* The length of the record at `bytes`, with its head; 0: it is cut short (*ret_torn) or damaged. */
 static size_t record_at(const char *bytes, size_t len, struct fr_bytes *ret_record, bool *ret_torn)
 {
@@ -109,7 +132,7 @@ static int walk(const char *path, const char *bytes, size_t len, store_note *eac
             return damaged(path, at, err);
         at += step;
     }
-    if (at < len && !torn)
+    if (at < len && !torn && !is_unwritten(bytes, at, len))
         return damaged(path, at, err);
     *ret_end = at;
     return FR_OK;
@@ -145,7 +168,7 @@ static int sync_folder(const char *path)
     return failed;
 }
 
-static int append_at(int fd, const char *path, off_t end, const struct fr_writer *out, struct fr_err *err)
+static int write_at(int fd, const char *path, off_t end, const struct fr_writer *out, struct fr_err *err)
 {
     size_t done = 0;
 
@@ -164,19 +187,44 @@ static int append_at(int fd, const char *path, off_t end, const struct fr_writer
     return FR_OK;
 }
 
-int ledger_append(const char *path, const struct fr_bytes *records, size_t len, struct fr_err *err)
+/* After an fsync that failed the kernel holds what it could not write for written, and no later one tries again: what is behind `end` is cut
+ * off, so that the next attempt writes it anew instead of finding it there. Should that fail too, the next attempt begins at `end` all the same. */
+static int append_at(struct ledger *ledger, int fd, const char *path, const struct fr_writer *out, struct fr_err *err)
+{
+    int status = write_at(fd, path, ledger->end, out, err);
+
+    if (status == FR_OK)
+        ledger->end += (off_t)out->len;
+    ledger->size = status == FR_OK || ftruncate(fd, ledger->end) == 0 ? ledger->end : lseek(fd, 0, SEEK_END);
+    return status;
+}
+
+/* Where the next record goes: as remembered, or by reading all of a file that is not as it was left. */
+static int find_end(struct ledger *ledger, int fd, const char *path, struct fr_err *err)
+{
+    struct stat about;
+    char *bytes = NULL;
+    size_t len = 0, end = 0;
+
+    if (fstat(fd, &about) != 0)
+        return fail(err, "look at", path);
+    if (ledger->inode == about.st_ino && ledger->size == about.st_size)
+        return FR_OK;
+    int status = read_file(fd, path, &bytes, &len, err);
+    if (status == FR_OK)
+        status = walk(path, bytes, len, NULL, NULL, &end, err);
+    free(bytes);
+    *ledger = (struct ledger){.inode = status == FR_OK ? about.st_ino : 0, .size = (off_t)len, .end = (off_t)end};
+    return status;
+}
+
+int ledger_append(struct ledger *ledger, const char *path, const struct fr_bytes *records, size_t len, struct fr_err *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    size_t there = 0, end = 0;
     struct fr_writer out;
-    char *bytes = NULL;
 
     if (fd < 0)
         return fail(err, "open", path);
-    int status = read_file(fd, path, &bytes, &there, err);
-    if (status == FR_OK)
-        status = walk(path, bytes, there, NULL, NULL, &end, err);
-    free(bytes);
     fr_writer_init(&out, 0);
     for (size_t i = 0; i < len; i++) {
         fr_put_u32(&out, (uint32_t)records[i].len);
@@ -184,8 +232,9 @@ int ledger_append(const char *path, const struct fr_bytes *records, size_t len, 
         fr_put_u64(&out, XXH3_64bits(records[i].at, records[i].len));
         fr_put_bytes(&out, records[i].at, records[i].len);
     }
+    int status = find_end(ledger, fd, path, err);
     if (status == FR_OK)
-        status = append_at(fd, path, (off_t)end, &out, err);
+        status = append_at(ledger, fd, path, &out, err);
     fr_writer_release(&out);
     close(fd);
     return status;

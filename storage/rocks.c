@@ -55,6 +55,7 @@ struct rocks {
     pthread_mutex_t lock; /* `db` comes and goes under it, because number() asks from any thread */
     rocksdb_t *db;        /* NULL: closed after an error */
     struct mark mark;
+    struct ledger ledger;
     rocksdb_writeoptions_t *write;
     rocksdb_flushoptions_t *flush;
     rocksdb_readoptions_t *read;
@@ -459,9 +460,10 @@ static const char *ledger_path(const struct rocks *rocks, char path[static PATH_
 
 static int rocks_note(struct store *store, const struct fr_bytes *records, size_t len, struct fr_err *err)
 {
+    struct rocks *rocks = (struct rocks *)store;
     char path[PATH_MAX];
 
-    return ledger_append(ledger_path((struct rocks *)store, path), records, len, err);
+    return ledger_append(&rocks->ledger, ledger_path(rocks, path), records, len, err);
 }
 
 static int rocks_notes(struct store *store, store_note *each, void *context, struct fr_err *err)
