@@ -326,15 +326,13 @@ static void sync_written(struct checkpoint *checkpoint)
 static void copy_store(struct checkpoint *checkpoint, const char *path)
 {
     struct fr_err err = {0};
-    int status = FR_OK;
+    int status = disk_gate_look(&checkpoint->gate, 0) ? FR_OK : fr_fail(&err, FR_FULL, "the disk has less room than store.disk_reserve");
 
-    if (!disk_gate_look(&checkpoint->gate, 0))
-        status = fr_fail(&err, FR_FULL, "the disk has less room than store.disk_reserve");
     fr_pulse_rest(checkpoint->pulse);
     if (!status)
         status = tail_write(checkpoint->tail, &err); /* after an error the store must be opened anew first */
-    if (!status)
-        status = checkpoint->store->ops->snapshot(checkpoint->store, path, &err);
+    if (!status && (status = checkpoint->store->ops->snapshot(checkpoint->store, path, &err)))
+        tail_distrust(checkpoint->tail); /* what it failed at may have been the log, which takes nothing from then on */
     fr_pulse_beat(checkpoint->pulse);
     tell_durable(checkpoint);
     pthread_mutex_lock(&checkpoint->lock);

@@ -1,0 +1,102 @@
+/*
+ * copy_faults_test.c -- a copy of the store that failed at the disk does not keep the next one from being made, though nothing is written in
+ * between (tests/support/faultfs.c).
+ */
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "cells.h"
+#include "faultfs.h"
+#include "folder.h"
+#include "freshet/clock.h"
+#include "freshet/format.h"
+
+enum { SEED = 8, OPS = 100, NEVER_MS = 1 << 30, LIMIT_MS = 60000 };
+
+static char folder[256], path[300], rules[300];
+
+/* Another file each time: by that it is known that they have changed. */
+static void set_rules(const char *text)
+{
+    char next[310];
+
+    snprintf(next, sizeof(next), "%s.next", rules);
+    FILE *file = fopen(next, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(rename(next, rules), 0);
+}
+
+static int make(void **state)
+{
+    (void)state;
+    folder_make(folder);
+    snprintf(path, sizeof(path), "%s/store", folder);
+    snprintf(rules, sizeof(rules), "%s/rules", folder);
+    setenv("FAULTFS_ROOT", path, 1);
+    setenv("FAULTFS_RULES", rules, 1);
+    faultfs_begin();
+    set_rules("");
+    return 0;
+}
+
+static int clean(void **state)
+{
+    (void)state;
+    folder_remove(folder);
+    return 0;
+}
+
+static struct store *open_store(const char *where)
+{
+    struct store *store = NULL;
+    struct fr_err err = {0};
+
+    if (store_rocks_open(&store, &(struct store_rocks_options){.path = where}, &err))
+        fail_msg("%s", err.text);
+    return store;
+}
+
+static void a_copy_that_failed_at_the_log_can_be_made_again(void **state)
+{
+    struct cells *cells = calloc(1, sizeof(*cells));
+    struct journal *journal = journal_new();
+    struct store *store = open_store(path);
+    char copy[300];
+    struct fr_err err = {0};
+
+    (void)state;
+    assert_int_equal(format_admit(store, NULL), FR_OK);
+    struct checkpoint *checkpoint = checkpoint_start(store, &(struct checkpoint_options){.wal_sync_interval = NEVER_MS});
+    assert_true(checkpoint_wait_due(checkpoint, LIMIT_MS));
+    cells_journal(journal, cells, SEED, 1, OPS);
+    journal = give_whole(checkpoint, journal, 1);
+    assert_true(checkpoint_wait_due(checkpoint, LIMIT_MS)); /* it is written, and nothing more comes */
+    snprintf(copy, sizeof(copy), "%s/copy", folder);
+    set_rules("sync .log 1 EIO\n");
+    assert_int_equal(checkpoint_snapshot(checkpoint, copy, NULL, &err), FR_IO);
+    set_rules("");
+    if (checkpoint_snapshot(checkpoint, copy, NULL, &err))
+        fail_msg("%s", err.text);
+    assert_true(checkpoint_stop(checkpoint, NULL));
+    store->ops->close(store);
+    store = open_store(copy);
+    cells_assert_stored(store, cells);
+    store->ops->close(store);
+    journal_free(journal);
+    free(cells);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_copy_that_failed_at_the_log_can_be_made_again, make, clean),
+    };
+
+#ifdef __SANITIZE_THREAD__
+    puts("SKIP: ThreadSanitizer's runtime makes the file calls that this program replaces, and waits for itself");
+    return 77;
+#endif
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
