@@ -19,11 +19,6 @@ __attribute__((noreturn)) void base_out_of_memory(const char *what, size_t size)
 void *base_map(size_t size, size_t align, int protection);
 void base_unmap(void *at, size_t size);
 
-/* The shortest decimal that reads back as the same double; whole numbers below 2^63 without an exponent;
- * "NaN", "+Inf", "-Inf". Into room of at least 32 bytes; returns room. */
-enum { REAL_TEXT_ROOM = 32 };
-char *base_real_text(double value, char *room);
-
 /* log.c: may a line of this event be written at this time? Then *ret_suppressed says how many were not. */
 enum { LOG_LINES_PER_SECOND = 10, LOG_EVENTS_MAX = 256 };
 bool log_admits(const char *event, uint64_t now_ns, uint32_t *ret_suppressed);

@@ -158,7 +158,7 @@ static bool is_plain(const char *text)
 static void put_value(struct fr_writer *out, const struct fr_field *field, bool json)
 {
     const char *text = field->text ? field->text : "";
-    char real[REAL_TEXT_ROOM];
+    char real[FR_REAL_TEXT_ROOM];
 
     switch (field->type) {
     case FR_FIELD_TEXT:
@@ -171,7 +171,7 @@ static void put_value(struct fr_writer *out, const struct fr_field *field, bool 
         fr_put_text(out, "%lld", (long long)field->number);
         break;
     case FR_FIELD_REAL:
-        base_real_text(field->real, real);
+        fr_real_text(field->real, real);
         if (json && !isfinite(field->real)) /* JSON has no such number */
             put_quoted(out, real);
         else

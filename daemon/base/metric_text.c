@@ -60,27 +60,27 @@ static void put_labels(struct fr_writer *out, const struct fr_series *series, co
 
 static void put_number(struct fr_writer *out, double value)
 {
-    char room[REAL_TEXT_ROOM];
+    char room[FR_REAL_TEXT_ROOM];
 
-    fr_put_text(out, " %s\n", base_real_text(value, room));
+    fr_put_text(out, " %s\n", fr_real_text(value, room));
 }
 
 /* The upper bound as a label. OpenMetrics wants to see that it is a real number. */
 static void put_bound(char *room, size_t size, double bound, bool openmetrics)
 {
-    char text[REAL_TEXT_ROOM];
+    char text[FR_REAL_TEXT_ROOM];
 
-    base_real_text(bound, text);
+    fr_real_text(bound, text);
     snprintf(room, size, "%s%s", text, openmetrics && !strchr(text, '.') ? ".0" : "");
 }
 
 static void put_exemplar(struct fr_writer *out, struct exemplar_slot *slot)
 {
     struct exemplar exemplar;
-    char value[REAL_TEXT_ROOM];
+    char value[FR_REAL_TEXT_ROOM];
 
     if (exemplar_get(slot, &exemplar))
-        fr_put_text(out, " # {%.*s} %s %" PRId64 ".%03d", FR_EXEMPLAR_MAX, exemplar.labels, base_real_text(exemplar.value, value),
+        fr_put_text(out, " # {%.*s} %s %" PRId64 ".%03d", FR_EXEMPLAR_MAX, exemplar.labels, fr_real_text(exemplar.value, value),
                     exemplar.when_ms / 1000, (int)(exemplar.when_ms % 1000));
 }
 
@@ -91,7 +91,7 @@ static void put_histogram(struct fr_writer *out, const struct fr_series *series,
     uint64_t so_far = 0;
 
     for (size_t i = 0; i <= buckets->len; i++) {
-        char le[REAL_TEXT_ROOM + 2] = "+Inf";
+        char le[FR_REAL_TEXT_ROOM + 2] = "+Inf";
         if (i < buckets->len)
             put_bound(le, sizeof(le), buckets->bound[i], openmetrics);
         so_far += atomic_load_explicit(&series->bucket[i], memory_order_relaxed);

@@ -3,25 +3,25 @@
  *
  * 15 digits are enough for what people write, 17 for every double.
  */
-#include "base_private.h"
+#include "freshet/codec.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-char *base_real_text(double value, char *room)
+char *fr_real_text(double value, char *room)
 {
     if (isnan(value))
         return strcpy(room, "NaN");
     if (isinf(value))
         return strcpy(room, value > 0 ? "+Inf" : "-Inf");
     if (value == floor(value) && fabs(value) < 0x1p63) {
-        snprintf(room, REAL_TEXT_ROOM, "%.0f", value);
+        snprintf(room, FR_REAL_TEXT_ROOM, "%.0f", value);
         return room;
     }
     for (int digits = 15; digits <= 17; digits++) {
-        snprintf(room, REAL_TEXT_ROOM, "%.*g", digits, value);
+        snprintf(room, FR_REAL_TEXT_ROOM, "%.*g", digits, value);
         if (strtod(room, NULL) == value)
             break;
     }

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "decode.h"
+#include "freshet/codec.h"
 #include "freshet/metric.h"
 #include "said.h"
 
@@ -125,6 +126,7 @@ static bool weigh(const struct decoder *decoder, const struct fields *fields, st
     const struct type_slot *slot = fields->type.len ? type_slot(decoder, fields->type) : NULL;
     const struct feed_weight *weight;
     double value = fields->has_value ? fields->value : 1;
+    char numbers[3][FR_REAL_TEXT_ROOM];
 
     event->type = slot && slot->name.at ? slot->index : decoder->other;
     weight = &decoder->weights[event->type];
@@ -132,8 +134,11 @@ static bool weigh(const struct decoder *decoder, const struct fields *fields, st
         return true;
     if (!isfinite(value))
         return problem_say(problem, "value", "value is not a finite number");
-    return problem_say(problem, "value", "value %g times the weight %g of type '%s' is beyond %g", value, weight->weight, weight->type,
-                       EVENT_WEIGHT_MAX);
+    fr_real_text(value, numbers[0]);
+    fr_real_text(weight->weight, numbers[1]);
+    fr_real_text(EVENT_WEIGHT_MAX, numbers[2]);
+    return problem_say(problem, "value", "value %s times the weight %s of type '%s' is beyond %s", numbers[0], numbers[1], weight->type,
+                       numbers[2]);
 }
 
 static bool date(const struct decoder *decoder, const struct fields *fields, when_ms logged, struct event *event,

@@ -43,6 +43,11 @@ void fr_put_real(struct fr_writer *writer, double value); /* IEEE 754 bits, litt
 void fr_put_blob(struct fr_writer *writer, const void *bytes, size_t len); /* varint length, then the bytes */
 __attribute__((format(printf, 2, 3))) void fr_put_text(struct fr_writer *writer, const char *format, ...);
 
+/* The shortest decimal that reads back as the same double; whole numbers below 2^63 without an exponent;
+ * "NaN", "+Inf", "-Inf". Into room of at least FR_REAL_TEXT_ROOM bytes; returns room. */
+enum { FR_REAL_TEXT_ROOM = 32 };
+char *fr_real_text(double value, char *room);
+
 struct fr_reader {
     const unsigned char *at, *end;
     bool failed;

@@ -335,10 +335,10 @@ static void numbers_are_short_and_exact(void **state)
         {-1.0 / 0.0, "-Inf"},
         {0.0 / 0.0, "NaN"},
     };
-    char room[REAL_TEXT_ROOM];
+    char room[FR_REAL_TEXT_ROOM];
 
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
-        assert_string_equal(base_real_text(table[i].value, room), table[i].text);
+        assert_string_equal(fr_real_text(table[i].value, room), table[i].text);
 }
 
 static void bring_up_to_date(void *context)

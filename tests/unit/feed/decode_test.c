@@ -204,6 +204,9 @@ static void value_and_weight_are_finite_and_at_most_a_million(void **state)
         else
             assert_rejected(decode_buffer(&out), "value", "value", what);
     }
+    static const char just[] = "{" IDS ",\"type\":\"rating\",\"value\":1000001}"; /* beyond the limit by so little that it must be told apart */
+    assert_rejected(decode_auto(just, sizeof(just) - 1), "value", "value 1000001 times the weight ", "just too large");
+    assert_rejected(decode_auto(just, sizeof(just) - 1), "value", " of type 'rating' is beyond 1000000", "just too large");
 }
 
 static void a_time_lies_between_1970_and_five_minutes_after_its_record(void **state)
