@@ -106,8 +106,10 @@ enum { CONFIG_LINE_MAX = 4000, CONFIG_FILE_MAX = 1 << 20 };
 void config_read_text(struct config *cfg, const char *name, const char *text, size_t len);
 void config_read_file(struct config *cfg, const char *path); /* not readable, or above CONFIG_FILE_MAX: a problem */
 char *config_file_text(struct config *cfg, const char *path, size_t *ret_len); /* what is in it, the caller's to free; NULL: a problem */
-/* FRESHET_<SECTION>__<KEY>, in capitals; for [kafka] each _ stands for a dot. Others are not looked at. */
-void config_read_environment(struct config *cfg, char *const *environment);
+/* FRESHET_<SECTION>__<KEY>, in capitals; for [kafka] each _ stands for a dot, unless kafka_known (feed_kafka_key_known; NULL: always a dot)
+ * knows only the key with each _ as it is. Others are not looked at. */
+void config_read_environment(struct config *cfg, char *const *environment, bool (*kafka_known)(const char *key));
+bool config_is_setting(const char *setting); /* has it the form section.key=value? */
 void config_read_setting(struct config *cfg, const char *setting); /* section.key=value, from --set */
 
 /* One value from one place. */

@@ -265,8 +265,8 @@ static const char docs_head[] =
     "`sar.mode = parity`. Sizes take K, M and G (1024-fold).\n";
 
 static const char docs_kafka[] = "In the environment each `_` of a `[kafka]` key stands for a dot: "
-                                 "`FRESHET_KAFKA__BOOTSTRAP_SERVERS` is `bootstrap.servers`. The few\n"
-                                 "keys of librdkafka that have a `_` of their own go into the file. Keep passwords off "
+                                 "`FRESHET_KAFKA__BOOTSTRAP_SERVERS` is `bootstrap.servers`. Where librdkafka\n"
+                                 "has no such key, but one with each `_` as it is, it is that: `FRESHET_KAFKA__LOG_LEVEL` is `log_level`. Keep passwords off "
                                  "the command line: other users see it.\n";
 
 void config_docs(struct fr_writer *out)

@@ -114,7 +114,20 @@ void config_read_file(struct config *cfg, const char *path)
     free(text);
 }
 
-void config_read_environment(struct config *cfg, char *const *environment)
+/* [kafka] keys have dots, but for a few that have underscores. */
+static void kafka_name(char *key, bool (*known)(const char *key))
+{
+    char *dotted = fr_strdup(key);
+
+    for (char *at = dotted; *at; at++)
+        if (*at == '_')
+            *at = '.';
+    if (!known || known(dotted) || !known(key))
+        strcpy(key, dotted);
+    free(dotted);
+}
+
+void config_read_environment(struct config *cfg, char *const *environment, bool (*kafka_known)(const char *key))
 {
     static const char prefix[] = "FRESHET_";
     char name[200], origin[240];
@@ -122,7 +135,6 @@ void config_read_environment(struct config *cfg, char *const *environment)
     for (; *environment; environment++) {
         const char *equals = strchr(*environment, '=');
         char *key;
-        bool verbatim;
 
         if (strncmp(*environment, prefix, sizeof prefix - 1) != 0 || !equals ||
             equals - *environment >= (int)sizeof name)
@@ -137,21 +149,33 @@ void config_read_environment(struct config *cfg, char *const *environment)
         key += 2;
         for (char *at = name; at < name + (equals - *environment); at++)
             *at = (char)tolower((unsigned char)*at);
-        verbatim = strcmp(name + sizeof prefix - 1, "kafka") == 0;
-        for (char *at = key; verbatim && *at; at++)
-            if (*at == '_')
-                *at = '.';
+        if (strcmp(name + sizeof prefix - 1, "kafka") == 0)
+            kafka_name(key, kafka_known);
         config_put(cfg, name + sizeof prefix - 1, key, equals + 1, origin);
     }
 }
 
+/* The dot and the equals sign of section.key=value; false if it is none. */
+static bool find_parts(const char *setting, const char **ret_dot, const char **ret_equals)
+{
+    *ret_equals = strchr(setting, '=');
+    *ret_dot = *ret_equals ? memchr(setting, '.', (size_t)(*ret_equals - setting)) : NULL;
+    return *ret_dot && *ret_dot != setting && *ret_dot + 1 != *ret_equals;
+}
+
+bool config_is_setting(const char *setting)
+{
+    const char *dot, *equals;
+
+    return find_parts(setting, &dot, &equals);
+}
+
 void config_read_setting(struct config *cfg, const char *setting)
 {
-    const char *equals = strchr(setting, '=');
-    const char *dot = equals ? memchr(setting, '.', (size_t)(equals - setting)) : NULL;
+    const char *equals, *dot;
     char *section, *key;
 
-    if (!dot || dot == setting || dot + 1 == equals) {
+    if (!find_parts(setting, &dot, &equals)) {
         config_problem(cfg, "--set: '%.200s' is not section.key=value", setting);
         return;
     }

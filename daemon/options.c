@@ -82,7 +82,10 @@ bool options_read(struct options *ret_options, int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         if (option == CONFIG)
             options.config = optarg;
-        else if (option == SET)
+        else if (option == SET && !config_is_setting(optarg)) {
+            fprintf(stderr, "%s: --set: '%s' is not section.key=value\n", argv[0], optarg);
+            goto refused;
+        } else if (option == SET)
             options.settings[options.settings_len++] = optarg;
         else if (option == DEV)
             options.dev = true;

@@ -38,7 +38,7 @@ struct config *read_config(struct freshetd *d)
         file = default_file(d);
     if (file)
         config_read_file(cfg, file);
-    config_read_environment(cfg, environ);
+    config_read_environment(cfg, environ, feed_kafka_key_known);
     for (size_t i = 0; i < d->options.settings_len; i++)
         config_read_setting(cfg, d->options.settings[i]);
     config_finish_with_models(cfg, &host);

@@ -134,6 +134,16 @@ static void nearest_property(const char *key, char *ret_name, size_t room)
     free(table);
 }
 
+bool feed_kafka_key_known(const char *key)
+{
+    char room[200];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, key, "", room, sizeof(room));
+
+    rd_kafka_conf_destroy(conf);
+    return result != RD_KAFKA_CONF_UNKNOWN;
+}
+
 const char *feed_kafka_key_problem(const char *key, const char *value, char *room, size_t room_len)
 {
     const char *why = owned_by_freshet(key);

@@ -51,6 +51,7 @@ struct feed_options {
 /* NULL if librdkafka and Freshet's own keys accept this [kafka] setting; else why not: "is owned by Freshet (offsets live in the store)",
  * or librdkafka's text. For --check-config. Thread: any. */
 const char *feed_kafka_key_problem(const char *key, const char *value, char *room, size_t room_len);
+bool feed_kafka_key_known(const char *key); /* to librdkafka, whether or not it may be set. Thread: any */
 
 /* FR_CONFIG if Kafka's clients cannot be made of the options, as feed_start would find: settings that do not go together, certificates that
  * cannot be read. Connects to nothing. For --check-config. */

@@ -30,7 +30,7 @@ static void read_as_texts(const uint8_t *data, size_t size)
     if (size)
         memcpy(text + 8, data, size);
     text[size + 8] = 0;
-    config_read_environment(cfg, environment);
+    config_read_environment(cfg, environment, NULL);
     config_read_setting(cfg, text + 8);
     free(text);
 }

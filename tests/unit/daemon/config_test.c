@@ -337,7 +337,7 @@ static void each_source_overrides_the_weaker_ones(void **state)
     struct config *cfg = read_text("[sar]\nwindow = 2\nthreshold = 3\nscore_last = 7\n");
 
     (void)state;
-    config_read_environment(cfg, environment);
+    config_read_environment(cfg, environment, NULL);
     config_read_setting(cfg, "sar.window=6");
     assert_string_equal(config_problems(cfg), "");
     assert_int_equal(cfg->sar.window, 6);
@@ -357,7 +357,7 @@ static void the_environment_and_set_say_where_they_are_wrong(void **state)
     struct config *cfg = config_new();
 
     (void)state;
-    config_read_environment(cfg, environment);
+    config_read_environment(cfg, environment, NULL);
     config_read_setting(cfg, "limits.maxk=5");
     config_read_setting(cfg, "nodot=5");
     config_read_setting(cfg, "sar.window");
@@ -377,6 +377,26 @@ static void the_environment_and_set_say_where_they_are_wrong(void **state)
     config_free(cfg);
 }
 
+static bool known(const char *key)
+{
+    return strcmp(key, "log_level") == 0 || strcmp(key, "client.id") == 0;
+}
+
+static void an_underscore_that_kafka_means_is_none_of_the_dots(void **state)
+{
+    char *environment[] = {"FRESHET_KAFKA__LOG_LEVEL=3", "FRESHET_KAFKA__CLIENT_ID=me", "FRESHET_KAFKA__NO_SUCH=x", NULL};
+    struct config *cfg = read_text("[kafka]\nlog_level = 7\n");
+
+    (void)state;
+    config_read_environment(cfg, environment, known);
+    assert_int_equal(cfg->kafka_len, 3);
+    assert_string_equal(cfg->kafka_key[0], "log_level"); /* the file's, over which the environment goes */
+    assert_string_equal(cfg->kafka_value[0], "3");
+    assert_string_equal(cfg->kafka_key[1], "client.id");
+    assert_string_equal(cfg->kafka_key[2], "no.such");
+    config_free(cfg);
+}
+
 static void underscores_of_the_environment_are_dots_for_kafka(void **state)
 {
     char *environment[] = {"FRESHET_KAFKA__BOOTSTRAP_SERVERS=a:1,b:2", "FRESHET_FEED__DEAD_LETTER_TOPIC=dead", NULL};
@@ -384,7 +404,7 @@ static void underscores_of_the_environment_are_dots_for_kafka(void **state)
     struct feed_options feed;
 
     (void)state;
-    config_read_environment(cfg, environment);
+    config_read_environment(cfg, environment, NULL);
     config_finish(cfg, &(struct config_host){0});
     assert_string_equal(config_problems(cfg), "");
     config_feed_options(cfg, &feed);
@@ -472,6 +492,7 @@ int main(void)
         cmocka_unit_test(each_source_overrides_the_weaker_ones),
         cmocka_unit_test(the_environment_and_set_say_where_they_are_wrong),
         cmocka_unit_test(underscores_of_the_environment_are_dots_for_kafka),
+        cmocka_unit_test(an_underscore_that_kafka_means_is_none_of_the_dots),
         cmocka_unit_test(weights_add_to_the_known_types_and_override_them),
         cmocka_unit_test(weights_have_bounds_too),
     };

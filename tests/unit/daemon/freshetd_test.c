@@ -238,6 +238,16 @@ static void a_configuration_can_be_checked_without_starting(void **state)
     assert_said(&process, "bad.conf:5: unknown key 'feed.topik'; the nearest known key is 'feed.topic'");
     START(&process, false, "--config", "bad.conf");
     assert_int_equal(exit_code(&process), 78);
+    setenv("FRESHET_KAFKA__LOG_LEVEL", "3", 1); /* log_level, not log.level */
+    START(&process, false, "--print-config", "--config", "good.conf");
+    unsetenv("FRESHET_KAFKA__LOG_LEVEL");
+    assert_int_equal(exit_code(&process), 0);
+    assert_said(&process, "log_level = 3 ");
+    START(&process, false, "--check-config", "--config", "good.conf", "--set", "foo"); /* no setting at all */
+    assert_int_equal(exit_code(&process), 2);
+    assert_said(&process, "--set: 'foo' is not section.key=value");
+    START(&process, false, "--check-config", "--config", "good.conf", "--set", "sar.window=foo");
+    assert_int_equal(exit_code(&process), 78);
     write_file("sasl.conf", "[kafka]\nbootstrap.servers = nowhere.invalid:9092\n"
                             "security.protocol = sasl_plaintext\nsasl.mechanism = PLAIN\n");
     START(&process, false, "--check-config", "--config", "sasl.conf"); /* each good by itself */

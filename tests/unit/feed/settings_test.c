@@ -35,6 +35,18 @@ static void good_settings_pass_verbatim(void **state)
     }
 }
 
+static void keys_of_librdkafka_are_known_though_they_are_not_to_be_set(void **state)
+{
+    (void)state;
+    assert_true(feed_kafka_key_known("log_level"));
+    assert_true(feed_kafka_key_known("bootstrap.servers"));
+    assert_true(feed_kafka_key_known("statistics.interval.ms")); /* of which "" is no value */
+    assert_true(feed_kafka_key_known("request.required.acks"));  /* of a topic */
+    assert_true(feed_kafka_key_known("rebalance_cb"));
+    assert_false(feed_kafka_key_known("log.level"));
+    assert_false(feed_kafka_key_known("bootstrap_servers"));
+}
+
 static void owned_settings_are_refused_by_name_and_bad_ones_in_the_words_of_librdkafka(void **state)
 {
     static const char *const bad[][3] = {
@@ -137,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_settings_pass_verbatim),
+        cmocka_unit_test(keys_of_librdkafka_are_known_though_they_are_not_to_be_set),
         cmocka_unit_test(owned_settings_are_refused_by_name_and_bad_ones_in_the_words_of_librdkafka),
         cmocka_unit_test(feed_does_not_start_on_settings_that_cannot_work),
         cmocka_unit_test(to_check_settings_is_to_connect_to_nothing),
