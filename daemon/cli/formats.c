@@ -21,6 +21,8 @@ struct format {
     enum line_result (*parse)(struct format *format, char *line, struct line_event *ret, const char **ret_problem);
     char separator;
     bool begun;
+    enum { FORM_TABS, FORM_COLONS, FORM_COMMAS } form; /* movielens: once it has begun */
+    enum { DATES_UNKNOWN, DATES_ISO, DATES_SLASHES } dates; /* online-retail, UCI's */
     int column[COLUMNS]; /* csv, tsv: where each stands; -1: absent */
     size_t columns;
     char unknown[200]; /* csv, tsv: names in the header that mean nothing here: 'a', 'b' */
@@ -91,6 +93,24 @@ static size_t split(char *line, char separator, char **fields)
     }
 }
 
+/* The same between "::"; no quotes. */
+static size_t split_colons(char *line, char **fields)
+{
+    size_t len = 0;
+
+    for (char *next = line; next; line = next) {
+        if (len == FIELDS_MAX)
+            return FIELDS_MORE;
+        next = strstr(line, "::");
+        fields[len++] = line;
+        if (next) {
+            *next = '\0';
+            next += 2;
+        }
+    }
+    return len;
+}
+
 /* "2010-12-01 08:26:00" or "2010-12-01T08:26:00Z", as UTC. */
 static bool instant(const char *text, int64_t *ret_ms)
 {
@@ -106,6 +126,23 @@ static bool instant(const char *text, int64_t *ret_ms)
     return true;
 }
 
+/* "12/1/2010 8:26", month first, as UTC. */
+static bool instant_slashes(const char *text, int64_t *ret_ms)
+{
+    struct tm parts = {0};
+    int end = 0;
+
+    if (sscanf(text, "%2d/%2d/%4d %2d:%2d%n", &parts.tm_mon, &parts.tm_mday, &parts.tm_year, &parts.tm_hour, &parts.tm_min, &end) != 5 ||
+        text[end])
+        return false;
+    struct tm asked = parts;
+    parts.tm_year -= 1900;
+    parts.tm_mon -= 1;
+    *ret_ms = (int64_t)timegm(&parts) * 1000; /* which makes March of the 30th of February, and January of month 13 */
+    return asked.tm_year >= 1000 && parts.tm_mon == asked.tm_mon - 1 && parts.tm_mday == asked.tm_mday && parts.tm_hour == asked.tm_hour &&
+           parts.tm_min == asked.tm_min;
+}
+
 static enum line_result bad(const char **ret_problem, const char *problem)
 {
     *ret_problem = problem;
@@ -114,14 +151,30 @@ static enum line_result bad(const char **ret_problem, const char *problem)
 
 /* ---- movielens ---- */
 
+/* The first line says which of the three forms all have. */
+static enum line_result movielens_begin(struct format *format, const char *line)
+{
+    bool header = strcmp(line, "userId,movieId,rating,timestamp") == 0;
+
+    format->begun = true;
+    format->form = header ? FORM_COMMAS : strchr(line, '\t') || !strstr(line, "::") ? FORM_TABS : FORM_COLONS;
+    return header ? LINE_HEADER : LINE_EVENT;
+}
+
 static enum line_result movielens(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
 {
+    static const char *const problems[] = {
+        [FORM_TABS] = "is not user, item, rating and seconds between tabs",
+        [FORM_COLONS] = "is not user, item, rating and seconds between '::', as the first line is",
+        [FORM_COMMAS] = "is not user, item, rating and seconds between commas, as the header says",
+    };
     char *fields[FIELDS_MAX];
     int64_t seconds;
 
-    (void)format;
-    if (split(line, '\t', fields) != 4)
-        return bad(ret_problem, "is not user, item, rating and seconds between tabs");
+    if (!format->begun && movielens_begin(format, line) == LINE_HEADER)
+        return LINE_HEADER;
+    if ((format->form == FORM_COLONS ? split_colons(line, fields) : split(line, format->form == FORM_TABS ? '\t' : ',', fields)) != 4)
+        return bad(ret_problem, problems[format->form]);
     if (!real(fields[2], &ret->value))
         return bad(ret_problem, "has a rating that is no number");
     if (!whole(fields[3], &seconds) || !later(0, seconds, 1000, &ret->time_ms))
@@ -398,10 +451,24 @@ static enum line_result extract_line(struct format *format, char *line, struct l
     return purchase(ret, format->customer, fields[2], quantity);
 }
 
+/* NULL, or what is wrong with it. All of a file are in one form: one that changes is not one table. */
+static const char *invoice_date(struct format *format, const char *text, int64_t *ret_ms)
+{
+    bool slashes = strchr(text, '/');
+
+    if (!(slashes ? instant_slashes : instant)(text, ret_ms))
+        return "has an InvoiceDate that is neither YYYY-MM-DD HH:MM:SS nor M/D/YYYY H:MM";
+    if (format->dates != DATES_UNKNOWN && (format->dates == DATES_SLASHES) != slashes)
+        return "has an InvoiceDate in another form than those before";
+    format->dates = slashes ? DATES_SLASHES : DATES_ISO;
+    return NULL;
+}
+
 static enum line_result uci_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
 {
     char *fields[FIELDS_MAX];
     double quantity;
+    const char *problem;
     size_t len = split(line, ',', fields);
 
     if (len == FIELDS_OPEN)
@@ -412,8 +479,8 @@ static enum line_result uci_line(struct format *format, char *line, struct line_
         return LINE_SKIP; /* nobody's */
     if (!real(fields[3], &quantity))
         return bad(ret_problem, "has a Quantity that is no number");
-    if (!instant(fields[4], &ret->time_ms))
-        return bad(ret_problem, "has an InvoiceDate that is not YYYY-MM-DD HH:MM:SS");
+    if ((problem = invoice_date(format, fields[4], &ret->time_ms)))
+        return bad(ret_problem, problem);
     snprintf(format->customer, sizeof(format->customer), "%.*s", (int)strcspn(fields[6], "."), fields[6]);
     return purchase(ret, format->customer, fields[1], *fields[0] == 'C' && quantity > 0 ? -quantity : quantity);
 }

@@ -1,10 +1,11 @@
 /*
  * formats.h -- lines of the known formats -> events, or what is said of an item or a user.
  *
- *     movielens      user<TAB>item<TAB>rating<TAB>seconds           a rating with its value
+ *     movielens      user<TAB>item<TAB>rating<TAB>seconds (u.data), user::item::rating::seconds (ratings.dat), or commas under the
+ *                    header userId,movieId,rating,timestamp (ratings.csv), all lines alike: a rating with its value
  *     csv, tsv       a header names the columns: user_id item_id type value time_ms event_id, in any order; others are left out
  *     jsonl          one Event as JSON per line (both user_id and userId)
- *     online-retail  UCI's table (InvoiceNo,StockCode,...), or our extract of it (ops/data/online-retail/README.md):
+ *     online-retail  UCI's table (InvoiceNo,StockCode,...; dates 2010-12-01 08:26:00 or 12/1/2010 8:26), or our extract of it (ops/data/online-retail/README.md):
  *                    bought = purchase, returned = return, the quantity as value; rows without a customer are skipped
  *     libfm          LABEL user:1 item:1 feature:1 ...   a rating of LABEL, feature numbers as ids; what is behind the item is context,
  *                    {"feature": "NUMBER"} each

@@ -405,8 +405,9 @@ int verb_publish(int argc, char **argv)
 {
     static const struct usage usage = {
         "publish", "FILE|- [OPTION]...",
-        "Send a file's events to Kafka, keyed by user. Formats: movielens, csv, tsv, jsonl, online-retail, libfm; and of what is said of items and\n"
-        "users, keyed by these: items-jsonl, items-tsv, users-jsonl.",
+        "Send a file's events to Kafka, keyed by user. Formats: movielens (u.data, ratings.dat or ratings.csv), csv, tsv, jsonl, online-retail\n"
+        "(UCI's table, with dates 2010-12-01 08:26:00 or 12/1/2010 8:26; or our extract of it), libfm; and of what is said of items and users,\n"
+        "keyed by these: items-jsonl, items-tsv, users-jsonl.",
         "freshet publish u.data --format movielens --brokers 127.0.0.1:9092 --wait"};
     struct publish *publish = fr_zalloc(1, sizeof(*publish));
     struct texts files = {0};

@@ -49,6 +49,44 @@ static void movielens_rates_in_seconds(void **state)
     format_free(format);
 }
 
+static void movielens_has_three_forms_and_a_file_has_one(void **state)
+{
+    struct format *colons = format_new("movielens"), *commas = format_new("movielens"), *tabs = format_new("movielens");
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(colons, "1::1193::5::978300760", &event, &problem), LINE_EVENT);
+    expect(&event, "1", "1193", "rating", 5, 978300760000);
+    static const char *const no_colons[] = {"1\t1193\t5\t978300760", "1,1193,5,978300760", "userId,movieId,rating,timestamp",
+                                            "1::1193::5", "1::1193::5::978300760::1", "1::1193::5::978300760::"};
+    for (size_t i = 0; i < sizeof(no_colons) / sizeof(*no_colons); i++) {
+        assert_int_equal(parse(colons, no_colons[i], &event, &problem), LINE_BAD);
+        assert_string_equal(problem, "is not user, item, rating and seconds between '::', as the first line is");
+    }
+    assert_int_equal(parse(colons, "1::1193:5:978300760", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(colons, "1::661::3.5::978302109", &event, &problem), LINE_EVENT);
+    expect(&event, "1", "661", "rating", 3.5, 978302109000);
+
+    assert_int_equal(parse(commas, "userId,movieId,rating,timestamp", &event, &problem), LINE_HEADER);
+    assert_null(format_note(commas));
+    assert_int_equal(parse(commas, "1,31,2.5,1260759144", &event, &problem), LINE_EVENT);
+    expect(&event, "1", "31", "rating", 2.5, 1260759144000);
+    assert_int_equal(parse(commas, "1::31::2.5::1260759144", &event, &problem), LINE_BAD);
+    assert_string_equal(problem, "is not user, item, rating and seconds between commas, as the header says");
+    assert_int_equal(parse(commas, "1\t31\t2.5\t1260759144", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(commas, "userId,movieId,rating,timestamp", &event, &problem), LINE_BAD); /* two files in one */
+
+    assert_int_equal(parse(tabs, "196\t2::42\t3\t881250949", &event, &problem), LINE_EVENT);
+    expect(&event, "196", "2::42", "rating", 3, 881250949000);
+    assert_int_equal(parse(tabs, "1::1193::5::978300760", &event, &problem), LINE_BAD);
+    assert_string_equal(problem, "is not user, item, rating and seconds between tabs");
+    assert_int_equal(parse(tabs, "userId,movieId,rating,timestamp", &event, &problem), LINE_BAD);
+    format_free(colons);
+    format_free(commas);
+    format_free(tabs);
+}
+
 static void csv_goes_by_its_header_and_minds_quotes(void **state)
 {
     struct format *format = format_new("csv");
@@ -236,6 +274,38 @@ static void online_retail_knows_purchases_returns_and_nobody(void **state)
     format_free(format);
 }
 
+static void dates_of_online_retail_are_in_one_of_two_forms(void **state)
+{
+    static const char head[] = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country";
+    static const char *const none[] = {"13/1/2010 8:26", "2/30/2010 8:26", "0/1/2010 8:26",  "12/0/2010 8:26",  "12/1/2010 24:00", "12/1/2010 8:60",
+                                       "12/1/10 8:26",   "12/1/2010",      "12/1/2010 8:26x", "12/-1/2010 8:26", "1/12/2010 8"};
+    struct format *slashes = format_new("online-retail"), *iso = format_new("online-retail");
+    struct line_event event;
+    const char *problem;
+    char line[200];
+
+    (void)state;
+    assert_int_equal(parse(slashes, head, &event, &problem), LINE_HEADER);
+    for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++) { /* none of them decides on the form */
+        snprintf(line, sizeof(line), "536365,85123A,HEART,6,%s,2.55,17850,United Kingdom", none[i]);
+        if (parse(slashes, line, &event, &problem) != LINE_BAD)
+            fail_msg("%s", none[i]);
+        assert_string_equal(problem, "has an InvoiceDate that is neither YYYY-MM-DD HH:MM:SS nor M/D/YYYY H:MM");
+    }
+    assert_int_equal(parse(slashes, "536365,85123A,HEART,6,12/1/2010 8:26,2.55,17850,United Kingdom", &event, &problem), LINE_EVENT);
+    expect(&event, "17850", "85123A", "purchase", 6, 1291191960000);
+    assert_int_equal(parse(slashes, "536365,85123A,HEART,6,12/09/2011 12:50,2.55,17850,United Kingdom", &event, &problem), LINE_EVENT);
+    expect(&event, "17850", "85123A", "purchase", 6, 1323435000000);
+    assert_int_equal(parse(slashes, "536365,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850,United Kingdom", &event, &problem), LINE_BAD);
+    assert_string_equal(problem, "has an InvoiceDate in another form than those before");
+    assert_int_equal(parse(iso, head, &event, &problem), LINE_HEADER);
+    assert_int_equal(parse(iso, "536365,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850,United Kingdom", &event, &problem), LINE_EVENT);
+    assert_int_equal(parse(iso, "536365,85123A,HEART,6,12/1/2010 8:26,2.55,17850,United Kingdom", &event, &problem), LINE_BAD);
+    assert_string_equal(problem, "has an InvoiceDate in another form than those before");
+    format_free(slashes);
+    format_free(iso);
+}
+
 static void the_extract_repeats_time_and_customer_by_leaving_them_out(void **state)
 {
     struct format *format = format_new("online-retail");
@@ -338,6 +408,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(movielens_rates_in_seconds),
+        cmocka_unit_test(movielens_has_three_forms_and_a_file_has_one),
+        cmocka_unit_test(dates_of_online_retail_are_in_one_of_two_forms),
         cmocka_unit_test(csv_goes_by_its_header_and_minds_quotes),
         cmocka_unit_test(columns_that_cannot_be_read_are_no_header),
         cmocka_unit_test(a_long_name_that_means_nothing_is_cut_between_characters),
