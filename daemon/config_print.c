@@ -259,7 +259,10 @@ static const char docs_head[] =
     "`freshetd --rebuild` replays\n"
     "from `feed.start` into a new store. Those of a model are recorded when it first runs, and bind from then on. All "
     "others may change\n"
-    "from one start to the next. *reloads* marks what SIGHUP applies to a\n"
+    "from one start to the next, also those that decide what is refused (`feed.format`, `feed.max_future_ms`, the ceilings of "
+    "users and items and of what is said of them):\n"
+    "a replay goes by the values of its own start, so that under others it may take what was a dead letter before, or refuse "
+    "what was not. *reloads* marks what SIGHUP applies to a\n"
     "running daemon; what else has changed by then is logged as waiting for a restart. *Under parity* is the default "
     "when\n"
     "`sar.mode = parity`. Sizes take K, M and G (1024-fold).\n";
