@@ -259,6 +259,7 @@ int engine_open(struct engine **ret_engine, const struct engine_options *options
     assert(options->types_len > 0 && options->items_max > 0 && options->users_max > 0);
     engine->options = *options;
     engine->store = store;
+    engine->opened = fr_wall_ms();
     atomic_init(&engine->now, -1);
     open_threads_room(engine);
     open_series(engine);

@@ -48,7 +48,9 @@ struct partition {
     _Atomic int64_t durable;
     /* feed writes */
     _Atomic int64_t low;
-    _Atomic int64_t end, oldest, caught_up; /* caught_up: wall time when nothing was left to apply; 0: never yet */
+    _Atomic int64_t end, oldest;
+    _Atomic int64_t heard, caught_up; /* wall times: when Kafka last told where it ends, when nothing was left to apply; 0: never yet */
+    _Atomic bool awaited;             /* feed reads it, or would; else it is of a topic that nobody reads any more */
     _Atomic int state;
     /* engine's thread only */
     int64_t position; /* runs ahead of `next` within a batch */
@@ -91,8 +93,11 @@ struct learner {
     struct model *model;
 };
 
+enum { AWAITED_MAX = 3 }; /* of events, items and users */
+
 struct engine {
     /* fixed once open */
+    when_ms opened; /* wall time */
     struct engine_options options;
     struct store *store;
     struct fr_epoch *epoch;
@@ -173,6 +178,13 @@ struct engine {
     char cluster[CLUSTER_BYTES_MAX + 1]; /* whose log it is; "": not yet known */
     _Atomic bool cluster_unsaved;
 
+    /* topics that feed reads, or would if they were there; feed writes */
+    struct {
+        char topic[TOPIC_BYTES_MAX + 1];
+        _Atomic bool told; /* Kafka has told which partitions it has */
+    } awaited[AWAITED_MAX];
+    _Atomic uint32_t awaited_len; /* grows under lock, read by any */
+
     /* the outbox, under its own lock (taken after `lock`, never before) */
     pthread_mutex_t outbox_lock;
     pthread_cond_t outbox_changed;
@@ -226,8 +238,17 @@ void engine_nudge(struct engine *engine);                                    /* 
 void publish_written(void *engine, uint64_t number);                         /* checkpoint */
 void publish_synced(void *engine, uint64_t number);                          /* checkpoint */
 void publish_figures(void *engine);                                          /* metrics collector */
-double partition_staleness(const struct engine *engine, const struct partition *partition, when_ms wall);
-double engine_staleness(const struct engine *engine, when_ms wall);
+
+/* staleness.c; thread: any */
+struct staleness {
+    double seconds;
+    bool unsure;        /* there may be no such record, but nobody knows */
+    const char *untold; /* a topic of which Kafka has told nothing since the start; NULL: there is none */
+};
+struct staleness partition_staleness(const struct engine *engine, const struct partition *partition, when_ms wall);
+struct staleness engine_staleness(const struct engine *engine, when_ms wall);
+/* Offsets up to `end` of which nothing is applied, when `next` comes next. */
+int64_t partition_left(const struct partition *partition, int64_t next, int64_t end);
 
 /* models.c; thread: engine */
 int models_open(struct engine *engine, struct fr_err *err);

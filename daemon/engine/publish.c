@@ -17,7 +17,6 @@
 #include <xxhash.h>
 
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,26 +101,16 @@ int engine_partition(struct engine *engine, const char *topic, int32_t number, u
     if (index == len && len == PARTITIONS_MAX) {
         status = fr_fail(err, FR_LIMIT, "partition %d of '%s' is one more than %d", number, topic, PARTITIONS_MAX);
     } else {
-        if (index == len) {
+        if (index == len)
             partition_make(engine, index, topic, strlen(topic), number);
+        atomic_store_explicit(&engine->partitions[index]->awaited, true, memory_order_relaxed);
+        if (index == len)
             atomic_store_explicit(&engine->partitions_len, len + 1, memory_order_release);
-        }
         *ret_index = index;
         *ret_next = atomic_load(&engine->partitions[index]->next);
     }
     pthread_mutex_unlock(&engine->lock);
     return status;
-}
-
-void engine_partition_says(struct engine *engine, uint32_t index, enum partition_state state, int64_t end, when_ms oldest)
-{
-    struct partition *partition = partition_at(engine, index);
-
-    atomic_store_explicit(&partition->state, (int)state, memory_order_relaxed);
-    atomic_store_explicit(&partition->oldest, oldest, memory_order_relaxed);
-    atomic_store_explicit(&partition->end, end, memory_order_relaxed);
-    if (end >= 0 && atomic_load_explicit(&partition->next, memory_order_acquire) >= end)
-        atomic_store_explicit(&partition->caught_up, fr_wall_ms(), memory_order_relaxed);
 }
 
 bool engine_partition_print(struct engine *engine, uint32_t index, int64_t *ret_offset, uint64_t *ret_print)
@@ -441,51 +430,7 @@ int engine_snapshot(struct engine *engine, const char *path, const _Atomic bool 
     return checkpoint_snapshot(engine->checkpoint, path, stop, err);
 }
 
-/* ---- staleness and status; thread: any ---- */
-
-/*
- * Age of the oldest record of a partition that is in the log and not applied. Its own time is known once it is fetched; before
- * that it is at least as new as the last one applied, and it came after the partition was last caught up. With neither it may
- * be of any age.
- */
-double partition_staleness(const struct engine *engine, const struct partition *partition, when_ms wall)
-{
-    (void)engine;
-    int64_t next = atomic_load_explicit(&partition->next, memory_order_acquire);
-    int64_t end = atomic_load_explicit(&partition->end, memory_order_relaxed);
-    int64_t since = atomic_load_explicit(&partition->oldest, memory_order_relaxed);
-
-    if (end < 0 || next >= end)
-        return 0;
-    if (since < 0) {
-        int64_t last = atomic_load_explicit(&partition->last_logged, memory_order_relaxed);
-        int64_t caught_up = atomic_load_explicit(&partition->caught_up, memory_order_relaxed);
-        since = last > caught_up ? last : caught_up;
-    }
-    if (since <= 0)
-        return INFINITY;
-    return wall > since ? (double)(wall - since) / 1000 : 0;
-}
-
-double engine_staleness(const struct engine *engine, when_ms wall)
-{
-    uint32_t len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
-    uint64_t done = atomic_load_explicit(&engine->batches_done, memory_order_acquire);
-    uint64_t given = atomic_load_explicit(&engine->batches_given, memory_order_acquire);
-    double stalest = 0;
-
-    for (uint32_t i = 0; i < len; i++) {
-        double staleness = partition_staleness(engine, engine->partitions[i], wall);
-        if (staleness > stalest)
-            stalest = staleness;
-    }
-    for (; done < given; done++) {
-        int64_t oldest = atomic_load_explicit(&engine->batch_oldest[done % (BATCHES * 2)], memory_order_relaxed);
-        if (oldest >= 0 && wall > oldest && (double)(wall - oldest) / 1000 > stalest)
-            stalest = (double)(wall - oldest) / 1000;
-    }
-    return stalest;
-}
+/* ---- status; thread: any ---- */
 
 static void partition_tell(const struct engine *engine, const struct partition *partition, struct partition_status *ret)
 {
@@ -495,10 +440,12 @@ static void partition_tell(const struct engine *engine, const struct partition *
     ret->durable = atomic_load_explicit(&partition->durable, memory_order_acquire);
     ret->applied = atomic_load_explicit(&partition->next, memory_order_acquire);
     ret->end = atomic_load_explicit(&partition->end, memory_order_relaxed);
-    ret->lag = ret->end < 0 ? -1 : ret->end > ret->applied ? ret->end - (ret->applied < 0 ? 0 : ret->applied) : 0;
     ret->low = atomic_load_explicit(&partition->low, memory_order_relaxed);
+    ret->lag = ret->end < 0 ? -1 : partition_left(partition, ret->applied, ret->end);
     ret->newest = atomic_load_explicit(&partition->last_logged, memory_order_relaxed);
-    ret->lag_seconds = partition_staleness(engine, partition, fr_wall_ms());
+    struct staleness staleness = partition_staleness(engine, partition, fr_wall_ms());
+    ret->lag_seconds = staleness.seconds;
+    ret->unsure = staleness.unsure;
 }
 
 void engine_status(struct engine *engine, struct engine_status *ret_status)

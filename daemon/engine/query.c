@@ -72,7 +72,9 @@ void reader_begin(struct reader *reader)
     }
     when_ms now = atomic_load_explicit(&engine->now, memory_order_acquire);
     reader->as_of.event_time = now < 0 ? 0 : now;
-    reader->as_of.staleness_seconds = engine_staleness(engine, fr_wall_ms());
+    struct staleness staleness = engine_staleness(engine, fr_wall_ms());
+    reader->as_of.staleness_seconds = staleness.seconds;
+    reader->as_of.untold = staleness.untold;
     reader->items = dict_len(engine->items);
 }
 

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "assign.h"
+#include "freshet/alloc.h"
 #include "freshet/blackbox.h"
 #include "freshet/clock.h"
 #include "freshet/crash.h"
@@ -40,6 +41,7 @@ static uint64_t ms_later(uint64_t now_ns, unsigned ms)
 void assignment_init(struct assignment *assignment, const struct feed_options *options, struct engine *engine)
 {
     *assignment = (struct assignment){.options = options, .engine = engine, .wait_ms = WAIT_FIRST_MS};
+    engine_topic_awaited(engine, options->topic);
 }
 
 void assignment_release(struct assignment *assignment)
@@ -48,6 +50,7 @@ void assignment_release(struct assignment *assignment)
     for (size_t i = 0; i < assignment->len; i++)
         free(assignment->partitions[i].breaker);
     free(assignment->partitions);
+    free(assignment->leaders);
 }
 
 void assignment_attach(struct assignment *assignment, rd_kafka_t *consumer)
@@ -93,6 +96,20 @@ static void log_refused(struct assignment *assignment, rd_kafka_resp_err_t err)
     assignment->refused = true;
 }
 
+static void note_leaders(struct assignment *assignment, const struct rd_kafka_metadata_topic *topic)
+{
+    assignment->leaders_len = (size_t)topic->partition_cnt;
+    free(assignment->leaders);
+    assignment->leaders = fr_zalloc(assignment->leaders_len + 1, sizeof(*assignment->leaders));
+    for (size_t i = 0; i < assignment->leaders_len; i++)
+        assignment->leaders[i] = -1;
+    for (int i = 0; i < topic->partition_cnt; i++) {
+        const struct rd_kafka_metadata_partition *partition = &topic->partitions[i];
+        if (partition->id >= 0 && (size_t)partition->id < assignment->leaders_len)
+            assignment->leaders[partition->id] = partition->leader;
+    }
+}
+
 /* The number of partitions Kafka says the topic has; 0 while it says none, or nothing. */
 static size_t count_partitions(struct assignment *assignment)
 {
@@ -101,16 +118,20 @@ static size_t count_partitions(struct assignment *assignment)
     size_t count = 0;
 
     err = rd_kafka_metadata(assignment->consumer, 0, assignment->topic, &metadata, METADATA_TIMEOUT_MS);
+    assignment->asked = true;
     assignment->answered = !err;
     if (err)
-        return 0; /* no broker answers: the error callback has said so */
+        return 0; /* no broker answers: whoever asked us says so */
     err = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-    if (!err)
+    if (!err) {
         count = (size_t)metadata->topics[0].partition_cnt;
-    else if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        note_leaders(assignment, &metadata->topics[0]);
+    } else if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+        assignment->leaders_len = 0;
         log_missing(assignment);
-    else if (err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
+    } else if (err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
         log_refused(assignment, err);
+    }
     rd_kafka_metadata_destroy(metadata);
     if (count && (assignment->missing || assignment->refused)) {
         fr_log(FR_INFO, "feed", "topic.found", FR_FIELDS(FR_TEXT("topic", assignment->options->topic)),
@@ -307,12 +328,21 @@ static void note_count(struct assignment *assignment, size_t count)
     assignment->count = count;
 }
 
+/* After its partitions have been taken up: of those the engine knows that it knows nothing yet. */
+static void tell_topic(struct assignment *assignment, size_t count)
+{
+    if (assignment->told || !(count || (assignment->answered && assignment->missing)))
+        return;
+    engine_topic_told(assignment->engine, assignment->options->topic);
+    assignment->told = true;
+}
+
 void assignment_refresh(struct assignment *assignment, uint64_t now_ns)
 {
     size_t count;
     bool good;
 
-    assignment->answered = false;
+    assignment->asked = assignment->answered = false;
     if (now_ns < assignment->look_ns)
         return;
     count = count_partitions(assignment);
@@ -321,6 +351,7 @@ void assignment_refresh(struct assignment *assignment, uint64_t now_ns)
     good = verdict_lost(assignment);
     if (count > assignment->len && !assignment->foreign)
         good = grow(assignment, count) && good;
+    tell_topic(assignment, count);
     assignment->stale = assignment->stale || (assignment->suspect && count);
     if (assignment->stale && assignment->len)
         assign(assignment);

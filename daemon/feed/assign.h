@@ -41,6 +41,7 @@ struct assigned {
     int64_t owed;  /* the end that Kafka tells of, not reached although nothing else was there to take; -1: none since it spoke */
     bool mute;     /* says nothing since it was assigned */
     bool alone;    /* the last answer did not come: asked for without others, which may be another broker's */
+    uint64_t low_ns; /* when its oldest offset is asked for again */
     bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
     struct breaker *breaker;
@@ -62,12 +63,15 @@ struct assignment {
     bool refused;     /* said that Kafka refuses to describe the topic */
     bool foreign;     /* the brokers belong to another cluster: nothing is read */
     uint64_t look_ns; /* when to ask for metadata again */
-    uint64_t lows_ns; /* when to ask for the oldest offsets again */
+    int32_t *leaders;   /* by number: the broker that has the partition, as Kafka last told; -1: none */
+    size_t leaders_len;
     uint64_t alone_ns; /* and for the end of one that is asked for alone */
     uint64_t ends_ns; /* and for the ends of those that nothing is fetched of */
     uint64_t lost_ns; /* and for what Kafka holds of those that are lost */
     unsigned wait_ms; /* while there is no topic */
-    bool answered;    /* the last refresh asked for metadata, and Kafka answered */
+    bool asked;       /* the last refresh asked for metadata, */
+    bool answered;    /* and Kafka answered */
+    bool told;        /* the engine: which partitions there are, or that there is no such topic */
     bool resetting;   /* an operator's word is taken, and the engine not yet told */
     struct reset_outcome outcome; /* of that */
 };
@@ -105,8 +109,10 @@ void assignment_report(struct assignment *assignment, bool all);
 /* resets.c: reads a halted partition on from where an operator says. FR_OK: the engine is told by the next assignment_tell. FR_CONFIG and
  * FR_NOT_FOUND: nothing is done, and why; FR_IO: Kafka does not say what there is. */
 int assignment_reset(struct assignment *assignment, const struct reset *reset, struct reset_outcome *ret, struct fr_err *err);
-/* lows.c: when it is time, asks Kafka for the oldest offsets it holds, and tells the engine. */
+/* lows.c: when it is time, asks Kafka for the oldest offsets it holds, and tells the engine, also that the ends still stand. */
 void assignment_lows(struct assignment *assignment, uint64_t now_ns);
+/* It is time. */
+void assignment_lows_now(struct assignment *assignment);
 /* Likewise for the ends of the logs that are halted; `standing`, nobody polls: of all. */
 void assignment_ends(struct assignment *assignment, uint64_t now_ns, bool standing);
 /* Asks Kafka: is there more than we were given? */

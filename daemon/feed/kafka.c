@@ -96,12 +96,22 @@ static bool is_stopping(const struct tap *tap)
     return atomic_load_explicit(tap->stopping, memory_order_relaxed);
 }
 
+static void hear_answer(struct tap *tap, uint64_t now_ns)
+{
+    if (tap->assignment.answered) {
+        if (tap->client.unreachable)
+            assignment_lows_now(&tap->assignment);
+        client_reached(&tap->client);
+    } else if (tap->assignment.asked) {
+        client_unanswered(&tap->client, now_ns);
+    }
+}
+
 /* What there is beside the records. A stop waits for one answer that does not come, not for all. */
 static void ask_kafka(struct tap *tap, uint64_t now_ns)
 {
     assignment_refresh(&tap->assignment, now_ns);
-    if (tap->assignment.answered)
-        client_reached(&tap->client);
+    hear_answer(tap, now_ns);
     if (!is_stopping(tap))
         assignment_lows(&tap->assignment, now_ns);
     if (!is_stopping(tap))
@@ -172,6 +182,8 @@ static void consume(void *arg)
 
     while (tap->options.kind == FEED_EVENTS && atomic_load(tap->behind) && !is_stopping(tap)) {
         fr_pulse_beat(pulse);
+        tap_idle(tap);
+        client_probe(&tap->client, tap->consumer, fr_mono_ns());
         poll(NULL, 0, BEHIND_LOOK_MS);
     }
     tap->heard_ns = fr_mono_ns(); /* until here it was us who did not listen */

@@ -2,18 +2,32 @@
  * lows.c -- what Kafka is asked about a log beside its records: the oldest offset it still holds, which a backup must not be older than, and
  * the end of one that nothing is fetched of. And both, where something is to be decided by them.
  *
- *     running, polled       its end comes with what is fetched (assignment_report)
- *     ingest stands still   all of them are asked: librdkafka fetches no more once its queue is full
- *     halted                asked, always
+ *     running, polled       its end comes with what is fetched (assignment_report); asked for the oldest offset
+ *     ingest stands still   and for the end: librdkafka fetches no more once its queue is full
+ *     halted                likewise, always
  *
- * All partitions in one call, now and then. An answer that does not come leaves what was known; it matters for alerts, not for reading.
+ * Each answer also confirms the end (engine_partition_heard): whoever gives records of a partition is there, and would have given more. Fetching
+ * alone does not tell: where nothing comes, it looks the same with Kafka and without. One that was assigned anew and has not spoken since
+ * (assigned.mute) may have been fetched before, and confirms nothing.
+ *
+ * Oldest offsets are asked for broker by broker, one of them a round, so that one that does not answer hides nothing of the others, and costs
+ * those that are read its time only now and then. An answer that does not come leaves what was known.
  *
  * Never by rd_kafka_query_watermark_offsets: in librdkafka 2.0.2 its timeout bounds only the search for the leader, and it comes back when that
  * broker does (mended in 2.3.0). The topic's thread, all other partitions and the drain would wait with it.
  */
 #include "assign.h"
+#include "freshet/clock.h"
 
-enum { LOWS_EVERY_MS = 5000, LOWS_AGAIN_MS = 20000, ENDS_EVERY_MS = 1000, ENDS_AGAIN_MS = 10000, ANSWER_TIMEOUT_MS = 1000 };
+enum {
+    LOWS_EVERY_MS = 5000,
+    LOWS_MUTE_MS = 500,
+    LOWS_AGAIN_MS = 20000,
+    ENDS_EVERY_MS = 1000,
+    ENDS_AGAIN_MS = 10000,
+    ANSWER_TIMEOUT_MS = 1000
+};
+_Static_assert(LOWS_EVERY_MS * 2 <= ENGINE_HEARD_MS, "one that is asked as always has been heard of late");
 
 /* Asks for one offset of each; false: Kafka does not answer. */
 static bool ask(struct assignment *assignment, rd_kafka_topic_partition_list_t *list)
@@ -26,26 +40,62 @@ static void add(struct assignment *assignment, rd_kafka_topic_partition_list_t *
     rd_kafka_topic_partition_list_add(list, assignment->options->topic, (int32_t)number)->offset = which;
 }
 
+static int32_t leader_of(const struct assignment *assignment, size_t number)
+{
+    return number < assignment->leaders_len ? assignment->leaders[number] : -1;
+}
+
+/* All that are due and of one broker. */
+static void add_due(struct assignment *assignment, uint64_t now_ns, rd_kafka_topic_partition_list_t *list)
+{
+    int32_t leader = -1;
+
+    for (size_t i = 0; i < assignment->len; i++) {
+        int32_t its = leader_of(assignment, i);
+        if (its < 0 || now_ns < assignment->partitions[i].low_ns || (leader >= 0 && its != leader))
+            continue;
+        leader = its;
+        add(assignment, list, i, RD_KAFKA_OFFSET_BEGINNING);
+    }
+}
+
+/* When it is to be asked again, in ms. */
+static unsigned note_low(struct assignment *assignment, const struct assigned *assigned, int64_t low, when_ms asked)
+{
+    engine_partition_low(assignment->engine, assigned->index, low);
+    if (assigned->state != PARTITION_RUNNING)
+        return LOWS_EVERY_MS;
+    if (assigned->mute)
+        return LOWS_MUTE_MS;
+    engine_partition_heard(assignment->engine, assigned->index, asked);
+    return LOWS_EVERY_MS;
+}
+
 void assignment_lows(struct assignment *assignment, uint64_t now_ns)
 {
     rd_kafka_topic_partition_list_t *list;
+    when_ms asked = fr_wall_ms();
+    bool answered;
 
-    if (!assignment->consumer || assignment->stale || now_ns < assignment->lows_ns)
+    if (!assignment->consumer || assignment->stale)
         return;
-    assignment->lows_ns = now_ns + LOWS_EVERY_MS * 1000000ULL;
-    list = rd_kafka_topic_partition_list_new((int)assignment->len + 1);
-    for (size_t i = 0; i < assignment->len; i++)
-        if (!assignment->partitions[i].alone) /* a broker that does not answer hides what the others know */
-            add(assignment, list, i, RD_KAFKA_OFFSET_BEGINNING);
-    if (ask(assignment, list)) {
-        for (int i = 0; i < list->cnt; i++)
-            if (!list->elems[i].err && list->elems[i].offset >= 0)
-                engine_partition_low(assignment->engine, assignment->partitions[list->elems[i].partition].index,
-                                     list->elems[i].offset);
-    } else if (list->cnt) { /* those that are read have waited for the answer */
-        assignment->lows_ns = now_ns + LOWS_AGAIN_MS * 1000000ULL;
+    list = rd_kafka_topic_partition_list_new(1);
+    add_due(assignment, now_ns, list);
+    answered = ask(assignment, list);
+    for (int i = 0; i < list->cnt; i++) {
+        struct assigned *assigned = &assignment->partitions[list->elems[i].partition];
+        unsigned wait_ms = answered ? LOWS_EVERY_MS : LOWS_AGAIN_MS; /* those that are read have waited for the answer */
+        if (answered && !list->elems[i].err && list->elems[i].offset >= 0)
+            wait_ms = note_low(assignment, assigned, list->elems[i].offset, asked);
+        assigned->low_ns = now_ns + wait_ms * 1000000ULL;
     }
     rd_kafka_topic_partition_list_destroy(list);
+}
+
+void assignment_lows_now(struct assignment *assignment)
+{
+    for (size_t i = 0; i < assignment->len; i++)
+        assignment->partitions[i].low_ns = 0;
 }
 
 static bool is_fetched(const struct assigned *assigned, bool standing)
@@ -62,8 +112,9 @@ static bool is_fetched(const struct assigned *assigned, bool standing)
 }
 
 /* A transaction that is still open is not in the end that is asked for, but may be in the one that was fetched. */
-static void note_end(struct assignment *assignment, struct assigned *assigned, int64_t end)
+static void note_end(struct assignment *assignment, struct assigned *assigned, int64_t end, when_ms asked)
 {
+    engine_partition_heard(assignment->engine, assigned->index, asked);
     if (assigned->state == PARTITION_RUNNING && end < assigned->end)
         return;
     assigned->end = end;
@@ -73,6 +124,7 @@ static void note_end(struct assignment *assignment, struct assigned *assigned, i
 void assignment_ends(struct assignment *assignment, uint64_t now_ns, bool standing)
 {
     rd_kafka_topic_partition_list_t *list;
+    when_ms asked = fr_wall_ms();
     bool answered;
 
     if (!assignment->consumer || assignment->stale || now_ns < assignment->ends_ns)
@@ -87,7 +139,7 @@ void assignment_ends(struct assignment *assignment, uint64_t now_ns, bool standi
         assignment->ends_ns = now_ns + ENDS_AGAIN_MS * 1000000ULL;
     for (int i = 0; answered && i < list->cnt; i++)
         if (!list->elems[i].err && list->elems[i].offset >= 0)
-            note_end(assignment, &assignment->partitions[list->elems[i].partition], list->elems[i].offset);
+            note_end(assignment, &assignment->partitions[list->elems[i].partition], list->elems[i].offset, asked);
     rd_kafka_topic_partition_list_destroy(list);
 }
 

@@ -19,7 +19,7 @@
 #include "freshet/metric.h"
 #include "settings.h"
 
-enum { CLIENT_MAGIC = 0x4b434c49, REPEAT_AFTER_S = 30, ASK_EVERY_MS = 2000, ASK_TIMEOUT_MS = 500 };
+enum { CLIENT_MAGIC = 0x4b434c49, REPEAT_AFTER_S = 30, ASK_EVERY_MS = 2000, ASK_TIMEOUT_MS = 500, UNANSWERED_MS = 10000 };
 
 struct setting {
     const char *key, *value;
@@ -184,20 +184,46 @@ void client_reached(struct client *client)
         fr_log(FR_INFO, "kafka", "brokers.reached", FR_FIELDS(FR_TEXT("client", client->purpose)),
                "a Kafka broker answers again");
     client->unreachable = false;
+    client->unheard_ns = 0;
     fr_gauge(client->down, 0);
+}
+
+static void cut_off(struct client *client, const char *reason)
+{
+    if (!client->unreachable)
+        fr_log(FR_ERROR, "kafka", "brokers.down", FR_FIELDS(FR_TEXT("client", client->purpose)),
+               "no Kafka broker can be reached; trying on: %s", reason);
+    client->unreachable = true;
+    fr_gauge(client->down, 1);
+}
+
+void client_unanswered(struct client *client, uint64_t now_ns)
+{
+    if (!client->unheard_ns)
+        client->unheard_ns = now_ns;
+    else if (now_ns - client->unheard_ns >= UNANSWERED_MS * 1000000ULL)
+        cut_off(client, "none has answered for ten seconds");
+}
+
+void client_probe(struct client *client, rd_kafka_t *kafka, uint64_t now_ns)
+{
+    const struct rd_kafka_metadata *metadata;
+
+    if (now_ns < client->ask_ns)
+        return;
+    client->ask_ns = now_ns + ASK_EVERY_MS * 1000000ULL;
+    if (rd_kafka_metadata(kafka, 0, NULL, &metadata, ASK_TIMEOUT_MS)) { /* librdkafka has begun to connect, if it was not yet at it */
+        client_unanswered(client, now_ns);
+        return;
+    }
+    rd_kafka_metadata_destroy(metadata);
+    client_reached(client);
 }
 
 void client_ask(struct client *client, rd_kafka_t *kafka, uint64_t now_ns)
 {
-    const struct rd_kafka_metadata *metadata;
-
-    if (!client->unreachable || now_ns < client->ask_ns)
-        return;
-    client->ask_ns = now_ns + ASK_EVERY_MS * 1000000ULL;
-    if (rd_kafka_metadata(kafka, 0, NULL, &metadata, ASK_TIMEOUT_MS))
-        return; /* librdkafka has begun to connect, if it was not yet at it */
-    rd_kafka_metadata_destroy(metadata);
-    client_reached(client);
+    if (client->unreachable)
+        client_probe(client, kafka, now_ns);
 }
 
 /* Thread: any of librdkafka's. */
@@ -235,11 +261,7 @@ static void on_error(rd_kafka_t *kafka, int code, const char *reason, void *opaq
         abort();
     client->disconnected = client->disconnected || client_may_be_another(err);
     if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        if (!client->unreachable)
-            fr_log(FR_ERROR, "kafka", "brokers.down", FR_FIELDS(FR_TEXT("client", client->purpose)),
-                   "no Kafka broker can be reached; trying on: %s", reason);
-        client->unreachable = true;
-        fr_gauge(client->down, 1);
+        cut_off(client, reason);
         return;
     }
     if (err == client->last_err && now - client->last_err_ns < REPEAT_AFTER_S * 1000000000ULL)

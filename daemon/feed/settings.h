@@ -16,7 +16,8 @@ struct client {
     const char *purpose; /* "consumer", "dead letters" */
     bool disconnected;   /* what answers next may be another broker or another log; whoever acts on it takes it back */
     bool unreachable;    /* no broker answers; said once */
-    uint64_t ask_ns;     /* while unreachable: when client_ask asks again */
+    uint64_t ask_ns;     /* when client_probe asks again */
+    uint64_t unheard_ns; /* since when no question has been answered; 0: the last one was */
     struct fr_series *down; /* the same as a metric */
     rd_kafka_resp_err_t last_err;
     uint64_t last_err_ns;
@@ -24,6 +25,11 @@ struct client {
 void client_init(struct client *client, const char *purpose);
 /* A broker has answered: says so if that was in doubt. */
 void client_reached(struct client *client);
+/* Nor has one answered a question just now. After ten seconds of this, none does: librdkafka may take much longer to say so, or say it
+ * where nobody polls. */
+void client_unanswered(struct client *client, uint64_t now_ns);
+/* Asks now and then whether a broker answers, for up to half a second. */
+void client_probe(struct client *client, rd_kafka_t *kafka, uint64_t now_ns);
 /* While no broker answers: asks now and then whether one does, for up to half a second. For a producer, which may have nothing to send for
  * hours and would not be answered before. */
 void client_ask(struct client *client, rd_kafka_t *kafka, uint64_t now_ns);

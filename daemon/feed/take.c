@@ -190,3 +190,14 @@ void tap_fill(struct tap *tap, struct event_batch *batch)
         rd_kafka_message_destroy(message);
     }
 }
+
+void tap_idle(struct tap *tap)
+{
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(tap->consumer, 0);
+
+    if (!message)
+        return;
+    if (message->err)
+        take_error(tap, message);
+    rd_kafka_message_destroy(message);
+}

@@ -44,6 +44,9 @@ struct tap {
 /* take.c: waits for one message, then takes what is there without waiting. */
 void tap_fill(struct tap *tap, struct event_batch *batch);
 
+/* take.c: while nothing is assigned, hears what there is to hear of brokers. */
+void tap_idle(struct tap *tap);
+
 /* consumer.c: throws it away, and makes another when it is time; false: not now. */
 void tap_drop(struct tap *tap);
 void tap_attach(struct tap *tap); /* the one just made */

@@ -13,6 +13,7 @@
 #include "answer.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -105,17 +106,34 @@ static bool read_watch(struct check *check, const void *message)
     return read_recommend(check, message);
 }
 
+static bool is_fresh_enough(const struct answerer *answerer, const struct question *question, struct answer *answer)
+{
+    const struct as_of *as_of = reader_as_of(answerer->reader);
+    double staleness = as_of->staleness_seconds;
+
+    if (!question->max_staleness_ms)
+        return true;
+    if (as_of->untold)
+        return answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION,
+                             "how stale the state is is not known: Kafka has not told yet what there is in topic '%.100s'; max_staleness_ms is %u",
+                             as_of->untold, question->max_staleness_ms);
+    if (isinf(staleness))
+        return answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION,
+                             "the state lacks records of an age that is not known yet; max_staleness_ms is %u",
+                             question->max_staleness_ms);
+    if (staleness * 1000 > question->max_staleness_ms)
+        return answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "the state is %.3f s stale; max_staleness_ms is %u",
+                             staleness, question->max_staleness_ms);
+    return true;
+}
+
 static void answer_recommend(struct answerer *answerer, struct question *question, struct answer *answer)
 {
     Freshet__V1__RecommendResponse response = FRESHET__V1__RECOMMEND_RESPONSE__INIT;
-    double staleness = reader_as_of(answerer->reader)->staleness_seconds;
     struct recommendation_list list = {0};
 
-    if (question->max_staleness_ms && staleness * 1000 > question->max_staleness_ms) {
-        answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "the state is %.3f s stale; max_staleness_ms is %u",
-                      staleness, question->max_staleness_ms);
+    if (!is_fresh_enough(answerer, question, answer))
         return;
-    }
     if (question->ask.exploration > 0 && !question->drawn)
         question->ask.draw = next_draw(answerer->limits);
     question->drawn = true;

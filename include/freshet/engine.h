@@ -109,6 +109,14 @@ int engine_partition(struct engine *engine, const char *topic, int32_t number, u
 /* What feed knows of a partition: its state, the log's end, the Kafka time of the oldest record fetched (or known of) and not yet
  * given (-1: none). Thread: feed. */
 void engine_partition_says(struct engine *engine, uint32_t index, enum partition_state state, int64_t end, when_ms oldest);
+/* The end last told still held at that wall time, or another was fetched since. Who is silent for longer than this is not taken to stand
+ * where he stood. Thread: feed. */
+enum { ENGINE_HEARD_MS = 10000 };
+void engine_partition_heard(struct engine *engine, uint32_t index, when_ms wall);
+/* The answers are to hold what is in this topic, one of three at most: until Kafka has told which partitions it has, or that there is no such
+ * topic, nobody knows how stale they are. Thread: feed, awaited before its questions. */
+void engine_topic_awaited(struct engine *engine, const char *topic);
+void engine_topic_told(struct engine *engine, const char *topic);
 /* Offset and fingerprint of the last record applied; false if none is known. Thread: feed, before it gives records of the
  * partition. */
 bool engine_partition_print(struct engine *engine, uint32_t index, int64_t *ret_offset, uint64_t *ret_print);
@@ -180,7 +188,8 @@ struct partition_status {
     int64_t applied, durable, end, lag; /* -1 while unknown; durable: while no synced checkpoint has the partition */
     int64_t low;                        /* the oldest offset Kafka still holds; -1 while unknown */
     when_ms newest;                     /* Kafka time of the newest record applied; -1: none */
-    double lag_seconds;
+    double lag_seconds;                 /* the age of the oldest record not applied; +Inf: there are some, of any age */
+    bool unsure;                        /* whether there is one is not known: if there is, it is no older */
 };
 struct engine_status {
     uint64_t users, items, pairs, model_events; /* model_events: applied ever */
@@ -237,7 +246,8 @@ struct as_of {
     const struct position *positions;
     size_t positions_len;
     when_ms event_time;
-    double staleness_seconds;
+    double staleness_seconds; /* as lag_seconds, of all there is */
+    const char *untold;       /* a topic of which Kafka has told nothing since the start, so that staleness is a guess; NULL: there is none */
 };
 const struct as_of *reader_as_of(const struct reader *reader); /* as of reader_begin */
 /* Has everything before these positions been applied? An unknown partition has not. Needs no reader. */

@@ -188,6 +188,30 @@ void engine_partition_says(struct engine *engine, uint32_t index, enum partition
     unlock(engine);
 }
 
+void engine_partition_heard(struct engine *engine, uint32_t index, when_ms wall)
+{
+    (void)wall;
+    lock(engine);
+    engine->partitions[index].heard++;
+    unlock(engine);
+}
+
+void engine_topic_awaited(struct engine *engine, const char *topic)
+{
+    (void)topic;
+    lock(engine);
+    engine->topics_awaited++;
+    unlock(engine);
+}
+
+void engine_topic_told(struct engine *engine, const char *topic)
+{
+    (void)topic;
+    lock(engine);
+    engine->topics_told++;
+    unlock(engine);
+}
+
 bool engine_held(const struct engine *engine)
 {
     struct engine *held = (struct engine *)engine;

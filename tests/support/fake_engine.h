@@ -33,6 +33,7 @@ struct fake_partition {
     int64_t next;  /* what was given reaches to here */
     enum partition_state state;
     int64_t end, low;
+    unsigned heard; /* how often its end was confirmed */
     int64_t last; /* the last record given, and its fingerprint; -1: none */
     uint64_t print;
     unsigned holes;
@@ -61,6 +62,7 @@ struct engine {
     struct event_batch *batches[FAKE_BATCHES];
     size_t batches_len;
     char cluster[CLUSTER_BYTES_MAX + 1];
+    unsigned topics_awaited, topics_told;
     struct fake_letter **letters;
     size_t letters_len, letters_cap, letters_done;
 };

@@ -4,6 +4,7 @@
 #include "fake_reader.h"
 
 #include <assert.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -126,7 +127,7 @@ void reader_begin(struct reader *reader)
     for (int i = 0; i < 2; i++)
         if (engine->others[i])
             reader->positions[len++] = (struct position){"events", 3 + i, engine->others[i]};
-    reader->as_of = (struct as_of){reader->positions, len, 400, engine->staleness_ms / 1000.0};
+    reader->as_of = (struct as_of){reader->positions, len, 400, engine->staleness_ms < 0 ? INFINITY : engine->staleness_ms / 1000.0, engine->untold};
 }
 
 void reader_end(struct reader *reader)
@@ -367,9 +368,9 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
     ret_status->partitions_len = 1;
     for (; ret_status->partitions_len <= (size_t)engine->more_partitions; ret_status->partitions_len++) {
         int number = (int)ret_status->partitions_len;
-        ret_status->partitions[number] = (struct partition_status){"more", number, PARTITION_RUNNING, 1, 1, 1, 0, -1, -1, 0};
+        ret_status->partitions[number] = (struct partition_status){"more", number, PARTITION_RUNNING, 1, 1, 1, 0, -1, -1, 0, false};
     }
-    ret_status->partitions[0] = (struct partition_status){"events", 2, PARTITION_RUNNING, next, 7, 50, 50 - next, -1, -1, 0.25};
+    ret_status->partitions[0] = (struct partition_status){"events", 2, PARTITION_RUNNING, next, 7, 50, 50 - next, -1, -1, 0.25, false};
 }
 
 uint64_t engine_checkpoint_ask(struct engine *engine)

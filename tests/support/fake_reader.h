@@ -25,7 +25,8 @@ struct engine {
     _Atomic uint64_t looks_vain;  /* so many looks find nothing reached */
     _Atomic uint64_t look_takes;  /* and each takes so many nanoseconds */
     _Atomic uint64_t asked, done; /* checkpoints */
-    _Atomic int staleness_ms;
+    _Atomic int staleness_ms; /* negative: of any age */
+    const char *untold;       /* of as_of */
     _Atomic int similar_users;    /* the status that reader_similar_users returns */
     _Atomic unsigned holds;       /* a bit per enum engine_hold */
     _Atomic bool busy;            /* not at rest */

@@ -1,10 +1,8 @@
 /*
- * engine_edge_test.c -- the engine where it is tight: bounds that are reached, a disk that refuses, what metrics and
- * staleness say before anything is known.
+ * engine_edge_test.c -- the engine where it is tight: bounds that are reached, a disk that refuses, what metrics say before anything is known.
  */
 #include <sched.h>
 #include <limits.h>
-#include <math.h>
 
 #include "engine_world.h"
 #include "histories_private.h"
@@ -381,48 +379,6 @@ static void a_newcomer_that_is_the_oldest_goes_at_once(void **state)
     never.store->ops->close(never.store);
 }
 
-/* ---- staleness ---- */
-
-static void behind_with_nothing_applied_is_of_any_age(void **state)
-{
-    struct world world = {.store = store_memory_new(NULL)};
-    struct engine_options options = parity();
-
-    (void)state;
-    begin(&world, &options);
-    assert_true(engine_staleness(world.engine, NOON) == 0); /* no end is known */
-    engine_partition_says(world.engine, world.partition, PARTITION_RUNNING, 7, -1);
-    assert_true(isinf(engine_staleness(world.engine, NOON)));
-    town(&world); /* offsets 0 to 5, all of noon */
-    assert_true(engine_staleness(world.engine, NOON + 2500) == 2.5);
-    engine_partition_says(world.engine, world.partition, PARTITION_RUNNING, 6, -1);
-    uint64_t deadline = patience();
-    while (engine_staleness(world.engine, fr_wall_ms() + 5000) > 0) { /* until the batch counts as done */
-        assert_true(fr_mono_ns() < deadline);
-        sched_yield();
-    }
-    end(&world);
-    world.store->ops->close(world.store);
-}
-
-static void the_oldest_record_of_all_batches_given_says_how_stale(void **state)
-{
-    struct world world = {.store = store_memory_new(NULL)};
-    struct engine_options options = parity();
-    struct fr_err err;
-    int64_t next;
-
-    (void)state;
-    /* No thread runs: both batches wait. */
-    assert_int_equal(engine_open(&world.engine, &options, world.store, &err), FR_OK);
-    assert_int_equal(engine_partition(world.engine, TOPIC, 0, &world.partition, &next, &err), FR_OK);
-    give(&world, (const struct event[]){event(0, "ann", "apple", NOON + 3000)}, 1);
-    give(&world, (const struct event[]){event(1, "bob", "apple", NOON + 1000)}, 1);
-    assert_true(engine_staleness(world.engine, NOON + 4000) == 3);
-    engine_free(world.engine);
-    world.store->ops->close(world.store);
-}
-
 static void batches_without_events_do_not_make_the_state_young(void **state)
 {
     struct world world = {.store = store_memory_new(NULL)};
@@ -579,8 +535,6 @@ int main(void)
         cmocka_unit_test(a_refused_event_leaves_no_trace),
         cmocka_unit_test(a_user_stored_without_a_history_can_begin_one),
         cmocka_unit_test(a_newcomer_that_is_the_oldest_goes_at_once),
-        cmocka_unit_test(behind_with_nothing_applied_is_of_any_age),
-        cmocka_unit_test(the_oldest_record_of_all_batches_given_says_how_stale),
         cmocka_unit_test(batches_without_events_do_not_make_the_state_young),
     };
 

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "settings.h"
 #include "world.h"
 
 static void good_settings_pass_verbatim(void **state)
@@ -145,6 +146,30 @@ static void to_check_settings_is_to_connect_to_nothing(void **state)
     close(listener);
 }
 
+/* Whatever librdkafka says meanwhile, and to whom. */
+static void who_answers_no_question_for_ten_seconds_is_cut_off(void **state)
+{
+    const uint64_t second = 1000000000, noon = 43200 * second;
+    struct client client;
+    const struct fr_series *down = fr_series(FR_M_KAFKA_UNREACHABLE, "tester", "", "");
+
+    (void)state;
+    fr_log_setup(FR_ERROR + 1, FR_LOG_JSON);
+    client_init(&client, "tester");
+    client_unanswered(&client, noon);
+    client_unanswered(&client, noon + 9 * second);
+    assert_true(fr_series_value(down) == 0);
+    client_reached(&client);
+    client_unanswered(&client, noon + 10 * second); /* it begins anew */
+    client_unanswered(&client, noon + 19 * second);
+    assert_true(fr_series_value(down) == 0);
+    client_unanswered(&client, noon + 20 * second);
+    assert_true(fr_series_value(down) == 1);
+    assert_true(client.unreachable);
+    client_reached(&client);
+    assert_true(fr_series_value(down) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +178,7 @@ int main(void)
         cmocka_unit_test(owned_settings_are_refused_by_name_and_bad_ones_in_the_words_of_librdkafka),
         cmocka_unit_test(feed_does_not_start_on_settings_that_cannot_work),
         cmocka_unit_test(to_check_settings_is_to_connect_to_nothing),
+        cmocka_unit_test(who_answers_no_question_for_ten_seconds_is_cut_off),
     };
 
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);

@@ -12,7 +12,7 @@
 
 /* The handle polled last, and the one that hears nothing: by librdkafka's running numbers, for an address may come again. */
 static _Atomic int polled, asleep;
-/* The handle that hears nothing once, at its first poll. */
+/* The handle that hears nothing once, at the first poll that waits for something. */
 static _Atomic int slow;
 /* The handle that hears nothing of partition 1. */
 static _Atomic int deaf;
@@ -31,7 +31,7 @@ rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms)
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_consumer_poll");
     atomic_store(&polled, number_of(rk));
-    if (number_of(rk) == atomic_load(&slow)) {
+    if (timeout_ms && number_of(rk) == atomic_load(&slow)) {
         atomic_store(&slow, 0);
         return NULL;
     }

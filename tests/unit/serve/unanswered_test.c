@@ -121,6 +121,29 @@ static void a_state_staler_than_allowed_is_a_failed_precondition(void **state)
                    "the state is 1.501 s stale; max_staleness_ms is 1500");
 }
 
+/* However long a staleness is allowed, and however small the guess. */
+static void a_staleness_that_nobody_knows_is_none_that_is_allowed(void **state)
+{
+    Freshet__V1__RecommendRequest request = FRESHET__V1__RECOMMEND_REQUEST__INIT;
+    Freshet__V1__RecommendResponse *response;
+
+    (void)state;
+    request.user_id = id("ann");
+    request.max_staleness_ms = UINT32_MAX;
+    engine.staleness_ms = -1;
+    assert_refused(RPC_RECOMMEND, &request.base, RPC_CODE_FAILED_PRECONDITION,
+                   "the state lacks records of an age that is not known yet; max_staleness_ms is 4294967295");
+    engine.staleness_ms = 0;
+    engine.untold = "events";
+    assert_refused(RPC_RECOMMEND, &request.base, RPC_CODE_FAILED_PRECONDITION,
+                   "how stale the state is is not known: Kafka has not told yet what there is in topic 'events'; max_staleness_ms is "
+                   "4294967295");
+    request.max_staleness_ms = 0; /* any */
+    response = ASK(RPC_RECOMMEND, request, freshet__v1__recommend_response);
+    FREE(response);
+    engine.untold = NULL;
+}
+
 /* ---- what cannot be answered ---- */
 
 static void what_the_reader_says_becomes_a_status(void **state)
@@ -207,6 +230,7 @@ int main(void)
         TEST(that_there_are_none_is_not_said_before_they_were_looked_at),
         TEST(not_before_waits_for_every_position_and_for_unknown_partitions),
         TEST(a_state_staler_than_allowed_is_a_failed_precondition),
+        TEST(a_staleness_that_nobody_knows_is_none_that_is_allowed),
         TEST(what_the_reader_says_becomes_a_status),
         TEST(bytes_that_are_no_request_are_refused),
         TEST(a_small_request_cannot_take_much_memory),
