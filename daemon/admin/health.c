@@ -131,19 +131,27 @@ static void look_at_halted(const struct engine_status *engine, struct findings *
         find(findings, HEALTH_BAD, detail, "Halted: %zu of %zu partitions", halted, engine->partitions_len);
 }
 
-static void look_at_kafka(const struct health *health, struct findings *findings)
+/* For the topic of events: that those of items and users are there says nothing of it. */
+static bool is_waiting(const struct health *health)
 {
     const struct engine_status *engine = health->engine;
-    char detail[320];
-    size_t waiting = 0;
+    bool waiting = health->state == FR_RUNNING;
 
     for (size_t i = 0; i < engine->partitions_len; i++)
-        waiting += engine->partitions[i].state == PARTITION_WAITING;
+        if (!health->topic || strcmp(engine->partitions[i].topic, health->topic) == 0)
+            waiting = waiting && engine->partitions[i].state == PARTITION_WAITING;
+    return waiting;
+}
+
+static void look_at_kafka(const struct health *health, struct findings *findings)
+{
+    char detail[320];
+
     if (health->unreachable) {
         snprintf(detail, sizeof(detail), "Trying %.160s again and again. Questions are answered from what is known.",
                  health->brokers ? health->brokers : "the brokers");
         find(findings, HEALTH_BAD, detail, "Cut off: no Kafka broker answers");
-    } else if (waiting == engine->partitions_len && health->state == FR_RUNNING) {
+    } else if (is_waiting(health)) {
         find(findings, HEALTH_WARN, "No partition is being read yet. Does the topic exist?", "Waiting for topic %.120s",
              health->topic ? health->topic : "");
     }
@@ -156,13 +164,41 @@ static void look_at_lag(const struct engine_status *engine, struct findings *fin
     char detail[200], room[32];
 
     for (size_t i = 0; i < engine->partitions_len; i++) {
+        if (engine->partitions[i].unsure)
+            continue;
         behind += engine->partitions[i].lag > 0 ? (uint64_t)engine->partitions[i].lag : 0;
         oldest = engine->partitions[i].lag_seconds > oldest ? engine->partitions[i].lag_seconds : oldest;
     }
     if (!behind || (oldest < BEHIND_SECONDS && behind < BEHIND_RECORDS))
         return;
-    snprintf(detail, sizeof(detail), "The oldest record not yet applied has been in Kafka for %.0f s. Questions are answered from what is applied.", oldest);
+    if (isfinite(oldest))
+        snprintf(detail, sizeof(detail), "The oldest record not yet applied has been in Kafka for %.0f s. Questions are answered from what is applied.", oldest);
+    else
+        snprintf(detail, sizeof(detail), "Since when the oldest of them has been in Kafka is not known yet. Questions are answered from what is applied.");
     find(findings, HEALTH_BUSY, detail, "Catching up: %s behind", health_count(behind, room));
+}
+
+/* Kafka does not tell where a log ends; why, is said already if none of its brokers answers, or if the partition is halted. */
+static void look_at_ends(const struct health *health, struct findings *findings)
+{
+    const struct engine_status *engine = health->engine;
+    double oldest = 0;
+    size_t unsure = 0;
+    char detail[200] = "Kafka does not tell where they end: it may hold records that are not in the answers.";
+
+    for (size_t i = 0; i < engine->partitions_len; i++) {
+        const struct partition_status *partition = &engine->partitions[i];
+        if (!partition->unsure || is_halted(partition))
+            continue;
+        unsure++;
+        oldest = partition->lag_seconds > oldest ? partition->lag_seconds : oldest;
+    }
+    if (!unsure || health->unreachable || is_waiting(health))
+        return;
+    if (isfinite(oldest))
+        snprintf(detail, sizeof(detail), "Kafka does not tell where they end: it may hold records of the last %.0f s that are not in the answers.",
+                 oldest);
+    find(findings, HEALTH_WARN, detail, "Not sure of %zu of %zu partitions", unsure, engine->partitions_len);
 }
 
 double health_unsaved_limit(double interval)
@@ -187,6 +223,7 @@ size_t health_look(const struct health *health, struct finding room[FINDINGS_MAX
         look_at_halted(health->engine, &findings);
         look_at_kafka(health, &findings);
         look_at_lag(health->engine, &findings);
+        look_at_ends(health, &findings);
     }
     look_at_checkpoints(health, &findings);
     for (size_t i = 1; i < findings.len; i++) { /* few, and in order among equals */

@@ -245,6 +245,7 @@ static json_t *lag(const struct health *health)
     for (size_t i = 0; i < engine->partitions_len; i++) {
         messages += engine->partitions[i].lag > 0 ? (double)engine->partitions[i].lag : 0;
         seconds = fmax(seconds, engine->partitions[i].lag_seconds);
+        current = current && !engine->partitions[i].unsure;
     }
     for (int why = 0; why < HOLDS; why++)
         current = current && !health->held[why];

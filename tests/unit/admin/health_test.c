@@ -1,6 +1,7 @@
 /*
  * health_test.c -- the one sentence, in each situation.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,6 +67,48 @@ static void behind_says_how_much(void **state)
     engine.partitions[2].lag_seconds = 65; /* few, but for long */
     is(HEALTH_BUSY, "Catching up: 300 behind");
     assert_non_null(strstr(headline()->detail, "for 65 s"));
+    engine.partitions[2].lag_seconds = INFINITY; /* nothing is applied yet */
+    is(HEALTH_BUSY, "Catching up: 300 behind");
+    assert_null(strstr(headline()->detail, "inf"));
+    assert_non_null(strstr(headline()->detail, "not known yet"));
+}
+
+/* Caught up with an end of an hour ago, or with none. */
+static void an_end_that_is_not_told_is_not_reached(void **state)
+{
+    (void)state;
+    engine.partitions[1].unsure = true;
+    engine.partitions[1].lag_seconds = 3600;
+    is(HEALTH_WARN, "Not sure of 1 of 3 partitions");
+    assert_non_null(strstr(headline()->detail, "the last 3600 s"));
+    engine.partitions[2].lag = 20000;
+    engine.partitions[2].lag_seconds = 5;
+    assert_int_equal(health_look(&health, room), 2);
+    assert_string_equal(room[1].text, "Catching up: 20,000 behind");
+    assert_non_null(strstr(room[1].detail, "for 5 s"));
+    engine.partitions[2].lag = 0;
+    health.unreachable = true; /* that is why */
+    assert_int_equal(health_look(&health, room), 1);
+    is(HEALTH_BAD, "Cut off: no Kafka broker answers");
+    health.unreachable = false;
+    engine.partitions[1].state = PARTITION_HALTED_OTHER_CLUSTER;
+    assert_int_equal(health_look(&health, room), 1);
+    is(HEALTH_BAD, "Halted: partition events/1");
+}
+
+static void what_is_said_of_items_is_no_topic_of_events(void **state)
+{
+    (void)state;
+    engine.partitions[1].topic = engine.partitions[2].topic = "items";
+    engine.partitions[0].state = PARTITION_WAITING;
+    is(HEALTH_WARN, "Waiting for topic events");
+    engine.partitions[0].topic = "users";
+    engine.partitions[0].state = PARTITION_RUNNING;
+    is(HEALTH_WARN, "Waiting for topic events");
+    engine.partitions[2].topic = "events";
+    is(HEALTH_GOOD, "Up to date");
+    health.topic = NULL; /* then whatever is read counts */
+    is(HEALTH_GOOD, "Up to date");
 }
 
 static void holds_name_their_reason(void **state)
@@ -199,6 +242,8 @@ int main(void)
         EACH(all_is_well),
         EACH(a_log_that_moves_is_no_trouble),
         EACH(behind_says_how_much),
+        EACH(an_end_that_is_not_told_is_not_reached),
+        EACH(what_is_said_of_items_is_no_topic_of_events),
         EACH(holds_name_their_reason),
         EACH(halted_partitions_are_named_or_counted),
         EACH(no_broker_no_topic),
