@@ -19,7 +19,7 @@
 #include "freshet/log.h"
 #include "settings.h"
 
-enum { PLACES = 64, IDLE_MS = 500, BUSY_MS = 5, FLUSH_MS = 1000 };
+enum { PLACES = 64, IDLE_MS = 500, BUSY_MS = 5, FLUSH_MS = 1000, LOOK_MS = 1000, LOOK_AGAIN_MS = 1000, LOOK_LATER_MS = 10000 };
 
 struct wish {
     enum { WISH_FREE, WISH_ASKED, WISH_SENT, WISH_OVER } state;
@@ -46,7 +46,8 @@ struct tombstones {
     bool stopping;
 
     /* the thread's own */
-    rd_kafka_t *producer; /* NULL until the first wish, and after a fatal error */
+    rd_kafka_t *producer;            /* NULL until the first wish, and after a fatal error */
+    uint64_t look_ns[FEED_USERS + 1]; /* by kind: when it is asked again whether there is the topic */
 };
 
 static const char *topic_of(const struct tombstones *tombstones, enum feed_kind kind)
@@ -103,6 +104,34 @@ static struct wish *next_wish(struct tombstones *tombstones)
     return oldest;
 }
 
+/*
+ * Is there the topic? librdkafka itself goes on for half a minute before it says no (topic.metadata.propagation.max.ms): longer than askers
+ * wait, and a tombstone that nobody waits for any more would be written when the topic comes to be. Where nobody answers, that may be yet.
+ */
+static int find_topic(struct tombstones *tombstones, struct wish *wish)
+{
+    const char *topic = topic_of(tombstones, wish->kind);
+    uint64_t *look_ns = &tombstones->look_ns[wish->kind], now_ns = fr_mono_ns();
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    if (now_ns < *look_ns)
+        return FR_OK;
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(tombstones->producer, topic, NULL);
+    if (!handle)
+        return FR_OK; /* what is wrong with it, sending says */
+    bool answered = !rd_kafka_metadata(tombstones->producer, 0, handle, &metadata, LOOK_MS);
+    if (answered) {
+        code = metadata->topic_cnt ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_NO_ERROR;
+        rd_kafka_metadata_destroy(metadata);
+    }
+    rd_kafka_topic_destroy(handle);
+    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        return refuse(wish, topic, code);
+    *look_ns = now_ns + (answered ? LOOK_AGAIN_MS : LOOK_LATER_MS) * UINT64_C(1000000);
+    return FR_OK;
+}
+
 /* The place is the thread's own from WISH_SENT until the report. */
 static int send_wish(struct tombstones *tombstones, struct wish *wish)
 {
@@ -152,6 +181,8 @@ static void send_all(struct tombstones *tombstones)
         wish->state = WISH_SENT;
         pthread_mutex_unlock(&tombstones->lock);
         int status = have_producer(tombstones, &wish->err);
+        if (status == FR_OK)
+            status = find_topic(tombstones, wish);
         if (status == FR_OK)
             status = send_wish(tombstones, wish);
         pthread_mutex_lock(&tombstones->lock);

@@ -99,6 +99,36 @@ static void without_a_topic_it_is_said_at_once(void **state)
     world_close(&world);
 }
 
+static void where_kafka_has_no_such_topic_it_is_said_and_none_is_left_behind(void **state)
+{
+    struct world world;
+    struct tombstone at;
+    struct fr_err err;
+    uint64_t ticket;
+    const char *keys[] = {"bootstrap.servers", "topic.metadata.propagation.max.ms"}; /* librdkafka itself does not say so here */
+    const char *values[] = {world.address, "3600000"};
+    struct feed_options options = with_topics();
+
+    (void)state;
+    open_all(&world);
+    options.kafka_keys = keys;
+    options.kafka_values = values;
+    options.kafka_len = 2;
+    rd_kafka_mock_topic_set_error(world.cluster, USERS, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    if (feed_start(&world.feed, &options, world.engine, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(feed_forget(world.feed, FEED_USERS, FR_BYTES("ann"), &ticket, &err), FR_OK);
+    assert_int_equal(await_done(&world, ticket, &at, &err), FR_CONFIG);
+    assert_non_null(strstr(err.text, "there is no topic 'users'"));
+    rd_kafka_mock_topic_set_error(world.cluster, USERS, RD_KAFKA_RESP_ERR_NO_ERROR);
+    assert_int_equal(feed_forget(world.feed, FEED_USERS, FR_BYTES("bob"), &ticket, &err), FR_OK);
+    assert_int_equal(await_done(&world, ticket, &at, &err), FR_OK);
+    assert_true(fake_engine_wait(world.engine, has_come, &(struct wanted){&at, EVENT_USER_GONE, "bob"}));
+    for (size_t i = 0; i < world.engine->events_len; i++)
+        assert_string_not_equal(world.engine->events[i].user, "ann");
+    world_close(&world);
+}
+
 static void while_no_broker_takes_them_only_so_many_wait_and_the_stop_ends_them(void **state)
 {
     struct world world;
@@ -172,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tombstone_stands_where_it_says_and_comes_back),
         cmocka_unit_test(without_a_topic_it_is_said_at_once),
+        cmocka_unit_test(where_kafka_has_no_such_topic_it_is_said_and_none_is_left_behind),
         cmocka_unit_test(while_no_broker_takes_them_only_so_many_wait_and_the_stop_ends_them),
         cmocka_unit_test(a_broker_that_is_back_is_noticed_without_a_tombstone_to_write),
         cmocka_unit_test(one_that_stands_nobody_knows_where_is_not_taken_for_applied),
