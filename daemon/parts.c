@@ -189,6 +189,16 @@ static int open_engine(struct freshetd *d, struct fr_err *err)
     return engine_open(&d->engine, &options, d->store, err);
 }
 
+/* Before the first answer: feed, which hears of them, begins after serve. */
+static void await_topics(const struct freshetd *d)
+{
+    const char *const topics[] = {d->cfg->feed.topic, d->cfg->feed.items_topic, d->cfg->feed.users_topic};
+
+    for (size_t i = 0; i < sizeof(topics) / sizeof(*topics); i++)
+        if (topics[i] && *topics[i])
+            engine_topic_awaited(d->engine, topics[i]);
+}
+
 int start_engine(struct freshetd *d, struct fr_err *err)
 {
     int status;
@@ -201,6 +211,7 @@ int start_engine(struct freshetd *d, struct fr_err *err)
     }
     if (status != FR_OK)
         return status;
+    await_topics(d);
     status = backup_restore_loaded(d->cfg->store.path, err);
     if (status == FR_OK)
         status = engine_start(d->engine, err);

@@ -77,10 +77,13 @@ void engine_topic_awaited(struct engine *engine, const char *topic)
     pthread_mutex_unlock(&engine->lock);
 }
 
-void engine_topic_told(struct engine *engine, const char *topic)
+void engine_topic_told(struct engine *engine, const char *topic, size_t count)
 {
-    uint32_t at = find_topic(engine, topic);
+    uint32_t at = find_topic(engine, topic), len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
 
+    for (uint32_t i = 0; count && i < len; i++)
+        if ((size_t)engine->partitions[i]->number >= count && strcmp(engine->partitions[i]->topic, topic) == 0)
+            atomic_store_explicit(&engine->partitions[i]->awaited, false, memory_order_relaxed);
     if (at < atomic_load_explicit(&engine->awaited_len, memory_order_acquire))
         atomic_store_explicit(&engine->awaited[at].told, true, memory_order_release); /* its partitions were made before */
 }

@@ -328,12 +328,19 @@ static void note_count(struct assignment *assignment, size_t count)
     assignment->count = count;
 }
 
+/* Those of items and users need not exist, and where Kafka does not let us know whether they do, we are not to read them. */
+static bool is_none_of_ours(const struct assignment *assignment)
+{
+    return assignment->refused && assignment->options->kind != FEED_EVENTS &&
+           !engine_partitions_known(assignment->engine, assignment->options->topic);
+}
+
 /* After its partitions have been taken up: of those the engine knows that it knows nothing yet. */
 static void tell_topic(struct assignment *assignment, size_t count)
 {
-    if (assignment->told || !(count || (assignment->answered && assignment->missing)))
+    if (assignment->told || !(count || (assignment->answered && (assignment->missing || is_none_of_ours(assignment)))))
         return;
-    engine_topic_told(assignment->engine, assignment->options->topic);
+    engine_topic_told(assignment->engine, assignment->options->topic, count);
     assignment->told = true;
 }
 

@@ -42,6 +42,7 @@ struct assigned {
     bool mute;     /* says nothing since it was assigned */
     bool alone;    /* the last answer did not come: asked for without others, which may be another broker's */
     uint64_t low_ns; /* when its oldest offset is asked for again */
+    unsigned low_rest_ms; /* and how long after an answer that did not come; 0: the last one came */
     bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
     struct breaker *breaker;

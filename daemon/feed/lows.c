@@ -7,7 +7,7 @@
  *     halted                likewise, always
  *
  * Each answer also confirms the end (engine_partition_heard): whoever gives records of a partition is there, and would have given more. Fetching
- * alone does not tell: where nothing comes, it looks the same with Kafka and without. One that was assigned anew and has not spoken since
+ * alone does not tell: where nothing comes, it looks the same with Kafka and without (a consumer that sleeps is quiet.c's to find). One that was assigned anew and has not spoken since
  * (assigned.mute) may have been fetched before, and confirms nothing.
  *
  * Oldest offsets are asked for broker by broker, one of them a round, so that one that does not answer hides nothing of the others, and costs
@@ -22,6 +22,7 @@
 enum {
     LOWS_EVERY_MS = 5000,
     LOWS_MUTE_MS = 500,
+    LOWS_AGAIN_FIRST_MS = 2000, /* one that did not come leaves time for another before ENGINE_HEARD_MS is over */
     LOWS_AGAIN_MS = 20000,
     ENDS_EVERY_MS = 1000,
     ENDS_AGAIN_MS = 10000,
@@ -71,6 +72,14 @@ static unsigned note_low(struct assignment *assignment, const struct assigned *a
     return LOWS_EVERY_MS;
 }
 
+/* Longer and longer: those that are read have waited for the answer. */
+static unsigned rest_of(const struct assigned *assigned)
+{
+    unsigned rest_ms = assigned->low_rest_ms ? assigned->low_rest_ms * 2 : LOWS_AGAIN_FIRST_MS;
+
+    return rest_ms < LOWS_AGAIN_MS ? rest_ms : LOWS_AGAIN_MS;
+}
+
 void assignment_lows(struct assignment *assignment, uint64_t now_ns)
 {
     rd_kafka_topic_partition_list_t *list;
@@ -84,7 +93,8 @@ void assignment_lows(struct assignment *assignment, uint64_t now_ns)
     answered = ask(assignment, list);
     for (int i = 0; i < list->cnt; i++) {
         struct assigned *assigned = &assignment->partitions[list->elems[i].partition];
-        unsigned wait_ms = answered ? LOWS_EVERY_MS : LOWS_AGAIN_MS; /* those that are read have waited for the answer */
+        unsigned wait_ms = answered ? LOWS_EVERY_MS : rest_of(assigned);
+        assigned->low_rest_ms = answered ? 0 : wait_ms;
         if (answered && !list->elems[i].err && list->elems[i].offset >= 0)
             wait_ms = note_low(assignment, assigned, list->elems[i].offset, asked);
         assigned->low_ns = now_ns + wait_ms * 1000000ULL;

@@ -204,9 +204,9 @@ void engine_topic_awaited(struct engine *engine, const char *topic)
     unlock(engine);
 }
 
-void engine_topic_told(struct engine *engine, const char *topic)
+void engine_topic_told(struct engine *engine, const char *topic, size_t count)
 {
-    (void)topic;
+    (void)topic, (void)count;
     lock(engine);
     engine->topics_told++;
     unlock(engine);
@@ -236,8 +236,14 @@ bool engine_partition_print(struct engine *engine, uint32_t index, int64_t *ret_
 
 uint32_t engine_partitions_known(struct engine *engine, const char *topic)
 {
-    (void)topic;
-    return (uint32_t)engine->partitions_len;
+    uint32_t known = 0;
+
+    lock(engine);
+    for (size_t i = 0; i < engine->partitions_len; i++)
+        if (!strcmp(engine->partitions[i].topic, topic) && (uint32_t)engine->partitions[i].number >= known)
+            known = (uint32_t)engine->partitions[i].number + 1;
+    unlock(engine);
+    return known;
 }
 
 const char *engine_cluster(struct engine *engine, char room[CLUSTER_BYTES_MAX + 1])

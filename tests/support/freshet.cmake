@@ -1,6 +1,6 @@
 # Those that take longest, here or under a sanitizer, are begun first, so that none is left alone at the end; and have the time that
 # a minute and a half of ThreadSanitizer takes on a machine that is busy with other things.
-set(FR_LONG_TESTS feed/faults feed/kafka feed/silence engine/faults engine/estimates engine/blend engine/score engine/compose)
+set(FR_LONG_TESTS feed/faults feed/kafka feed/silence feed/heard feed/away engine/faults engine/estimates engine/blend engine/score engine/compose)
 
 # fr_test(base/epoch fr_base): builds tests/unit/base/epoch_test.c with cmocka and registers it as base/epoch.
 # fr_fuzz(decode fr_feed): builds tests/fuzz/decode_fuzz.c as a libFuzzer target (only with FR_FUZZ).
