@@ -131,15 +131,20 @@ static void look_at_halted(const struct engine_status *engine, struct findings *
         find(findings, HEALTH_BAD, detail, "Halted: %zu of %zu partitions", halted, engine->partitions_len);
 }
 
-/* For the topic of events: that those of items and users are there says nothing of it. */
+/* For the topic of events: that those of items and users are there says nothing of it. Only, while one of them is being caught up with, it may be
+ * that which events wait for (feed/kafka.c). */
 static bool is_waiting(const struct health *health)
 {
     const struct engine_status *engine = health->engine;
     bool waiting = health->state == FR_RUNNING;
 
-    for (size_t i = 0; i < engine->partitions_len; i++)
-        if (!health->topic || strcmp(engine->partitions[i].topic, health->topic) == 0)
-            waiting = waiting && engine->partitions[i].state == PARTITION_WAITING;
+    for (size_t i = 0; i < engine->partitions_len; i++) {
+        const struct partition_status *partition = &engine->partitions[i];
+        if (!health->topic || strcmp(partition->topic, health->topic) == 0)
+            waiting = waiting && partition->state == PARTITION_WAITING;
+        else
+            waiting = waiting && !(partition->state == PARTITION_RUNNING && partition->lag > 0);
+    }
     return waiting;
 }
 
