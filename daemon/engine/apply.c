@@ -221,6 +221,8 @@ void apply_leave(struct engine *engine, uint32_t user, uint32_t at)
     touch.history = histories_view(engine->histories, user);
     for (size_t m = 0; m < engine->learners_len; m++)
         engine->learners[m].ops->forget(engine->learners[m].model, &touch);
+    if (engine->pulse) /* one history alone may take long */
+        fr_pulse_beat(engine->pulse);
 }
 
 static void see_item(struct engine *engine, uint32_t item, when_ms when)
@@ -528,11 +530,8 @@ void apply_forget_event(struct engine *engine, uint32_t user, uint32_t item, whe
 
 void apply_forget_user(struct engine *engine, uint32_t user)
 {
-    for (uint32_t len = histories_view(engine->histories, user).len; len > 0; len--) {
+    for (uint32_t len = histories_view(engine->histories, user).len; len > 0; len--)
         apply_leave(engine, user, len - 1);
-        if (engine->pulse) /* one user alone may take long */
-            fr_pulse_beat(engine->pulse);
-    }
     models_learned(engine, 1);
     histories_wipe(engine->histories, user);
     apply_save_head(engine, user);

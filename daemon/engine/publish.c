@@ -376,6 +376,7 @@ void publish_synced(void *context, uint64_t number)
 {
     struct engine *engine = context;
 
+    outbox_synced(engine, number); /* first: whose checkpoint is done can take its letters */
     pthread_mutex_lock(&engine->lock);
     while (engine->freezes && engine->freezes->number <= number) {
         struct freeze *freeze = engine->freezes;
@@ -387,7 +388,6 @@ void publish_synced(void *context, uint64_t number)
     atomic_store_explicit(&engine->synced, number, memory_order_release);
     drop_answered(engine);
     pthread_mutex_unlock(&engine->lock);
-    outbox_synced(engine, number);
 }
 
 uint64_t engine_checkpoint_ask(struct engine *engine)
