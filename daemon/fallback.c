@@ -40,8 +40,8 @@ static void tell_restored(const struct backup *backup)
     fr_log(FR_WARN, "main", "store.restored",
            FR_FIELDS(FR_INT("backup", (int64_t)backup->id), FR_TEXT("made", fr_time_text(backup->made, made)),
                      FR_REAL("age_seconds", age), FR_INT("events", (int64_t)backup->events)),
-           "the store is that of backup %" PRIu64 " now; what came after it is read from Kafka again. The damaged store is kept "
-           "as store.damaged",
+           "the store is that of backup %" PRIu64 " now; what came after it is read from Kafka again. a store that was in use "
+           "there is kept as store.damaged",
            backup->id);
     for (size_t i = 0; i < backup->positions_len; i++)
         fr_log(FR_INFO, "main", "store.replays",

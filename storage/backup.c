@@ -97,7 +97,7 @@ int backup_glance(const struct backup_place *place, const struct backup *backup,
         const struct backup_file *file = &backup->files[i];
         if (stat(backup_file_path(path, place, file), &found))
             return errno == ENOENT ? fr_fail(err, FR_CORRUPT, "%s is missing: %s", file->name, strerror(errno))
-                                   : fr_fail(err, FR_IO, "cannot look at %s: %s", file->name, strerror(errno));
+                                   : fr_fail(err, file_is_lost(errno) ? FR_CORRUPT : FR_IO, "cannot look at %s: %s", file->name, strerror(errno));
         if ((uint64_t)found.st_size != file->size)
             return fr_fail(err, FR_CORRUPT, "%s has %lld bytes, not %" PRIu64, file->name, (long long)found.st_size, file->size);
     }
@@ -272,7 +272,8 @@ static bool belongs(const char *name)
     return strncmp(name, "LOG", 3) && strcmp(name, "LOCK"); /* LOG, LOG.old.123: for people */
 }
 
-/* On the disk of the store, where the store needs room to go on; one of their own backups may fill. */
+/* On the disk of the store, which needs room to go on: the reserve, and as much again as its gate takes to open (engine/disk_gate.c). One of
+ * their own backups may fill. */
 static int find_room(const struct backup_place *place, const struct backup_request *request, uint64_t bytes, struct fr_err *err)
 {
     struct stat here, there;
@@ -281,11 +282,11 @@ static int find_room(const struct backup_place *place, const struct backup_reque
     if (!request->reserve || stat(place->path, &here) || stat(request->frozen, &there) || here.st_dev != there.st_dev ||
         statvfs(place->path, &disk))
         return FR_OK;
-    uint64_t left = (uint64_t)disk.f_bavail * disk.f_frsize;
-    if (left >= bytes && left - bytes >= request->reserve)
+    uint64_t left = (uint64_t)disk.f_bavail * disk.f_frsize, keep = request->reserve + request->reserve / 4;
+    if (left >= bytes && left - bytes >= keep)
         return FR_OK;
     return fr_fail(err, FR_FULL, "the disk of '%s' is too full: a file of %" PRIu64 " bytes would leave less than the %" PRIu64
-                   " that stay free", place->path, bytes, request->reserve);
+                   " that stay free", place->path, bytes, keep);
 }
 
 /* Puts one file of the frozen copy among the others, or finds it there. */

@@ -46,10 +46,14 @@ static int open_failed(struct fr_err *err, const char *path)
     return fr_fail(err, (enum fr_status)status, "cannot open '%s': %s", path, strerror(errno));
 }
 
-/* The disk has lost this place of the file; whatever else there may be has nothing to do with what the file holds. */
+bool file_is_lost(int why)
+{
+    return why == EIO || why == EUCLEAN || why == EBADMSG; /* the last two: the file system's own checksums */
+}
+
 static int read_failed(struct fr_err *err, const char *path)
 {
-    int status = errno == EIO ? FR_CORRUPT : FR_IO;
+    int status = file_is_lost(errno) ? FR_CORRUPT : FR_IO;
 
     return fr_fail(err, (enum fr_status)status, "cannot read '%s': %s", path, strerror(errno));
 }
@@ -119,6 +123,8 @@ int file_copy(const char *from, const char *to, const _Atomic bool *stop, struct
 {
     int out = -1, in = open(from, O_RDONLY | O_CLOEXEC);
 
+    if (in < 0 && file_is_lost(errno))
+        return read_failed(err, from);
     if (in < 0)
         return open_failed(err, from);
     if (to && (out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640)) < 0) {

@@ -9,6 +9,8 @@
 
 enum { PATH_BYTES_MAX = 4352 }; /* store.path has at most 4000 */
 
+/* errno: the disk has lost the file or a part of it. Whatever else there may be has nothing to do with what the file holds. */
+bool file_is_lost(int why);
 /* Reads a file; `to`, unless NULL, becomes a copy of it, synced. *ret has size and hash. A copy that fails is removed.
  * FR_NOT_FOUND, FR_CORRUPT: it is `from` that is at fault, which is not there, or of which the disk no longer has all. */
 int file_copy(const char *from, const char *to, const _Atomic bool *stop, struct backup_file *ret, struct fr_err *err);

@@ -63,19 +63,19 @@ static int read_files(const struct backup_place *place, const struct backup *bac
 
     for (size_t i = 0; i < backup->files_len && !(folder && problems->len); i++) {
         struct backup_file *file = &backup->files[i];
-        size_t before = problems->len;
         struct backup_file found;
         struct fr_err why = {0};
         int copied = file_copy(backup_file_path(from, place, file), folder ? path_of(to, "%s/%s", folder, file->name) : NULL,
                                place->stop, &found, &why);
+        bool differs = !copied && !backup_file_same(&found, file);
         if (copied)
             fr_while(&why, "%s: ", file->name);
-        else if (!backup_file_same(&found, file))
+        if (differs)
             note(problems, "%s differs from what was written ('%s')", file->name, from);
         int status = judge(copied, &why, problems, err);
         if (status)
             return status;
-        file->bad = copied || problems->len > before;
+        file->bad = copied || differs;
         fr_crash_point("restore.copied");
     }
     return FR_OK;

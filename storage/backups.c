@@ -42,7 +42,7 @@ struct backups {
     uint64_t tickets, done; /* given; finished */
     struct backups_result results[RESULTS]; /* by ticket, modulo */
     uint64_t kept[RESULTS];                 /* whose result it is; 0: nobody's */
-    bool looked; /* at least once, or it was tried; until then there is nothing in `list` */
+    bool tried, looked; /* the first look; at least one that told anything: until then there is nothing in `list` */
     struct backup_list list;
 };
 
@@ -135,6 +135,7 @@ static void look_again(struct backups *backups, uint64_t made)
     keep_found(&list, &old);
     show(&list);
     backups->list = list;
+    backups->looked = true;
     pthread_mutex_unlock(&backups->lock);
     backup_list_release(&old);
 }
@@ -162,7 +163,7 @@ static void first_look(struct backups *backups)
 {
     look_again(backups, 0);
     pthread_mutex_lock(&backups->lock);
-    backups->looked = true;
+    backups->tried = true;
     pthread_cond_broadcast(&backups->changed);
     pthread_mutex_unlock(&backups->lock);
 }
@@ -355,7 +356,7 @@ struct backups *backups_start(const struct backups_options *options)
     backups->thread = fr_thread_start_nice("backup", NICE, run, backups);
     /* On a disk that answers the list is there from the start; one that hangs is the thread's to wait for. */
     pthread_mutex_lock(&backups->lock);
-    for (bool hangs = false; !backups->looked && !hangs;)
+    for (bool hangs = false; !backups->tried && !hangs;)
         hangs = wait_a_while(backups, FIRST_LOOK_S);
     pthread_mutex_unlock(&backups->lock);
     return backups;

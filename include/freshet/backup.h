@@ -91,7 +91,7 @@ struct backup_request {
     const char *frozen, *version;
     when_ms made;
     uint32_t keep;
-    uint64_t reserve; /* bytes that stay free where the backup lies, if that is the disk of `frozen`; else FR_FULL. 0: none */
+    uint64_t reserve; /* bytes that stay free, and a quarter more, where the backup lies, if that is the disk of `frozen`; else FR_FULL. 0: none */
 };
 struct backup_made {
     uint64_t id, written; /* bytes that were not there before */

@@ -405,6 +405,24 @@ static void files_that_an_unreadable_list_may_name_are_spared(void **state)
     begin(world);
 }
 
+static void a_place_that_cannot_be_listed_is_none_without_backups(void **state)
+{
+    struct world *world = *state;
+    size_t len = 0;
+
+    backups_stop(world->backups);
+    int file = open(world->path, O_CREAT | O_WRONLY, 0600); /* where there should be a folder */
+    assert_true(file >= 0 && !close(file));
+    begin(world);
+    assert_false(backups_look(world->backups, count, &len));
+    assert_int_equal(unlink(world->path), 0);
+    struct backups_result made = result_of(world, asked(world, BACKUPS_MAKE, 0));
+    assert_int_equal(made.err.code, FR_OK);
+    backups_result_release(&made);
+    assert_true(backups_look(world->backups, count, &len));
+    assert_int_equal(len, 1);
+}
+
 static void a_backup_leaves_the_reserve_of_the_stores_disk(void **state)
 {
     struct world *world = *state;
@@ -485,6 +503,7 @@ int main(void)
         TEST(a_start_removes_what_one_that_was_killed_has_left),
         TEST(so_does_a_backup_whose_snapshot_fails),
         TEST(files_that_an_unreadable_list_may_name_are_spared),
+        TEST(a_place_that_cannot_be_listed_is_none_without_backups),
         TEST(a_backup_leaves_the_reserve_of_the_stores_disk),
         TEST(a_disk_that_hangs_does_not_stop_the_start),
         TEST(a_stop_ends_what_waits),

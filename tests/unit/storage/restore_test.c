@@ -231,6 +231,7 @@ static void one_that_cannot_be_read_or_is_gone_is(void **state)
     replace(world, "/proc/self/mem", kept, path);
     assert_int_equal(verify(world, problems, sizeof(problems), &err), FR_CORRUPT);
     assert_non_null(strstr(problems, "Input/output error"));
+    assert_true(file_is_lost(EIO) && file_is_lost(EUCLEAN) && file_is_lost(EBADMSG) && !file_is_lost(ESTALE));
     assert_int_equal(unlink(path), 0);
     assert_int_equal(verify(world, problems, sizeof(problems), &err), FR_CORRUPT);
     assert_int_equal(restore(world, &err), FR_CORRUPT);
