@@ -533,6 +533,8 @@ static void who_says_the_same_of_all_has_no_say(void **state)
     give(&world, events, (size_t)len);
     await(&world, len);
     struct reader *reader = reader_new(world.engine);
+    struct fr_err err;
+    assert_true(engine_stop(world.engine, &err)); /* the weights are its thread's, as long as there is one */
     for (size_t d = 0; d < sizeof(apart) / sizeof(*apart); d++) {
         bool says = apart[d] > 1e-6;
         reader_begin(reader);
@@ -555,7 +557,7 @@ static void who_says_the_same_of_all_has_no_say(void **state)
         reader_end(reader);
     }
     reader_free(reader);
-    end(&world);
+    engine_free(world.engine);
     world.store->ops->close(world.store);
 }
 
