@@ -111,12 +111,16 @@ static int read_one(const struct backup_place *place, const char *name, struct b
     size_t len;
     int status = file_read(path_of(path, "%s/%s", place->path, name), &text, &len, err);
 
-    if (status)
+    if (status && status != FR_CORRUPT)
         return status;
     *ret_backup = (struct backup){0};
-    if (!backup_read((struct fr_bytes){text, len}, ret_backup))
-        snprintf(ret_backup->problem, sizeof(ret_backup->problem), "its list '%s' is damaged, or of a later version", name);
-    free(text);
+    if (status) {
+        snprintf(ret_backup->problem, sizeof(ret_backup->problem), "the disk has lost its list '%s'", name);
+    } else {
+        if (!backup_read((struct fr_bytes){text, len}, ret_backup))
+            snprintf(ret_backup->problem, sizeof(ret_backup->problem), "its list '%s' is damaged, or of a later version", name);
+        free(text);
+    }
     ret_backup->id = id_of(name);
     if (backup_glance(place, ret_backup, &seen))
         snprintf(ret_backup->problem, sizeof(ret_backup->problem), "%.*s", (int)sizeof(ret_backup->problem) - 1, seen.text);
@@ -144,6 +148,10 @@ int backup_list(const struct backup_place *place, struct backup_list *ret_list, 
         if (!id_of(names.at[i]))
             continue;
         status = read_one(place, names.at[i], &backup, err);
+        if (status == FR_NOT_FOUND) { /* gone since */
+            status = FR_OK;
+            continue;
+        }
         if (status)
             break;
         fr_reserve((void **)&list.at, &cap, list.len + 1, sizeof(*list.at));

@@ -157,13 +157,13 @@ int file_read(const char *path, char **ret_text, size_t *ret_len, struct fr_err 
     char *text = NULL;
 
     if (!file)
-        return open_failed(err, path);
+        return file_is_lost(errno) ? read_failed(err, path) : open_failed(err, path);
     do {
         fr_reserve((void **)&text, &cap, len + 4096, 1);
         n = fread(text + len, 1, cap - len, file);
         len += n;
     } while (n);
-    int status = ferror(file) ? failed(err, "read", path) : FR_OK;
+    int status = ferror(file) ? read_failed(err, path) : FR_OK;
     fclose(file);
     if (status) {
         free(text);
@@ -239,13 +239,19 @@ int names_read(const char *directory, struct names *ret_names, struct fr_err *er
     *ret_names = (struct names){0};
     if (!dir)
         return open_failed(err, directory);
-    for (struct dirent *entry; (entry = readdir(dir));) {
+    for (struct dirent *entry; errno = 0, (entry = readdir(dir));) {
         if (entry->d_name[0] == '.')
             continue;
         fr_reserve((void **)&ret_names->at, &ret_names->cap, ret_names->len + 1, sizeof(*ret_names->at));
         ret_names->at[ret_names->len++] = fr_strdup(entry->d_name);
     }
+    int why = errno; /* a list cut short would be taken for all there is, and what it does not name be swept */
     closedir(dir);
+    if (why) {
+        names_release(ret_names);
+        errno = why;
+        return failed(err, "list", directory);
+    }
     if (ret_names->len)
         qsort(ret_names->at, ret_names->len, sizeof(*ret_names->at), by_name);
     return FR_OK;

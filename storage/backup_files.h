@@ -16,7 +16,7 @@ bool file_is_lost(int why);
 int file_copy(const char *from, const char *to, const _Atomic bool *stop, struct backup_file *ret, struct fr_err *err);
 /* Whole or not at all: beside it, synced, renamed, the directory synced. */
 int file_write(const char *directory, const char *name, struct fr_bytes bytes, struct fr_err *err);
-/* The caller frees *ret_text. */
+/* The caller frees *ret_text. FR_CORRUPT: the disk no longer has all of it. */
 int file_read(const char *path, char **ret_text, size_t *ret_len, struct fr_err *err);
 int file_rename(const char *from, const char *to, struct fr_err *err);
 int directory_make(const char *path, struct fr_err *err); /* and those above it */

@@ -101,7 +101,7 @@ static void answer_list(struct backups *backups, struct question *question, stru
     struct looking looking = {.arena = &question->arena};
 
     if (!backups_look(backups, look, &looking)) { /* that there are none would be a lie */
-        answer_refuse(answer, RPC_CODE_UNAVAILABLE, "the disk with the backups has not answered since the start");
+        answer_refuse(answer, RPC_CODE_UNAVAILABLE, "the backups have not been listed since the start: the disk does not answer, or the log says why (backup.list)");
         return;
     }
     response.n_backups = looking.len;

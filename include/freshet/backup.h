@@ -160,8 +160,8 @@ int backups_ask(struct backups *backups, enum backups_job job, uint64_t id, uint
 bool backups_done(struct backups *backups, uint64_t ticket); /* thread: any */
 /* The result, once; false if it was taken, or is long gone. The caller releases it. Thread: any. */
 bool backups_take(struct backups *backups, uint64_t ticket, struct backups_result *ret_result);
-/* As after the last job. The list is `context`'s to look at during the call only. False: the disk with the backups has not let itself
- * be looked at since the start, and the list has nothing in it. Thread: any. */
+/* As after the last job. The list is `context`'s to look at during the call only. False: they could not be listed since the
+ * start, and the list has nothing in it. Thread: any. */
 bool backups_look(struct backups *backups, void (*look)(void *context, const struct backup_list *list), void *context);
 
 #endif

@@ -240,6 +240,25 @@ static void one_that_cannot_be_read_or_is_gone_is(void **state)
     assert_restores(world);
 }
 
+/* A list that the disk has lost hides no other backup. */
+static void nor_does_a_list_that_cannot_be_read_hide_the_others(void **state)
+{
+    struct world *world = *state;
+    char path[PATH_BYTES_MAX];
+    struct backup_list list;
+    struct fr_err err;
+
+    assert_int_equal(symlink("/proc/self/mem", path_of(path, "%s/backup-000002", world->backups)), 0);
+    if (backup_list(&world->place, &list, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(list.len, 2);
+    assert_int_equal(list.at[0].id, 2);
+    assert_string_equal(list.at[0].problem, "the disk has lost its list 'backup-000002'");
+    assert_string_equal(list.at[1].problem, "");
+    backup_list_release(&list);
+    assert_int_equal(unlink(path), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -251,6 +270,7 @@ int main(void)
         TEST(nor_is_a_want_of_open_files),
         TEST(a_file_that_cannot_be_opened_is_none_that_is_damaged),
         TEST(one_that_cannot_be_read_or_is_gone_is),
+        TEST(nor_does_a_list_that_cannot_be_read_hide_the_others),
     };
 
     folder_make(root);
