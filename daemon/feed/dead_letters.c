@@ -226,7 +226,7 @@ static bool have_producer(struct dead_letters *letters, uint64_t now_ns)
     if (letters->producer)
         fr_log(FR_ERROR, "feed", "producer.failed", FR_NO_FIELDS, "%s; making a new producer", text);
     drop_producer(letters, 0);
-    if (settings_producer(&letters->producer, letters->options, &letters->client, on_report, &err)) {
+    if (settings_producer(&letters->producer, letters->options, SETTINGS_TOPIC_MAY_BE_MADE, &letters->client, on_report, &err)) {
         fr_log(FR_ERROR, "feed", "producer.failed", FR_NO_FIELDS, "%s; trying again", err.text);
         return false;
     }
@@ -273,7 +273,7 @@ int dead_letters_start(struct dead_letters **ret_letters, const struct feed_opti
     letters->options = options;
     letters->engine = engine;
     client_init(&letters->client, "dead letters");
-    status = settings_producer(&letters->producer, options, &letters->client, on_report, err);
+    status = settings_producer(&letters->producer, options, SETTINGS_TOPIC_MAY_BE_MADE, &letters->client, on_report, err);
     if (status) {
         free(letters);
         return status;

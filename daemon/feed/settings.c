@@ -348,11 +348,13 @@ static rd_kafka_conf_t *consumer_conf(const struct feed_options *options, struct
     return conf;
 }
 
-static rd_kafka_conf_t *producer_conf(const struct feed_options *options, struct fr_err *err)
+static rd_kafka_conf_t *producer_conf(const struct feed_options *options, enum settings_topic topic, struct fr_err *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
     set_ours(conf, producer_defaults, LENGTH(producer_defaults));
+    if (topic == SETTINGS_TOPIC_IS_THERE) /* librdkafka calls it a consumer's, and obeys it here as well */
+        rd_kafka_conf_set(conf, "allow.auto.create.topics", "false", NULL, 0);
     if (set_users(conf, options, err))
         return drop_conf(conf);
     set_ours(conf, producer_owned, LENGTH(producer_owned));
@@ -376,11 +378,11 @@ int settings_consumer(rd_kafka_t **ret_kafka, const struct feed_options *options
     return status;
 }
 
-int settings_producer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,
+int settings_producer(rd_kafka_t **ret_kafka, const struct feed_options *options, enum settings_topic topic, struct client *client,
                       void (*on_report)(rd_kafka_t *kafka, const rd_kafka_message_t *message, void *client),
                       struct fr_err *err)
 {
-    rd_kafka_conf_t *conf = with_brokers(producer_conf(options, err), err);
+    rd_kafka_conf_t *conf = with_brokers(producer_conf(options, topic, err), err);
 
     if (!conf)
         return FR_CONFIG;
@@ -411,5 +413,5 @@ int feed_check(const struct feed_options *options, struct fr_err *err)
 {
     int status = try_client(RD_KAFKA_CONSUMER, consumer_conf(options, err), "consumer", err);
 
-    return status ? status : try_client(RD_KAFKA_PRODUCER, producer_conf(options, err), "dead letters", err);
+    return status ? status : try_client(RD_KAFKA_PRODUCER, producer_conf(options, SETTINGS_TOPIC_MAY_BE_MADE, err), "dead letters", err);
 }

@@ -40,8 +40,10 @@ bool client_may_be_another(rd_kafka_resp_err_t err);
 /* A client built of the options; FR_CONFIG with librdkafka's own text. `client` is borrowed for the handle's life. */
 int settings_consumer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,
                       struct fr_err *err);
+/* Whether brokers that make topics by themselves are to make the one that is written to. A [kafka] section that says so decides. */
+enum settings_topic { SETTINGS_TOPIC_MAY_BE_MADE, SETTINGS_TOPIC_IS_THERE };
 /* on_report gets each delivery report; rd_kafka_poll calls it with `opaque_client`. */
-int settings_producer(rd_kafka_t **ret_kafka, const struct feed_options *options, struct client *client,
+int settings_producer(rd_kafka_t **ret_kafka, const struct feed_options *options, enum settings_topic topic, struct client *client,
                       void (*on_report)(rd_kafka_t *kafka, const rd_kafka_message_t *message, void *client),
                       struct fr_err *err);
 

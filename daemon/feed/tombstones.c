@@ -19,7 +19,7 @@
 #include "freshet/log.h"
 #include "settings.h"
 
-enum { PLACES = 64, IDLE_MS = 500, BUSY_MS = 5, FLUSH_MS = 1000, LOOK_MS = 1000, LOOK_AGAIN_MS = 1000, LOOK_LATER_MS = 10000 };
+enum { PLACES = 64, IDLE_MS = 500, BUSY_MS = 5, FLUSH_MS = 1000, LOOK_FIRST_MS = 5000, LOOK_MS = 1000, LOOK_AGAIN_MS = 1000, LOOK_LATER_MS = 10000 };
 
 struct wish {
     enum { WISH_FREE, WISH_ASKED, WISH_SENT, WISH_OVER } state;
@@ -48,6 +48,7 @@ struct tombstones {
     /* the thread's own */
     rd_kafka_t *producer;            /* NULL until the first wish, and after a fatal error */
     uint64_t look_ns[FEED_USERS + 1]; /* by kind: when it is asked again whether there is the topic */
+    int look_ms;                      /* and how long an answer may take */
 };
 
 static const char *topic_of(const struct tombstones *tombstones, enum feed_kind kind)
@@ -120,7 +121,8 @@ static int find_topic(struct tombstones *tombstones, struct wish *wish)
     rd_kafka_topic_t *handle = rd_kafka_topic_new(tombstones->producer, topic, NULL);
     if (!handle)
         return FR_OK; /* what is wrong with it, sending says */
-    bool answered = !rd_kafka_metadata(tombstones->producer, 0, handle, &metadata, LOOK_MS);
+    bool answered = !rd_kafka_metadata(tombstones->producer, 0, handle, &metadata, tombstones->look_ms);
+    tombstones->look_ms = LOOK_MS;
     if (answered) {
         code = metadata->topic_cnt ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_NO_ERROR;
         rd_kafka_metadata_destroy(metadata);
@@ -162,8 +164,10 @@ static int have_producer(struct tombstones *tombstones, struct fr_err *err)
 
     if (tombstones->producer && rd_kafka_fatal_error(tombstones->producer, text, sizeof(text)))
         drop_producer(tombstones, 0);
-    return tombstones->producer ? FR_OK
-                                : settings_producer(&tombstones->producer, tombstones->options, &tombstones->client, on_report, err);
+    if (tombstones->producer)
+        return FR_OK;
+    tombstones->look_ms = LOOK_FIRST_MS; /* it has yet to connect */
+    return settings_producer(&tombstones->producer, tombstones->options, SETTINGS_TOPIC_IS_THERE, &tombstones->client, on_report, err);
 }
 
 static void wait_for_wishes(struct tombstones *tombstones, int ms)
@@ -174,12 +178,15 @@ static void wait_for_wishes(struct tombstones *tombstones, int ms)
     pthread_cond_timedwait(&tombstones->changed, &tombstones->lock, &until);
 }
 
-/* Sends all that was asked. Called and left under lock. */
-static void send_all(struct tombstones *tombstones)
+/* Sends all that was asked, and as much as is asked meanwhile. Called and left under lock. */
+static void send_all(struct tombstones *tombstones, struct fr_pulse *pulse)
 {
-    for (struct wish *wish; (wish = next_wish(tombstones));) {
+    for (struct wish *wish; !tombstones->stopping && (wish = next_wish(tombstones));) {
         wish->state = WISH_SENT;
         pthread_mutex_unlock(&tombstones->lock);
+        fr_pulse_beat(pulse);
+        if (tombstones->producer)
+            rd_kafka_poll(tombstones->producer, 0); /* who was sent before does not wait for those who are asked about */
         int status = have_producer(tombstones, &wish->err);
         if (status == FR_OK)
             status = find_topic(tombstones, wish);
@@ -199,7 +206,7 @@ static void run(void *arg)
     pthread_mutex_lock(&tombstones->lock);
     while (!tombstones->stopping) {
         fr_pulse_beat(pulse);
-        send_all(tombstones);
+        send_all(tombstones, pulse);
         bool busy = tombstones->open > 0;
         if (!busy && !tombstones->stopping)
             wait_for_wishes(tombstones, IDLE_MS);
