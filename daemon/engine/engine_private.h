@@ -51,6 +51,7 @@ struct partition {
     _Atomic int64_t end, oldest;
     _Atomic int64_t heard, caught_up; /* wall times: when Kafka last told where it ends, when nothing was left to apply; 0: never yet */
     _Atomic bool awaited;             /* feed reads it, or would; else it is of a topic that nobody reads any more */
+    _Atomic bool gone;                /* its topic has fewer partitions now */
     _Atomic int state;
     /* engine's thread only */
     int64_t position; /* runs ahead of `next` within a batch */

@@ -13,7 +13,8 @@
  *
  * Told of late: within ENGINE_HEARD_MS, twice as long as feed lets pass before it asks again. Times of records are Kafka's, and a record
  * that comes later is taken to be no older. Of a topic whose partitions Kafka has not told nobody knows anything, unless the store has some of
- * it; that there is no such topic is an answer too. A log that nobody reads any more does not count.
+ * it; that there is no such topic is an answer too. A log that nobody reads any more does not count, nor a partition that the topic, made anew, has
+ * no more.
  *
  * Thread: any; what feed tells, feed.
  */
@@ -66,7 +67,8 @@ void engine_topic_awaited(struct engine *engine, const char *topic)
     pthread_mutex_lock(&engine->lock);
     uint32_t at = find_topic(engine, topic), len = atomic_load(&engine->partitions_len);
     if (at < AWAITED_MAX) {
-        snprintf(engine->awaited[at].topic, sizeof(engine->awaited[at].topic), "%s", topic);
+        if (at == atomic_load(&engine->awaited_len)) /* a name that is there may be read */
+            snprintf(engine->awaited[at].topic, sizeof(engine->awaited[at].topic), "%s", topic);
         atomic_store(&engine->awaited[at].told, false);
         if (at == atomic_load(&engine->awaited_len))
             atomic_store_explicit(&engine->awaited_len, at + 1, memory_order_release);
@@ -82,8 +84,8 @@ void engine_topic_told(struct engine *engine, const char *topic, size_t count)
     uint32_t at = find_topic(engine, topic), len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
 
     for (uint32_t i = 0; count && i < len; i++)
-        if ((size_t)engine->partitions[i]->number >= count && strcmp(engine->partitions[i]->topic, topic) == 0)
-            atomic_store_explicit(&engine->partitions[i]->awaited, false, memory_order_relaxed);
+        if (strcmp(engine->partitions[i]->topic, topic) == 0)
+            atomic_store_explicit(&engine->partitions[i]->gone, (size_t)engine->partitions[i]->number >= count, memory_order_relaxed);
     if (at < atomic_load_explicit(&engine->awaited_len, memory_order_acquire))
         atomic_store_explicit(&engine->awaited[at].told, true, memory_order_release); /* its partitions were made before */
 }
@@ -121,6 +123,8 @@ struct staleness partition_staleness(const struct engine *engine, const struct p
     int64_t next = atomic_load_explicit(&partition->next, memory_order_acquire);
     int64_t end = atomic_load_explicit(&partition->end, memory_order_relaxed);
 
+    if (atomic_load_explicit(&partition->gone, memory_order_relaxed))
+        return (struct staleness){0};
     if (end < 0) {
         int64_t last = atomic_load_explicit(&partition->last_logged, memory_order_relaxed);
         if (!atomic_load_explicit(&partition->awaited, memory_order_relaxed))

@@ -120,6 +120,7 @@ static size_t count_partitions(struct assignment *assignment)
     err = rd_kafka_metadata(assignment->consumer, 0, assignment->topic, &metadata, METADATA_TIMEOUT_MS);
     assignment->asked = true;
     assignment->answered = !err;
+    assignment->denied = false;
     if (err)
         return 0; /* no broker answers: whoever asked us says so */
     err = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
@@ -131,6 +132,7 @@ static size_t count_partitions(struct assignment *assignment)
         log_missing(assignment);
     } else if (err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
         log_refused(assignment, err);
+        assignment->denied = err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
     }
     rd_kafka_metadata_destroy(metadata);
     if (count && (assignment->missing || assignment->refused)) {
@@ -331,17 +333,20 @@ static void note_count(struct assignment *assignment, size_t count)
 /* Those of items and users need not exist, and where Kafka does not let us know whether they do, we are not to read them. */
 static bool is_none_of_ours(const struct assignment *assignment)
 {
-    return assignment->refused && assignment->options->kind != FEED_EVENTS &&
+    return assignment->denied && assignment->options->kind != FEED_EVENTS &&
            !engine_partitions_known(assignment->engine, assignment->options->topic);
 }
 
 /* After its partitions have been taken up: of those the engine knows that it knows nothing yet. */
 static void tell_topic(struct assignment *assignment, size_t count)
 {
-    if (assignment->told || !(count || (assignment->answered && (assignment->missing || is_none_of_ours(assignment)))))
+    bool known = count || (assignment->answered && (assignment->missing || is_none_of_ours(assignment)));
+
+    if (!known || (assignment->told && (!count || count == assignment->told_count)))
         return;
     engine_topic_told(assignment->engine, assignment->options->topic, count);
     assignment->told = true;
+    assignment->told_count = count;
 }
 
 void assignment_refresh(struct assignment *assignment, uint64_t now_ns)

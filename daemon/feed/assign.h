@@ -62,6 +62,7 @@ struct assignment {
     bool missing;     /* said that there is no such topic */
     bool full;        /* said that there are too many partitions */
     bool refused;     /* said that Kafka refuses to describe the topic */
+    bool denied;      /* the last answer was that we may not know */
     bool foreign;     /* the brokers belong to another cluster: nothing is read */
     uint64_t look_ns; /* when to ask for metadata again */
     int32_t *leaders;   /* by number: the broker that has the partition, as Kafka last told; -1: none */
@@ -72,7 +73,8 @@ struct assignment {
     unsigned wait_ms; /* while there is no topic */
     bool asked;       /* the last refresh asked for metadata, */
     bool answered;    /* and Kafka answered */
-    bool told;        /* the engine: which partitions there are, or that there is no such topic */
+    bool told;        /* the engine: how many partitions there are, or that there is no such topic */
+    size_t told_count;
     bool resetting;   /* an operator's word is taken, and the engine not yet told */
     struct reset_outcome outcome; /* of that */
 };

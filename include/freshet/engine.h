@@ -114,8 +114,8 @@ void engine_partition_says(struct engine *engine, uint32_t index, enum partition
 enum { ENGINE_HEARD_MS = 10000 };
 void engine_partition_heard(struct engine *engine, uint32_t index, when_ms wall);
 /* The answers are to hold what is in this topic, one of three at most: until Kafka has told which partitions it has, or that there is no such
- * topic, nobody knows how stale they are. Awaited before anybody asks. Of partitions from `count` on (0: of none) the store knows, but Kafka has none
- * any more, and nothing is awaited. Thread: main and feed; told, feed. */
+ * topic, nobody knows how stale they are. Awaited before anybody asks. Of partitions from `count` on (0: nothing is said of them) the store knows, but Kafka
+ * has none any more: they are not stale. May be told again when the count changes. Thread: main and feed; told, feed. */
 void engine_topic_awaited(struct engine *engine, const char *topic);
 void engine_topic_told(struct engine *engine, const char *topic, size_t count);
 /* Offset and fingerprint of the last record applied; false if none is known. Thread: feed, before it gives records of the

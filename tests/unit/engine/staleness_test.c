@@ -90,6 +90,11 @@ static void an_end_never_told_is_no_end_that_was_reached(void **state)
     assert_string_equal(stale_at(&world, NOON + 4000).untold, TOPIC);
     engine_topic_told(world.engine, TOPIC, 1); /* that one is gone: nobody will tell its end */
     assert_null(stale_at(&world, NOON + 4000).untold);
+    engine_topic_told(world.engine, TOPIC, 2);
+    engine_partition_says(world.engine, world.partition, PARTITION_RUNNING, 3, -1);
+    assert_true(isinf(stale_at(&world, NOON + 4000).seconds)); /* there again, with three records */
+    engine_topic_told(world.engine, TOPIC, 1);
+    assert_true(stale_at(&world, NOON + 4000).seconds == 4); /* the other's */
     engine_free(world.engine);
     world.store->ops->close(world.store);
 }
