@@ -131,21 +131,34 @@ static void look_at_halted(const struct engine_status *engine, struct findings *
         find(findings, HEALTH_BAD, detail, "Halted: %zu of %zu partitions", halted, engine->partitions_len);
 }
 
-/* For the topic of events: that those of items and users are there says nothing of it. Only, while one of them is being caught up with, it may be
- * that which events wait for (feed/kafka.c). */
+static bool is_of_events(const struct health *health, const struct partition_status *partition)
+{
+    return !health->topic || strcmp(partition->topic, health->topic) == 0;
+}
+
+/* For the topic of events: that those of items and users are there says nothing of it. */
 static bool is_waiting(const struct health *health)
 {
     const struct engine_status *engine = health->engine;
     bool waiting = health->state == FR_RUNNING;
 
+    for (size_t i = 0; i < engine->partitions_len; i++)
+        if (is_of_events(health, &engine->partitions[i]))
+            waiting = waiting && engine->partitions[i].state == PARTITION_WAITING;
+    return waiting;
+}
+
+/* At a start events wait for those, for a while (feed/kafka.c). */
+static bool reads_others(const struct health *health)
+{
+    const struct engine_status *engine = health->engine;
+    bool reads = false;
+
     for (size_t i = 0; i < engine->partitions_len; i++) {
         const struct partition_status *partition = &engine->partitions[i];
-        if (!health->topic || strcmp(partition->topic, health->topic) == 0)
-            waiting = waiting && partition->state == PARTITION_WAITING;
-        else
-            waiting = waiting && !(partition->state == PARTITION_RUNNING && partition->lag > 0);
+        reads = reads || (!is_of_events(health, partition) && partition->state == PARTITION_RUNNING && partition->lag > 0);
     }
-    return waiting;
+    return reads;
 }
 
 static void look_at_kafka(const struct health *health, struct findings *findings)
@@ -156,6 +169,8 @@ static void look_at_kafka(const struct health *health, struct findings *findings
         snprintf(detail, sizeof(detail), "Trying %.160s again and again. Questions are answered from what is known.",
                  health->brokers ? health->brokers : "the brokers");
         find(findings, HEALTH_BAD, detail, "Cut off: no Kafka broker answers");
+    } else if (is_waiting(health) && reads_others(health)) {
+        find(findings, HEALTH_BUSY, "What is said of items and users is read; events follow then, or after half a minute.", "Reading items and users first");
     } else if (is_waiting(health)) {
         find(findings, HEALTH_WARN, "No partition is being read yet. Does the topic exist?", "Waiting for topic %.120s",
              health->topic ? health->topic : "");
