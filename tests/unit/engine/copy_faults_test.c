@@ -7,6 +7,7 @@
 
 #include "cells.h"
 #include "faultfs.h"
+#include "faultfs_rules.h"
 #include "folder.h"
 #include "freshet/clock.h"
 #include "freshet/format.h"
@@ -14,19 +15,6 @@
 enum { SEED = 8, OPS = 100, NEVER_MS = 1 << 30, LIMIT_MS = 60000 };
 
 static char folder[256], path[300], rules[300];
-
-/* Another file each time: by that it is known that they have changed. */
-static void set_rules(const char *text)
-{
-    char next[310];
-
-    snprintf(next, sizeof(next), "%s.next", rules);
-    FILE *file = fopen(next, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(rename(next, rules), 0);
-}
 
 static int make(void **state)
 {
@@ -37,7 +25,7 @@ static int make(void **state)
     setenv("FAULTFS_ROOT", path, 1);
     setenv("FAULTFS_RULES", rules, 1);
     faultfs_begin();
-    set_rules("");
+    faultfs_rules(rules, "");
     return 0;
 }
 
@@ -74,9 +62,9 @@ static void a_copy_that_failed_at_the_log_can_be_made_again(void **state)
     journal = give_whole(checkpoint, journal, 1);
     assert_true(checkpoint_wait_due(checkpoint, LIMIT_MS)); /* it is written, and nothing more comes */
     snprintf(copy, sizeof(copy), "%s/copy", folder);
-    set_rules("sync .log 1 EIO\n");
+    faultfs_rules(rules, "sync .log 1 EIO\n");
     assert_int_equal(checkpoint_snapshot(checkpoint, copy, NULL, &err), FR_IO);
-    set_rules("");
+    faultfs_rules(rules, "");
     if (checkpoint_snapshot(checkpoint, copy, NULL, &err))
         fail_msg("%s", err.text);
     assert_true(checkpoint_stop(checkpoint, NULL));

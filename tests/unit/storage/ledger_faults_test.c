@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "faultfs.h"
+#include "faultfs_rules.h"
 #include "folder.h"
 #include "ledger.h"
 
@@ -37,19 +38,6 @@ static int clean(void **state)
     (void)state;
     folder_remove(folder);
     return 0;
-}
-
-/* Another file each time: by that it is known that they have changed. */
-static void set_rules(const char *text)
-{
-    char next[310];
-
-    snprintf(next, sizeof(next), "%s.next", rules);
-    FILE *file = fopen(next, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(rename(next, rules), 0);
 }
 
 static off_t size_of(void)
@@ -82,13 +70,13 @@ static void fails_and_is_written_anew(const char *faults, off_t left)
     struct ledger ledger = {0};
     char all[100] = "";
 
-    set_rules("");
+    faultfs_rules(rules, "");
     assert_int_equal(append(&ledger, "first"), FR_OK);
     off_t before = size_of();
-    set_rules(faults);
+    faultfs_rules(rules, faults);
     assert_int_equal(append(&ledger, "second"), FR_IO);
     assert_int_equal(size_of(), before + left);
-    set_rules("");
+    faultfs_rules(rules, "");
     assert_int_equal(append(&ledger, "second"), FR_OK);
     assert_int_equal(size_of(), before + HEAD + 6); /* where it was: not behind what the failed one left */
     assert_int_equal(ledger_read(path, gather, all, NULL), FR_OK);

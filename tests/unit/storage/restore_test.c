@@ -13,6 +13,8 @@
 #include "freshet/format.h"
 #include "store_contract.h"
 
+#include "faultfs_rules.h"
+
 struct world {
     char folder[256], data[300], backups[300];
     struct backup_place place;
@@ -33,16 +35,6 @@ static struct store *open_store(struct world *world)
     return store;
 }
 
-/* Rules of faultfs.c; "": the disk is whole. */
-static void set_rules(const char *rules)
-{
-    char next[320];
-
-    snprintf(next, sizeof(next), "%s.next", rules_path);
-    FILE *file = fopen(next, "w");
-    assert_true(file && fputs(rules, file) >= 0 && !fclose(file) && !rename(next, rules_path));
-}
-
 /* A store with a backup, and closed again. */
 static int set_up(void **state)
 {
@@ -54,7 +46,7 @@ static int set_up(void **state)
     folder_make(world->folder);
     snprintf(world->data, sizeof(world->data), "%s/data", world->folder);
     snprintf(world->backups, sizeof(world->backups), "%s/backups", world->folder);
-    set_rules("");
+    faultfs_rules(rules_path, "");
     mkdir(world->data, 0700);
     world->place.path = world->backups;
     struct store *store = open_store(world);
@@ -154,14 +146,14 @@ static void an_error_of_the_data_disk_is_no_fault_of_the_backup(void **state)
     snprintf(fired, sizeof(fired), "%s.fired", rules_path);
     for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
         unlink(fired);
-        set_rules(faults[i].rules);
+        faultfs_rules(rules_path, faults[i].rules);
         int status = restore(world, &err);
         if (status != (int)faults[i].status || access(fired, F_OK))
             fail_msg("%s: status %d: %s", faults[i].rules, status, err.text);
         assert_false(is_there(world, "store.restoring"));
         assert_false(is_there(world, "store.damaged"));
     }
-    set_rules("");
+    faultfs_rules(rules_path, "");
     assert_restores(world);
 }
 
