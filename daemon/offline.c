@@ -116,11 +116,11 @@ static int verify(const struct backup_place *place, const struct backup_list *li
         int status = backup_verify(place, &list->at[i], &problems, &why);
         if (status == FR_OK || status == FR_CORRUPT)
             print_check(&list->at[i], &problems, json, printed++ == 0);
-        else
+        else if (status != FR_NOT_FOUND)
             fr_while(&why, "backup %" PRIu64 " could not be looked at: ", list->at[i].id);
         fr_writer_release(&problems);
-        checked++;
-        if (!status)
+        checked += status != FR_NOT_FOUND; /* one that was removed meanwhile is none */
+        if (!status || status == FR_NOT_FOUND)
             continue;
         if (worst && worst != FR_CORRUPT)
             complain(EXIT_DISK, err->text);

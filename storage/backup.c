@@ -62,11 +62,12 @@ static uint64_t id_of(const char *name)
 
 /* ---- the lock ---- */
 
-/* A directory that cannot be written to, as on a medium of its own, is read without. */
+/* Who reads makes no lock where there is none, as in a copy: root's the daemon could not open. And one that is there can be shared by who
+ * may only read it. */
 int backup_lock(const struct backup_place *place, bool exclusive, int *ret_lock, struct fr_err *err)
 {
     char path[PATH_BYTES_MAX];
-    int lock = open(path_of(path, "%s/LOCK", place->path), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    int lock = open(path_of(path, "%s/LOCK", place->path), (exclusive ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC, 0640);
 
     *ret_lock = lock;
     if (lock < 0 && !exclusive)
@@ -76,7 +77,10 @@ int backup_lock(const struct backup_place *place, bool exclusive, int *ret_lock,
                        strerror(errno));
     if (!flock(lock, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB))
         return FR_OK;
+    int why = errno;
     close(lock);
+    if (why != EWOULDBLOCK)
+        return fr_fail(err, FR_IO, "cannot lock '%s': %s", path, strerror(why));
     return fr_fail(err, FR_BUSY, "backups in '%s' are being worked on by another process", place->path);
 }
 
@@ -87,6 +91,13 @@ void backup_unlock(int lock)
 }
 
 /* ---- what there is ---- */
+
+bool backup_is_gone(const struct backup_place *place, const struct backup *backup)
+{
+    char path[PATH_BYTES_MAX];
+
+    return access(path_of(path, "%s/" LIST_NAME, place->path, backup->id), F_OK) != 0 && errno == ENOENT;
+}
 
 int backup_glance(const struct backup_place *place, const struct backup *backup, struct fr_err *err)
 {

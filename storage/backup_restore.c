@@ -164,7 +164,9 @@ int backup_verify(const struct backup_place *place, const struct backup *backup,
 
     if (status)
         return status;
-    if (*backup->problem && !backup->files_len)
+    if (backup_is_gone(place, backup)) /* who made another one meanwhile took its files along: it is none that is damaged */
+        status = fr_fail(err, FR_NOT_FOUND, "there is no backup %" PRIu64 " any more", backup->id);
+    else if (*backup->problem && !backup->files_len)
         note(problems, "%s", backup->problem);
     else
         status = read_files(place, backup, NULL, problems, err);

@@ -211,7 +211,8 @@ static int make(struct backups *backups, struct backups_result *result)
     return status == FR_NOT_FOUND ? FR_IO : status; /* a folder that is gone: of a verification alone it says that there is no backup */
 }
 
-/* One that could not be read back for a reason of its own says nothing of the backup: what was known of it stays. */
+/* One that could not be read back for a reason of its own says nothing of the backup: what was known of it stays. One that is gone by now
+ * is none. */
 static void check_one(struct backups *backups, const struct backup *backup, struct backups_result *result)
 {
     struct fr_writer problems;
@@ -221,7 +222,8 @@ static void check_one(struct backups *backups, const struct backup *backup, stru
     int status = backup_verify(&backups->place, backup, &problems, &err);
     if (status && status != FR_CORRUPT) {
         fr_writer_release(&problems);
-        result->err = err;
+        if (status != FR_NOT_FOUND)
+            result->err = err;
         return;
     }
     fr_put_u8(&problems, 0);

@@ -102,7 +102,8 @@ int backup_make(const struct backup_place *place, const struct backup_request *r
 int backup_sweep(const struct backup_place *place, struct fr_err *err);
 
 /* Reads every byte back: the files, then the state in them, part by part. FR_CORRUPT: `problems` has a line for each, and its
- * files are marked. Any other error says nothing of the backup: files that cannot be opened are none that are damaged. */
+ * files are marked. FR_NOT_FOUND: it was removed since it was listed. Any other error says nothing of the backup: files that cannot be
+ * opened are none that are damaged. */
 int backup_verify(const struct backup_place *place, const struct backup *backup, struct fr_writer *problems,
                   struct fr_err *err);
 

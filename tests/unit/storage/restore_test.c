@@ -1,11 +1,14 @@
 /*
  * restore_test.c -- what a restore leaves of the store before, and a restore on a disk that fails (tests/support/faultfs.c): what is
- * wrong with the backup, and what is not.
+ * wrong with the backup, and what is not. And who reads backups beside who makes them.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "backup_private.h"
 #include "faultfs.h"
@@ -35,12 +38,21 @@ static struct store *open_store(struct world *world)
     return store;
 }
 
+static int back_up(struct world *world, uint32_t keep, struct fr_err *err)
+{
+    char frozen[PATH_BYTES_MAX];
+    struct backup_made made;
+    const struct backup_request request = {
+        .frozen = path_of(frozen, "%s/frozen", world->data), .version = "1", .made = 1, .keep = keep};
+
+    return backup_make(&world->place, &request, &made, err);
+}
+
 /* A store with a backup, and closed again. */
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
     char frozen[PATH_BYTES_MAX];
-    struct backup_made made;
     struct fr_err err = {0};
 
     folder_make(world->folder);
@@ -53,8 +65,7 @@ static int set_up(void **state)
     assert_int_equal(format_admit(store, &err), FR_OK);
     assert_int_equal(store->ops->snapshot(store, path_of(frozen, "%s/frozen", world->data), &err), FR_OK);
     store->ops->close(store);
-    const struct backup_request request = {.frozen = frozen, .version = "1", .made = 1, .keep = 3};
-    if (backup_make(&world->place, &request, &made, &err))
+    if (back_up(world, 3, &err))
         fail_msg("%s", err.text);
     assert_int_equal(backup_list(&world->place, &world->list, &err), FR_OK);
     *state = world;
@@ -251,6 +262,72 @@ static void nor_does_a_list_that_cannot_be_read_hide_the_others(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+/* ---- readers beside a maker ---- */
+
+static void assert_good(struct world *world)
+{
+    char problems[1024];
+    struct fr_err err;
+
+    if (verify(world, problems, sizeof(problems), &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(problems, "");
+}
+
+/* A folder can be opened to be read alone, by root as well. */
+static void who_only_reads_shares_the_lock_and_makes_none(void **state)
+{
+    struct world *world = *state;
+    char path[PATH_BYTES_MAX], problems[1024];
+    struct fr_err err;
+
+    assert_int_equal(unlink(path_of(path, "%s/LOCK", world->backups)), 0);
+    assert_good(world);
+    assert_int_equal(mkdir(path, 0755), 0); /* or there is a file, root's perhaps */
+    int lock = open(path, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    assert_int_equal(verify(world, problems, sizeof(problems), &err), FR_BUSY);
+    close(lock);
+    assert_good(world);
+}
+
+/* What the next flock fails with; 0: nothing. */
+static int flock_fails;
+
+int flock(int file, int how)
+{
+    if (!flock_fails)
+        return (int)syscall(SYS_flock, file, how);
+    errno = flock_fails;
+    flock_fails = 0;
+    return -1;
+}
+
+static void a_place_without_locks_is_none_that_is_worked_on(void **state)
+{
+    struct world *world = *state;
+    struct fr_err err = {0};
+
+    flock_fails = ENOLCK;
+    assert_int_equal(back_up(world, 3, &err), FR_IO);
+    assert_non_null(strstr(err.text, strerror(ENOLCK)));
+    flock_fails = EWOULDBLOCK;
+    assert_int_equal(back_up(world, 3, &err), FR_BUSY);
+    assert_int_equal(back_up(world, 3, &err), FR_OK);
+}
+
+/* As under a verification without a daemon, which has the lock for one backup at a time. */
+static void one_that_was_removed_since_it_was_listed_is_not_damaged(void **state)
+{
+    struct world *world = *state;
+    char problems[1024];
+    struct fr_err err;
+
+    assert_int_equal(back_up(world, 1, &err), FR_OK);
+    assert_int_equal(verify(world, problems, sizeof(problems), &err), FR_NOT_FOUND);
+    assert_string_equal(problems, "");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -263,6 +340,9 @@ int main(void)
         TEST(a_file_that_cannot_be_opened_is_none_that_is_damaged),
         TEST(one_that_cannot_be_read_or_is_gone_is),
         TEST(nor_does_a_list_that_cannot_be_read_hide_the_others),
+        TEST(who_only_reads_shares_the_lock_and_makes_none),
+        TEST(a_place_without_locks_is_none_that_is_worked_on),
+        TEST(one_that_was_removed_since_it_was_listed_is_not_damaged),
     };
 
     folder_make(root);
