@@ -13,7 +13,7 @@
 
 #include "freshet/alloc.h"
 
-enum { PLACES_FIRST = 64, NOTE_AT_ONCE = 64, RECORD_ROOM = 64 };
+enum { PLACES_FIRST = 64, NOTE_AT_ONCE = 1024 };
 
 struct owed {
     struct format_cutoff cutoff;
@@ -26,8 +26,8 @@ struct cutoffs {
     _Atomic size_t len, bytes;
     uint64_t users, users_stored; /* cutoffs.h */
     pthread_mutex_t lock;
-    struct owed *owed; /* under lock; in the order of numbers */
-    size_t owed_len, owed_cap;
+    struct owed *owed; /* under lock; in the order of numbers. The first owed_done are in the ledger */
+    size_t owed_done, owed_len, owed_cap;
 };
 
 struct cutoffs *cutoffs_new(void)
@@ -187,12 +187,25 @@ static size_t take_records(struct cutoffs *cutoffs, uint64_t number, struct fr_w
     size_t len = 0;
 
     pthread_mutex_lock(&cutoffs->lock);
-    while (len < NOTE_AT_ONCE && len < cutoffs->owed_len && cutoffs->owed[len].number <= number) {
-        format_cutoff_record(out, &cutoffs->owed[len].cutoff);
+    for (size_t i = cutoffs->owed_done; len < NOTE_AT_ONCE && i < cutoffs->owed_len && cutoffs->owed[i].number <= number; i++) {
+        format_cutoff_record(out, &cutoffs->owed[i].cutoff);
         ends[len++] = out->len;
     }
     pthread_mutex_unlock(&cutoffs->lock);
     return len;
+}
+
+/* Room is made once half of it is done with, so that n of them cost no more than n. */
+static void settle(struct cutoffs *cutoffs, size_t len)
+{
+    pthread_mutex_lock(&cutoffs->lock);
+    cutoffs->owed_done += len;
+    if (cutoffs->owed_done >= cutoffs->owed_len - cutoffs->owed_done) {
+        cutoffs->owed_len -= cutoffs->owed_done;
+        memmove(cutoffs->owed, cutoffs->owed + cutoffs->owed_done, cutoffs->owed_len * sizeof(*cutoffs->owed));
+        cutoffs->owed_done = 0;
+    }
+    pthread_mutex_unlock(&cutoffs->lock);
 }
 
 int cutoffs_note(struct cutoffs *cutoffs, struct store *store, uint64_t number, struct fr_err *err)
@@ -207,12 +220,8 @@ int cutoffs_note(struct cutoffs *cutoffs, struct store *store, uint64_t number, 
         for (size_t i = 0; i < len; i++)
             records[i] = (struct fr_bytes){out.at + (i ? ends[i - 1] : 0), ends[i] - (i ? ends[i - 1] : 0)};
         status = store->ops->note(store, records, len, err);
-        if (status != FR_OK)
-            break;
-        pthread_mutex_lock(&cutoffs->lock);
-        cutoffs->owed_len -= len;
-        memmove(cutoffs->owed, cutoffs->owed + len, cutoffs->owed_len * sizeof(*cutoffs->owed));
-        pthread_mutex_unlock(&cutoffs->lock);
+        if (status == FR_OK)
+            settle(cutoffs, len);
     }
     fr_writer_release(&out);
     return status;
