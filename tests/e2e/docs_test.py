@@ -92,10 +92,10 @@ class Commands(unittest.TestCase):
         self.assertGreater(ran, 20)
         print(f"     {ran} blocks run, {skipped} marked as not to be run", flush=True)
 
-    def test_whose_a_restore_is(self):
-        """a restore is shown as the daemon's user: root, as whom people read these pages, is refused"""
+    def test_whose_a_store_is(self):
+        """what makes a store is shown as the daemon's user: root, as whom people read these pages, is refused, or makes one that the daemon cannot enter"""
         shown = [(page.name, line) for page in PAGES for _, _, text in blocks(page) for line in text.splitlines()
-                 if re.search(r"freshet restore\b|--restore\b", line)]
+                 if re.search(r"freshet restore\b|--(restore|rebuild)\b", line)]
         self.assertGreater(len(shown), 2)
         for page, line in shown:
             self.assertTrue(line.startswith("sudo -u freshet "), f"{page}: {line}")
