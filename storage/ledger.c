@@ -3,15 +3,17 @@
  *
  *     [ len u32 | ~len u32 | XXH3-64 of the bytes, u64 | bytes ] [ len | ... ] ...        little endian
  *
- * Records are added by one write and one sync. A crash within can leave the file ending inside a record, or in zeros where a block of it was
- * never written though the file had grown already: none of it was promised to anybody, and the next append cuts it off. Anything else that
- * does not read is damage, and is said; the length is there twice so that a damaged one is not taken for a record that ends past the file.
+ * Records are added by one write and one sync. A crash within can leave the file ending inside a record, or with zeros where a block of it was
+ * never written though the file had grown already; and of several blocks any may be the one. None of it was promised to anybody, and the next
+ * append cuts it off. Anything else that does not read is damage, and is said; the length is there twice so that a damaged one is not taken for
+ * a record that ends past the file.
  *
  *     [ walked, or appended and synced ... ][ cut short: of no one ]
  *                                          ^ end                    ^ size         remembered, so that an append does not read it all again
  */
 #include "ledger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -77,24 +79,29 @@ static bool read_head(struct fr_reader *in, uint32_t *ret_size, uint64_t *ret_ha
     return in->failed || ((size ^ turned) == UINT32_MAX && size > 0 && size <= LEDGER_RECORD_MAX);
 }
 
-/* The bytes from `at` on were never written, nor was anything behind them: the file is to its end as it is where nobody wrote. */
-static bool is_blank(const char *bytes, size_t at, size_t len)
+/* As a block is, or the rest of one, that was never written. */
+static bool is_blank(const char *bytes, size_t at, size_t end)
 {
-    while (at < len && !bytes[at])
+    while (at < end && !bytes[at])
         at++;
-    return at == len;
+    return at == end;
 }
 
-/* What begins at `at` and does not read is of a crash: zeros, or a record of which the block that it reaches into is zeros. */
+/*
+ * What begins at `at` and does not read is of a crash: its block is zeros from there on, or it reaches into one that is; and either so are all
+ * behind, or they may be of the same append, whose blocks are written in no order.
+ */
 static bool is_unwritten(const char *bytes, size_t at, size_t len)
 {
     struct fr_reader in = fr_reader_of(bytes + at, len - at);
-    size_t next = (at / BLOCK + 1) * BLOCK;
+    size_t next = (at / BLOCK + 1) * BLOCK, after = next + BLOCK;
     uint32_t size;
     uint64_t hash;
     size_t reach = read_head(&in, &size, &hash) ? HEAD + size : HEAD;
+    bool one_append = len - at <= LEDGER_APPEND_MAX, reaches = next < at + reach && next < len;
 
-    return is_blank(bytes, at, len) || (next < at + reach && next < len && is_blank(bytes, next, len));
+    return is_blank(bytes, at, one_append && next < len ? next : len) ||
+           (reaches && is_blank(bytes, next, one_append && after < len ? after : len));
 }
 
 /* The length of the record at `bytes`, with its head; 0: it is cut short (*ret_torn) or damaged. */
@@ -232,6 +239,7 @@ int ledger_append(struct ledger *ledger, const char *path, const struct fr_bytes
         fr_put_u64(&out, XXH3_64bits(records[i].at, records[i].len));
         fr_put_bytes(&out, records[i].at, records[i].len);
     }
+    assert(out.len <= LEDGER_APPEND_MAX);
     int status = find_end(ledger, fd, path, err);
     if (status == FR_OK)
         status = append_at(ledger, fd, path, &out, err);

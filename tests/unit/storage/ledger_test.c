@@ -17,7 +17,7 @@
 #include "folder.h"
 #include "ledger.h"
 
-static char folder[256], path[300], all[16384];
+static char folder[256], path[300], all[1 << 16];
 static struct ledger ledger;
 
 static int make(void **state)
@@ -154,6 +154,60 @@ static void a_record_whose_second_block_was_not_written_is_none(void **state)
     }
 }
 
+static void append_long_ones(size_t len)
+{
+    struct fr_bytes records[60];
+    char text[1000];
+
+    memset(text, 'l', sizeof(text));
+    for (size_t i = 0; i < len; i++)
+        records[i] = (struct fr_bytes){text, sizeof(text)};
+    assert_int_equal(ledger_append(&ledger, path, records, len, NULL), FR_OK);
+}
+
+static void write_zeros(off_t from, off_t to)
+{
+    static const char zeros[4096];
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    assert_int_equal(pwrite(fd, zeros, (size_t)(to - from), from), to - from);
+    close(fd);
+}
+
+/* The block that the file ended in, or any of those that it grew by, is the one that was not written. */
+static void blocks_of_an_append_are_written_in_any_order(void **state)
+{
+    (void)state;
+    append_long_ones(3);
+    append("before");
+    off_t begin = size_of();
+    for (off_t block = 0; block < 5; block++) {
+        append_long_ones(30);
+        off_t from = block ? block * 4096 : begin;
+        size_t kept = 3 * 1001 + strlen("before,") + (size_t)(from - begin) / 1016 * 1001;
+        assert_true(from + 2 * 4096 < size_of());
+        write_zeros(from, (block + 1) * 4096);
+        ledger = (struct ledger){0}; /* as after a start */
+        assert_int_equal(strlen(read_back()), kept);
+        append("behind");
+        assert_string_equal(read_back() + kept, "behind,");
+        assert_int_equal(truncate(path, begin), 0);
+    }
+}
+
+/* What is behind it was added later, when it had been synced. */
+static void zeros_before_the_last_append_are_damage(void **state)
+{
+    (void)state;
+    append_long_ones(3);
+    append("before");
+    off_t begin = size_of();
+    append_long_ones(60);
+    append_long_ones(10);
+    write_zeros(begin, 4096);
+    assert_int_equal(ledger_read(path, gather, NULL, NULL), FR_CORRUPT);
+}
+
 /* Or each append would take the longer the more there is: a file as it was left is taken for good, another one is read. */
 static void an_append_reads_a_file_only_if_it_is_not_as_it_was_left(void **state)
 {
@@ -224,6 +278,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_cut_short_at_any_byte_is_none_and_is_written_over, make, clean),
         cmocka_unit_test_setup_teardown(zeros_up_to_the_end_are_no_record_and_are_written_over, make, clean),
         cmocka_unit_test_setup_teardown(a_record_whose_second_block_was_not_written_is_none, make, clean),
+        cmocka_unit_test_setup_teardown(blocks_of_an_append_are_written_in_any_order, make, clean),
+        cmocka_unit_test_setup_teardown(zeros_before_the_last_append_are_damage, make, clean),
         cmocka_unit_test_setup_teardown(an_append_reads_a_file_only_if_it_is_not_as_it_was_left, make, clean),
         cmocka_unit_test_setup_teardown(damage_is_said_wherever_it_is, make, clean),
         cmocka_unit_test_setup_teardown(what_is_not_ours_is_damage, make, clean),
