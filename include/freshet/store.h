@@ -46,7 +46,7 @@ struct store_ops {
     int (*mark)(struct store *store, uint64_t number, struct fr_err *err);
     uint64_t (*marked)(struct store *store);
     /* Notes beside the data what must outlive it: no restore and no new store in its place takes it back. On the disk, each of the records or
-     * some first ones, when it returns; after an error the same call may be made again. */
+     * some first ones, when it returns; after an error the same call may be made again. At most 64 KiB at once, of which each takes 16 besides its own. */
     int (*note)(struct store *store, const struct fr_bytes *records, size_t len, struct fr_err *err);
     /* All records ever noted, in order. FR_CORRUPT if one cannot be read, or `each` says so. */
     int (*notes)(struct store *store, store_note *each, void *context, struct fr_err *err);
