@@ -195,7 +195,7 @@ static void offer_untouched(struct reader *reader, const struct choice *choice, 
 /*
  * normalize: s' = (s - cmin rmin) / (cmax rmax - cmin rmin) * (rmax - rmin) + rmin, where cmin, cmax are the smallest and largest score of
  * the unit affinities over all items, rmin, rmax the smallest and largest affinity there is (sar_reference.md section 6).
- * An increasing map, so the ranking stays. Where it would divide by zero, scores stay as they are.
+ * An increasing map, so the ranking stays. Where it would not be (nothing is liked, say), or would divide by zero, scores stay as they are.
  */
 static struct affine normal_map(struct reader *reader, const struct query *query)
 {
@@ -220,7 +220,7 @@ static struct affine normal_map(struct reader *reader, const struct query *query
         cmax = cmax > 0 ? cmax : 0;
     }
     double span = cmax * rmax - cmin * rmin;
-    return span == 0 ? same : (struct affine){cmin * rmin, (rmax - rmin) / span, rmin};
+    return !(span > 0) ? same : (struct affine){cmin * rmin, (rmax - rmin) / span, rmin};
 }
 
 struct affine reader_normal_map(struct reader *reader, const struct learner *learner, const struct query *query)

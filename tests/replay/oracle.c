@@ -394,6 +394,8 @@ static double normalized(const struct oracle *oracle, const struct oracle_user *
         *size = INFINITY; /* a division by nearly nothing: no digit of it means anything */
         return score;
     }
+    if (span < 0)
+        return score; /* it would turn the list round */
     double scale = (rmax - rmin) / span;
     *size = (*size + fabs(cmin * rmin)) * fabs(scale) + fabs(rmin) + fabs(rmax);
     return (score - cmin * rmin) * scale + rmin;

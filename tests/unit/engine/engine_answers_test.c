@@ -121,6 +121,30 @@ static void normalized_scores_lie_on_the_scale_of_the_affinities(void **state)
     world.store->ops->close(world.store);
 }
 
+/* Nobody likes anything: what stretches scores to the scale of the affinities would turn the list round, its best behind its worst. */
+static void where_nothing_is_liked_scores_stay_as_they_are(void **state)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct event events[] = {
+        event(0, "ann", "apple", NOON), event(1, "ann", "bread", NOON),  event(2, "bob", "apple", NOON),
+        event(3, "bob", "bread", NOON), event(4, "bob", "cheese", NOON), event(5, "cat", "cheese", NOON),
+        event(6, "dan", "dill", NOON),
+    };
+
+    (void)state;
+    options.normalize = true;
+    for (int i = 0; i < 7; i++)
+        events[i].weight = i == 0 ? -2 : i == 1 ? -4 : -1;
+    begin(&world, &options);
+    give(&world, events, 7);
+    await(&world, 7);
+    assert_string_equal(recommend(&world, "ann", (struct ask){.include_seen = true}),
+                        "dill 0.000000 cheese -2.000000 apple -6.000000 bread -6.000000");
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 /* A day later, which is the half-life: all affinities of noon are 1/2. ann and bob share two items: 1/4 + 1/4. */
 static void affinities_are_told_as_of_the_newest_event(void **state)
 {
@@ -238,6 +262,7 @@ int main(void)
         cmocka_unit_test(the_most_popular_item_is_found_on_any_page),
         cmocka_unit_test(similar_users_cost_no_more_than_is_allowed),
         cmocka_unit_test(normalized_scores_lie_on_the_scale_of_the_affinities),
+        cmocka_unit_test(where_nothing_is_liked_scores_stay_as_they_are),
         cmocka_unit_test(affinities_are_told_as_of_the_newest_event),
         cmocka_unit_test(fallback_says_whether_a_popular_item_is_in_the_answer),
         cmocka_unit_test(a_user_who_is_forgotten_is_unknown),
