@@ -113,6 +113,7 @@ void apply_make_room(struct engine *engine, uint32_t users, uint32_t items)
 {
     histories_extend(engine->histories, users);
     fr_array_grow(&engine->item_users, items);
+    fr_array_grow(&engine->item_bytes, items);
     fr_array_grow(&engine->item_first_seen, items);
     fr_array_grow(&engine->page_peak, items / POPULAR_PAGE + 1);
     fr_array_grow(&engine->page_newest, items / POPULAR_PAGE + 1);
@@ -146,6 +147,7 @@ uint32_t apply_item(struct engine *engine, struct fr_bytes id, uint64_t hash)
 void apply_item_held(struct engine *engine, uint32_t item, int by)
 {
     _Atomic uint32_t *users = fr_array_at(&engine->item_users, item);
+    _Atomic uint8_t *byte = fr_array_at(&engine->item_bytes, item);
     _Atomic uint32_t *peak = fr_array_at(&engine->page_peak, item / POPULAR_PAGE);
     uint32_t before = atomic_load_explicit(users, memory_order_relaxed), after = before + (uint32_t)by;
 
@@ -153,6 +155,7 @@ void apply_item_held(struct engine *engine, uint32_t item, int by)
     if (after > atomic_load_explicit(peak, memory_order_relaxed))
         atomic_store_explicit(peak, after, memory_order_release); /* first: the peak may never be below */
     atomic_store_explicit(users, after, memory_order_release);
+    atomic_store_explicit(byte, users_byte(after), memory_order_release);
     if ((before == 0) != (after == 0))
         atomic_store_explicit(&engine->items_held, engine->items_held + (after ? 1U : -1U), memory_order_release);
 }

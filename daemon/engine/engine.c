@@ -193,6 +193,7 @@ static void open_state(struct engine *engine)
                                     .bytes_max = (size_t)options->catalogue_mb_max << 20},
         engine->epoch);
     fr_array_init(&engine->item_users, sizeof(_Atomic uint32_t), options->items_max);
+    fr_array_init(&engine->item_bytes, sizeof(_Atomic uint8_t), options->items_max);
     fr_array_init(&engine->item_first_seen, sizeof(_Atomic int64_t), options->items_max);
     fr_array_init(&engine->page_peak, sizeof(_Atomic uint32_t), options->items_max / POPULAR_PAGE + 1);
     fr_array_init(&engine->page_newest, sizeof(_Atomic int64_t), options->items_max / POPULAR_PAGE + 1);
@@ -398,6 +399,7 @@ void engine_free(struct engine *engine)
     journal_free(engine->journal);
     journal_free(engine->aside);
     fr_array_release(&engine->item_users);
+    fr_array_release(&engine->item_bytes);
     fr_array_release(&engine->item_first_seen);
     fr_array_release(&engine->page_peak);
     fr_array_release(&engine->page_newest);

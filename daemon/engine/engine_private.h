@@ -125,6 +125,7 @@ struct engine {
 
     /* the engine writes, any thread reads */
     struct fr_array item_users;      /* _Atomic uint32_t n_i, by item */
+    struct fr_array item_bytes;      /* _Atomic uint8_t users_byte(n_i), likewise */
     struct fr_array item_first_seen; /* _Atomic int64_t, by item: event time + 1; 0: never */
     struct fr_array page_peak;       /* _Atomic uint32_t: no n_i in the page of POPULAR_PAGE items is above it */
     struct fr_array page_newest;     /* _Atomic int64_t, likewise: no item in it came later; + 1, 0: none has come */

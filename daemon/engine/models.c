@@ -34,6 +34,7 @@ static void open_one(struct engine *engine, const struct model_ops *ops, const v
         .items_max = engine->options.items_max,
         .said = is_said,
         .catalogue = engine->catalogue,
+        .users_bytes = (const _Atomic uint8_t *)engine->item_bytes.base,
     };
 
     engine->learners[engine->learners_len++] = (struct learner){ops, ops->open(options, &host)};

@@ -508,7 +508,7 @@ static void state_figures(struct engine *engine)
     fr_gauge(fr_series(FR_M_STATE_BYTES, "postings", "", ""), engine->postings ? (double)rows_bytes(engine->postings) : 0);
     fr_gauge(fr_series(FR_M_STATE_BYTES, "dedup", "", ""), engine->dedup ? (double)dedup_bytes(engine->dedup) : 0);
     fr_gauge(fr_series(FR_M_STATE_BYTES, "items", "", ""),
-             (double)(fr_array_bytes(&engine->item_users) + fr_array_bytes(&engine->item_first_seen)));
+             (double)(fr_array_bytes(&engine->item_users) + fr_array_bytes(&engine->item_bytes) + fr_array_bytes(&engine->item_first_seen)));
     fr_gauge(fr_series(FR_M_STATE_BYTES, "catalogue", "", ""), (double)catalogue_bytes(engine->catalogue));
     fr_gauge(FR_SERIES(FR_M_CATALOGUE_ITEMS), catalogue_items(engine->catalogue));
     fr_gauge(fr_series(FR_M_STATE_BYTES, "outbox", "", ""), (double)atomic_load(&engine->outbox_bytes));

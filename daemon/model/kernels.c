@@ -9,7 +9,8 @@
  *     shrunk:          x = n_i n_j + beta^2,  y ~ 1 / sqrt(x),  e = 1 - x y^2
  *                      1 / sqrt(x) = y (1 + e/2 + 3/8 e^2 + 5/16 e^3 + 35/128 e^4 + ...)
  *
- *     rough:           weight c y in whole steps, y as estimated, enlarged so that no estimate is below the truth
+ *     rough:           weight c y in whole steps, y as estimated, enlarged so that no estimate is below the truth, and n_j as little as
+ *                      its byte allows; where the byte is USERS_FAR, what the portable loop says
  *
  *   AVX-512's estimate has |e| < 2^-13, AVX2's (of floats) |e| < 2^-10.4: what follows the last term used is below 1e-16.
  */
@@ -73,23 +74,26 @@ static void look_portable(const struct line *lines, uint32_t lines_len, const ui
         counts[k] = look_at(lines, lines_len, columns[k]);
 }
 
-/* n_j where the steps will be. */
-static void users_into(const struct rough *with, const uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
+/* The byte of n_j where the steps will be. */
+static void bytes_into(const struct rough *with, const uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
 {
     for (size_t k = 0; k < len; k++)
-        steps[k] = atomic_load_explicit(&with->users_of_item[columns[k]], memory_order_relaxed);
+        steps[k] = atomic_load_explicit(&with->users_bytes[columns[k]], memory_order_relaxed);
 }
 
-/* Estimates of 1 / sqrt(x) are low by up to 1.5 * 2^-12: this makes good for it, and is half of what ROUGH_OVER allows. */
-#define ROUGH_UP ((float)(1 + (ROUGH_OVER - 1) / 2))
+/* Estimates of 1 / sqrt(x) are low by up to 1.5 * 2^-12: this makes good for it. */
+#define ROUGH_UP 1.001F
 
 static void rough_portable(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
                            uint32_t *restrict steps, size_t len)
 {
-    users_into(with, columns, steps, len);
     for (size_t k = 0; k < len; k++) {
-        uint32_t c = columns[k] < with->items ? similarity_evidence(counts[k], with->n_i, steps[k], with->threshold) : 0;
-        float x = (float)with->n_i * (float)steps[k] + (float)SIMILARITY_SHRINK;
+        uint8_t byte = atomic_load_explicit(&with->users_bytes[columns[k]], memory_order_relaxed);
+        uint32_t fewest = users_fewest(byte), most = users_most(byte);
+        if (byte == USERS_FAR)
+            fewest = most = atomic_load_explicit(&with->users_of_item[columns[k]], memory_order_relaxed);
+        uint32_t c = columns[k] < with->items ? similarity_evidence(counts[k], with->n_i, most, with->threshold) : 0;
+        float x = (float)with->n_i * (float)fewest + (float)SIMILARITY_SHRINK;
         float value = (float)c * (with->weight * ROUGH_UP) / sqrtf(x) + 1;
         uint32_t step = value < (float)with->most ? (uint32_t)value : with->most;
         steps[k] = c ? step : 0;
@@ -183,37 +187,50 @@ AVX2 static void look_avx2(const struct line *lines, uint32_t lines_len, const u
 }
 #endif
 
-/* Eight unsigned numbers as floats, near enough: the upper and the lower half, each exact. */
-AVX2 static inline __m256 floats_avx2(__m256i numbers)
+/* Eight pairs. Those whose n_j is not known by its byte have `unknown` bits, and anything as steps. */
+AVX2 static inline __m256i steps_avx2(const struct rough *with, __m256i column, __m256i count, __m256i byte, unsigned *unknown)
 {
-    __m256 high = _mm256_cvtepi32_ps(_mm256_srli_epi32(numbers, 16));
-    __m256 low = _mm256_cvtepi32_ps(_mm256_and_si256(numbers, _mm256_set1_epi32(0xFFFF)));
+    const __m256i one = _mm256_set1_epi32(1), least = _mm256_set1_epi32((int)(with->threshold ? with->threshold : 1)),
+                  last = _mm256_set1_epi32((int)(with->items - 1));
+    __m256i follow = _mm256_sub_epi32(_mm256_max_epu32(_mm256_srli_epi32(byte, USERS_BITS), one), one);
+    __m256i lead = _mm256_sub_epi32(byte, _mm256_slli_epi32(follow, USERS_BITS));
+    __m256i fewest = _mm256_sllv_epi32(lead, follow);
+    __m256i most = _mm256_sub_epi32(_mm256_sllv_epi32(_mm256_add_epi32(lead, one), follow), one);
+    __m256i c = _mm256_min_epu32(_mm256_min_epu32(count, most), _mm256_set1_epi32((int)with->n_i));
+    __m256i is = _mm256_and_si256(_mm256_cmpeq_epi32(_mm256_max_epu32(c, least), c),
+                                  _mm256_cmpeq_epi32(_mm256_min_epu32(column, last), column));
+    __m256 x = _mm256_fmadd_ps(_mm256_set1_ps((float)with->n_i), _mm256_cvtepi32_ps(fewest), _mm256_set1_ps((float)SIMILARITY_SHRINK));
+    __m256 value = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(c), _mm256_set1_ps(with->weight * ROUGH_UP)), _mm256_rsqrt_ps(x));
 
-    return _mm256_fmadd_ps(high, _mm256_set1_ps(65536), low);
+    value = _mm256_min_ps(_mm256_add_ps(value, _mm256_set1_ps(1)), _mm256_set1_ps((float)with->most));
+    *unknown = (unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi32(byte, _mm256_set1_epi32(USERS_FAR)));
+    return _mm256_and_si256(is, _mm256_cvttps_epi32(value));
 }
 
 AVX2 static void rough_avx2(const struct rough *with, const uint32_t *restrict columns, const uint32_t *restrict counts,
                             uint32_t *restrict steps, size_t len)
 {
-    const __m256 n_i = _mm256_set1_ps((float)with->n_i), beta2 = _mm256_set1_ps((float)SIMILARITY_SHRINK),
-                 weight = _mm256_set1_ps(with->weight * ROUGH_UP), most = _mm256_set1_ps((float)with->most);
-    const __m256i users_i = _mm256_set1_epi32((int)with->n_i), least = _mm256_set1_epi32((int)(with->threshold ? with->threshold : 1)),
-                  last = _mm256_set1_epi32((int)(with->items - 1));
     size_t whole = len - len % 8;
+    unsigned unknown;
 
-    users_into(with, columns, steps, whole);
+    bytes_into(with, columns, steps, len);
     for (size_t k = 0; k < whole; k += 8) {
-        __m256i column = _mm256_loadu_si256((const __m256i *)(const void *)(columns + k));
-        __m256i n_j = _mm256_loadu_si256((const __m256i *)(const void *)(steps + k));
-        __m256i c = _mm256_min_epu32(_mm256_min_epu32(_mm256_loadu_si256((const __m256i *)(const void *)(counts + k)), n_j), users_i);
-        __m256i is = _mm256_and_si256(_mm256_cmpeq_epi32(_mm256_max_epu32(c, least), c),
-                                      _mm256_cmpeq_epi32(_mm256_min_epu32(column, last), column));
-        __m256 x = _mm256_fmadd_ps(n_i, floats_avx2(n_j), beta2);
-        __m256 value = _mm256_mul_ps(_mm256_mul_ps(floats_avx2(c), weight), _mm256_rsqrt_ps(x));
-        value = _mm256_min_ps(_mm256_add_ps(value, _mm256_set1_ps(1)), most);
-        _mm256_storeu_si256((__m256i *)(void *)(steps + k), _mm256_and_si256(is, _mm256_cvttps_epi32(value)));
+        __m256i step = steps_avx2(with, _mm256_loadu_si256((const __m256i *)(const void *)(columns + k)),
+                                  _mm256_loadu_si256((const __m256i *)(const void *)(counts + k)),
+                                  _mm256_loadu_si256((const __m256i *)(const void *)(steps + k)), &unknown);
+        _mm256_storeu_si256((__m256i *)(void *)(steps + k), step);
+        if (unknown)
+            rough_portable(with, columns + k, counts + k, steps + k, 8);
     }
-    rough_portable(with, columns + whole, counts + whole, steps + whole, len - whole);
+    if (whole == len)
+        return;
+    __m256i here = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(len - whole)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    __m256i step = steps_avx2(with, _mm256_maskload_epi32((const int *)(const void *)(columns + whole), here),
+                              _mm256_maskload_epi32((const int *)(const void *)(counts + whole), here),
+                              _mm256_maskload_epi32((const int *)(const void *)(steps + whole), here), &unknown);
+    _mm256_maskstore_epi32((int *)(void *)(steps + whole), here, step);
+    if (unknown)
+        rough_portable(with, columns + whole, counts + whole, steps + whole, len - whole);
 }
 
 /* Eight stored at a time end before what is not read yet: no more are kept than were read. */
@@ -310,20 +327,26 @@ AVX512 static void rough_avx512(const struct rough *with, const uint32_t *restri
                                 uint32_t *restrict steps, size_t len)
 {
     const __m512 n_i = _mm512_set1_ps((float)with->n_i), beta2 = _mm512_set1_ps((float)SIMILARITY_SHRINK),
-                 weight = _mm512_set1_ps(with->weight * ROUGH_UP), most = _mm512_set1_ps((float)with->most);
+                 weight = _mm512_set1_ps(with->weight * ROUGH_UP), step_most = _mm512_set1_ps((float)with->most);
     const __m512i users_i = _mm512_set1_epi32((int)with->n_i), least = _mm512_set1_epi32((int)(with->threshold ? with->threshold : 1)),
-                  items = _mm512_set1_epi32((int)with->items);
+                  items = _mm512_set1_epi32((int)with->items), one = _mm512_set1_epi32(1), far = _mm512_set1_epi32(USERS_FAR);
 
-    users_into(with, columns, steps, len);
-    for (size_t k = 0; k < len; k += 16) {
-        __mmask16 here = len - k < 16 ? (__mmask16)((1U << (len - k)) - 1) : (__mmask16)-1;
-        __m512i column = _mm512_maskz_loadu_epi32(here, columns + k), n_j = _mm512_maskz_loadu_epi32(here, steps + k);
-        __m512i c = _mm512_min_epu32(_mm512_min_epu32(_mm512_maskz_loadu_epi32(here, counts + k), n_j), users_i);
+    bytes_into(with, columns, steps, len);
+    for (size_t k = 0, here_len; k < len; k += here_len) {
+        here_len = len - k < 16 ? len - k : 16;
+        __mmask16 here = (__mmask16)((1U << here_len) - 1);
+        __m512i column = _mm512_maskz_loadu_epi32(here, columns + k), byte = _mm512_maskz_loadu_epi32(here, steps + k);
+        __m512i follow = _mm512_sub_epi32(_mm512_max_epu32(_mm512_srli_epi32(byte, USERS_BITS), one), one);
+        __m512i lead = _mm512_sub_epi32(byte, _mm512_slli_epi32(follow, USERS_BITS));
+        __m512i most = _mm512_sub_epi32(_mm512_sllv_epi32(_mm512_add_epi32(lead, one), follow), one);
+        __m512i c = _mm512_min_epu32(_mm512_min_epu32(_mm512_maskz_loadu_epi32(here, counts + k), most), users_i);
         __mmask16 is = _mm512_mask_cmplt_epu32_mask(_mm512_cmpge_epu32_mask(c, least), column, items);
-        __m512 x = _mm512_fmadd_ps(n_i, _mm512_cvtepu32_ps(n_j), beta2);
-        __m512 value = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepu32_ps(c), weight), _mm512_rsqrt14_ps(x));
-        value = _mm512_min_ps(_mm512_add_ps(value, _mm512_set1_ps(1)), most);
+        __m512 x = _mm512_fmadd_ps(n_i, _mm512_cvtepi32_ps(_mm512_sllv_epi32(lead, follow)), beta2);
+        __m512 value = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c), weight), _mm512_rsqrt14_ps(x));
+        value = _mm512_min_ps(_mm512_add_ps(value, _mm512_set1_ps(1)), step_most);
         _mm512_mask_storeu_epi32(steps + k, here, _mm512_maskz_cvttps_epu32(is, value));
+        if (_mm512_cmpeq_epi32_mask(byte, far))
+            rough_portable(with, columns + k, counts + k, steps + k, here_len);
     }
 }
 

@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "freshet/users_byte.h"
 #include "rows_lines.h"
 
 /* Arrays of `shrunk` have room for len rounded up to a multiple of this; what is there beyond len may be anything. */
@@ -34,13 +35,14 @@ enum { KERNEL_WIDTH = 8 };
 
 /* What all pairs of one item have in common. */
 struct rough {
-    const _Atomic uint32_t *users_of_item; /* n_j */
+    const _Atomic uint8_t *users_bytes;    /* n_j, to within a sixteenth, */
+    const _Atomic uint32_t *users_of_item; /* and itself, for USERS_FAR */
     uint32_t items;                        /* a column at or past it counts as nothing */
     uint32_t n_i, threshold;
     float weight;  /* in steps */
     uint32_t most; /* steps of one pair; below 2^24 */
 };
-#define ROUGH_OVER 1.002
+#define ROUGH_OVER 1.033 /* sqrt(17 / 16), for n_j is taken as the fewest of its byte, and a little for the estimate */
 
 struct kernels {
     const char *name;

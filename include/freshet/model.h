@@ -32,6 +32,7 @@
 #include "freshet/epoch.h"
 #include "freshet/journal.h"
 #include "freshet/topk.h"
+#include "freshet/users_byte.h"
 
 /*
  * A user's history: distinct items, oldest arrival first. 22 bytes per slot, parallel runs.
@@ -211,6 +212,7 @@ struct model_host {
     const _Atomic uint64_t *events;        /* applied ever, as of the last batch; engine's thread */
     bool (*said)(const void *catalogue, uint32_t item); /* is there a record of it? Any thread, inside an epoch. NULL: of none */
     const void *catalogue;
+    const _Atomic uint8_t *users_bytes; /* users_byte(n_i), for questions that a bound will do for; likewise. NULL: there are none */
 };
 
 /* May an item be in an answer that the model has a score for? */

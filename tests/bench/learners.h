@@ -103,7 +103,7 @@ static inline void bench_open(struct bench *bench, uint32_t items)
 static inline void bench_learner(struct bench *bench, const struct model_ops *ops, const void *options)
 {
     const struct model_host host = {bench->epoch, &bench->journal, bench->users_of_item, &bench->items_held,
-                                    bench->items, NULL, NULL, NULL};
+                                    bench->items, NULL, NULL, NULL, NULL};
     struct model *model = ops->open(options, &host);
 
     ops->extend(model, bench->items);

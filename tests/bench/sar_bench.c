@@ -97,7 +97,7 @@ static void bench_open(struct bench *bench, const struct sar_options *options)
     bench->journal = journal_new();
     bench->users_of_item = fr_zalloc(ITEMS, sizeof(*bench->users_of_item));
     bench->items_held = ITEMS;
-    const struct model_host host = {bench->epoch, &bench->journal, bench->users_of_item, &bench->items_held, ITEMS, NULL, NULL, NULL};
+    const struct model_host host = {bench->epoch, &bench->journal, bench->users_of_item, &bench->items_held, ITEMS, NULL, NULL, NULL, NULL};
     bench->model = sar_ops.open(options, &host);
     sar_ops.extend(bench->model, ITEMS);
     bench->bare = rows_new(ITEMS, bench->epoch);

@@ -137,6 +137,15 @@ static size_t by_hand(struct reader *reader, enum popular_by by, bool no_odd, st
     return len;
 }
 
+/* What questions go by where a bound will do is of the same numbers. */
+static void bytes_are_of_the_users(struct world *world)
+{
+    const _Atomic uint8_t *bytes = (const _Atomic uint8_t *)world->engine->item_bytes.base;
+
+    for (uint32_t item = 0; item < dict_len(world->engine->items); item++)
+        assert_int_equal(bytes[item], users_byte(users_of(world->engine, item)));
+}
+
 static void compare(struct world *world)
 {
     static struct placed places[ITEMS];
@@ -144,6 +153,7 @@ static void compare(struct world *world)
     const struct fr_bytes odd = FR_BYTES("odd");
     struct reader *reader = reader_new(world->engine);
 
+    bytes_are_of_the_users(world);
     for (int which = 0; which < 2 * POPULAR_BYS; which++) {
         struct ask ask = {.k = MOST, .by = (enum popular_by)(which / 2), .none = &odd, .none_len = which % 2};
         struct recommendation_list list;

@@ -42,7 +42,7 @@ static inline struct driver *driver_open(const struct model_ops *ops, const void
     driver->journal = journal_new();
     for (uint32_t item = 0; item < ITEMS; item++)
         atomic_init(&driver->users_of_item[item], 1); /* somebody holds each: what nobody holds is no candidate */
-    const struct model_host host = {driver->epoch, &driver->journal, driver->users_of_item, &driver->items_held, ITEMS, NULL, NULL, NULL};
+    const struct model_host host = {driver->epoch, &driver->journal, driver->users_of_item, &driver->items_held, ITEMS, NULL, NULL, NULL, NULL};
     driver->model = driver->ops->open(options, &host);
     driver->ops->extend(driver->model, ITEMS);
     scores_init(&driver->scores);

@@ -60,7 +60,7 @@ static struct shop *shop_open(uint32_t d, uint32_t above, uint32_t candidates)
     shop->epoch = fr_epoch_new();
     shop->journal = journal_new();
     shop->users_of_item = fr_zalloc(ITEMS, sizeof(*shop->users_of_item));
-    const struct model_host host = {shop->epoch, &shop->journal, shop->users_of_item, &shop->items_held, ITEMS, NULL, NULL, NULL};
+    const struct model_host host = {shop->epoch, &shop->journal, shop->users_of_item, &shop->items_held, ITEMS, NULL, NULL, NULL, NULL};
     shop->model = fm_ops.open(&options, &host);
     scores_init(&shop->scores);
     scores_init(&shop->exact);

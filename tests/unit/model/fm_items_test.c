@@ -184,7 +184,7 @@ static void a_large_catalogue_is_shown_in_parts(void **state)
     struct fr_epoch *epoch = fr_epoch_new();
     struct journal *journal = journal_new();
     _Atomic uint32_t *users = fr_zalloc(MANY, sizeof(*users)), held = 0;
-    const struct model_host host = {epoch, &journal, users, &held, MANY, NULL, NULL, NULL};
+    const struct model_host host = {epoch, &journal, users, &held, MANY, NULL, NULL, NULL, NULL};
     uint32_t past[] = {1, 2, 3};
     uint64_t stamps[] = {stamp_of(1, 1), stamp_of(2, 1), stamp_of(3, 1)};
     uint16_t steps[] = {1, 1, 1};

@@ -179,6 +179,7 @@ static void all_find_what_is_there_and_nothing_else(void **state)
 static void steps_are_rounded_up_and_little_above(void **state)
 {
     static _Atomic uint32_t users_of_item[MANY];
+    static _Atomic uint8_t users_bytes[MANY];
     static uint32_t n_j[MANY], columns[MANY], counts[MANY], steps[MANY];
     static const uint32_t items[] = {1, 2, 77, 65537, UINT32_MAX};
     static const float weights[] = {1, 0.3F, 60000, 1e6F};
@@ -186,13 +187,17 @@ static void steps_are_rounded_up_and_little_above(void **state)
     (void)state;
     draw_pairs(counts, n_j);
     for (uint32_t k = 0; k < MANY; k++) {
+        while (k > MANY / 2 && n_j[k] >= 500000) /* the other half has those whose byte does not say enough */
+            n_j[k] /= 2;
+        counts[k] = counts[k] < n_j[k] ? counts[k] : n_j[k];
         columns[k] = (k * 5 + 3) % MANY;
         users_of_item[columns[k]] = n_j[k];
+        users_bytes[columns[k]] = users_byte(n_j[k]);
     }
     for (size_t which = 0; kernels_at(which); which++) {
         for (size_t i = 0; i < sizeof(items) / sizeof(*items); i++) {
             for (size_t w = 0; w < sizeof(weights) / sizeof(*weights); w++) {
-                struct rough with = {users_of_item, MANY, items[i], 1, weights[w], 40000};
+                struct rough with = {users_bytes, users_of_item, MANY, items[i], 1, weights[w], 40000};
                 memset(steps, 0xAB, sizeof(steps));
                 kernels_at(which)->rough(&with, columns, counts, steps, MANY);
                 for (uint32_t k = 0; k < MANY; k++) {
@@ -210,11 +215,14 @@ static void steps_are_rounded_up_and_little_above(void **state)
 static void a_pair_without_evidence_has_no_steps(void **state)
 {
     static _Atomic uint32_t users_of_item[] = {5, 0, 9, 3, 50, 50};
+    static _Atomic uint8_t users_bytes[6];
     static const uint32_t columns[] = {0, 1, 2, 3, 4, 5}, counts[] = {4, 4, 2, 9, 3, 30};
-    struct rough with = {users_of_item, 5, 6, 3, 1000, 1000}; /* column 5 is born later; threshold 3 */
+    struct rough with = {users_bytes, users_of_item, 5, 6, 3, 1000, 1000}; /* column 5 is born later; threshold 3 */
     uint32_t wide_columns[37], wide_counts[37], steps[37];
 
     (void)state;
+    for (size_t item = 0; item < 6; item++)
+        users_bytes[item] = users_byte(users_of_item[item]);
     for (size_t which = 0; kernels_at(which); which++) {
         for (uint32_t len = 1; len <= 37; len++) { /* each place of a vector, and behind the last whole one */
             for (uint32_t k = 0; k < len; k++) {

@@ -36,7 +36,7 @@ static struct world *world_new(uint32_t items)
     options.candidates = 0;
     world->epoch = fr_epoch_new();
     world->journal = journal_new();
-    const struct model_host host = {world->epoch, &world->journal, world->users_of_item, &world->items_held, MANY, NULL, NULL, NULL};
+    const struct model_host host = {world->epoch, &world->journal, world->users_of_item, &world->items_held, MANY, NULL, NULL, NULL, NULL};
     world->model = ncf_ops.open(&options, &host);
     ncf_ops.extend(world->model, items);
     scores_init(&world->scores);

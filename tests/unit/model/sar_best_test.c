@@ -39,6 +39,7 @@ struct world {
     struct fr_epoch *epoch;
     struct journal *journal;
     _Atomic uint32_t users_of[ITEMS], held;
+    _Atomic uint8_t users_bytes[ITEMS];
     struct model *model;
     struct fr_epoch_reader *presence;
     _Atomic bool learned;
@@ -91,6 +92,7 @@ static void learn_user(struct world *world, uint32_t user, struct history histor
                                                     .behind = history.len ? 1 : 0, .fresh = true, .when = 1000,
                                                     .weight = 1, .history = history});
         world->held += !world->users_of[item]++;
+        world->users_bytes[item] = users_byte(world->users_of[item]);
     }
     journal_reset(world->journal);
     fr_epoch_reclaim(world->epoch);
@@ -110,6 +112,7 @@ static struct world *world_empty(const struct sar_options *options)
     world->journal = journal_new();
     world->model = sar_ops.open(options, &(struct model_host){.epoch = world->epoch, .journal = &world->journal,
                                                               .users_of_item = world->users_of,
+                                                              .users_bytes = world->users_bytes,
                                                               .items_held = &world->held, .items_max = ITEMS});
     sar_ops.extend(world->model, ITEMS);
     world->presence = fr_epoch_join(world->epoch);

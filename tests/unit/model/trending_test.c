@@ -32,7 +32,7 @@ struct town {
 
 static void town_open(struct town *town)
 {
-    const struct model_host host = {town->epoch, &town->journal, town->users_of_item, &town->items_held, ITEMS, &town->events, NULL, NULL};
+    const struct model_host host = {town->epoch, &town->journal, town->users_of_item, &town->items_held, ITEMS, &town->events, NULL, NULL, NULL};
 
     town->model = trending_ops.open(&options, &host);
     trending_ops.extend(town->model, ITEMS);
