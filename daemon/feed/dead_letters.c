@@ -212,17 +212,19 @@ static void drop_producer(struct dead_letters *letters, int flush_ms)
     letters->producer = NULL;
 }
 
-/* An idempotent producer may find that it can no longer promise what it promises; a new one can. */
+/* An idempotent producer may find that it can no longer promise what it promises; a new one can. Not so one that is not allowed to: each
+ * that is made only logs in, is refused and tells of it. */
 static bool have_producer(struct dead_letters *letters, uint64_t now_ns)
 {
     char text[256];
+    rd_kafka_resp_err_t fatal = letters->producer ? rd_kafka_fatal_error(letters->producer, text, sizeof(text)) : RD_KAFKA_RESP_ERR_NO_ERROR;
     struct fr_err err;
 
-    if (letters->producer && !rd_kafka_fatal_error(letters->producer, text, sizeof(text)))
+    if (letters->producer && !fatal)
         return true;
     if (now_ns < letters->rebuild_ns)
         return false;
-    letters->rebuild_ns = now_ns + SOON_MS * 1000000ULL;
+    letters->rebuild_ns = now_ns + (may_pass(fatal) ? SOON_MS : SLOW_MS) * 1000000ULL;
     if (letters->producer)
         fr_log(FR_ERROR, "feed", "producer.failed", FR_NO_FIELDS, "%s; making a new producer", text);
     drop_producer(letters, 0);

@@ -2,9 +2,43 @@
  * dead_letters_test.c -- what the outbox holds reaches the dead-letter topic: bytes untouched, with the contract's
  * headers, and however often Kafka refuses it first. The letters are read back by a consumer of the test's own.
  */
+#include <dlfcn.h>
+#include <pthread.h>
+
 #include "world.h"
 
-enum { PRODUCE_API = 0 };
+enum { PRODUCE_API = 0, INIT_PRODUCER_API = 22, PRODUCERS_MAX = 100 };
+
+/* When each producer was made. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t len;
+    uint64_t made_ns[PRODUCERS_MAX];
+} producers = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* This program's stands before librdkafka's. */
+rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t text_len)
+{
+    static rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
+
+    pthread_mutex_lock(&producers.lock);
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
+    if (type == RD_KAFKA_PRODUCER && producers.len < PRODUCERS_MAX)
+        producers.made_ns[producers.len++] = fr_mono_ns();
+    pthread_cond_broadcast(&producers.changed);
+    pthread_mutex_unlock(&producers.lock);
+    return real(type, conf, text, text_len);
+}
+
+static void wait_producers(size_t len)
+{
+    pthread_mutex_lock(&producers.lock);
+    while (producers.len < len)
+        pthread_cond_wait(&producers.changed, &producers.lock);
+    pthread_mutex_unlock(&producers.lock);
+}
 
 struct letters {
     rd_kafka_t *consumer;
@@ -162,6 +196,26 @@ static void a_letter_kafka_refuses_is_put_back_and_sent_again(void **state)
     world_close(&world);
 }
 
+/* The second is made at once, the third when something may have changed; each half a second would be a storm. */
+static void a_producer_that_is_not_allowed_is_not_made_anew_without_a_pause(void **state)
+{
+    enum { PAUSE_MS = 10000 };
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    rd_kafka_mock_push_request_errors(world.cluster, INIT_PRODUCER_API, 2, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+                                      RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED);
+    producers.len = 0; /* the test's own has been made */
+    world_feed(&world, world_options());
+    wait_producers(3);
+    assert_true(producers.made_ns[2] - producers.made_ns[1] > PAUSE_MS * 1000000ULL);
+    world_send(&world, TOPIC, 0, FR_BYTES("u0"), FR_BYTES("{"), 1000, NULL);
+    world_flush(&world);
+    wait_letters(&world, 1); /* it is allowed now */
+    world_close(&world);
+}
+
 static bool all_are_taken(const struct engine *engine, const void *want)
 {
     size_t taken = 0;
@@ -244,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_letter_is_the_record_untouched_and_seven_headers),
         cmocka_unit_test(a_letter_kafka_refuses_is_put_back_and_sent_again),
+        cmocka_unit_test(a_producer_that_is_not_allowed_is_not_made_anew_without_a_pause),
         cmocka_unit_test(letters_wait_for_a_broker_to_come_back),
         cmocka_unit_test(a_broker_that_is_back_is_noticed_without_a_letter_to_send),
         cmocka_unit_test(what_cannot_be_sent_before_the_stop_stays_in_the_outbox),
