@@ -6,6 +6,7 @@
  * backwards. A crash or a second signal at any step of either loses nothing: what is not in the synced store is in
  * Kafka.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -241,6 +242,17 @@ done:
     return code;
 }
 
+/* What was printed may still lie in a buffer, and the disk it goes to be full. */
+static int printed(int code)
+{
+    bool failed = ferror(stdout);
+
+    if (fflush(stdout) == 0 && !failed)
+        return code;
+    fprintf(stderr, "cannot write the output: %s\n", errno ? strerror(errno) : "an error before");
+    return code == EXIT_DONE ? EXIT_DISK : code;
+}
+
 int main(int argc, char **argv)
 {
     struct freshetd d = {.feed_lock = PTHREAD_MUTEX_INITIALIZER};
@@ -264,6 +276,8 @@ int main(int argc, char **argv)
     default:
         code = with_config(&d);
     }
+    if (d.options.task != TASK_RUN) /* whose answer is not on stdout */
+        code = printed(code);
     options_release(&d.options);
     return code;
 }

@@ -52,8 +52,14 @@ static const char *const dev[] = {"--dev",
                                   "--set",
                                   "log.format=json"};
 
-/* Options end with NULL; those of `dev` come first when `with_dev`. Not `heard`: it has neither stdout nor stderr. */
-static void start_heard(struct process *process, bool heard, bool with_dev, const char *const *options)
+enum hearing {
+    HEARD,
+    UNHEARD, /* it has neither stdout nor stderr */
+    FULL,    /* its stdout is a disk on which there is no room */
+};
+
+/* Options end with NULL; those of `dev` come first when `with_dev`. */
+static void start_heard(struct process *process, enum hearing hearing, bool with_dev, const char *const *options)
 {
     const char *args[40] = {FRESHETD};
     int len = 1, ends[2];
@@ -73,8 +79,10 @@ static void start_heard(struct process *process, bool heard, bool with_dev, cons
             _exit(99);
         close(ends[0]);
         close(ends[1]);
-        if (!heard && (close(1) || close(2)))
+        if (hearing == UNHEARD && (close(1) || close(2)))
             _exit(97);
+        if (hearing == FULL && dup2(open("/dev/full", O_WRONLY | O_CLOEXEC), 1) < 0)
+            _exit(96);
         execv(FRESHETD, (char *const *)args);
         _exit(98);
     }
@@ -84,7 +92,7 @@ static void start_heard(struct process *process, bool heard, bool with_dev, cons
 
 static void start(struct process *process, bool with_dev, const char *const *options)
 {
-    start_heard(process, true, with_dev, options);
+    start_heard(process, HEARD, with_dev, options);
 }
 
 #define START(process, with_dev, ...) start((process), (with_dev), (const char *const[]){__VA_ARGS__, NULL})
@@ -349,7 +357,7 @@ static void it_runs_without_stdout_and_stderr(void **state)
     assert_int_equal(bind(manager, (struct sockaddr *)&address, sizeof address), 0);
     setenv("NOTIFY_SOCKET", address.sun_path, 1);
     setenv("WATCHDOG_USEC", "300000", 1);
-    start_heard(&process, false, true, (const char *const[]){"--set", "store.path=unheard-data", NULL});
+    start_heard(&process, UNHEARD, true, (const char *const[]){"--set", "store.path=unheard-data", NULL});
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
     wait_until_told(manager, "READY=1", "STOPPING=1");
@@ -360,6 +368,19 @@ static void it_runs_without_stdout_and_stderr(void **state)
     assert_int_equal(exit_code(&process), 0);
     assert_string_equal(process.said, "");
     close(manager);
+}
+
+static void what_it_prints_and_cannot_write_is_not_taken_for_printed(void **state)
+{
+    static const char *const tasks[] = {"--help", "--version", "--print-docs", "--print-config", "--check-config"};
+    struct process process;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
+        start_heard(&process, FULL, true, (const char *const[]){tasks[i], NULL});
+        assert_int_equal(exit_code(&process), 74);
+        assert_string_equal(process.said, "cannot write the output: No space left on device\n");
+    }
 }
 
 static void a_second_signal_does_not_wait_for_the_first(void **state)
@@ -592,6 +613,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_starts_answers_and_drains, make_home, remove_home),
         cmocka_unit_test_setup_teardown(the_service_manager_hears_how_it_goes, make_home, remove_home),
         cmocka_unit_test_setup_teardown(it_runs_without_stdout_and_stderr, make_home, remove_home),
+        cmocka_unit_test_setup_teardown(what_it_prints_and_cannot_write_is_not_taken_for_printed, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_second_signal_does_not_wait_for_the_first, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_second_one_on_the_same_directory_is_refused, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_reload_applies_what_it_can_and_reports_the_rest, make_home, remove_home),
