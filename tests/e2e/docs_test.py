@@ -43,15 +43,17 @@ class Commands(unittest.TestCase):
         with lzma.open(f"{data}.xz", "rt") as packed:
             data.write_text("".join(itertools.islice(packed, EVENTS)))
         cls.kafka = testbed.MockKafka("events", "freshet.dead-letters", 16)
-        sudo = cls.folder / "bin" / "sudo"  # the user of `sudo -u USER` is the test's own, as all that is there is
-        sudo.parent.mkdir()
-        sudo.write_text('#!/bin/sh\n[ "$1" = -u ] && shift 2 && exec "$@"\n')
-        sudo.chmod(0o755)
+        (cls.folder / "bin").mkdir()
+        # The user of `sudo -u USER` is the test's own, as all that is there is.
+        cls.make_program("sudo", '[ "$1" = -u ] && shift 2 && exec "$@"\n')
         cls.config = cls.folder / "freshet.conf"
         cls.store = cls.folder / "state"
         cls.config.write_text(f"[kafka]\nbootstrap.servers = {cls.kafka.address}\n[store]\npath = {cls.store}\n")
         cls.daemon = testbed.Daemon(cls.kafka, {"store.path": cls.store})
         cls.daemon.start("--config", cls.config)
+        # What systemd says of the unit is in its journal, too, and what the daemon says on stdout.
+        cls.make_program("journalctl", "echo 'Starting freshetd.service - Freshet, a streaming recommender...'\n"
+                         f"echo 'ready grpc={cls.daemon.addresses['grpc']}'\ncat '{cls.daemon.log}'\n")
         published = cls.run_block(f"freshet publish {data} --format online-retail --wait")
         assert published.returncode == 0, published.stdout
         cls.run_block("freshet backup")
@@ -60,6 +62,13 @@ class Commands(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.daemon.stop()
+
+    @classmethod
+    def make_program(cls, name, script):
+        """One that the commands find instead of the system's."""
+        program = cls.folder / "bin" / name
+        program.write_text(f"#!/bin/sh\n{script}")
+        program.chmod(0o755)
 
     @classmethod
     def run_block(cls, text):
