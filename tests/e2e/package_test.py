@@ -50,6 +50,7 @@ class Package(unittest.TestCase):
         self.configured()
         self.unit()
         self.run_it()
+        self.upgraded()
         self.completed()
         self.removed()
 
@@ -91,6 +92,24 @@ class Package(unittest.TestCase):
                 daemon.kill()
         self.assertTrue(self.there("var/lib/freshet/store"))
 
+    def upgraded(self):
+        """A running daemon is left as it is until somebody restarts it. There is no systemd to ask for anything else: what it would be told is noted."""
+        (self.root / "run/systemd/system").mkdir(parents=True, exist_ok=True)
+        for name in ("deb-systemd-invoke", "systemctl"):
+            program = self.root / "usr/bin" / name
+            program.unlink()
+            program.write_text(f'#!/bin/sh\necho "{name} $*" >>/told\n')
+            program.chmod(0o755)
+        self.inside("dpkg", "-i", *(f"/tmp/{package.name}" for package in self.packages))
+        self.assertNotRegex(self.told(), "freshetd")
+
+    def told(self):
+        """What systemd was told since the last time."""
+        told = self.root / "told"
+        text = told.read_text() if told.exists() else ""
+        told.unlink(missing_ok=True)
+        return text
+
     def completed(self):
         script = (". /usr/share/bash-completion/completions/freshet; "
                   "COMP_WORDS=(freshet rec); COMP_CWORD=1; _freshet; echo ${COMPREPLY[@]}; "
@@ -99,6 +118,7 @@ class Package(unittest.TestCase):
 
     def removed(self):
         self.inside("apt-get", "-qq", "remove", "-y", "freshetd", "freshet")
+        self.assertIn("deb-systemd-invoke stop freshetd.service\n", self.told())
         self.assertFalse(self.there("usr/bin/freshetd"))
         self.assertTrue(self.there("etc/freshet/freshet.conf"))
         self.inside("dpkg", "--purge", "freshetd")
