@@ -21,6 +21,8 @@
 #include "freshet/feed.h"
 #include "freshet/metric.h"
 
+enum { TURN_LOW, TURN_END, TURNS }; /* for its oldest offset; for its end, where nothing is fetched that tells it */
+
 struct assigned {
     uint32_t index; /* the engine's */
     enum partition_state state;
@@ -41,8 +43,10 @@ struct assigned {
     int64_t owed;  /* the end that Kafka tells of, not reached although nothing else was there to take; -1: none since it spoke */
     bool mute;     /* says nothing since it was assigned */
     bool alone;    /* the last answer did not come: asked for without others, which may be another broker's */
-    uint64_t low_ns; /* when its oldest offset is asked for again */
-    unsigned low_rest_ms; /* and how long after an answer that did not come; 0: the last one came */
+    struct turn {
+        uint64_t due_ns;  /* when it is asked again, */
+        unsigned rest_ms; /* and how long after an answer that did not come; 0: the last one came */
+    } turns[TURNS];       /* lows.c */
     bool touched;  /* since the last report */
     uint64_t read; /* records since the last report, not yet counted */
     struct breaker *breaker;
@@ -64,11 +68,11 @@ struct assignment {
     bool refused;     /* said that Kafka refuses to describe the topic */
     bool denied;      /* the last answer was that we may not know */
     bool foreign;     /* the brokers belong to another cluster: nothing is read */
+    bool standing;    /* nobody polls: ingest stands still, or the engine is behind */
     uint64_t look_ns; /* when to ask for metadata again */
     int32_t *leaders;   /* by number: the broker that has the partition, as Kafka last told; -1: none */
     size_t leaders_len;
     uint64_t alone_ns; /* and for the end of one that is asked for alone */
-    uint64_t ends_ns; /* and for the ends of those that nothing is fetched of */
     uint64_t lost_ns; /* and for what Kafka holds of those that are lost */
     unsigned wait_ms; /* while there is no topic */
     bool asked;       /* the last refresh asked for metadata, */
@@ -114,10 +118,10 @@ void assignment_report(struct assignment *assignment, bool all);
 int assignment_reset(struct assignment *assignment, const struct reset *reset, struct reset_outcome *ret, struct fr_err *err);
 /* lows.c: when it is time, asks Kafka for the oldest offsets it holds, and tells the engine, also that the ends still stand. */
 void assignment_lows(struct assignment *assignment, uint64_t now_ns);
-/* It is time. */
-void assignment_lows_now(struct assignment *assignment);
 /* Likewise for the ends of the logs that are halted; `standing`, nobody polls: of all. */
 void assignment_ends(struct assignment *assignment, uint64_t now_ns, bool standing);
+/* It is time for both. */
+void assignment_ask_now(struct assignment *assignment);
 /* Asks Kafka: is there more than we were given? */
 bool assignment_behind(struct assignment *assignment);
 

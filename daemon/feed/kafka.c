@@ -100,7 +100,7 @@ static void hear_answer(struct tap *tap, uint64_t now_ns)
 {
     if (tap->assignment.answered) {
         if (tap->client.unreachable)
-            assignment_lows_now(&tap->assignment);
+            assignment_ask_now(&tap->assignment);
         client_reached(&tap->client);
     } else if (tap->assignment.asked) {
         client_unanswered(&tap->client, now_ns);

@@ -10,8 +10,11 @@
  * alone does not tell: where nothing comes, it looks the same with Kafka and without (a consumer that sleeps is quiet.c's to find). One that was assigned anew and has not spoken since
  * (assigned.mute) may have been fetched before, and confirms nothing.
  *
- * Oldest offsets are asked for broker by broker, one of them a round, so that one that does not answer hides nothing of the others, and costs
- * those that are read its time only now and then. An answer that does not come leaves what was known.
+ * While ingest stands still nothing that was fetched is looked at, so there only an answer about the end itself confirms it.
+ *
+ * Both are asked for broker by broker, one of them a round, so that one that does not answer hides nothing of the others, and costs
+ * those that are read its time only now and then. An answer that does not come leaves what was known. Brokers of another cluster are not asked
+ * at all: their offsets mean nothing here.
  *
  * Never by rd_kafka_query_watermark_offsets: in librdkafka 2.0.2 its timeout bounds only the search for the leader, and it comes back when that
  * broker does (mended in 2.3.0). The topic's thread, all other partitions and the drain would wait with it.
@@ -21,8 +24,8 @@
 
 enum {
     LOWS_EVERY_MS = 5000,
-    LOWS_MUTE_MS = 500,
-    LOWS_AGAIN_FIRST_MS = 2000, /* one that did not come leaves time for another before ENGINE_HEARD_MS is over */
+    LOWS_UNHEARD_MS = 500,
+    AGAIN_FIRST_MS = 2000, /* one that did not come leaves time for another before ENGINE_HEARD_MS is over */
     LOWS_AGAIN_MS = 20000,
     ENDS_EVERY_MS = 1000,
     ENDS_AGAIN_MS = 10000,
@@ -46,111 +49,117 @@ static int32_t leader_of(const struct assignment *assignment, size_t number)
     return number < assignment->leaders_len ? assignment->leaders[number] : -1;
 }
 
-/* All that are due and of one broker. */
-static void add_due(struct assignment *assignment, uint64_t now_ns, rd_kafka_topic_partition_list_t *list)
+/* Nothing is fetched of it that would tell its end. */
+static bool has_end(const struct assignment *assignment, const struct assigned *assigned)
 {
-    int32_t leader = -1;
-
-    for (size_t i = 0; i < assignment->len; i++) {
-        int32_t its = leader_of(assignment, i);
-        if (its < 0 || now_ns < assignment->partitions[i].low_ns || (leader >= 0 && its != leader))
-            continue;
-        leader = its;
-        add(assignment, list, i, RD_KAFKA_OFFSET_BEGINNING);
+    switch (assigned->state) {
+    case PARTITION_RUNNING:
+        return assignment->standing;
+    case PARTITION_WAITING:              /* there is none, or nobody has said so yet */
+    case PARTITION_HALTED_OTHER_CLUSTER: /* offsets of another log */
+        return false;
+    default:
+        return true;
     }
 }
 
-/* When it is to be asked again, in ms. */
-static unsigned note_low(struct assignment *assignment, const struct assigned *assigned, int64_t low, when_ms asked)
+/* What is asked of each partition, in turn. */
+struct inquiry {
+    int64_t which;
+    bool (*wanted)(const struct assignment *assignment, const struct assigned *assigned); /* NULL: of all */
+    unsigned (*note)(struct assignment *assignment, struct assigned *assigned, int64_t offset, when_ms asked); /* when it is asked again, in ms */
+    size_t turn; /* of assigned.turns */
+    unsigned every_ms, rest_max_ms;
+};
+
+static unsigned note_low(struct assignment *assignment, struct assigned *assigned, int64_t low, when_ms asked)
 {
     engine_partition_low(assignment->engine, assigned->index, low);
     if (assigned->state != PARTITION_RUNNING)
         return LOWS_EVERY_MS;
-    if (assigned->mute)
-        return LOWS_MUTE_MS;
+    if (assigned->mute || assignment->standing)
+        return LOWS_UNHEARD_MS;
     engine_partition_heard(assignment->engine, assigned->index, asked);
     return LOWS_EVERY_MS;
 }
 
-/* Longer and longer: those that are read have waited for the answer. */
-static unsigned rest_of(const struct assigned *assigned)
+/* A transaction that is still open is not in the end that is asked for, but may be in the one that was fetched. */
+static unsigned note_end(struct assignment *assignment, struct assigned *assigned, int64_t end, when_ms asked)
 {
-    unsigned rest_ms = assigned->low_rest_ms ? assigned->low_rest_ms * 2 : LOWS_AGAIN_FIRST_MS;
+    engine_partition_heard(assignment->engine, assigned->index, asked);
+    if (assigned->state == PARTITION_RUNNING && end < assigned->end)
+        return ENDS_EVERY_MS;
+    assigned->end = end;
+    engine_partition_says(assignment->engine, assigned->index, assigned->state, end, -1);
+    return ENDS_EVERY_MS;
+}
 
-    return rest_ms < LOWS_AGAIN_MS ? rest_ms : LOWS_AGAIN_MS;
+static const struct inquiry lows = {RD_KAFKA_OFFSET_BEGINNING, NULL, note_low, TURN_LOW, LOWS_EVERY_MS, LOWS_AGAIN_MS},
+                            ends = {RD_KAFKA_OFFSET_END, has_end, note_end, TURN_END, ENDS_EVERY_MS, ENDS_AGAIN_MS};
+
+/* All that are due and of one broker. */
+static void add_due(struct assignment *assignment, const struct inquiry *inquiry, uint64_t now_ns, rd_kafka_topic_partition_list_t *list)
+{
+    int32_t leader = -1;
+
+    for (size_t i = 0; i < assignment->len; i++) {
+        const struct assigned *assigned = &assignment->partitions[i];
+        int32_t its = leader_of(assignment, i);
+        if (its < 0 || now_ns < assigned->turns[inquiry->turn].due_ns || (leader >= 0 && its != leader) ||
+            (inquiry->wanted && !inquiry->wanted(assignment, assigned)))
+            continue;
+        leader = its;
+        add(assignment, list, i, inquiry->which);
+    }
+}
+
+/* Longer and longer: those that are read have waited for the answer. */
+static unsigned rest_of(const struct turn *turn, unsigned most_ms)
+{
+    unsigned rest_ms = turn->rest_ms ? turn->rest_ms * 2 : AGAIN_FIRST_MS;
+
+    return rest_ms < most_ms ? rest_ms : most_ms;
+}
+
+static void inquire(struct assignment *assignment, const struct inquiry *inquiry, uint64_t now_ns)
+{
+    rd_kafka_topic_partition_list_t *list;
+    when_ms asked = fr_wall_ms();
+    bool answered;
+
+    if (!assignment->consumer || assignment->stale || assignment->foreign)
+        return;
+    list = rd_kafka_topic_partition_list_new(1);
+    add_due(assignment, inquiry, now_ns, list);
+    answered = ask(assignment, list);
+    for (int i = 0; i < list->cnt; i++) {
+        struct assigned *assigned = &assignment->partitions[list->elems[i].partition];
+        struct turn *turn = &assigned->turns[inquiry->turn];
+        unsigned wait_ms = answered ? inquiry->every_ms : rest_of(turn, inquiry->rest_max_ms);
+        turn->rest_ms = answered ? 0 : wait_ms;
+        if (answered && !list->elems[i].err && list->elems[i].offset >= 0)
+            wait_ms = inquiry->note(assignment, assigned, list->elems[i].offset, asked);
+        turn->due_ns = now_ns + wait_ms * 1000000ULL;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
 }
 
 void assignment_lows(struct assignment *assignment, uint64_t now_ns)
 {
-    rd_kafka_topic_partition_list_t *list;
-    when_ms asked = fr_wall_ms();
-    bool answered;
-
-    if (!assignment->consumer || assignment->stale)
-        return;
-    list = rd_kafka_topic_partition_list_new(1);
-    add_due(assignment, now_ns, list);
-    answered = ask(assignment, list);
-    for (int i = 0; i < list->cnt; i++) {
-        struct assigned *assigned = &assignment->partitions[list->elems[i].partition];
-        unsigned wait_ms = answered ? LOWS_EVERY_MS : rest_of(assigned);
-        assigned->low_rest_ms = answered ? 0 : wait_ms;
-        if (answered && !list->elems[i].err && list->elems[i].offset >= 0)
-            wait_ms = note_low(assignment, assigned, list->elems[i].offset, asked);
-        assigned->low_ns = now_ns + wait_ms * 1000000ULL;
-    }
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-void assignment_lows_now(struct assignment *assignment)
-{
-    for (size_t i = 0; i < assignment->len; i++)
-        assignment->partitions[i].low_ns = 0;
-}
-
-static bool is_fetched(const struct assigned *assigned, bool standing)
-{
-    switch (assigned->state) {
-    case PARTITION_RUNNING:
-        return !standing;
-    case PARTITION_WAITING:              /* there is none, or nobody has said so yet */
-    case PARTITION_HALTED_OTHER_CLUSTER: /* offsets of another log */
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* A transaction that is still open is not in the end that is asked for, but may be in the one that was fetched. */
-static void note_end(struct assignment *assignment, struct assigned *assigned, int64_t end, when_ms asked)
-{
-    engine_partition_heard(assignment->engine, assigned->index, asked);
-    if (assigned->state == PARTITION_RUNNING && end < assigned->end)
-        return;
-    assigned->end = end;
-    engine_partition_says(assignment->engine, assigned->index, assigned->state, end, -1);
+    inquire(assignment, &lows, now_ns);
 }
 
 void assignment_ends(struct assignment *assignment, uint64_t now_ns, bool standing)
 {
-    rd_kafka_topic_partition_list_t *list;
-    when_ms asked = fr_wall_ms();
-    bool answered;
+    assignment->standing = standing;
+    inquire(assignment, &ends, now_ns);
+}
 
-    if (!assignment->consumer || assignment->stale || now_ns < assignment->ends_ns)
-        return;
-    assignment->ends_ns = now_ns + ENDS_EVERY_MS * 1000000ULL;
-    list = rd_kafka_topic_partition_list_new((int)assignment->len + 1);
+void assignment_ask_now(struct assignment *assignment)
+{
     for (size_t i = 0; i < assignment->len; i++)
-        if (!is_fetched(&assignment->partitions[i], standing))
-            add(assignment, list, i, RD_KAFKA_OFFSET_END);
-    answered = ask(assignment, list);
-    if (!answered && list->cnt && !standing) /* those that are read have waited for the answer */
-        assignment->ends_ns = now_ns + ENDS_AGAIN_MS * 1000000ULL;
-    for (int i = 0; answered && i < list->cnt; i++)
-        if (!list->elems[i].err && list->elems[i].offset >= 0)
-            note_end(assignment, &assignment->partitions[list->elems[i].partition], list->elems[i].offset, asked);
-    rd_kafka_topic_partition_list_destroy(list);
+        for (size_t turn = 0; turn < TURNS; turn++)
+            assignment->partitions[i].turns[turn].due_ns = 0;
 }
 
 /* ---- both, for a decision ---------------------------------------------------------------------------------------- */

@@ -124,6 +124,35 @@ static void while_ingest_stands_still_too(void **state)
     world_close(&world);
 }
 
+static bool end_is(const struct engine *engine, const void *want)
+{
+    const struct want *wanted = want;
+
+    return fake_engine_partition_of(engine, TOPIC, wanted->number)->end == wanted->next;
+}
+
+/* Nobody polls, so what an oldest offset tells is no end; and the ends of the one are told although the other is not there. */
+static void while_ingest_stands_still_a_broker_that_is_away_hides_only_its_own(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open_brokers(&world, 2, 2);
+    assert_int_equal(rd_kafka_mock_partition_set_leader(world.cluster, TOPIC, 0, 1), 0);
+    assert_int_equal(rd_kafka_mock_partition_set_leader(world.cluster, TOPIC, 1, 2), 0);
+    world_feed(&world, world_options());
+    wait_confirmed(&world, 0, 1);
+    wait_confirmed(&world, 1, 1);
+    fake_engine_hold(world.engine, true);
+    assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, 2), 0);
+    wait_rounds(&world, 2);
+    world_events(&world, 0, 0, 5);
+    if (!fake_engine_wait(world.engine, end_is, &(struct want){.number = 0, .next = 5}))
+        fail_msg("the end of 0 is hidden by the broker that has 1");
+    wait_confirmed(&world, 0, confirmed(&world, 0) + 3);
+    world_close(&world);
+}
+
 /* Whoever says so knows all that there is. That we may not know is an answer where the topic need not exist. */
 static void that_there_is_no_such_topic_is_an_answer(void **state)
 {
@@ -153,6 +182,7 @@ int main(void)
         cmocka_unit_test(ends_are_confirmed_again_and_again_while_kafka_answers),
         cmocka_unit_test(a_broker_that_is_away_hides_only_its_own),
         cmocka_unit_test(while_ingest_stands_still_too),
+        cmocka_unit_test(while_ingest_stands_still_a_broker_that_is_away_hides_only_its_own),
         cmocka_unit_test(that_there_is_no_such_topic_is_an_answer),
     };
 
