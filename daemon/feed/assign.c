@@ -342,7 +342,7 @@ static void tell_topic(struct assignment *assignment, size_t count)
 {
     bool known = count || (assignment->answered && (assignment->missing || is_none_of_ours(assignment)));
 
-    if (!known || (assignment->told && (!count || count == assignment->told_count)))
+    if (!known || assignment->foreign || (assignment->told && (!count || count == assignment->told_count)))
         return;
     engine_topic_told(assignment->engine, assignment->options->topic, count);
     assignment->told = true;
@@ -358,14 +358,15 @@ void assignment_refresh(struct assignment *assignment, uint64_t now_ns)
     if (now_ns < assignment->look_ns)
         return;
     count = count_partitions(assignment);
-    note_count(assignment, count);
     verdict_cluster(assignment);
+    if (!assignment->foreign) /* else it is another topic's */
+        note_count(assignment, count);
     good = verdict_lost(assignment);
     if (count > assignment->len && !assignment->foreign)
         good = grow(assignment, count) && good;
     tell_topic(assignment, count);
     assignment->stale = assignment->stale || (assignment->suspect && count);
-    if (assignment->stale && assignment->len)
+    if (assignment->stale && assignment->len && (assignment->answered || !assignment->suspect))
         assign(assignment);
     if (good && !assignment->suspect && assignment->count >= assignment->len && assignment->len && !assignment->stale) {
         assignment->wait_ms = WAIT_FIRST_MS;

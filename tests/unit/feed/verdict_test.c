@@ -339,6 +339,49 @@ static void and_comes_again_when_it_is_the_same_log(void **state)
     world_close(&world);
 }
 
+/* A partition was halted in the round in which the brokers were lost: all is assigned anew, but not before somebody has said what there is. */
+static void what_may_be_another_log_is_not_assigned_while_nobody_answers(void **state)
+{
+    const uint64_t LATE = UINT64_MAX / 2;
+    struct feed_options options = world_options();
+    struct assignment assignment;
+    struct client client;
+    struct world world;
+    struct fr_err err;
+
+    (void)state;
+    world_open(&world, 2);
+    const char *keys[] = {"bootstrap.servers"}, *values[] = {world.address};
+    options.kafka_keys = keys;
+    options.kafka_values = values;
+    options.kafka_len = 1;
+    client_init(&client, "consumer");
+    rd_kafka_t *consumer;
+    assert_int_equal(settings_consumer(&consumer, &options, &client, &err), FR_OK);
+    assignment_init(&assignment, &options, world.engine);
+    assignment_attach(&assignment, consumer);
+    while (!assignment.len || assignment.stale)
+        assignment_refresh(&assignment, LATE);
+    assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, BROKER), 0);
+    do { /* an answer may have been on its way */
+        assignment.suspect = assignment.stale = true;
+        assignment.look_ns = 0;
+        assignment_refresh(&assignment, LATE);
+    } while (assignment.answered);
+    assert_true(assignment.suspect && assignment.stale);
+    const int before = atomic_load(&detour_assigns);
+    assert_int_equal(rd_kafka_mock_broker_set_up(world.cluster, BROKER), 0);
+    while (assignment.stale) {
+        assignment.look_ns = 0;
+        assignment_refresh(&assignment, LATE);
+    }
+    assert_int_equal(atomic_load(&detour_assigns), before + 1);
+    assert_false(assignment.suspect);
+    assignment_release(&assignment);
+    rd_kafka_destroy_flags(consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    world_close(&world);
+}
+
 /* ---- whose brokers? ---------------------------------------------------------------------------------------------- */
 
 static void the_first_cluster_is_taken_for_ours(void **state)
@@ -361,7 +404,7 @@ static void of_another_cluster_nothing_is_read(void **state)
 
     (void)state;
     world_open(&world, 3);
-    world_events(&world, 0, 0, 10);
+    world_trim(&world); /* begins at 2, which is no offset of ours */
     fake_engine_know(world.engine, TOPIC, 0, 5);
     fake_engine_know(world.engine, TOPIC, 1, 0);
     snprintf(world.engine->cluster, sizeof(world.engine->cluster), "another");
@@ -372,6 +415,9 @@ static void of_another_cluster_nothing_is_read(void **state)
     feed_stop(world.feed);
     world.feed = NULL;
     assert_int_equal(world.engine->partitions_len, 2); /* and what it has besides is none of ours */
+    assert_int_equal(fake_engine_partition(world.engine, 0)->low, 0);
+    assert_int_equal(fake_engine_partition(world.engine, 0)->end, -1);
+    assert_int_equal(world.engine->topics_told, 0);
     assert_int_equal(world.engine->events_len, 0);
     assert_string_equal(world.engine->cluster, "another");
     world_close(&world);
@@ -410,6 +456,7 @@ int main(void)
         cmocka_unit_test(what_was_chosen_is_told_before_records_are_taken),
         cmocka_unit_test(what_comes_with_the_word_that_brokers_were_lost_is_not_taken_yet),
         cmocka_unit_test(and_comes_again_when_it_is_the_same_log),
+        cmocka_unit_test(what_may_be_another_log_is_not_assigned_while_nobody_answers),
         cmocka_unit_test(the_first_cluster_is_taken_for_ours),
         cmocka_unit_test(of_another_cluster_nothing_is_read),
         cmocka_unit_test(unless_any_will_do),
