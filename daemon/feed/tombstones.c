@@ -75,6 +75,8 @@ static void on_report(rd_kafka_t *producer, const rd_kafka_message_t *message, v
 {
     struct tombstones *tombstones = client;
     struct wish *wish = message->_private;
+    rd_kafka_timestamp_type_t type;
+    when_ms logged = rd_kafka_message_timestamp(message, &type);
 
     (void)producer;
     if (!message->err)
@@ -86,7 +88,8 @@ static void on_report(rd_kafka_t *producer, const rd_kafka_message_t *message, v
         end_wish(tombstones, wish, fr_fail(&wish->err, FR_IO, "a tombstone is written to topic '%s', but Kafka does not say where; ask again",
                                            topic_of(tombstones, wish->kind)));
     } else {
-        wish->where = (struct tombstone){topic_of(tombstones, wish->kind), message->partition, message->offset};
+        wish->where = (struct tombstone){topic_of(tombstones, wish->kind), message->partition, message->offset,
+                                         type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : logged};
         end_wish(tombstones, wish, FR_OK);
     }
     pthread_mutex_unlock(&tombstones->lock);

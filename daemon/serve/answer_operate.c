@@ -125,6 +125,27 @@ bool forget_begin(const struct serve_control *control, struct question *question
     return true;
 }
 
+/* The offset is behind us; was it that record? Where the topic was made anew its offsets have begun again, and what stands behind the old
+ * position is read by nobody. */
+static void look_if_applied(struct engine *engine, struct question *question)
+{
+    const struct tombstone *tombstone = &question->tombstone;
+    struct fr_err err;
+
+    if (engine_cutoff(engine, question->rpc == RPC_FORGET_ITEM, question->item) >= tombstone->logged) {
+        question->forgetting = FORGET_SYNCS;
+        question->ticket = engine_checkpoint_ask(engine);
+        return;
+    }
+    fr_fail(&err, FR_CONFIG,
+            "the tombstone is written to partition %d of topic '%s', at %lld, but is not read there: the topic was made anew. See what "
+            "becomes of the partition (freshet status, freshet reset), then ask again",
+            tombstone->partition, tombstone->topic, (long long)tombstone->offset);
+    question->forgetting = FORGET_FAILED;
+    question->failure_code = operate_code(err.code);
+    question->failure = part_text(&question->arena, err.text, strlen(err.text));
+}
+
 bool forget_ready(const struct serve_control *control, struct engine *engine, struct question *question)
 {
     struct fr_err err;
@@ -141,8 +162,7 @@ bool forget_ready(const struct serve_control *control, struct engine *engine, st
         const struct tombstone *tombstone = &question->tombstone;
         if (!engine_reached(engine, fr_bytes_of(tombstone->topic), tombstone->partition, tombstone->offset + 1))
             return false;
-        question->forgetting = FORGET_SYNCS;
-        question->ticket = engine_checkpoint_ask(engine);
+        look_if_applied(engine, question);
     }
     return question->forgetting == FORGET_FAILED || engine_checkpoint_done(engine, question->ticket, NULL);
 }

@@ -83,6 +83,7 @@ struct tombstone {
     const char *topic; /* of the configuration */
     int32_t partition;
     int64_t offset;
+    when_ms logged; /* its Kafka time: once it is applied the cut-off is no less; -1: it has none */
 };
 
 /* Where a halted partition is to be read on, as an operator says. */

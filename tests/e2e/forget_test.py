@@ -7,6 +7,7 @@ import subprocess
 import time
 import unittest
 
+import grpc
 import testbed
 from backup_test import START_MS, World, flip
 from testbed import pb, until
@@ -72,6 +73,37 @@ class Forget(World):
         self.assert_forgotten_items_are_gone()
         self.assertNotIn(USER.encode(), (self.data / "store.forgotten").read_bytes())
         self.assertEqual(self.daemon.api.GetItem(pb.GetItemRequest(item_id=ITEM)).users, len({u for u, i, _ in self.events if i == ITEM}))
+
+    def test_topic_made_anew(self):
+        """a tombstone behind the position of the topic that was before is not told to be applied; once that topic is reset, it is"""
+        users = self.daemon.settings["feed.users_topic"]
+        self.daemon.start()
+        self.learn_and_back_up(200)
+        for _ in range(3):
+            self.freshet("forget", "user", USER)
+        at = self.daemon.admin.ForgetUser(testbed.admin_pb2.ForgetUserRequest(user_id=USER), timeout=testbed.PATIENCE_S).tombstone
+
+        def state():
+            return {p.partition: p.state for p in self.daemon.status().partitions if p.topic == users}[at.partition]
+
+        self.kafka.delete_topic(users)
+        until(lambda: state() == "waiting", "it is noticed")
+        until(lambda: self.made(users), "the topic is made anew")
+        until(lambda: state() == "halted_truncated", "it is another one")
+        with self.assertRaises(grpc.RpcError) as refused:
+            self.daemon.admin.ForgetUser(testbed.admin_pb2.ForgetUserRequest(user_id=USER), timeout=testbed.PATIENCE_S)
+        self.assertEqual(refused.exception.code(), grpc.StatusCode.FAILED_PRECONDITION, refused.exception.details())
+        self.assertIn("the topic was made anew", refused.exception.details())
+        self.freshet("reset", str(at.partition), "--topic", users, "--applied", str(at.offset), "--to", "earliest", "--new-log")
+        self.assertIn("forgotten: events up to", self.freshet("forget", "user", USER))
+
+    def made(self, topic):
+        try:
+            return self.kafka.create_topic(topic, 2)
+        except Exception as err:
+            if "TOPIC_ALREADY_EXISTS" in str(err):  # not yet deleted everywhere
+                return False
+            raise
 
     def test_damaged_ledger(self):
         """a damaged store.forgotten stops the start, and costs neither the store nor a backup"""

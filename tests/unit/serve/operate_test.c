@@ -13,6 +13,7 @@ static struct world {
     bool item;          /* was it an item that was to be forgotten last? */
     char forgotten[20]; /* and which */
     bool written;       /* Kafka has said so */
+    when_ms logged;     /* the tombstone's time */
     int refused;        /* with this status */
     struct reset reset; /* what was asked last */
 } world;
@@ -52,7 +53,7 @@ static bool note_forgotten(void *context, uint64_t ticket, struct tombstone *ret
     struct world *asked = context;
 
     assert_int_equal(ticket, 77);
-    *ret = (struct tombstone){"events", 2, 40};
+    *ret = (struct tombstone){"events", 2, 40, asked->logged};
     *ret_status = asked->refused ? fr_fail(ret_err, (enum fr_status)asked->refused, "Kafka does not take it") : FR_OK;
     return asked->written;
 }
@@ -81,7 +82,7 @@ static bool note_reset_done(void *context, uint64_t ticket, struct reset_outcome
 static int begin(void **state)
 {
     set_up(state);
-    world = (struct world){0};
+    world = (struct world){.logged = 5000}; /* the cut-off of item ann */
     answerer_free(answerer);
     static struct serve_options able;
     able = options;
@@ -244,6 +245,25 @@ static void it_is_forgotten_once_written_applied_and_synced(void **state)
     FREE(response);
 }
 
+/* The topic was made anew, and its partition halted at an offset of the old one: the tombstone stands behind it, and nobody reads it. */
+static void a_position_beyond_it_alone_is_no_proof_that_it_was_applied(void **state)
+{
+    (void)state;
+    world.written = true;
+    world.logged = 5001;
+    engine.next = 1000;
+    ask_to_forget(RPC_FORGET_ITEM);
+    assert_true(question_ready(answerer, &question));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_FAILED_PRECONDITION);
+    assert_non_null(strstr(answer.message, "partition 2 of topic 'events', at 40, but is not read there"));
+    assert_int_equal(engine.asked, 0);
+    ask_to_forget(RPC_FORGET_USER); /* who was never forgotten */
+    assert_true(question_ready(answerer, &question));
+    question_answer(answerer, &question, &answer);
+    assert_int_equal(answer.code, RPC_CODE_FAILED_PRECONDITION);
+}
+
 static void who_cannot_be_forgotten_is_told_why(void **state)
 {
     Freshet__V1__ForgetUserRequest request = FRESHET__V1__FORGET_USER_REQUEST__INIT;
@@ -371,6 +391,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_drain_is_asked_for_once_per_call, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_level_is_set_and_the_one_before_told, begin, tear_down),
         cmocka_unit_test_setup_teardown(it_is_forgotten_once_written_applied_and_synced, begin, tear_down),
+        cmocka_unit_test_setup_teardown(a_position_beyond_it_alone_is_no_proof_that_it_was_applied, begin, tear_down),
         cmocka_unit_test_setup_teardown(who_cannot_be_forgotten_is_told_why, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_partition_is_reset_once_given_applied_and_synced, begin, tear_down),
         cmocka_unit_test_setup_teardown(where_to_go_on_must_be_said, begin, tear_down),

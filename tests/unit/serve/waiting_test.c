@@ -152,7 +152,7 @@ static bool note_forgotten(void *context, uint64_t ticket, struct tombstone *ret
     (void)context;
     (void)ticket;
     (void)ret_err;
-    *ret = (struct tombstone){"events", 2, 40};
+    *ret = (struct tombstone){"events", 2, 40, -1};
     *ret_status = FR_OK;
     return true;
 }
