@@ -160,3 +160,9 @@ void fr_thread_join(struct fr_thread *thread)
     pthread_join(thread->thread, NULL);
     free(thread);
 }
+
+void fr_thread_leave(struct fr_thread *thread)
+{
+    pthread_detach(thread->thread);
+    free(thread);
+}

@@ -9,14 +9,16 @@
 
 enum { REBUILD_PAUSE_MS = 1000 };
 
-/* Nothing is committed and no group left, so there is no close to wait for. */
-void tap_drop(struct tap *tap)
+struct ending *tap_let_go(struct tap *tap)
 {
+    struct ending *ending;
+
     if (!tap->consumer)
-        return;
+        return NULL;
     assignment_attach(&tap->assignment, NULL);
-    rd_kafka_destroy_flags(tap->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    ending = ending_begin(tap->consumer, tap->client.purpose);
     tap->consumer = NULL;
+    return ending;
 }
 
 void tap_attach(struct tap *tap)
@@ -29,12 +31,14 @@ void tap_attach(struct tap *tap)
 
 bool tap_rebuild(struct tap *tap, uint64_t now_ns)
 {
+    struct ending *ending;
     struct fr_err err;
 
     if (now_ns < tap->rebuild_ns)
         return false;
     tap->rebuild_ns = now_ns + REBUILD_PAUSE_MS * 1000000ULL;
-    tap_drop(tap);
+    ending = tap_let_go(tap);
+    endings_wait(&ending, 1);
     if (settings_consumer(&tap->consumer, &tap->options, &tap->client, &err)) {
         fr_log(FR_ERROR, "feed", "consumer.failed", FR_NO_FIELDS, "%s; trying again", err.text);
         return false;

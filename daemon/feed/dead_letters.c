@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "dead_letters.h"
+#include "ending.h"
 #include "freshet/alloc.h"
 #include "freshet/crash.h"
 #include "freshet/life.h"
@@ -208,7 +209,7 @@ static void drop_producer(struct dead_letters *letters, int flush_ms)
     for (int round = 0; letters->in_flight && round < PURGE_ROUNDS_MAX; round++)
         rd_kafka_poll(letters->producer, IDLE_WAIT_MS);
     letters->in_flight = 0;
-    rd_kafka_destroy(letters->producer);
+    ending_of(letters->producer, letters->client.purpose);
     letters->producer = NULL;
 }
 

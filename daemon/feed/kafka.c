@@ -197,9 +197,9 @@ static void consume(void *arg)
 
 /* ---- start and stop --------------------------------------------------------------------------------------------- */
 
+/* Its consumer has been let go. */
 static void tap_free(struct tap *tap)
 {
-    tap_drop(tap);
     assignment_release(&tap->assignment);
     decoder_free(tap->decoder);
     free(tap);
@@ -233,6 +233,11 @@ static int tap_new(struct feed *feed, enum feed_kind kind, const char *topic, st
 
 static void feed_free(struct feed *feed)
 {
+    struct ending *endings[TAPS_MAX];
+
+    for (size_t i = 0; i < feed->taps_len; i++)
+        endings[i] = tap_let_go(feed->taps[i]);
+    endings_wait(endings, feed->taps_len);
     while (feed->taps_len)
         tap_free(feed->taps[--feed->taps_len]);
     resets_free(feed->resets);

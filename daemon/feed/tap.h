@@ -10,6 +10,7 @@
 
 #include "assign.h"
 #include "decode.h"
+#include "ending.h"
 #include "resets.h"
 #include "settings.h"
 
@@ -47,8 +48,8 @@ void tap_fill(struct tap *tap, struct event_batch *batch);
 /* take.c: while nothing is assigned, hears what there is to hear of brokers. */
 void tap_idle(struct tap *tap);
 
-/* consumer.c: throws it away, and makes another when it is time; false: not now. */
-void tap_drop(struct tap *tap);
+/* consumer.c: throws it away (NULL: there is none), and makes another when it is time; false: not now. */
+struct ending *tap_let_go(struct tap *tap);
 void tap_attach(struct tap *tap); /* the one just made */
 bool tap_rebuild(struct tap *tap, uint64_t now_ns);
 /* After each round: has it heard anything? If not for long, and the log goes on, it is thrown away in the next. */

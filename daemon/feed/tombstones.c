@@ -17,6 +17,7 @@
 #include "freshet/alloc.h"
 #include "freshet/life.h"
 #include "freshet/log.h"
+#include "ending.h"
 #include "settings.h"
 
 enum { PLACES = 64, IDLE_MS = 500, BUSY_MS = 5, FLUSH_MS = 1000, LOOK_FIRST_MS = 5000, LOOK_MS = 1000, LOOK_AGAIN_MS = 1000, LOOK_LATER_MS = 10000 };
@@ -157,7 +158,7 @@ static void drop_producer(struct tombstones *tombstones, int flush_ms)
     rd_kafka_flush(tombstones->producer, flush_ms);
     rd_kafka_purge(tombstones->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     rd_kafka_flush(tombstones->producer, flush_ms);
-    rd_kafka_destroy(tombstones->producer);
+    ending_of(tombstones->producer, tombstones->client.purpose);
     tombstones->producer = NULL;
 }
 

@@ -42,5 +42,7 @@ struct fr_thread;
 struct fr_thread *fr_thread_start(const char *name, void (*run)(void *arg), void *arg);
 struct fr_thread *fr_thread_start_nice(const char *name, int nice, void (*run)(void *arg), void *arg);
 void fr_thread_join(struct fr_thread *thread); /* frees it */
+/* Nobody will join it: by the thread itself, as the last thing it does. */
+void fr_thread_leave(struct fr_thread *thread);
 
 #endif

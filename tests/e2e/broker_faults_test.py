@@ -317,7 +317,21 @@ class Faults(Bed):
             want = counted_of({0: range(30)})
             want.update(counted_of({1: range(10)}, "new"))
             self.compare(daemon, want)
-            daemon.stop()  # librdkafka 2.0.2 can hang at the end of a client that has seen a topic go
+            daemon.stop()
+
+    def test_gone_and_stopped(self):
+        """a topic deleted under the daemon keeps no drain waiting: librdkafka 2.0.2 may never end a client that has seen one go"""
+        topic = topic_of("gone", 4)
+        with daemon_on(topic) as daemon:
+            for partition in range(4):
+                fill(topic, partition, 0, 30)
+            daemon.wait_applied(topic)
+            kafka.delete_topic(topic)
+            self.wait_states(daemon, dict.fromkeys(range(4), "waiting"))
+            daemon.stop()
+            daemon.start()
+            self.compare(daemon, counted_of({partition: range(30) for partition in range(4)}))
+            daemon.stop()
 
     def test_new_partitions(self):
         """partitions added under flow are read from their beginning, and those there were are read on"""
