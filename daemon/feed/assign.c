@@ -269,6 +269,19 @@ static int64_t starting_point(struct assigned *assigned)
     return assigned->next >= 0 ? assigned->next : RD_KAFKA_OFFSET_BEGINNING;
 }
 
+/* librdkafka (as far as 2.15, its issue 5573) aborts the process where partitions are taken back once more, or the client is ended, before it has
+ * heard that they have stopped. It serves one thing after the other: the first answer comes behind the word that they shall stop, the second
+ * behind the word that they have. */
+static void let_stop(rd_kafka_t *consumer)
+{
+    for (int round = 0; round < 2; round++) {
+        rd_kafka_topic_partition_list_t *list = NULL;
+
+        if (!rd_kafka_assignment(consumer, &list))
+            rd_kafka_topic_partition_list_destroy(list);
+    }
+}
+
 static void assign(struct assignment *assignment)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)assignment->len);
@@ -291,6 +304,7 @@ static void assign(struct assignment *assignment)
                "librdkafka refuses the assignment: %s; trying again", rd_kafka_err2str(err));
         return;
     }
+    let_stop(assignment->consumer);
     fr_crash_point("feed.assigned");
     assignment->stale = assignment->suspect = false;
     quiet_assigned(assignment, fr_mono_ns());

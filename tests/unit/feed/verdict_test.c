@@ -339,6 +339,51 @@ static void and_comes_again_when_it_is_the_same_log(void **state)
     world_close(&world);
 }
 
+static rd_kafka_t *consumer_of(const struct world *world, const struct feed_options *options, struct client *client)
+{
+    const char *key = "bootstrap.servers", *value = world->address;
+    struct feed_options own = *options;
+    rd_kafka_t *consumer;
+    struct fr_err err;
+
+    own.kafka_keys = &key;
+    own.kafka_values = &value;
+    own.kafka_len = 1;
+    client_init(client, "consumer");
+    assert_int_equal(settings_consumer(&consumer, &own, client, &err), FR_OK);
+    return consumer;
+}
+
+/* librdkafka aborts if it has not yet heard that what was assigned before has stopped. */
+static void a_client_may_be_ended_as_soon_as_it_was_assigned_anew(void **state)
+{
+    enum { TIMES = 30, PARTITIONS = 16 };
+    struct feed_options options = world_options();
+    struct world world;
+
+    (void)state;
+    world_open(&world, PARTITIONS);
+    for (int i = 0; i < TIMES; i++) {
+        struct assignment assignment;
+        struct client client;
+        rd_kafka_t *consumer = consumer_of(&world, &options, &client);
+        assignment_init(&assignment, &options, world.engine);
+        assignment_attach(&assignment, consumer);
+        while (!assignment.len || assignment.stale)
+            assignment_refresh(&assignment, UINT64_MAX / 2);
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, PATIENCE_S * 1000); /* it is read: what follows stops it */
+        assert_non_null(message);
+        rd_kafka_message_destroy(message);
+        assignment.stale = true;
+        assignment.look_ns = 0;
+        assignment_refresh(&assignment, UINT64_MAX / 2);
+        assert_false(assignment.stale);
+        assignment_release(&assignment);
+        rd_kafka_destroy_flags(consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    }
+    world_close(&world);
+}
+
 /* A partition was halted in the round in which the brokers were lost: all is assigned anew, but not before somebody has said what there is. */
 static void what_may_be_another_log_is_not_assigned_while_nobody_answers(void **state)
 {
@@ -347,17 +392,10 @@ static void what_may_be_another_log_is_not_assigned_while_nobody_answers(void **
     struct assignment assignment;
     struct client client;
     struct world world;
-    struct fr_err err;
 
     (void)state;
     world_open(&world, 2);
-    const char *keys[] = {"bootstrap.servers"}, *values[] = {world.address};
-    options.kafka_keys = keys;
-    options.kafka_values = values;
-    options.kafka_len = 1;
-    client_init(&client, "consumer");
-    rd_kafka_t *consumer;
-    assert_int_equal(settings_consumer(&consumer, &options, &client, &err), FR_OK);
+    rd_kafka_t *consumer = consumer_of(&world, &options, &client);
     assignment_init(&assignment, &options, world.engine);
     assignment_attach(&assignment, consumer);
     while (!assignment.len || assignment.stale)
@@ -456,6 +494,7 @@ int main(void)
         cmocka_unit_test(what_was_chosen_is_told_before_records_are_taken),
         cmocka_unit_test(what_comes_with_the_word_that_brokers_were_lost_is_not_taken_yet),
         cmocka_unit_test(and_comes_again_when_it_is_the_same_log),
+        cmocka_unit_test(a_client_may_be_ended_as_soon_as_it_was_assigned_anew),
         cmocka_unit_test(what_may_be_another_log_is_not_assigned_while_nobody_answers),
         cmocka_unit_test(the_first_cluster_is_taken_for_ours),
         cmocka_unit_test(of_another_cluster_nothing_is_read),
