@@ -228,6 +228,7 @@ void call_reject(struct call *call, enum rejection reason, enum rpc_code code, c
 
 void call_cut_off(struct call *call, const struct answer *answer)
 {
+    leave_end(call);
     call_counted(call, answer->code);
     grpc_call_cancel_with_status(call->call, (grpc_status_code)answer->code, answer->message, NULL);
 }
@@ -249,6 +250,7 @@ void call_write(struct call *call, struct fr_bytes bytes)
     set_message(call, &bytes);
     ops[len++] = op_message(call);
     call->writing = true;
+    leave_message(call); /* before gRPC takes it */
     start(call, ops, len, &call->wrote);
 }
 

@@ -66,8 +66,8 @@ struct call {
     bool watching;           /* once this is true */
     bool listed;             /* a list was sent, */
     uint64_t digest, draw;   /* and what was in it, and drawn by if it explores */
-    uint64_t sent_ns;  /* its last batch; */
-    size_t sent_bytes; /* the answer that is on its way with that */
+    uint64_t sent_ns;  /* its last batch, or a stream's message; */
+    size_t sent_bytes; /* the answer that is on its way with that; 0: none, or it is cut off */
     struct call_list *list; /* the lane's list it is in, or NULL */
     struct call *before, *after;
 };
@@ -95,7 +95,7 @@ struct lane {
     struct call_list streams; /* Health.Watch and reflection */
     struct call_list watched, due; /* Watch: those whose lists stand, or are on their way; those to be asked anew */
     struct call_list leaving; /* those whose last batch is on its way, oldest first */
-    uint64_t leaving_bytes;   /* their answers' */
+    uint64_t leaving_bytes;   /* their answers', and of messages of streams that are on their way */
     _Atomic bool rung;        /* LANE_RUNG is on its way */
     struct tag rung_tag;
     uint64_t draining_ns;     /* since when the lane knows that the server stops; 0: it does not */
@@ -202,8 +202,9 @@ void lane_look_at_waiting(struct lane *lane); /* answers what has waited long en
 
 /* ---- leaving.c ---- */
 
-void leave_begin(struct call *call); /* its last batch is on its way */
-void leave_end(struct call *call);   /* that has come back */
+void leave_begin(struct call *call);   /* its last batch is on its way */
+void leave_message(struct call *call); /* a message of a stream is */
+void leave_end(struct call *call);     /* that has come back */
 void lane_end_leaving(struct lane *lane); /* the server stops */
 
 /* ---- streams.c ---- */

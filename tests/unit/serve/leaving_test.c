@@ -178,6 +178,94 @@ static void answers_that_nobody_takes_have_a_budget_and_harm_nobody_else(void **
     client_close(&other);
 }
 
+/* A Watch's list, and what reflection says, is an answer like any other while it is on its way. */
+static void messages_of_streams_that_nobody_takes_have_the_same_budget(void **state)
+{
+    enum { CALLS = 20, FIT = 10 };
+    static struct client_call calls[CALLS], last;
+    struct client other;
+    struct fr_bytes body;
+    double cut = series(FR_M_RPC_REJECTED, "untaken", ""), ended = series(FR_M_RPC_HANDLED, "Watch", "RESOURCE_EXHAUSTED");
+
+    options.memory = 4 * (FIT * 100000 + 50000);
+    start_again(state);
+    engine.long_name = true;
+    client_open(&other, serve_port(serve));
+    for (int i = 0; i < CALLS; i++) {
+        uint32_t watched = engine.watched;
+        stream_begin(&calls[i], &client, RECOMMENDER "Watch");
+        stream_send(&calls[i], BOB, true);
+        while (engine.watched == watched)
+            sched_yield();
+        assert_ask(&other, RECOMMENDER "Recommend", ANN, GRPC_STATUS_OK, "");
+    }
+    assert_int_equal((int)(series(FR_M_RPC_REJECTED, "untaken", "") - cut), CALLS - FIT);
+    double before = series(FR_M_RPC_HANDLED, "Recommend", "OK");
+    ask_for_much(&last, &client); /* a question's answer makes a list go that is older */
+    wait_for_answers(before + 1);
+    while (series(FR_M_RPC_REJECTED, "untaken", "") - cut < CALLS - FIT + 1)
+        sched_yield();
+    assert_true(stream_next(&last, &body));
+    hang_up(&last);
+    for (int i = 0; i < CALLS; i++) {
+        if (i <= CALLS - FIT) {
+            while (stream_next(&calls[i], &body))
+                ;
+            stream_end(&calls[i]);
+            assert_int_equal(calls[i].code, GRPC_STATUS_RESOURCE_EXHAUSTED);
+            assert_string_equal(calls[i].message, "answers that nobody takes fill a quarter of limits.rpc_memory");
+            client_release(&calls[i]);
+        } else {
+            assert_true(stream_next(&calls[i], &body));
+            assert_true(body.len > 100000);
+            hang_up(&calls[i]);
+        }
+    }
+    while (series(FR_M_RPC_INFLIGHT, "Watch", "") > 0)
+        sched_yield();
+    assert_true(series(FR_M_RPC_HANDLED, "Watch", "RESOURCE_EXHAUSTED") == ended + CALLS - FIT + 1); /* each counted once */
+    client_close(&other);
+}
+
+#define REFLECTION "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+/* list_services of a host whose name is as long as may be, and comes back twice: more than a window takes. */
+static void talk_at_length(struct client_call *call)
+{
+    static char request[60006] = "\x0a\xe0\xd4\x03"; /* host, 60,000 bytes */
+
+    memset(request + 4, 'h', 60000);
+    memcpy(request + 60004, "\x3a\x00", 2);
+    stream_begin(call, &client, REFLECTION);
+    stream_send(call, (struct fr_bytes){request, sizeof(request)}, false);
+}
+
+static void what_reflection_says_has_it_too(void **state)
+{
+    enum { CALLS = 6, FIT = 2 };
+    static struct client_call calls[CALLS];
+    struct fr_bytes body;
+    double cut = series(FR_M_RPC_REJECTED, "untaken", "");
+
+    options.memory = 4 * (FIT * 120000 + 60000);
+    start_again(state);
+    for (int i = 0; i < CALLS; i++)
+        talk_at_length(&calls[i]);
+    while (series(FR_M_RPC_REJECTED, "untaken", "") - cut < CALLS - FIT)
+        sched_yield();
+    int came = 0;
+    for (int i = 0; i < CALLS; i++) {
+        came += stream_next(&calls[i], &body);
+        grpc_call_cancel(calls[i].call, NULL);
+        stream_end(&calls[i]);
+        client_release(&calls[i]);
+    }
+    assert_int_equal(came, FIT);
+    assert_int_equal((int)(series(FR_M_RPC_REJECTED, "untaken", "") - cut), CALLS - FIT);
+    while (series(FR_M_RPC_INFLIGHT, "Reflection", "") > 0)
+        sched_yield();
+}
+
 /* The grace is two minutes. */
 static void a_drain_does_not_wait_for_who_takes_nothing(void **state)
 {
@@ -196,6 +284,28 @@ static void a_drain_does_not_wait_for_who_takes_nothing(void **state)
     hang_up(&call);
 }
 
+/* ... nor for who lets reflection talk and does not listen. */
+static void a_drain_does_not_wait_for_a_stream_that_takes_nothing(void **state)
+{
+    struct client_call first, call;
+    double cut = series(FR_M_RPC_REJECTED, "untaken", "");
+    uint64_t begin;
+
+    options.memory = 4 * 120000;
+    start_again(state);
+    talk_at_length(&first);
+    talk_at_length(&call);
+    while (series(FR_M_RPC_REJECTED, "untaken", "") == cut) /* then the other one's answer is on its way */
+        sched_yield();
+    begin = fr_mono_ns();
+    serve_stop(serve);
+    serve = NULL;
+    assert_true(fr_mono_ns() - begin < (uint64_t)options.drain_grace * 500000U); /* half of it */
+    hang_up(&first);
+    hang_up(&call);
+    assert_true(series(FR_M_RPC_INFLIGHT, "Reflection", "") == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,7 +315,10 @@ int main(void)
         TEST(who_asks_for_more_than_it_may_is_refused),
         TEST(who_has_little_time_is_told_of_the_limit_too),
         TEST(answers_that_nobody_takes_have_a_budget_and_harm_nobody_else),
+        TEST(messages_of_streams_that_nobody_takes_have_the_same_budget),
+        TEST(what_reflection_says_has_it_too),
         TEST(a_drain_does_not_wait_for_who_takes_nothing),
+        TEST(a_drain_does_not_wait_for_a_stream_that_takes_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
