@@ -107,22 +107,21 @@ static void live(struct freshetd *d)
         int number = signals_next(look_ms >= 0 && (beat_ms < 0 || look_ms < beat_ms) ? look_ms : beat_ms);
 
         security_look(&d->security);
-        if (number == 0) {
-            beat(d, "answering");
-        } else if (number == SIGHUP) {
+        if (number == SIGHUP) {
             notify_say(&d->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, fr_mono_ns() / 1000);
             reload(d, NULL, NULL, NULL); /* it has logged what is wrong */
             notify_say(&d->notify, "READY=1");
         } else if (number == SIGUSR1) {
             engine_checkpoint_ask(d->engine);
             fr_log(FR_INFO, "main", "checkpoint.asked", FR_NO_FIELDS, "a checkpoint was asked for");
-        } else {
+        } else if (number != 0) {
             fr_state_set(FR_DRAINING); /* before anything else: who asks is told, whatever becomes of the log */
             fr_log(FR_INFO, "main", "drain", FR_FIELDS(FR_TEXT("signal", number == SIGINT ? "INT" : "TERM")),
                    "draining; a second signal stops at once");
             fr_crash_point("stop.asked");
             return;
         }
+        beat(d, "answering"); /* after a signal too: who sends one each second does not make the watchdog bite */
     }
 }
 
