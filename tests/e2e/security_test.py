@@ -1,6 +1,6 @@
 """Who may ask, over what: TLS, mTLS, tokens with roles, limits for each client, and all of it changed while calls are in flight.
 
-Certificates and tokens are made by the commands of ops/docs/security.md, as they stand there.
+Certificates and tokens are made by the commands of ops/docs/security.md, as they stand there, but for the copy into /etc: no test changes the machine.
 """
 import os
 import re
@@ -64,10 +64,10 @@ class Files:
 
     def __init__(self):
         self.folder = testbed.scratch("security")
-        made = shell(commands("## Certificates", "With `tls_client_ca`") + "\n" + commands("## Tokens", "Only for random"), self.folder)
+        made = shell(commands("## Certificates", "What `umask 077`") + "\n" + commands("## Tokens", "Only for random"), self.folder)
         assert made.returncode == 0, made.stderr
         strangers = testbed.scratch("strangers")
-        made = shell(commands("## Certificates", "With `tls_client_ca`"), strangers)
+        made = shell(commands("## Certificates", "What `umask 077`"), strangers)
         assert made.returncode == 0, made.stderr
         self.strangers = strangers
 
