@@ -1,5 +1,9 @@
 /*
  * tls.c -- gRPC's certificate fetcher in front of a certificate.
+ *
+ * gRPC-core 1.51 lets go of the old certificate while another thread may be beginning a handshake with it, which is then a use after free
+ * (grpc/grpc#36693, still so in its newest). Handshakes begin where connections are accepted, one after the other for each listening socket;
+ * so it takes a listener with two of them: an address whose name has two, or SO_REUSEPORT, which we do not let it set (grpc.c).
  */
 #include "tls.h"
 
