@@ -74,13 +74,6 @@ static void look_portable(const struct line *lines, uint32_t lines_len, const ui
         counts[k] = look_at(lines, lines_len, columns[k]);
 }
 
-/* The byte of n_j where the steps will be. */
-static void bytes_into(const struct rough *with, const uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
-{
-    for (size_t k = 0; k < len; k++)
-        steps[k] = atomic_load_explicit(&with->users_bytes[columns[k]], memory_order_relaxed);
-}
-
 /* Estimates of 1 / sqrt(x) are low by up to 1.5 * 2^-12: this makes good for it. */
 #define ROUGH_UP 1.001F
 
@@ -121,6 +114,13 @@ static const struct kernels portable = {"portable",    take_portable,  shrunk_po
 
 #ifdef __x86_64__
 #include <immintrin.h>
+
+/* The byte of n_j where the steps will be. */
+static void bytes_into(const struct rough *with, const uint32_t *restrict columns, uint32_t *restrict steps, size_t len)
+{
+    for (size_t k = 0; k < len; k++)
+        steps[k] = atomic_load_explicit(&with->users_bytes[columns[k]], memory_order_relaxed);
+}
 
 /* ---- AVX2 ---- */
 
