@@ -322,81 +322,180 @@ static void nobody_is_left_out_of_a_tie(void **state)
 
 /* ---- what decides is what was left out ---- */
 
-enum { LIGHT = 19, HEAVY = LIGHT, LAST, HUB, BETTER, WORSE, FILLER = 100, FILLERS = 150 };
+enum { HEAVY, LIGHT, LIGHTS = 19, RIVAL = LIGHT + LIGHTS, NEAR_RIVALS = 40, FILLED = 300, SHOPS = 100, ASKED = 100 };
+enum { BYTE = USERS_FAR - USERS_STEPS + 1 }; /* the leading five bits are 10000: as far from exact as a byte can be */
 
-static void learn_once(struct world *world, const uint32_t *items, uint32_t len)
+/* By HEAVY alone the odd rivals are better by what is drawn, and of so many users that their bounds are as much too high as they can be.
+ * The even ones' are exact, and what a light item shares with them is all that its bound allows. */
+static void load_heavy_and_light(struct world *world)
 {
-    static uint32_t user;
+    static uint32_t columns[ITEMS];
+    static int64_t counts[ITEMS];
+    const double users = 300000, behind = 0.06 * random_part();
 
-    for (uint32_t k = 0; k < len; k++) {
-        past.item[k] = items[k];
-        past.step[k] = 1;
-        past.stamp[k] = stamp_of(1000 + k, 1);
-        past.affinity[k] = 1;
+    world->held = ITEMS;
+    for (uint32_t item = 0; item < ITEMS; item++) {
+        world->users_of[item] = item % 2 ? users_most(BYTE) : users_fewest(BYTE);
+        if (item < RIVAL)
+            world->users_of[item] = (uint32_t)users;
+        else if (item >= RIVAL + NEAR_RIVALS)
+            world->users_of[item] = 1000 + random_below(200000);
+        world->users_bytes[item] = users_byte(world->users_of[item]);
     }
-    learn_user(world, user++, (struct history){past.item, past.step, past.stamp, past.affinity, NULL, len});
+    for (uint32_t term = 0; term < RIVAL; term++) {
+        size_t len = 0;
+        for (uint32_t j = RIVAL; j < FILLED; j++) {
+            bool rival = j < RIVAL + NEAR_RIVALS;
+            double like = !rival ? 0.2 * random_part() : j % 2 ? 1 - 0.001 * random_part() : 1 - behind - 0.001 * random_part();
+            double together = term == HEAVY ? 0.9 * like * sqrt(users * world->users_of[j]) : !rival || j % 2 ? 1 : world->users_of[j];
+            columns[len] = j;
+            counts[len++] = (int64_t)fmin(together, world->users_of[j]);
+        }
+        assert_true(sar_ops.tables->load(world->model, term, columns, counts, NULL, len));
+    }
 }
 
-static void learn_pairs(struct world *world, uint32_t a, uint32_t b, uint32_t users)
+/* One heavy item, and light ones that together weigh `share` of it. */
+static struct history draw_heavy_and_light(double share)
 {
-    for (uint32_t n = 0; n < users; n++)
-        learn_once(world, (uint32_t[]){a, b < FILLER ? b : FILLER + n % FILLERS}, 2);
+    uint32_t lights = 1 + random_below(LIGHTS);
+
+    for (uint32_t slot = 0; slot <= lights; slot++) { /* the newest is HEAVY */
+        past.item[slot] = lights - slot;
+        past.step[slot] = 1;
+        past.stamp[slot] = stamp_of(1000 + slot, 1);
+        past.affinity[slot] = slot == lights ? 1 : share / lights;
+    }
+    return (struct history){past.item, past.step, past.stamp, past.affinity, NULL, lights + 1};
 }
 
-/* n of HEAVY is 320, and 85 of them hold HUB; n of a light item is 10, all hold HUB; n of BETTER is 10 + together, n of WORSE 13. */
-static void learn_light_and_heavy(struct world *world, uint32_t together)
-{
-    uint32_t all[LIGHT + 2];
-
-    for (uint32_t k = 0; k < LIGHT; k++)
-        all[k] = k;
-    all[LIGHT] = HUB;
-    all[LIGHT + 1] = BETTER;
-    for (uint32_t n = 0; n < 10; n++)
-        learn_once(world, all, LIGHT + 1 + (n < together));
-    learn_pairs(world, HEAVY, HUB, 85);
-    learn_pairs(world, HEAVY, BETTER, 10);
-    learn_pairs(world, HEAVY, WORSE, 11);
-    learn_pairs(world, HEAVY, FILLER, 214);
-    learn_pairs(world, WORSE, FILLER, 2);
-    learn_pairs(world, LAST, FILLER, 5);
-}
-
-/*
- * By HEAVY alone WORSE is better: by 10 d, or 29 d, where d is what a pair may add that is left out (sar_best.c). A light item adds to BETTER
- * .85 d with one user together, so it is left out by its count, and all of them add 16; with two users 1.7 d, so it is not, and 32.
- */
 static void what_was_left_out_can_decide(void **state)
 {
     struct sar_options flat = product;
     struct scores scores;
+    uint32_t narrow = 0, even = 0;
 
     (void)state;
+    random_state = 456;
     flat.recency = 1;
     flat.window = flat.neighbours_max = flat.score_last = 0;
     scores_init(&scores);
-    for (uint32_t together = 1; together <= 2; together++) {
+    for (int shop = 0; shop < SHOPS; shop++) {
         struct world *world = world_empty(&flat);
-        struct fr_ranked first;
-        learn_light_and_heavy(world, together);
-        for (uint32_t slot = 0; slot < LIGHT + 2; slot++) { /* LAST is the oldest, then HEAVY */
-            past.item[slot] = slot < 2 ? LAST - slot : slot - 2;
-            past.step[slot] = 1;
-            past.stamp[slot] = stamp_of(1000 + slot, 1);
-            past.affinity[slot] = slot == 0 ? 1e-9 : slot == 1 ? 1 : 0.00615;
-        }
-        struct query query = {.history = {past.item, past.step, past.stamp, past.affinity, NULL, LIGHT + 2}, .now = 2000, .items = ITEMS};
-        scores_reset(&scores, ITEMS);
-        for (uint32_t item = 0; item < ITEMS; item++)
-            scores.mark[item] = item <= HUB ? SCORES_EXCLUDED : 0;
+        load_heavy_and_light(world);
         fr_epoch_enter(world->presence);
-        assert_true(compare(world, &query, 1, &scores)); /* among few */
+        for (uint32_t q = 0; q < ASKED; q++) {
+            struct query query = {.history = draw_heavy_and_light(0.06 * random_part()), .now = 2000, .items = ITEMS};
+            struct fr_ranked first;
+            narrow += compare(world, &query, 1, &scores);
+            assert_int_equal(best_of(&scores, &first, 1), 1);
+            even += first.id % 2 == 0;
+        }
         fr_epoch_leave(world->presence);
-        assert_int_equal(best_of(&scores, &first, 1), 1);
-        assert_int_equal(first.id, BETTER);
         world_free(world);
     }
     scores_release(&scores);
+    assert_true(narrow > SHOPS * ASKED / 2);
+    assert_true(even > SHOPS * ASKED / 8 && even < SHOPS * ASKED * 7 / 8);
+}
+
+/* ---- items of any number of users ---- */
+
+enum { RIVALS = 24, FLOCKS = ITEMS / RIVALS }; /* items i with the same i % FLOCKS are much alike */
+
+/* All orders of magnitude alike. The fewest of a byte or the most, where bounds are off by most, the more so where the leading bits are few
+ * (users_byte.h); and more than a byte says, up to two million. */
+static uint32_t draw_users(void)
+{
+    uint8_t byte = (uint8_t)(1 + random_below(USERS_FAR));
+
+    if (byte == USERS_FAR || !random_below(8))
+        return users_fewest(USERS_FAR) + random_below(3) * random_below(1 << 20);
+    if (random_below(2))
+        byte &= (uint8_t)~(USERS_STEPS - 1);
+    return random_below(2) ? users_fewest(byte) : users_most(byte);
+}
+
+/* Rows as if so many users had been here. Rivals are within `near` of one another in what they share with an item; some are equals. */
+static void load_rows(struct world *world, double near)
+{
+    static uint32_t columns[ITEMS];
+    static int64_t counts[ITEMS];
+    int64_t together[ITEMS];
+    uint32_t users[ITEMS];
+
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        users[i] = i >= FLOCKS && !random_below(4) ? users[i - FLOCKS] : draw_users();
+        world->users_of[i] = users[i];
+        world->users_bytes[i] = users_byte(users[i]);
+    }
+    world->held = ITEMS;
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        double share = 0.2 + 0.8 * random_part();
+        size_t len = 0;
+        for (uint32_t j = 0; j < ITEMS; j++) {
+            double like = j % FLOCKS == i % FLOCKS ? 1 - near * random_part() : 0.5 * random_part();
+            double most = fmin(users[i], users[j]);
+            together[j] = (int64_t)fmin(most, share * like * sqrt((double)users[i] * users[j] + 400));
+            if (j >= FLOCKS && users[j] == users[j - FLOCKS])
+                together[j] = together[j - FLOCKS]; /* a tie */
+            columns[len] = j;
+            counts[len] = together[j];
+            len += j != i && together[j];
+        }
+        assert_true(sar_ops.tables->load(world->model, i, columns, counts, NULL, len));
+    }
+}
+
+/* A history of one flock, weights in any order. */
+static struct history draw_flock(uint32_t len)
+{
+    uint32_t first = random_below(ITEMS);
+
+    for (uint32_t k = 0; k < len; k++) {
+        past.item[k] = (first + k * FLOCKS) % ITEMS;
+        past.step[k] = 1;
+        past.stamp[k] = stamp_of(1000 + k, 1);
+        past.affinity[k] = random_below(3) ? 0.5 + random_part() : random_part() * 0.01;
+    }
+    return (struct history){past.item, past.step, past.stamp, past.affinity, NULL, len};
+}
+
+static uint32_t ask_of_flocks(const struct sar_options *options, double near)
+{
+    static const uint32_t asked[] = {1, 2, 5, 10, 20};
+    struct world *world = world_empty(options);
+    struct scores scores;
+    uint32_t narrow = 0;
+
+    load_rows(world, near);
+    scores_init(&scores);
+    scores_reset(&scores, ITEMS);
+    fr_epoch_enter(world->presence);
+    for (uint32_t q = 0; q < QUERIES / 2; q++) {
+        struct query query = {.history = draw_flock(1 + random_below(random_below(2) ? 3 : 20)), .now = 2000, .items = ITEMS};
+        narrow += compare(world, &query, asked[random_below(sizeof(asked) / sizeof(*asked))], &scores);
+    }
+    fr_epoch_leave(world->presence);
+    scores_release(&scores);
+    world_free(world);
+    return narrow;
+}
+
+/* What the bytes leave open is made good for, and no more than that is: near ones are close enough for either to be seen. */
+static void bytes_for_users_lose_nobody(void **state)
+{
+    static const double nears[] = {0.001, 0.01, 0.03, 0.1, 1};
+    struct sar_options flat = product;
+
+    (void)state;
+    random_state = 123;
+    flat.recency = 1;
+    flat.neighbours_max = 0;
+    for (size_t i = 0; i < sizeof(nears) / sizeof(*nears); i++) {
+        for (flat.threshold = 1; flat.threshold <= 1000; flat.threshold *= 31)
+            assert_true(ask_of_flocks(&flat, nears[i]) > QUERIES / 4);
+    }
 }
 
 /* ---- while it learns ---- */
@@ -463,6 +562,7 @@ int main(void)
         cmocka_unit_test(negative_weights_and_other_settings_are_never_wrong),
         cmocka_unit_test(nobody_is_left_out_of_a_tie),
         cmocka_unit_test(what_was_left_out_can_decide),
+        cmocka_unit_test(bytes_for_users_lose_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
