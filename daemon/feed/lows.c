@@ -97,20 +97,30 @@ static unsigned note_end(struct assignment *assignment, struct assigned *assigne
 static const struct inquiry lows = {RD_KAFKA_OFFSET_BEGINNING, NULL, note_low, TURN_LOW, LOWS_EVERY_MS, LOWS_AGAIN_MS},
                             ends = {RD_KAFKA_OFFSET_END, has_end, note_end, TURN_END, ENDS_EVERY_MS, ENDS_AGAIN_MS};
 
-/* All that are due and of one broker. */
+static bool is_due(const struct assignment *assignment, const struct inquiry *inquiry, uint64_t now_ns, size_t number)
+{
+    const struct assigned *assigned = &assignment->partitions[number];
+
+    return leader_of(assignment, number) >= 0 && now_ns >= assigned->turns[inquiry->turn].due_ns &&
+           (!inquiry->wanted || inquiry->wanted(assignment, assigned));
+}
+
+/* All that are due and of one broker: that of who has waited longest, or of many brokers the first would have all the turns. */
 static void add_due(struct assignment *assignment, const struct inquiry *inquiry, uint64_t now_ns, rd_kafka_topic_partition_list_t *list)
 {
+    uint64_t longest_ns = UINT64_MAX;
     int32_t leader = -1;
 
     for (size_t i = 0; i < assignment->len; i++) {
-        const struct assigned *assigned = &assignment->partitions[i];
-        int32_t its = leader_of(assignment, i);
-        if (its < 0 || now_ns < assigned->turns[inquiry->turn].due_ns || (leader >= 0 && its != leader) ||
-            (inquiry->wanted && !inquiry->wanted(assignment, assigned)))
-            continue;
-        leader = its;
-        add(assignment, list, i, inquiry->which);
+        uint64_t due_ns = assignment->partitions[i].turns[inquiry->turn].due_ns;
+        if (due_ns < longest_ns && is_due(assignment, inquiry, now_ns, i)) {
+            longest_ns = due_ns;
+            leader = leader_of(assignment, i);
+        }
     }
+    for (size_t i = 0; i < assignment->len; i++)
+        if (leader_of(assignment, i) == leader && is_due(assignment, inquiry, now_ns, i))
+            add(assignment, list, i, inquiry->which);
 }
 
 /* Longer and longer: those that are read have waited for the answer. */

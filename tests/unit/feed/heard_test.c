@@ -153,6 +153,32 @@ static void while_ingest_stands_still_a_broker_that_is_away_hides_only_its_own(v
     world_close(&world);
 }
 
+/* One broker a round, and more of them than there are rounds until the first is due again. */
+static void while_ingest_stands_still_each_of_many_brokers_is_asked(void **state)
+{
+    enum { BROKERS = 20 };
+    unsigned before[BROKERS];
+    struct world world;
+
+    (void)state;
+    world_open_brokers(&world, BROKERS, BROKERS);
+    for (int i = 0; i < BROKERS; i++)
+        assert_int_equal(rd_kafka_mock_partition_set_leader(world.cluster, TOPIC, i, i + 1), 0);
+    world_feed(&world, world_options());
+    for (int i = 0; i < BROKERS; i++)
+        wait_confirmed(&world, i, 1);
+    fake_engine_hold(world.engine, true);
+    wait_rounds(&world, 2);
+    world_events(&world, BROKERS - 1, 0, 5);
+    if (!fake_engine_wait(world.engine, end_is, &(struct want){.number = BROKERS - 1, .next = 5}))
+        fail_msg("nobody asks the last of %d brokers", BROKERS);
+    for (int i = 0; i < BROKERS; i++)
+        before[i] = confirmed(&world, i);
+    for (int i = 0; i < BROKERS; i++)
+        wait_confirmed(&world, i, before[i] + 2);
+    world_close(&world);
+}
+
 /* Whoever says so knows all that there is. That we may not know is an answer where the topic need not exist. */
 static void that_there_is_no_such_topic_is_an_answer(void **state)
 {
@@ -183,6 +209,7 @@ int main(void)
         cmocka_unit_test(a_broker_that_is_away_hides_only_its_own),
         cmocka_unit_test(while_ingest_stands_still_too),
         cmocka_unit_test(while_ingest_stands_still_a_broker_that_is_away_hides_only_its_own),
+        cmocka_unit_test(while_ingest_stands_still_each_of_many_brokers_is_asked),
         cmocka_unit_test(that_there_is_no_such_topic_is_an_answer),
     };
 
