@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,11 +194,8 @@ int assignment_reset(struct assignment *assignment, const struct reset *reset, s
     to = reset->to == RESET_TO_EARLIEST ? bounds.low : reset->to == RESET_TO_END ? bounds.high : reset->offset;
     if (check_target(assigned, reset, bounds.low, bounds.high, to, err))
         return err->code;
-    *ret = (struct reset_outcome){.topic = assignment->options->topic,
-                                  .partition = reset->partition,
-                                  .from = assigned->next,
-                                  .to = to,
-                                  .end = bounds.high};
+    *ret = (struct reset_outcome){.partition = reset->partition, .from = assigned->next, .to = to, .end = bounds.high};
+    snprintf(ret->topic, sizeof(ret->topic), "%s", assignment->options->topic);
     assigned->end = bounds.high;
     if (assigned->last < bounds.low) /* the log cannot prove itself by it any more */
         assigned->last = -1;

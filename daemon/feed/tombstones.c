@@ -11,6 +11,7 @@
 #include "tombstones.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,8 +90,10 @@ static void on_report(rd_kafka_t *producer, const rd_kafka_message_t *message, v
         end_wish(tombstones, wish, fr_fail(&wish->err, FR_IO, "a tombstone is written to topic '%s', but Kafka does not say where; ask again",
                                            topic_of(tombstones, wish->kind)));
     } else {
-        wish->where = (struct tombstone){topic_of(tombstones, wish->kind), message->partition, message->offset,
-                                         type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : logged};
+        wish->where = (struct tombstone){.partition = message->partition,
+                                         .offset = message->offset,
+                                         .logged = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : logged};
+        snprintf(wish->where.topic, sizeof(wish->where.topic), "%s", topic_of(tombstones, wish->kind));
         end_wish(tombstones, wish, FR_OK);
     }
     pthread_mutex_unlock(&tombstones->lock);

@@ -89,7 +89,7 @@ void engine_free(struct engine *engine);
 
 /* ---- feed ------------------------------------------------------------------------------------------------ */
 
-enum { PARTITIONS_MAX = 4096, TOPIC_BYTES_MAX = 249, CLUSTER_BYTES_MAX = 255 };
+enum { PARTITIONS_MAX = 4096, CLUSTER_BYTES_MAX = 255 };
 enum partition_state {
     PARTITION_WAITING,
     PARTITION_RUNNING,

@@ -78,9 +78,11 @@ struct event {
     const struct reject *reject;
 };
 
-/* Where a null value under an id was written, so that the id is forgotten. */
+enum { TOPIC_BYTES_MAX = 249 }; /* Kafka's */
+
+/* Where a null value under an id was written, so that the id is forgotten. It outlives the feed, as who waits for it does. */
 struct tombstone {
-    const char *topic; /* of the configuration */
+    char topic[TOPIC_BYTES_MAX + 1];
     int32_t partition;
     int64_t offset;
     when_ms logged; /* its Kafka time: once it is applied the cut-off is no less; -1: it has none */
@@ -96,8 +98,8 @@ struct reset {
     int64_t offset; /* RESET_TO_OFFSET */
     bool new_log;   /* nothing in this log was learned before: it is another one under the same name */
 };
-struct reset_outcome {
-    const char *topic; /* of the configuration */
+struct reset_outcome { /* outlives the feed as well */
+    char topic[TOPIC_BYTES_MAX + 1];
     int32_t partition;
     int64_t from, to;  /* the next offset to be applied, before and after */
     int64_t end;       /* of the log */

@@ -85,7 +85,6 @@ static void behind_a_gap_it_goes_on_and_the_gap_is_one_hole(void **state)
     wait_for(&world, 0, 1, PARTITION_HALTED_GAP);
     const struct reset_outcome outcome =
         granted(&world, (struct reset){.topic = FR_BYTES(TOPIC), .applied = 1, .to = RESET_TO_OFFSET, .offset = 5});
-    assert_string_equal(outcome.topic, TOPIC);
     assert_int_equal(outcome.from, 1);
     assert_int_equal(outcome.to, 5);
     assert_int_equal(outcome.end, 12);
@@ -96,6 +95,7 @@ static void behind_a_gap_it_goes_on_and_the_gap_is_one_hole(void **state)
     wait_for(&world, 1, 11, PARTITION_RUNNING);
     refused(&world, reset_at(12, RESET_TO_END), FR_CONFIG, "not halted");
     end(&world);
+    assert_string_equal(outcome.topic, TOPIC); /* a call that waits for its checkpoint is answered when the feed has stopped */
     assert_int_equal(fake_engine_partition(world.engine, 0)->holes, 1);
     assert_int_equal(fake_engine_partition(world.engine, 0)->skipped, 4);
     assert_int_equal(fake_engine_partition(world.engine, 0)->rejected, 7);

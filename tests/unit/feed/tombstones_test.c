@@ -83,6 +83,23 @@ static void a_tombstone_stands_where_it_says_and_comes_back(void **state)
     world_close(&world);
 }
 
+/* A call that waits for its checkpoint is answered when the feed has stopped. */
+static void what_was_told_outlives_the_feed(void **state)
+{
+    struct tombstone at;
+    struct world world;
+    struct fr_err err;
+    uint64_t ticket;
+
+    (void)state;
+    open_all(&world);
+    world_feed(&world, with_topics());
+    assert_int_equal(feed_forget(world.feed, FEED_USERS, FR_BYTES("ann"), &ticket, &err), FR_OK);
+    assert_int_equal(await_done(&world, ticket, &at, &err), FR_OK);
+    world_close(&world);
+    assert_string_equal(at.topic, USERS);
+}
+
 static void without_a_topic_it_is_said_at_once(void **state)
 {
     struct world world;
@@ -201,6 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tombstone_stands_where_it_says_and_comes_back),
+        cmocka_unit_test(what_was_told_outlives_the_feed),
         cmocka_unit_test(without_a_topic_it_is_said_at_once),
         cmocka_unit_test(where_kafka_has_no_such_topic_it_is_said_and_none_is_left_behind),
         cmocka_unit_test(while_no_broker_takes_them_only_so_many_wait_and_the_stop_ends_them),
