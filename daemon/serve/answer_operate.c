@@ -138,7 +138,7 @@ static void look_if_applied(struct engine *engine, struct question *question)
         return;
     }
     fr_fail(&err, FR_CONFIG,
-            "the tombstone is written to partition %d of topic '%s', at %lld, but is not read there: the topic was made anew. See what "
+            "the tombstone is written to partition %d of topic '%s', at %lld, but was passed unread: a topic made anew, a reset, a gap. See what "
             "becomes of the partition (freshet status, freshet reset), then ask again",
             tombstone->partition, tombstone->topic, (long long)tombstone->offset);
     question->forgetting = FORGET_FAILED;

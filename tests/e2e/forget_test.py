@@ -93,7 +93,7 @@ class Forget(World):
         with self.assertRaises(grpc.RpcError) as refused:
             self.daemon.admin.ForgetUser(testbed.admin_pb2.ForgetUserRequest(user_id=USER), timeout=testbed.PATIENCE_S)
         self.assertEqual(refused.exception.code(), grpc.StatusCode.FAILED_PRECONDITION, refused.exception.details())
-        self.assertIn("the topic was made anew", refused.exception.details())
+        self.assertIn("was passed unread", refused.exception.details())
         self.freshet("reset", str(at.partition), "--topic", users, "--applied", str(at.offset), "--to", "earliest", "--new-log")
         self.assertIn("forgotten: events up to", self.freshet("forget", "user", USER))
 

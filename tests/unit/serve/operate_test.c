@@ -256,7 +256,7 @@ static void a_position_beyond_it_alone_is_no_proof_that_it_was_applied(void **st
     assert_true(question_ready(answerer, &question));
     question_answer(answerer, &question, &answer);
     assert_int_equal(answer.code, RPC_CODE_FAILED_PRECONDITION);
-    assert_non_null(strstr(answer.message, "partition 2 of topic 'events', at 40, but is not read there"));
+    assert_non_null(strstr(answer.message, "partition 2 of topic 'events', at 40, but was passed unread"));
     assert_int_equal(engine.asked, 0);
     ask_to_forget(RPC_FORGET_USER); /* who was never forgotten */
     assert_true(question_ready(answerer, &question));
