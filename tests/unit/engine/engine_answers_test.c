@@ -91,8 +91,30 @@ static void similar_users_cost_no_more_than_is_allowed(void **state)
     }
 }
 
+/* What ann is told of the town, and of dan who holds dill alone, with the weights of its seven events. */
+static void assert_normalized(const double weights[7], const char *expected)
+{
+    struct world world = {.store = store_memory_new(NULL)};
+    struct engine_options options = parity();
+    struct event events[] = {
+        event(0, "ann", "apple", NOON), event(1, "ann", "bread", NOON),  event(2, "bob", "apple", NOON),
+        event(3, "bob", "bread", NOON), event(4, "bob", "cheese", NOON), event(5, "cat", "cheese", NOON),
+        event(6, "dan", "dill", NOON),
+    };
+
+    options.normalize = true;
+    for (int i = 0; i < 7; i++)
+        events[i].weight = weights[i];
+    begin(&world, &options);
+    give(&world, events, 7);
+    await(&world, 7);
+    assert_string_equal(recommend(&world, "ann", (struct ask){.include_seen = true}), expected);
+    end(&world);
+    world.store->ops->close(world.store);
+}
+
 /*
- * The town, but ann's apple weighs 2 and her bread 4, and dan holds dill alone: rmin = 1, rmax = 4.
+ * Ann's apple weighs 2 and her bread 4: rmin = 1, rmax = 4.
  *
  *     ann          apple  bread  cheese  dill
  *     scores         6      6      2       0        unit scores 2, 2, 2/3, 0: cmin = 0, cmax = 2
@@ -100,49 +122,15 @@ static void similar_users_cost_no_more_than_is_allowed(void **state)
  */
 static void normalized_scores_lie_on_the_scale_of_the_affinities(void **state)
 {
-    struct world world = {.store = store_memory_new(NULL)};
-    struct engine_options options = parity();
-    struct event events[] = {
-        event(0, "ann", "apple", NOON), event(1, "ann", "bread", NOON),  event(2, "bob", "apple", NOON),
-        event(3, "bob", "bread", NOON), event(4, "bob", "cheese", NOON), event(5, "cat", "cheese", NOON),
-        event(6, "dan", "dill", NOON),
-    };
-
     (void)state;
-    options.normalize = true;
-    events[0].weight = 2;
-    events[1].weight = 4;
-    begin(&world, &options);
-    give(&world, events, 7);
-    await(&world, 7);
-    assert_string_equal(recommend(&world, "ann", (struct ask){.include_seen = true}),
-                        "apple 3.250000 bread 3.250000 cheese 1.750000 dill 1.000000");
-    end(&world);
-    world.store->ops->close(world.store);
+    assert_normalized((const double[]){2, 4, 1, 1, 1, 1, 1}, "apple 3.250000 bread 3.250000 cheese 1.750000 dill 1.000000");
 }
 
 /* Nobody likes anything: what stretches scores to the scale of the affinities would turn the list round, its best behind its worst. */
 static void where_nothing_is_liked_scores_stay_as_they_are(void **state)
 {
-    struct world world = {.store = store_memory_new(NULL)};
-    struct engine_options options = parity();
-    struct event events[] = {
-        event(0, "ann", "apple", NOON), event(1, "ann", "bread", NOON),  event(2, "bob", "apple", NOON),
-        event(3, "bob", "bread", NOON), event(4, "bob", "cheese", NOON), event(5, "cat", "cheese", NOON),
-        event(6, "dan", "dill", NOON),
-    };
-
     (void)state;
-    options.normalize = true;
-    for (int i = 0; i < 7; i++)
-        events[i].weight = i == 0 ? -2 : i == 1 ? -4 : -1;
-    begin(&world, &options);
-    give(&world, events, 7);
-    await(&world, 7);
-    assert_string_equal(recommend(&world, "ann", (struct ask){.include_seen = true}),
-                        "dill 0.000000 cheese -2.000000 apple -6.000000 bread -6.000000");
-    end(&world);
-    world.store->ops->close(world.store);
+    assert_normalized((const double[]){-2, -4, -1, -1, -1, -1, -1}, "dill 0.000000 cheese -2.000000 apple -6.000000 bread -6.000000");
 }
 
 /* A day later, which is the half-life: all affinities of noon are 1/2. ann and bob share two items: 1/4 + 1/4. */

@@ -89,17 +89,23 @@ static void ends_are_confirmed_again_and_again_while_kafka_answers(void **state)
     world_close(&world);
 }
 
+/* Each has a partition, and both are heard. */
+static void feed_two_brokers(struct world *world)
+{
+    world_open_brokers(world, 2, 2);
+    assert_int_equal(rd_kafka_mock_partition_set_leader(world->cluster, TOPIC, 0, 1), 0);
+    assert_int_equal(rd_kafka_mock_partition_set_leader(world->cluster, TOPIC, 1, 2), 0);
+    world_feed(world, world_options());
+    wait_confirmed(world, 0, 1);
+    wait_confirmed(world, 1, 1);
+}
+
 static void a_broker_that_is_away_hides_only_its_own(void **state)
 {
     struct world world;
 
     (void)state;
-    world_open_brokers(&world, 2, 2);
-    assert_int_equal(rd_kafka_mock_partition_set_leader(world.cluster, TOPIC, 0, 1), 0);
-    assert_int_equal(rd_kafka_mock_partition_set_leader(world.cluster, TOPIC, 1, 2), 0);
-    world_feed(&world, world_options());
-    wait_confirmed(&world, 0, 1);
-    wait_confirmed(&world, 1, 1);
+    feed_two_brokers(&world);
     assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, 2), 0);
     wait_rounds(&world, 2);
     unsigned zero = confirmed(&world, 0), one = confirmed(&world, 1);
@@ -137,12 +143,7 @@ static void while_ingest_stands_still_a_broker_that_is_away_hides_only_its_own(v
     struct world world;
 
     (void)state;
-    world_open_brokers(&world, 2, 2);
-    assert_int_equal(rd_kafka_mock_partition_set_leader(world.cluster, TOPIC, 0, 1), 0);
-    assert_int_equal(rd_kafka_mock_partition_set_leader(world.cluster, TOPIC, 1, 2), 0);
-    world_feed(&world, world_options());
-    wait_confirmed(&world, 0, 1);
-    wait_confirmed(&world, 1, 1);
+    feed_two_brokers(&world);
     fake_engine_hold(world.engine, true);
     assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, 2), 0);
     wait_rounds(&world, 2);
