@@ -38,8 +38,8 @@ static struct call *oldest(const struct lane *lane)
     return oldest;
 }
 
-/* What the call sends is on its way: whoever has taken nothing for longest makes room for it. */
-static void take_room(struct call *call)
+/* Whoever has taken nothing for longest makes room for it. */
+void leave_message(struct call *call)
 {
     struct lane *lane = call->lane;
     struct serve *serve = lane->serve;
@@ -57,12 +57,7 @@ static void take_room(struct call *call)
 void leave_begin(struct call *call)
 {
     list_admit(&call->lane->leaving, call, UINT32_MAX);
-    take_room(call);
-}
-
-void leave_message(struct call *call)
-{
-    take_room(call);
+    leave_message(call);
 }
 
 void leave_end(struct call *call)

@@ -83,19 +83,25 @@ static void a_tombstone_stands_where_it_says_and_comes_back(void **state)
     world_close(&world);
 }
 
+static void forget_ann(struct world *world, struct tombstone *ret_at)
+{
+    struct fr_err err;
+    uint64_t ticket;
+
+    open_all(world);
+    world_feed(world, with_topics());
+    assert_int_equal(feed_forget(world->feed, FEED_USERS, FR_BYTES("ann"), &ticket, &err), FR_OK);
+    assert_int_equal(await_done(world, ticket, ret_at, &err), FR_OK);
+}
+
 /* A call that waits for its checkpoint is answered when the feed has stopped. */
 static void what_was_told_outlives_the_feed(void **state)
 {
     struct tombstone at;
     struct world world;
-    struct fr_err err;
-    uint64_t ticket;
 
     (void)state;
-    open_all(&world);
-    world_feed(&world, with_topics());
-    assert_int_equal(feed_forget(world.feed, FEED_USERS, FR_BYTES("ann"), &ticket, &err), FR_OK);
-    assert_int_equal(await_done(&world, ticket, &at, &err), FR_OK);
+    forget_ann(&world, &at);
     world_close(&world);
     assert_string_equal(at.topic, USERS);
 }
@@ -176,14 +182,9 @@ static void a_broker_that_is_back_is_noticed_without_a_tombstone_to_write(void *
 {
     struct world world;
     struct tombstone at;
-    struct fr_err err;
-    uint64_t ticket;
 
     (void)state;
-    open_all(&world);
-    world_feed(&world, with_topics());
-    assert_int_equal(feed_forget(world.feed, FEED_USERS, FR_BYTES("ann"), &ticket, &err), FR_OK);
-    assert_int_equal(await_done(&world, ticket, &at, &err), FR_OK);
+    forget_ann(&world, &at);
     assert_int_equal(rd_kafka_mock_broker_set_down(world.cluster, BROKER), 0);
     wait_for_client(&world, "tombstones", true);
     assert_int_equal(rd_kafka_mock_broker_set_up(world.cluster, BROKER), 0);
