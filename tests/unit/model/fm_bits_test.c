@@ -13,6 +13,7 @@
 
 #include "cell_store.h"
 #include "fm_driver.h"
+#include "learner_checks.h"
 
 static void assert_same_rows(const struct embedding *a, const struct embedding *b)
 {
@@ -139,34 +140,19 @@ static void cells_that_cannot_be_ours_are_refused(void **state)
     driver_free(other);
 }
 
-/* The widths round differently, and a stream amplifies it; a few hundred events keep them together. */
-static void every_width_of_vector_learns_the_same(void **state)
+static struct driver *with_kernels(const struct vector_kernels *kernels)
 {
     struct fm_options options = fm_small(FM_SOFTMAX);
-    struct driver *plain = driver_new(&options);
+    struct driver *driver = driver_new(&options);
 
+    driver->model->kernels = kernels;
+    return driver;
+}
+
+static void every_width_of_vector_learns_the_same(void **state)
+{
     (void)state;
-    plain->model->kernels = vector_kernels_at(0);
-    driver_events(plain, 0, 500);
-    driver_publish(plain);
-    for (size_t which = 1; vector_kernels_at(which); which++) {
-        struct driver *wide = driver_new(&options);
-        wide->model->kernels = vector_kernels_at(which);
-        driver_events(wide, 0, 500);
-        driver_publish(wide);
-        for (uint32_t user = 0; user < USERS; user++) {
-            struct query query = driver_query(plain, user);
-            driver_ask(plain, &query);
-            driver_ask(wide, &query);
-            for (uint32_t item = 0; item < ITEMS; item++) {
-                double a = plain->scores.value[item], b = wide->scores.value[item];
-                assert_int_equal(scores_untouched(a), scores_untouched(b));
-                assert_true(fabs(a - b) < 1e-3);
-            }
-        }
-        driver_free(wide);
-    }
-    driver_free(plain);
+    assert_widths_learn_the_same(with_kernels);
 }
 
 int main(void)

@@ -4,7 +4,6 @@
  * who is forgotten: fm_forget_test.c.
  */
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +15,7 @@
 
 #include "cell_store.h"
 #include "fm_driver.h"
+#include "learner_checks.h"
 
 /* ---- learning ---- */
 
@@ -446,68 +446,34 @@ static void rows_that_run_away_are_cut_back(void **state)
     driver_free(driver);
 }
 
-struct asking {
-    struct driver *driver;
-    _Atomic bool stop;
-    _Atomic uint32_t asked, wrong;
-};
-
-static void *keep_asking(void *arg)
+static uint32_t ask_all(const struct driver *driver, struct scores *scores)
 {
-    struct asking *asking = arg;
-    const struct model *model = asking->driver->model;
-    struct fr_epoch_reader *reader = fr_epoch_join(asking->driver->epoch);
     const struct seed seeds[] = {{3, 1, 0}, {70, 1, 0}, {8, 1, 0}};
     const uint64_t context[] = {5, 101, 1234};
     const uint32_t items[] = {1, 2, 299};
-    struct query query = {.seeds = seeds, .seeds_len = 3, .context = context, .context_len = 3, .items = ITEMS};
+    const struct query query = {.seeds = seeds, .seeds_len = 3, .context = context, .context_len = 3, .items = ITEMS};
     struct reason_part parts[5];
     struct model_stats stats;
-    struct scores scores;
     double values[3];
 
-    scores_init(&scores);
-    while (!atomic_load(&asking->stop)) {
-        fr_epoch_enter(reader);
-        scores_reset(&scores, ITEMS);
-        fm_ops.retrieve(model, &query, &scores);
-        for (uint32_t item = 0; item < ITEMS; item++)
-            atomic_fetch_add(&asking->wrong, !isfinite(scores.value[item]));
-        fm_ops.score(model, &query, items, 3, values);
-        fm_ops.explain(model, &query, 2, &scores, parts, 5);
-        fm_ops.stats(model, &stats);
-        fr_epoch_leave(reader);
-        atomic_fetch_add(&asking->asked, 1);
-    }
-    scores_release(&scores);
-    fr_epoch_part(reader);
-    return NULL;
+    scores_reset(scores, ITEMS);
+    fm_ops.retrieve(driver->model, &query, scores);
+    uint32_t wrong = numbers_not_finite(scores);
+    fm_ops.score(driver->model, &query, items, 3, values);
+    fm_ops.explain(driver->model, &query, 2, scores, parts, 5);
+    fm_ops.stats(driver->model, &stats);
+    return wrong;
 }
 
 static void askers_beside_the_learner(void **state)
 {
     struct fm_options options = fm_small(FM_LOGISTIC);
+
+    (void)state;
     options.second_order = true;
     options.features_max = 100;
     options.features_admit = 1;
-    struct asking asking = {.driver = driver_new(&options)};
-    pthread_t askers[2];
-    uint64_t number = 0;
-
-    (void)state;
-    driver_publish(asking.driver);
-    for (int k = 0; k < 2; k++)
-        assert_int_equal(pthread_create(&askers[k], NULL, keep_asking, &asking), 0);
-    for (; number < 5000 || atomic_load(&asking.asked) < 200; number++) {
-        driver_event_at(asking.driver, number);
-        if (number % 50 == 0)
-            driver_publish(asking.driver);
-    }
-    atomic_store(&asking.stop, true);
-    for (int k = 0; k < 2; k++)
-        pthread_join(askers[k], NULL);
-    assert_int_equal(asking.wrong, 0);
-    driver_free(asking.driver);
+    assert_asked_beside_the_learner(driver_new(&options), ask_all);
 }
 
 int main(void)

@@ -3,7 +3,6 @@
  * numbers that are none, askers beside the learner. Gradients: ncf_gradient_test.c; publication: ncf_view_test.c.
  */
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +13,7 @@
 #include <cmocka.h>
 
 #include "cell_store.h"
+#include "learner_checks.h"
 #include "ncf_driver.h"
 
 static struct model_stats stats_of(const struct driver *driver)
@@ -401,33 +401,18 @@ static void cells_that_cannot_be_ours_are_refused(void **state)
     driver_free(other);
 }
 
-/* The widths round differently, and a stream amplifies it; a few hundred events keep them together. */
+static struct driver *with_kernels(const struct vector_kernels *kernels)
+{
+    struct driver *driver = driver_new(&ncf_defaults);
+
+    driver->model->kernels = kernels;
+    return driver;
+}
+
 static void every_width_of_vector_learns_the_same(void **state)
 {
-    struct driver *plain = driver_new(&ncf_defaults);
-
     (void)state;
-    plain->model->kernels = vector_kernels_at(0);
-    driver_events(plain, 0, 500);
-    driver_publish(plain);
-    for (size_t which = 1; vector_kernels_at(which); which++) {
-        struct driver *wide = driver_new(&ncf_defaults);
-        wide->model->kernels = vector_kernels_at(which);
-        driver_events(wide, 0, 500);
-        driver_publish(wide);
-        for (uint32_t user = 0; user < USERS; user++) {
-            struct query query = driver_query(plain, user);
-            driver_ask(plain, &query);
-            driver_ask(wide, &query);
-            for (uint32_t item = 0; item < ITEMS; item++) {
-                double a = plain->scores.value[item], b = wide->scores.value[item];
-                assert_int_equal(scores_untouched(a), scores_untouched(b));
-                assert_true(fabs(a - b) < 1e-3);
-            }
-        }
-        driver_free(wide);
-    }
-    driver_free(plain);
+    assert_widths_learn_the_same(with_kernels);
 }
 
 /* ---- what must not happen ---- */
@@ -488,71 +473,37 @@ static void rows_that_run_away_are_cut_back(void **state)
     driver_free(driver);
 }
 
-struct asking {
-    struct driver *driver;
-    _Atomic bool stop;
-    _Atomic uint32_t asked, wrong;
-};
-
-static void *keep_asking(void *arg)
+static uint32_t ask_all(const struct driver *driver, struct scores *scores)
 {
-    struct asking *asking = arg;
-    const struct model *model = asking->driver->model;
-    struct fr_epoch_reader *reader = fr_epoch_join(asking->driver->epoch);
+    const struct model *model = driver->model;
     const struct seed seeds[] = {{3, 1, 0}, {70, 1, 0}, {8, 1, 0}};
     const uint32_t items[] = {1, 2, 299};
     struct query query = {.seeds = seeds, .seeds_len = 3, .items = ITEMS};
     struct reason_part parts[5];
     struct model_stats stats;
-    struct scores scores;
     double values[3];
 
-    scores_init(&scores);
-    while (!atomic_load(&asking->stop)) {
-        fr_epoch_enter(reader);
-        query.best = 0;
-        scores_reset(&scores, ITEMS);
-        ncf_ops.retrieve(model, &query, &scores);
-        for (uint32_t item = 0; item < ITEMS; item++)
-            atomic_fetch_add(&asking->wrong, !isfinite(scores.value[item]));
-        query.best = 5;
-        scores_reset(&scores, ITEMS);
-        ncf_ops.retrieve(model, &query, &scores);
-        ncf_ops.score(model, &query, items, 3, values);
-        ncf_ops.explain(model, &query, 2, &scores, parts, 5);
-        scores_reset(&scores, ITEMS);
-        ncf_ops.neighbours(model, 2, &scores);
-        ncf_ops.stats(model, &stats);
-        fr_epoch_leave(reader);
-        atomic_fetch_add(&asking->asked, 1);
-    }
-    scores_release(&scores);
-    fr_epoch_part(reader);
-    return NULL;
+    scores_reset(scores, ITEMS);
+    ncf_ops.retrieve(model, &query, scores);
+    uint32_t wrong = numbers_not_finite(scores);
+    query.best = 5;
+    scores_reset(scores, ITEMS);
+    ncf_ops.retrieve(model, &query, scores);
+    ncf_ops.score(model, &query, items, 3, values);
+    ncf_ops.explain(model, &query, 2, scores, parts, 5);
+    scores_reset(scores, ITEMS);
+    ncf_ops.neighbours(model, 2, scores);
+    ncf_ops.stats(model, &stats);
+    return wrong;
 }
 
 static void askers_beside_the_learner(void **state)
 {
     struct ncf_options options = ncf_defaults;
-    pthread_t askers[2];
-    uint64_t number = 0;
 
     (void)state;
     options.candidates = 20;
-    struct asking asking = {.driver = driver_new(&options)};
-    driver_publish(asking.driver);
-    for (int k = 0; k < 2; k++)
-        assert_int_equal(pthread_create(&askers[k], NULL, keep_asking, &asking), 0);
-    for (; number < 5000 || atomic_load(&asking.asked) < 200; number++) {
-        driver_event_at(asking.driver, number);
-        if (number % 50 == 0)
-            driver_publish(asking.driver);
-    }
-    atomic_store(&asking.stop, true);
-    for (int k = 0; k < 2; k++)
-        pthread_join(askers[k], NULL);
-    assert_int_equal(asking.wrong, 0);
-    driver_free(asking.driver);
+    assert_asked_beside_the_learner(driver_new(&options), ask_all);
 }
 
 int main(void)
