@@ -1,11 +1,15 @@
 /*
- * journal.c -- operations one after another in chunks of 32-bit words; nothing is ever moved.
+ * journal.c -- for each table a lane: operations one after another in chunks of 32-bit words; nothing is ever moved.
  *
- *     star   [kind, table] [center] [by] [n] [other] * n
- *     add    [kind, table] [row] [column] [by]
- *     put    [kind, table] [row] [column] [length] [bytes, padded to whole words]
- *     delete [kind, table] [row] [column]
- *     clear  [kind, table] [row]
+ *     history   chunk -> chunk -> chunk        whoever writes them to the store takes them table by table, and reads
+ *     pairs     chunk -> chunk -> ... chunk    a table more than once: of the others it need not see anything
+ *     keys      chunk
+ *
+ *     star   [kind] [center] [by] [n] [other] * n
+ *     add    [kind] [row] [column] [by]
+ *     put    [kind] [row] [column] [length] [bytes, padded to whole words]
+ *     delete [kind] [row] [column]
+ *     clear  [kind] [row]
  *     key    [kind] [key length] [value length] [key, padded] [value, padded]
  *
  * An operation lies whole within a chunk, so that reading borrows. One that is longer than a chunk gets its own.
@@ -18,7 +22,7 @@
 
 #include "freshet/alloc.h"
 
-enum { CHUNK_WORDS = 65536 - 8, CHUNKS_KEPT = 64 };
+enum { CHUNK_WORDS = 8192 - 8, CHUNKS_KEPT = 512 };
 
 struct chunk {
     struct chunk *after;
@@ -26,11 +30,15 @@ struct chunk {
     uint32_t words[];
 };
 
-struct journal {
+struct lane {
     struct chunk *first, *last;
+};
+
+struct journal {
+    struct lane lanes[TABLES];
     struct chunk *spare; /* emptied ones of the usual size */
     size_t spares;
-    size_t closed_bytes; /* of all chunks but the last */
+    size_t bytes; /* of what was appended, and of what was left over at the end of chunks */
 };
 
 struct journal *journal_new(void)
@@ -51,16 +59,17 @@ void journal_free(struct journal *journal)
 {
     if (!journal)
         return;
-    free_chunks(journal->first);
+    for (int table = 0; table < TABLES; table++)
+        free_chunks(journal->lanes[table].first);
     free_chunks(journal->spare);
     free(journal);
 }
 
-void journal_reset(struct journal *journal)
+static void lane_empty(struct journal *journal, struct lane *lane)
 {
-    while (journal->first) {
-        struct chunk *chunk = journal->first;
-        journal->first = chunk->after;
+    while (lane->first) {
+        struct chunk *chunk = lane->first;
+        lane->first = chunk->after;
         if (chunk->cap == CHUNK_WORDS && journal->spares < CHUNKS_KEPT) {
             chunk->after = journal->spare;
             journal->spare = chunk;
@@ -69,18 +78,24 @@ void journal_reset(struct journal *journal)
             free(chunk);
         }
     }
-    journal->last = NULL;
-    journal->closed_bytes = 0;
+    lane->last = NULL;
+}
+
+void journal_reset(struct journal *journal)
+{
+    for (int table = 0; table < TABLES; table++)
+        lane_empty(journal, &journal->lanes[table]);
+    journal->bytes = 0;
 }
 
 size_t journal_bytes(const struct journal *journal)
 {
-    return journal->last ? journal->closed_bytes + journal->last->len * sizeof(uint32_t) : 0;
+    return journal->bytes;
 }
 
 bool journal_empty(const struct journal *journal)
 {
-    return !journal->first;
+    return !journal->bytes;
 }
 
 static struct chunk *take_chunk(struct journal *journal, size_t words)
@@ -101,22 +116,24 @@ static struct chunk *take_chunk(struct journal *journal, size_t words)
 }
 
 /* Room for an operation of `words` words. */
-static uint32_t *append(struct journal *journal, size_t words)
+static uint32_t *append(struct journal *journal, enum journal_table table, size_t words)
 {
-    struct chunk *last = journal->last;
+    struct lane *lane = &journal->lanes[table];
+    struct chunk *last = lane->last;
 
     if (!last || last->cap - last->len < words) {
         struct chunk *chunk = take_chunk(journal, words);
         if (last) {
-            journal->closed_bytes += last->cap * sizeof(uint32_t);
+            journal->bytes += (last->cap - last->len) * sizeof(uint32_t);
             last->after = chunk;
         } else {
-            journal->first = chunk;
+            lane->first = chunk;
         }
-        journal->last = last = chunk;
+        lane->last = last = chunk;
     }
     uint32_t *at = last->words + last->len;
     last->len += words;
+    journal->bytes += words * sizeof(uint32_t);
     return at;
 }
 
@@ -133,11 +150,6 @@ static void copy_bytes(uint32_t *to, const void *bytes, size_t len)
     memcpy(to, bytes, len);
 }
 
-static uint32_t head(enum journal_op_kind kind, enum journal_table table)
-{
-    return (uint32_t)kind | (uint32_t)table << 8;
-}
-
 static bool sums(enum journal_table table)
 {
     assert(table > 0 && table < TABLES);
@@ -150,8 +162,8 @@ void journal_star(struct journal *journal, enum journal_table table, uint32_t ce
     assert(sums(table) && others_len < UINT32_MAX);
     if (!others_len)
         return;
-    uint32_t *at = append(journal, 4 + others_len);
-    at[0] = head(JOURNAL_STAR, table);
+    uint32_t *at = append(journal, table, 4 + others_len);
+    at[0] = JOURNAL_STAR;
     at[1] = center;
     at[2] = (uint32_t)by;
     at[3] = (uint32_t)others_len;
@@ -161,8 +173,8 @@ void journal_star(struct journal *journal, enum journal_table table, uint32_t ce
 void journal_add(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column, int32_t by)
 {
     assert(sums(table));
-    uint32_t *at = append(journal, 4);
-    at[0] = head(JOURNAL_ADD, table);
+    uint32_t *at = append(journal, table, 4);
+    at[0] = JOURNAL_ADD;
     at[1] = row;
     at[2] = column;
     at[3] = (uint32_t)by;
@@ -172,8 +184,8 @@ void journal_put(struct journal *journal, enum journal_table table, uint32_t row
                  size_t len)
 {
     assert(!sums(table) && len < UINT32_MAX);
-    uint32_t *at = append(journal, 4 + words_of(len));
-    at[0] = head(JOURNAL_PUT, table);
+    uint32_t *at = append(journal, table, 4 + words_of(len));
+    at[0] = JOURNAL_PUT;
     at[1] = row;
     at[2] = column;
     at[3] = (uint32_t)len;
@@ -183,8 +195,8 @@ void journal_put(struct journal *journal, enum journal_table table, uint32_t row
 void journal_delete(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column)
 {
     assert(!sums(table));
-    uint32_t *at = append(journal, 3);
-    at[0] = head(JOURNAL_DELETE, table);
+    uint32_t *at = append(journal, table, 3);
+    at[0] = JOURNAL_DELETE;
     at[1] = row;
     at[2] = column;
 }
@@ -192,15 +204,15 @@ void journal_delete(struct journal *journal, enum journal_table table, uint32_t 
 void journal_clear(struct journal *journal, enum journal_table table, uint32_t row)
 {
     assert(table > 0 && table < TABLES);
-    uint32_t *at = append(journal, 2);
-    at[0] = head(JOURNAL_CLEAR, table);
+    uint32_t *at = append(journal, table, 2);
+    at[0] = JOURNAL_CLEAR;
     at[1] = row;
 }
 
 static void append_key(struct journal *journal, enum journal_op_kind kind, struct fr_bytes key, struct fr_bytes value)
 {
     assert(key.len > 0 && key.len < UINT32_MAX && value.len < UINT32_MAX);
-    uint32_t *at = append(journal, 3 + words_of(key.len) + words_of(value.len));
+    uint32_t *at = append(journal, TABLE_KEYS, 3 + words_of(key.len) + words_of(value.len));
     at[0] = (uint32_t)kind;
     at[1] = (uint32_t)key.len;
     at[2] = (uint32_t)value.len;
@@ -218,9 +230,9 @@ void journal_key_delete(struct journal *journal, struct fr_bytes key)
     append_key(journal, JOURNAL_KEY_DELETE, key, (struct fr_bytes){NULL, 0});
 }
 
-void journal_begin(const struct journal *journal, struct journal_cursor *ret_cursor)
+void journal_begin(const struct journal *journal, enum journal_table table, struct journal_cursor *ret_cursor)
 {
-    *ret_cursor = (struct journal_cursor){journal->first, 0};
+    *ret_cursor = (struct journal_cursor){table, journal->lanes[table].first, 0};
 }
 
 bool journal_next(struct journal_cursor *cursor, struct journal_op *ret_op)
@@ -235,7 +247,7 @@ bool journal_next(struct journal_cursor *cursor, struct journal_op *ret_op)
         return false;
     const uint32_t *at = chunk->words + cursor->at;
     struct journal_op op = {
-        .kind = (enum journal_op_kind)(at[0] & 0xff), .table = (enum journal_table)(at[0] >> 8), .row = at[1]};
+        .kind = (enum journal_op_kind)at[0], .table = cursor->table, .row = at[1]};
     size_t words = 0;
     switch (op.kind) {
     case JOURNAL_STAR:

@@ -257,24 +257,29 @@ bool changes_next_row(const struct changes *changes, struct changes_walk *walk, 
 
 /* ---- from a journal ---- */
 
-void changes_count(const struct journal *journal, struct changes_count ret_counts[TABLES])
+static struct changes_count count_table(const struct journal *journal, enum journal_table table)
 {
+    struct changes_count count = {0};
     struct journal_cursor cursor;
     struct journal_op op;
 
-    memset(ret_counts, 0, TABLES * sizeof(*ret_counts));
-    journal_begin(journal, &cursor);
+    journal_begin(journal, table, &cursor);
     while (journal_next(&cursor, &op)) {
-        if (op.kind == JOURNAL_KEY_PUT || op.kind == JOURNAL_KEY_DELETE)
-            continue;
-        struct changes_count *count = &ret_counts[op.table];
-        count->len += op.kind == JOURNAL_STAR ? 2 * op.others_len : 1;
-        if (op.row > count->row_max)
-            count->row_max = op.row;
+        count.len += op.kind == JOURNAL_STAR ? 2 * op.others_len : 1;
+        if (op.row > count.row_max)
+            count.row_max = op.row;
         for (size_t i = 0; i < op.others_len; i++)
-            if (op.others[i] > count->row_max)
-                count->row_max = op.others[i];
+            if (op.others[i] > count.row_max)
+                count.row_max = op.others[i];
     }
+    return count;
+}
+
+void changes_count(const struct journal *journal, struct changes_count ret_counts[TABLES])
+{
+    ret_counts[TABLE_KEYS] = (struct changes_count){0};
+    for (int table = 1; table < TABLES; table++)
+        ret_counts[table] = count_table(journal, (enum journal_table)table);
 }
 
 static void collect_star(struct changes *changes, const struct journal_op *op, uint32_t first, uint32_t last)
@@ -296,10 +301,8 @@ void changes_collect(struct changes *changes, const struct journal *journal, enu
     struct journal_cursor cursor;
     struct journal_op op;
 
-    journal_begin(journal, &cursor);
+    journal_begin(journal, table, &cursor);
     while (journal_next(&cursor, &op)) {
-        if (op.table != table)
-            continue;
         if (op.kind == JOURNAL_STAR) {
             collect_star(changes, &op, first, last);
             continue;

@@ -305,10 +305,8 @@ static void count_buckets(const struct journal *journal, enum journal_table tabl
     struct journal_op op;
 
     memset(buckets, 0, BUCKETS * sizeof(*buckets));
-    journal_begin(journal, &cursor);
+    journal_begin(journal, table, &cursor);
     while (journal_next(&cursor, &op)) {
-        if (op.table != table)
-            continue;
         buckets[op.row >> shift] += op.kind == JOURNAL_STAR ? op.others_len : 1;
         for (size_t i = 0; i < op.others_len; i++)
             buckets[op.others[i] >> shift]++;
@@ -389,10 +387,9 @@ static void collect_keys(struct composer *composer, const struct journal *journa
     size_t kept = 0;
 
     composer->keys_len = 0;
-    journal_begin(journal, &cursor);
+    journal_begin(journal, TABLE_KEYS, &cursor);
     while (journal_next(&cursor, &op))
-        if (op.kind == JOURNAL_KEY_PUT || op.kind == JOURNAL_KEY_DELETE)
-            add_key(composer, op.key, op.bytes, op.kind == JOURNAL_KEY_DELETE);
+        add_key(composer, op.key, op.bytes, op.kind == JOURNAL_KEY_DELETE);
     add_key(composer, fr_bytes_of(FORMAT_JOURNALS_KEY), fr_written(&own->journals), false);
     add_key(composer, fr_written(&own->link), FR_BYTES(""), false);
     if (own->old_link.len)

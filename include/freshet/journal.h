@@ -26,6 +26,7 @@
 
 /* Numbers that reach disk: never change one, never reuse one. */
 enum journal_table {
+    TABLE_KEYS = 0,        /* no table: the plain keys; never on disk */
     TABLE_USERS = 1,       /* BYTES: (user, 0) = id */
     TABLE_ITEMS = 2,       /* BYTES: (item, 0) = id; (item, 1) = facts */
     TABLE_HISTORY = 3,     /* BYTES: (user, item) = slot; (user, COLUMN_HEAD) = the user's header */
@@ -69,7 +70,7 @@ void journal_clear(struct journal *journal, enum journal_table table, uint32_t r
 void journal_key_put(struct journal *journal, struct fr_bytes key, struct fr_bytes value);
 void journal_key_delete(struct journal *journal, struct fr_bytes key);
 
-/* Reading, in order of writing. */
+/* Reading: the operations of one table, or those on plain keys, in order of writing. */
 enum journal_op_kind {
     JOURNAL_STAR,
     JOURNAL_ADD,
@@ -89,10 +90,11 @@ struct journal_op {
     struct fr_bytes key, bytes; /* borrowed */
 };
 struct journal_cursor {
+    enum journal_table table;
     const void *chunk;
     size_t at;
 };
-void journal_begin(const struct journal *journal, struct journal_cursor *ret_cursor);
+void journal_begin(const struct journal *journal, enum journal_table table, struct journal_cursor *ret_cursor);
 bool journal_next(struct journal_cursor *cursor, struct journal_op *ret_op);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "freshet/journal.h"
+#include "journal_checks.h"
 
 static void operations_come_back_in_order(void **state)
 {
@@ -21,14 +21,8 @@ static void operations_come_back_in_order(void **state)
 
     journal_star(journal, TABLE_PAIRS, 5, others, 3, -2);
     journal_add(journal, TABLE_PAIRS, 1, 2, 3);
-    journal_put(journal, TABLE_HISTORY, 9, COLUMN_HEAD, "hello", 5);
-    journal_delete(journal, TABLE_USERS, 4, 6);
-    journal_clear(journal, TABLE_DEDUP, 8);
-    journal_key_put(journal, FR_BYTES("key"), FR_BYTES("value"));
-    journal_key_delete(journal, FR_BYTES("gone"));
-    journal_put(journal, TABLE_ITEMS, 3, 1, "", 0);
 
-    journal_begin(journal, &cursor);
+    journal_begin(journal, TABLE_PAIRS, &cursor);
     assert_true(journal_next(&cursor, &op));
     assert_int_equal(op.kind, JOURNAL_STAR);
     assert_int_equal(op.table, TABLE_PAIRS);
@@ -41,6 +35,26 @@ static void operations_come_back_in_order(void **state)
     assert_int_equal(op.row, 1);
     assert_int_equal(op.column, 2);
     assert_int_equal(op.by, 3);
+    assert_false(journal_next(&cursor, &op));
+    assert_false(journal_next(&cursor, &op));
+    journal_free(journal);
+}
+
+static void each_table_has_its_own_operations(void **state)
+{
+    (void)state;
+    struct journal *journal = journal_new();
+    struct journal_cursor cursor;
+    struct journal_op op;
+
+    journal_key_put(journal, FR_BYTES("key"), FR_BYTES("value"));
+    journal_put(journal, TABLE_HISTORY, 9, COLUMN_HEAD, "hello", 5);
+    journal_clear(journal, TABLE_DEDUP, 8);
+    journal_delete(journal, TABLE_HISTORY, 4, 6);
+    journal_key_delete(journal, FR_BYTES("gone"));
+    journal_put(journal, TABLE_CATALOGUE_USERS, 3, 1, "", 0);
+
+    journal_begin(journal, TABLE_HISTORY, &cursor);
     assert_true(journal_next(&cursor, &op));
     assert_int_equal(op.kind, JOURNAL_PUT);
     assert_int_equal(op.table, TABLE_HISTORY);
@@ -49,13 +63,16 @@ static void operations_come_back_in_order(void **state)
     assert_true(fr_bytes_equal(op.bytes, FR_BYTES("hello")));
     assert_true(journal_next(&cursor, &op));
     assert_int_equal(op.kind, JOURNAL_DELETE);
-    assert_int_equal(op.table, TABLE_USERS);
     assert_int_equal(op.row, 4);
     assert_int_equal(op.column, 6);
+    assert_false(journal_next(&cursor, &op));
+    journal_begin(journal, TABLE_DEDUP, &cursor);
     assert_true(journal_next(&cursor, &op));
     assert_int_equal(op.kind, JOURNAL_CLEAR);
     assert_int_equal(op.table, TABLE_DEDUP);
     assert_int_equal(op.row, 8);
+    assert_false(journal_next(&cursor, &op));
+    journal_begin(journal, TABLE_KEYS, &cursor);
     assert_true(journal_next(&cursor, &op));
     assert_int_equal(op.kind, JOURNAL_KEY_PUT);
     assert_true(fr_bytes_equal(op.key, FR_BYTES("key")));
@@ -63,11 +80,14 @@ static void operations_come_back_in_order(void **state)
     assert_true(journal_next(&cursor, &op));
     assert_int_equal(op.kind, JOURNAL_KEY_DELETE);
     assert_true(fr_bytes_equal(op.key, FR_BYTES("gone")));
+    assert_false(journal_next(&cursor, &op));
+    journal_begin(journal, TABLE_CATALOGUE_USERS, &cursor);
     assert_true(journal_next(&cursor, &op));
     assert_int_equal(op.kind, JOURNAL_PUT);
     assert_int_equal(op.bytes.len, 0);
     assert_non_null(op.bytes.at);
     assert_false(journal_next(&cursor, &op));
+    journal_begin(journal, TABLE_PAIRS, &cursor);
     assert_false(journal_next(&cursor, &op));
     journal_free(journal);
 }
@@ -82,7 +102,7 @@ static void a_new_or_reset_journal_is_empty(void **state)
     for (int round = 0; round < 3; round++) {
         assert_true(journal_empty(journal));
         assert_int_equal(journal_bytes(journal), 0);
-        journal_begin(journal, &cursor);
+        journal_begin_only(journal, TABLE_USERS, &cursor);
         assert_false(journal_next(&cursor, &op));
         journal_clear(journal, TABLE_USERS, 1);
         assert_false(journal_empty(journal));
@@ -112,7 +132,7 @@ static void many_operations_of_all_lengths_survive_over_many_chunks(void **state
 {
     (void)state;
     struct journal *journal = journal_new();
-    struct journal_cursor cursor;
+    struct journal_cursor puts, keys;
     struct journal_op op;
     size_t total = 0;
     char *bytes = malloc(400000);
@@ -130,9 +150,10 @@ static void many_operations_of_all_lengths_survive_over_many_chunks(void **state
         }
         assert_true(journal_bytes(journal) >= total);
         assert_true(journal_bytes(journal) < total + 20000 * 24 + 20 * 400000);
-        journal_begin(journal, &cursor);
+        journal_begin(journal, TABLE_HISTORY, &puts);
+        journal_begin(journal, TABLE_KEYS, &keys);
         for (uint32_t n = 0; n < 20000; n++) {
-            assert_true(journal_next(&cursor, &op));
+            assert_true(journal_next(n % 2 ? &puts : &keys, &op));
             size_t len = length_of(n);
             memset(bytes, (int)(n & 0xff), len);
             assert_int_equal(op.bytes.len, len);
@@ -145,7 +166,8 @@ static void many_operations_of_all_lengths_survive_over_many_chunks(void **state
                 assert_memory_equal(op.key.at, &n, sizeof(n));
             }
         }
-        assert_false(journal_next(&cursor, &op));
+        assert_false(journal_next(&puts, &op));
+        assert_false(journal_next(&keys, &op));
         journal_reset(journal);
     }
     free(bytes);
@@ -156,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operations_come_back_in_order),
+        cmocka_unit_test(each_table_has_its_own_operations),
         cmocka_unit_test(a_new_or_reset_journal_is_empty),
         cmocka_unit_test(a_star_without_others_is_nothing),
         cmocka_unit_test(many_operations_of_all_lengths_survive_over_many_chunks),

@@ -34,12 +34,12 @@ static inline struct stored *cell_store_at(struct cell_store *store, enum journa
     return column ? &store->rest[table][row][column] : &store->first[table][row];
 }
 
-static inline void cell_store_take(struct cell_store *store, struct journal *journal)
+static inline void cell_store_take_table(struct cell_store *store, const struct journal *journal, enum journal_table table)
 {
     struct journal_cursor cursor;
     struct journal_op op;
 
-    journal_begin(journal, &cursor);
+    journal_begin(journal, table, &cursor);
     while (journal_next(&cursor, &op)) {
         assert_int_equal(op.kind, JOURNAL_PUT);
         struct stored *cell = cell_store_at(store, op.table, op.row, op.column);
@@ -48,6 +48,12 @@ static inline void cell_store_take(struct cell_store *store, struct journal *jou
         memcpy(cell->at, op.bytes.at, op.bytes.len);
         store->puts++;
     }
+}
+
+static inline void cell_store_take(struct cell_store *store, struct journal *journal)
+{
+    for (int table = 0; table < TABLES; table++)
+        cell_store_take_table(store, journal, (enum journal_table)table);
     journal_reset(journal);
 }
 
