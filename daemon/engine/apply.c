@@ -144,20 +144,34 @@ uint32_t apply_item(struct engine *engine, struct fr_bytes id, uint64_t hash)
     return item;
 }
 
-void apply_item_held(struct engine *engine, uint32_t item, int by)
+static void held_by(struct engine *engine, uint32_t item, uint32_t before, uint32_t after)
 {
     _Atomic uint32_t *users = fr_array_at(&engine->item_users, item);
     _Atomic uint8_t *byte = fr_array_at(&engine->item_bytes, item);
     _Atomic uint32_t *peak = fr_array_at(&engine->page_peak, item / POPULAR_PAGE);
-    uint32_t before = atomic_load_explicit(users, memory_order_relaxed), after = before + (uint32_t)by;
 
-    assert(by > 0 || before > 0);
     if (after > atomic_load_explicit(peak, memory_order_relaxed))
         atomic_store_explicit(peak, after, memory_order_release); /* first: the peak may never be below */
     atomic_store_explicit(users, after, memory_order_release);
     atomic_store_explicit(byte, users_byte(after), memory_order_release);
     if ((before == 0) != (after == 0))
         atomic_store_explicit(&engine->items_held, engine->items_held + (after ? 1U : -1U), memory_order_release);
+}
+
+void apply_item_held(struct engine *engine, uint32_t item, int by)
+{
+    uint32_t before = atomic_load_explicit((_Atomic uint32_t *)fr_array_at(&engine->item_users, item), memory_order_relaxed);
+
+    assert(by > 0 || before > 0);
+    held_by(engine, item, before, before + (uint32_t)by);
+}
+
+void apply_items_counted(struct engine *engine)
+{
+    for (uint32_t item = 0, len = dict_len(engine->items); item < len; item++) {
+        const _Atomic uint32_t *users = fr_array_at(&engine->item_users, item);
+        held_by(engine, item, 0, atomic_load_explicit(users, memory_order_relaxed));
+    }
 }
 
 static void save_slot(struct engine *engine, uint32_t user, uint32_t at)

@@ -228,6 +228,7 @@ void apply_leave(struct engine *engine, uint32_t user, uint32_t at); /* the item
 void apply_save_head(struct engine *engine, uint32_t user);
 void apply_save_history(struct engine *engine, uint32_t user);
 void apply_item_held(struct engine *engine, uint32_t item, int by); /* n_i and what hangs on it */
+void apply_items_counted(struct engine *engine); /* what hangs on n_i, of all items, once that is all that was loaded of them */
 void apply_make_room(struct engine *engine, uint32_t users, uint32_t items);
 
 /* publish.c */

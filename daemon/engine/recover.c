@@ -247,6 +247,14 @@ static bool load_item(void *context, uint32_t row, const uint32_t *columns, cons
     return true;
 }
 
+/* n_i alone, of millions of slots; apply_items_counted does the rest. */
+static void count_holder(struct engine *engine, uint32_t item)
+{
+    _Atomic uint32_t *users = fr_array_at(&engine->item_users, item);
+
+    atomic_store_explicit(users, atomic_load_explicit(users, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 static bool load_history(void *context, uint32_t row, const uint32_t *columns, const struct fr_bytes *cells, size_t len)
 {
     struct engine *engine = context;
@@ -262,7 +270,7 @@ static bool load_history(void *context, uint32_t row, const uint32_t *columns, c
     if (loaded == HISTORY_RENUMBERED)
         apply_save_history(engine, row);
     for (size_t i = 0; i + 1 < len; i++) {
-        apply_item_held(engine, columns[i], 1);
+        count_holder(engine, columns[i]);
         if (engine->postings)
             rows_add(engine->postings, columns[i], row, 1);
     }
@@ -376,9 +384,11 @@ static int load_tables(struct engine *engine, struct fr_err *err)
     loaders[len++] = (struct state_loader){.table = TABLE_QUALITY, .context = engine->evaluator, .cells = evaluator_load};
     loaders[len++] = (struct state_loader){.table = TABLE_DEDUP, .context = engine, .cells = load_dedup};
     status = state_load(engine->store, loaders, len, err);
-    if (!status)
-        evaluator_loaded(engine->evaluator);
-    return status;
+    if (status)
+        return status;
+    apply_items_counted(engine);
+    evaluator_loaded(engine->evaluator);
+    return FR_OK;
 }
 
 struct warmer {

@@ -271,23 +271,25 @@ void rows_clear(struct rows *rows, uint32_t index)
  * full, of which `filled` keeps count. Returns the slots taken.
  */
 static uint32_t lines_fill(struct line *lines, uint32_t lines_len, uint8_t *filled, const uint32_t *columns,
-                           const int64_t *counts, size_t len)
+                           const int64_t *counts, size_t len, uint32_t *ret_most)
 {
-    uint32_t used = 0;
+    uint32_t used = 0, most = 0;
 
     lines_empty(lines, lines_len);
     memset(filled, 0, lines_len);
     for (size_t i = 0; i < len; i++) {
         if (!counts[i])
             continue;
-        uint32_t at = home_line(columns[i], lines_len);
+        uint32_t at = home_line(columns[i], lines_len), count = (uint32_t)counts[i];
         while (filled[at] == LINE_SLOTS)
             at = at + 1 < lines_len ? at + 1 : 0;
         unsigned slot = filled[at]++;
         atomic_store_explicit(&lines[at].columns[slot], columns[i], memory_order_relaxed);
-        atomic_store_explicit(&lines[at].counts[slot], (uint32_t)counts[i], memory_order_relaxed);
+        atomic_store_explicit(&lines[at].counts[slot], count, memory_order_relaxed);
+        most = count > most ? count : most;
         used++;
     }
+    *ret_most = most;
     return used;
 }
 
@@ -297,8 +299,7 @@ void rows_load(struct rows *rows, uint32_t index, const uint32_t *columns, const
     uint8_t near[FILLED_NEAR], *filled = near;
     struct line *lines = NULL;
     unsigned size_class = class_for(rows, len, 0);
-    uint32_t lines_len = rows->lines_of[size_class], used;
-    int64_t most = 0;
+    uint32_t lines_len = rows->lines_of[size_class], used, most;
 
     pthread_mutex_lock(&rows->loading);
     rows_clear(rows, index);
@@ -309,13 +310,11 @@ void rows_load(struct rows *rows, uint32_t index, const uint32_t *columns, const
         return;
     if (lines_len > sizeof(near))
         filled = fr_alloc(lines_len);
-    used = lines_fill(lines, lines_len, filled, columns, counts, len);
-    for (size_t i = 0; i < len; i++)
-        most = counts[i] > most ? counts[i] : most;
+    used = lines_fill(lines, lines_len, filled, columns, counts, len, &most);
     if (filled != near)
         free(filled);
     pthread_mutex_lock(&rows->loading);
-    atomic_store_explicit(&row->most, (uint32_t)most, memory_order_release);
+    atomic_store_explicit(&row->most, most, memory_order_release);
     row_publish(rows, row, lines, size_class, used);
     entries_add(rows, row, used);
     pthread_mutex_unlock(&rows->loading);

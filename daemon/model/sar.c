@@ -62,14 +62,14 @@ static bool sar_load(struct model *model, uint32_t row, const uint32_t *columns,
 {
     (void)cells;
     int64_t all = 0;
+    uint64_t next = 0;
     bool good = row < model->items && (!len || columns[len - 1] < model->items);
 
     for (size_t k = 0; k < len; k++) { /* no branch: all is looked at together */
         all |= sums[k];
-        good &= columns[k] != row;
+        good &= (columns[k] != row) & (columns[k] >= next);
+        next = (uint64_t)columns[k] + 1;
     }
-    for (size_t k = 1; k < len; k++)
-        good &= columns[k - 1] < columns[k];
     if (!good || all < 0 || all > UINT32_MAX)
         return false;
     rows_load(model->rows, row, columns, sums, len);
