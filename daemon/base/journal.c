@@ -7,6 +7,7 @@
  *
  *     star   [kind] [center] [by] [n] [other] * n
  *     add    [kind] [row] [column] [by]
+ *     adds   [kind] [row] [n] [column] * n [by] * n
  *     put    [kind] [row] [column] [length] [bytes, padded to whole words]
  *     delete [kind] [row] [column]
  *     clear  [kind] [row]
@@ -180,6 +181,19 @@ void journal_add(struct journal *journal, enum journal_table table, uint32_t row
     at[3] = (uint32_t)by;
 }
 
+void journal_adds(struct journal *journal, enum journal_table table, uint32_t row, const uint32_t *columns, const int32_t *by, size_t len)
+{
+    assert(sums(table) && len < UINT32_MAX / 2);
+    if (!len)
+        return;
+    uint32_t *at = append(journal, table, 3 + 2 * len);
+    at[0] = JOURNAL_ADDS;
+    at[1] = row;
+    at[2] = (uint32_t)len;
+    memcpy(at + 3, columns, len * sizeof(*columns));
+    memcpy(at + 3 + len, by, len * sizeof(*by));
+}
+
 void journal_put(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column, const void *bytes,
                  size_t len)
 {
@@ -235,6 +249,46 @@ void journal_begin(const struct journal *journal, enum journal_table table, stru
     *ret_cursor = (struct journal_cursor){table, journal->lanes[table].first, 0};
 }
 
+/* Returns its words. Field by field: this is most of what reading costs. */
+static size_t read_operation(const uint32_t *at, struct journal_op *ret_op)
+{
+    ret_op->kind = (enum journal_op_kind)at[0];
+    ret_op->row = at[1];
+    ret_op->others_len = 0;
+    switch (ret_op->kind) {
+    case JOURNAL_STAR:
+        ret_op->by = (int32_t)at[2];
+        ret_op->others_len = at[3];
+        ret_op->others = at + 4;
+        return 4 + ret_op->others_len;
+    case JOURNAL_ADD:
+        ret_op->column = at[2];
+        ret_op->by = (int32_t)at[3];
+        return 4;
+    case JOURNAL_ADDS:
+        ret_op->others_len = at[2];
+        ret_op->others = at + 3;
+        ret_op->each = (const int32_t *)at + 3 + ret_op->others_len;
+        return 3 + 2 * ret_op->others_len;
+    case JOURNAL_PUT:
+        ret_op->column = at[2];
+        ret_op->bytes = (struct fr_bytes){(const char *)(at + 4), at[3]};
+        return 4 + words_of(ret_op->bytes.len);
+    case JOURNAL_DELETE:
+        ret_op->column = at[2];
+        return 3;
+    case JOURNAL_CLEAR:
+        return 2;
+    case JOURNAL_KEY_PUT:
+    case JOURNAL_KEY_DELETE:
+        ret_op->key = (struct fr_bytes){(const char *)(at + 3), at[1]};
+        ret_op->bytes = (struct fr_bytes){(const char *)(at + 3 + words_of(ret_op->key.len)), at[2]};
+        return 3 + words_of(ret_op->key.len) + words_of(ret_op->bytes.len);
+    }
+    assert(false);
+    return 0;
+}
+
 bool journal_next(struct journal_cursor *cursor, struct journal_op *ret_op)
 {
     const struct chunk *chunk = cursor->chunk;
@@ -245,44 +299,7 @@ bool journal_next(struct journal_cursor *cursor, struct journal_op *ret_op)
     }
     if (!chunk)
         return false;
-    const uint32_t *at = chunk->words + cursor->at;
-    struct journal_op op = {
-        .kind = (enum journal_op_kind)at[0], .table = cursor->table, .row = at[1]};
-    size_t words = 0;
-    switch (op.kind) {
-    case JOURNAL_STAR:
-        op.by = (int32_t)at[2];
-        op.others_len = at[3];
-        op.others = at + 4;
-        words = 4 + op.others_len;
-        break;
-    case JOURNAL_ADD:
-        op.column = at[2];
-        op.by = (int32_t)at[3];
-        words = 4;
-        break;
-    case JOURNAL_PUT:
-        op.column = at[2];
-        op.bytes = (struct fr_bytes){(const char *)(at + 4), at[3]};
-        words = 4 + words_of(op.bytes.len);
-        break;
-    case JOURNAL_DELETE:
-        op.column = at[2];
-        words = 3;
-        break;
-    case JOURNAL_CLEAR:
-        words = 2;
-        break;
-    case JOURNAL_KEY_PUT:
-    case JOURNAL_KEY_DELETE:
-        op.row = 0;
-        op.key = (struct fr_bytes){(const char *)(at + 3), at[1]};
-        op.bytes = (struct fr_bytes){(const char *)(at + 3 + words_of(op.key.len)), at[2]};
-        words = 3 + words_of(op.key.len) + words_of(op.bytes.len);
-        break;
-    }
-    assert(words > 0);
-    cursor->at += words;
-    *ret_op = op;
+    cursor->at += read_operation(chunk->words + cursor->at, ret_op);
+    ret_op->table = cursor->table;
     return true;
 }

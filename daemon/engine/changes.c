@@ -265,10 +265,10 @@ static struct changes_count count_table(const struct journal *journal, enum jour
 
     journal_begin(journal, table, &cursor);
     while (journal_next(&cursor, &op)) {
-        count.len += op.kind == JOURNAL_STAR ? 2 * op.others_len : 1;
+        count.len += op.kind == JOURNAL_STAR ? 2 * op.others_len : op.kind == JOURNAL_ADDS ? op.others_len : 1;
         if (op.row > count.row_max)
             count.row_max = op.row;
-        for (size_t i = 0; i < op.others_len; i++)
+        for (size_t i = 0; op.kind == JOURNAL_STAR && i < op.others_len; i++)
             if (op.others[i] > count.row_max)
                 count.row_max = op.others[i];
     }
@@ -295,6 +295,12 @@ static void collect_star(struct changes *changes, const struct journal_op *op, u
     }
 }
 
+static void collect_adds(struct changes *changes, const struct journal_op *op)
+{
+    for (size_t i = 0; i < op->others_len; i++)
+        changes_add(changes, op->row, op->others[i], op->each[i]);
+}
+
 void changes_collect(struct changes *changes, const struct journal *journal, enum journal_table table, uint32_t first,
                      uint32_t last)
 {
@@ -311,6 +317,8 @@ void changes_collect(struct changes *changes, const struct journal *journal, enu
             continue;
         if (op.kind == JOURNAL_ADD)
             changes_add(changes, op.row, op.column, op.by);
+        else if (op.kind == JOURNAL_ADDS)
+            collect_adds(changes, &op);
         else if (op.kind == JOURNAL_PUT)
             changes_put(changes, op.row, op.column, op.bytes);
         else if (op.kind == JOURNAL_DELETE)

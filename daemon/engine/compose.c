@@ -307,8 +307,8 @@ static void count_buckets(const struct journal *journal, enum journal_table tabl
     memset(buckets, 0, BUCKETS * sizeof(*buckets));
     journal_begin(journal, table, &cursor);
     while (journal_next(&cursor, &op)) {
-        buckets[op.row >> shift] += op.kind == JOURNAL_STAR ? op.others_len : 1;
-        for (size_t i = 0; i < op.others_len; i++)
+        buckets[op.row >> shift] += op.others_len ? op.others_len : 1;
+        for (size_t i = 0; op.kind == JOURNAL_STAR && i < op.others_len; i++)
             buckets[op.others[i] >> shift]++;
     }
 }

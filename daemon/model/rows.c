@@ -356,7 +356,7 @@ static void keep_largest(uint64_t *ranked, size_t len, size_t keep)
     }
 }
 
-void rows_prune(struct rows *rows, uint32_t index, size_t keep)
+size_t rows_prune(struct rows *rows, uint32_t index, size_t keep, uint32_t *columns, int32_t *changes)
 {
     struct row *row = row_at(rows, index);
     uint32_t live = atomic_load_explicit(&row->live, memory_order_relaxed);
@@ -365,7 +365,7 @@ void rows_prune(struct rows *rows, uint32_t index, size_t keep)
 
     assert(index < rows->rows_len);
     if (live <= keep)
-        return;
+        return 0;
     fr_reserve((void **)&rows->ranked, &rows->ranked_room, live, sizeof(*rows->ranked));
     for (uint32_t at = 0; at < row->lines_len; at++) {
         for (unsigned slot = 0; slot < LINE_SLOTS; slot++) {
@@ -383,4 +383,11 @@ void rows_prune(struct rows *rows, uint32_t index, size_t keep)
                   (uint32_t)(rows->ranked[i] >> 32));
     row_publish(rows, row, lines, size_class, (uint32_t)keep);
     entries_add(rows, row, (int64_t)keep - live);
+    for (size_t i = keep; i < len; i++) {
+        uint32_t count = (uint32_t)(rows->ranked[i] >> 32);
+        assert(count <= INT32_MAX);
+        columns[i - keep] = NO_COLUMN - (uint32_t)rows->ranked[i];
+        changes[i - keep] = -(int32_t)count;
+    }
+    return len - keep;
 }

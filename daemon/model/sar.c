@@ -46,7 +46,7 @@ static void sar_close(struct model *model)
         return;
     rows_free(model->rows);
     free(model->columns);
-    free(model->counts);
+    free(model->changes);
     free(model);
 }
 

@@ -62,25 +62,18 @@ void sar_prepare(const struct model *model, const struct touch *touch, int stage
     }
 }
 
-/* Cuts a row that has grown too long, and writes down what is left of it. */
+/* Cuts a row that has grown too long, and writes down what it loses. */
 static void row_bound(struct model *model, uint32_t row)
 {
-    uint32_t most = model->options.neighbours_max;
-    struct journal *journal = *model->host.journal;
+    size_t most = model->options.neighbours_max, len = rows_len(model->rows, row);
 
-    if (!most || rows_len(model->rows, row) * 2 <= (size_t)most * 3)
+    if (!most || len * 2 <= most * 3)
         return;
-    rows_prune(model->rows, row, most);
+    fr_reserve((void **)&model->columns, &model->columns_room, len - most, sizeof(*model->columns));
+    fr_reserve((void **)&model->changes, &model->changes_room, len - most, sizeof(*model->changes));
+    size_t lost = rows_prune(model->rows, row, most, model->columns, model->changes);
+    journal_adds(*model->host.journal, TABLE_PAIRS, row, model->columns, model->changes, lost);
     counter_add(&model->pruned, 1);
-    size_t room = rows_room(model->rows, row);
-    fr_reserve((void **)&model->columns, &model->columns_room, room, sizeof(*model->columns));
-    fr_reserve((void **)&model->counts, &model->counts_room, room, sizeof(*model->counts));
-    size_t len = rows_copy(model->rows, row, model->columns, model->counts, room);
-    journal_clear(journal, TABLE_PAIRS, row);
-    for (size_t k = 0; k < len; k++) {
-        assert(model->counts[k] <= INT32_MAX);
-        journal_add(journal, TABLE_PAIRS, row, model->columns[k], (int32_t)model->counts[k]);
-    }
 }
 
 static void partner_ahead(const struct model *model, const struct partners *partners, size_t at, uint32_t item)

@@ -14,8 +14,9 @@ struct model {
     struct rows *rows; /* C without its diagonal, symmetric but for what pruning dropped */
     /* Engine's thread. */
     uint32_t items;
-    uint32_t *columns, *counts; /* scratch: a row being pruned or loaded */
-    size_t columns_room, counts_room;
+    uint32_t *columns; /* scratch: what a row loses by being pruned */
+    int32_t *changes;
+    size_t columns_room, changes_room;
     /* Written by the engine's thread, read by any. */
     _Atomic uint64_t events, pruned;
 };

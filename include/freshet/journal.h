@@ -1,5 +1,5 @@
 /*
- * journal.h -- what changed since the last checkpoint, in the order it changed.
+ * journal.h -- what changed since the last checkpoint, of each table in the order it changed.
  *
  * State on disk is a set of tables of cells, addressed (table, row, column), plus a few plain keys. A cell
  * holds a number that is added to (SUM tables: co-occurrence counts) or bytes that are replaced (BYTES
@@ -56,10 +56,11 @@ void journal_reset(struct journal *journal); /* empties it; keeps some memory */
 size_t journal_bytes(const struct journal *journal);
 bool journal_empty(const struct journal *journal);
 
-/* SUM tables. A star adds `by` to (center, other) and to (other, center) for each other. */
+/* SUM tables. A star adds `by` to (center, other) and to (other, center) for each other; adds, by[k] to (row, columns[k]) for each k. */
 void journal_star(struct journal *journal, enum journal_table table, uint32_t center, const uint32_t *others,
                   size_t others_len, int32_t by);
 void journal_add(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column, int32_t by);
+void journal_adds(struct journal *journal, enum journal_table table, uint32_t row, const uint32_t *columns, const int32_t *by, size_t len);
 /* BYTES tables. */
 void journal_put(struct journal *journal, enum journal_table table, uint32_t row, uint32_t column, const void *bytes,
                  size_t len);
@@ -74,19 +75,21 @@ void journal_key_delete(struct journal *journal, struct fr_bytes key);
 enum journal_op_kind {
     JOURNAL_STAR,
     JOURNAL_ADD,
+    JOURNAL_ADDS,
     JOURNAL_PUT,
     JOURNAL_DELETE,
     JOURNAL_CLEAR,
     JOURNAL_KEY_PUT,
     JOURNAL_KEY_DELETE,
 };
-struct journal_op {
+struct journal_op { /* of the fields, those of its kind, and others_len, say something */
     enum journal_op_kind kind;
     enum journal_table table;
     uint32_t row, column; /* star: row is the center */
     int32_t by;
-    const uint32_t *others; /* star; borrowed */
-    size_t others_len;
+    const uint32_t *others; /* star; adds: the columns; borrowed */
+    const int32_t *each;    /* adds: by how much; borrowed */
+    size_t others_len;      /* of both; else 0 */
     struct fr_bytes key, bytes; /* borrowed */
 };
 struct journal_cursor {

@@ -47,8 +47,9 @@ int32_t rows_add(struct rows *rows, uint32_t row, uint32_t column, int32_t by);
 void rows_open(struct rows *rows, uint32_t row);
 void rows_shut(struct rows *rows, uint32_t row);
 void rows_clear(struct rows *rows, uint32_t row);
-/* Keeps the `keep` largest counts (equal counts: smaller columns), drops the rest. */
-void rows_prune(struct rows *rows, uint32_t row, size_t keep);
+/* Keeps the `keep` largest counts (equal counts: smaller columns), drops the rest. Returns how many, and which by how much: `columns`
+ * and `changes` have room for rows_len(row) - keep, if that is above 0. */
+size_t rows_prune(struct rows *rows, uint32_t row, size_t keep, uint32_t *columns, int32_t *changes);
 /* Replaces a row by these columns, ascending strictly, with counts in 0..UINT32_MAX (0: no entry): for loading.
  * Thread: any, as long as nobody does anything else with the rows and no two threads load the same one. */
 void rows_load(struct rows *rows, uint32_t row, const uint32_t *columns, const int64_t *counts, size_t len);

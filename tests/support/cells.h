@@ -105,6 +105,23 @@ static inline void cells_star(struct journal *journal, struct cells *cells, uint
     }
 }
 
+static inline void cells_adds(struct journal *journal, struct cells *cells, uint64_t *random)
+{
+    size_t row = cells_random(random) % CELLS_IDS, columns[CELLS_IDS], len = cells_random(random) % CELLS_IDS;
+    uint32_t ids[CELLS_IDS];
+    int32_t by[CELLS_IDS];
+
+    for (size_t i = 0; i < len; i++) {
+        columns[i] = cells_random(random) % CELLS_IDS;
+        ids[i] = cells_ids[columns[i]];
+        by[i] = (int32_t)(cells_random(random) % 7) - 3;
+        if (cells)
+            cells_add(cells, row, columns[i], by[i]);
+    }
+    if (journal)
+        journal_adds(journal, TABLE_PAIRS, cells_ids[row], ids, by, len);
+}
+
 static inline void cells_put(struct journal *journal, struct cells *cells, enum journal_table table, size_t row,
                              size_t column, uint64_t *random)
 {
@@ -145,8 +162,10 @@ static inline void cells_operation(struct journal *journal, struct cells *cells,
             memset(cells->at[table][row], 0, sizeof(cells->at[table][row]));
     } else if (kind < 6) {
         cells_key(journal, cells, random);
-    } else if (cells_sums(table) && kind < 60) {
+    } else if (cells_sums(table) && kind < 50) {
         cells_star(journal, cells, random);
+    } else if (cells_sums(table) && kind < 60) {
+        cells_adds(journal, cells, random);
     } else if (cells_sums(table)) {
         int32_t by = kind == 99 ? INT32_MIN : kind == 98 ? INT32_MAX : (int32_t)(cells_random(random) % 7) - 3;
         if (journal)

@@ -16,11 +16,14 @@ static void operations_come_back_in_order(void **state)
     (void)state;
     struct journal *journal = journal_new();
     uint32_t others[3] = {7, 0, UINT32_MAX};
+    int32_t by[3] = {-4, INT32_MIN, INT32_MAX};
     struct journal_cursor cursor;
     struct journal_op op;
 
     journal_star(journal, TABLE_PAIRS, 5, others, 3, -2);
     journal_add(journal, TABLE_PAIRS, 1, 2, 3);
+    journal_adds(journal, TABLE_PAIRS, 6, others, by, 3);
+    journal_clear(journal, TABLE_PAIRS, 7);
 
     journal_begin(journal, TABLE_PAIRS, &cursor);
     assert_true(journal_next(&cursor, &op));
@@ -35,6 +38,17 @@ static void operations_come_back_in_order(void **state)
     assert_int_equal(op.row, 1);
     assert_int_equal(op.column, 2);
     assert_int_equal(op.by, 3);
+    assert_int_equal(op.others_len, 0);
+    assert_true(journal_next(&cursor, &op));
+    assert_int_equal(op.kind, JOURNAL_ADDS);
+    assert_int_equal(op.row, 6);
+    assert_int_equal(op.others_len, 3);
+    assert_memory_equal(op.others, others, sizeof(others));
+    assert_memory_equal(op.each, by, sizeof(by));
+    assert_true(journal_next(&cursor, &op));
+    assert_int_equal(op.kind, JOURNAL_CLEAR);
+    assert_int_equal(op.row, 7);
+    assert_int_equal(op.others_len, 0);
     assert_false(journal_next(&cursor, &op));
     assert_false(journal_next(&cursor, &op));
     journal_free(journal);
@@ -118,6 +132,7 @@ static void a_star_without_others_is_nothing(void **state)
     struct journal *journal = journal_new();
 
     journal_star(journal, TABLE_PAIRS, 1, NULL, 0, 1);
+    journal_adds(journal, TABLE_PAIRS, 1, NULL, NULL, 0);
     assert_true(journal_empty(journal));
     journal_free(journal);
 }

@@ -107,18 +107,31 @@ static void add(struct both *both, uint32_t row, uint32_t column, int32_t by)
 static void prune(struct both *both, uint32_t row, size_t keep)
 {
     uint32_t *want = both->want[row];
-    uint32_t *old = fr_alloc(COLUMNS * sizeof(*old));
+    uint32_t *old = fr_alloc(COLUMNS * sizeof(*old)), *lost = fr_alloc(COLUMNS * sizeof(*lost));
+    int32_t *changes = fr_alloc(COLUMNS * sizeof(*changes));
+    size_t lost_len = 0;
 
     memcpy(old, want, COLUMNS * sizeof(*old));
     for (uint32_t a = 0; a < COLUMNS; a++) {
         size_t better = 0;
         for (uint32_t b = 0; old[a] && b < COLUMNS; b++)
             better += old[b] > old[a] || (old[b] == old[a] && b < a);
-        if (better >= keep)
-            want[a] = 0;
+        if (better < keep || !old[a])
+            continue;
+        want[a] = 0;
+        lost_len++;
+    }
+    assert_int_equal(rows_prune(both->rows, row, keep, lost, changes), lost_len);
+    for (size_t i = 0; i < lost_len; i++) {
+        uint32_t column = lost[i] / both->spread;
+        assert_int_equal(lost[i] % both->spread, 0);
+        assert_int_equal(want[column], 0);
+        assert_true(old[column] > 0 && changes[i] == -(int32_t)old[column]);
+        old[column] = 0; /* once */
     }
     free(old);
-    rows_prune(both->rows, row, keep);
+    free(lost);
+    free(changes);
 }
 
 static void load(struct both *both, uint32_t row, uint32_t some)
@@ -207,18 +220,23 @@ static void pruning_prefers_large_counts_then_small_columns(void **state)
 {
     const uint32_t columns[] = {2, 4, 5, 7, 9};
     const int64_t counts[] = {1, 2, 3, 3, 1};
+    uint32_t lost[5];
+    int32_t changes[5];
     struct both *both = both_new(1);
 
     (void)state;
     rows_load(both->rows, 0, columns, counts, 5);
-    rows_prune(both->rows, 0, 4); /* 2 and 9 have 1: 2 stays */
+    assert_int_equal(rows_prune(both->rows, 0, 4, lost, changes), 1); /* 2 and 9 have 1: 2 stays */
+    assert_int_equal(lost[0], 9);
+    assert_int_equal(changes[0], -1);
     assert_int_equal(rows_len(both->rows, 0), 4);
     assert_int_equal(rows_get(both->rows, 0, 2), 1);
     assert_int_equal(rows_get(both->rows, 0, 9), 0);
-    rows_prune(both->rows, 0, 1); /* 5 and 7 have 3: 5 stays */
+    assert_int_equal(rows_prune(both->rows, 0, 1, lost, changes), 3); /* 5 and 7 have 3: 5 stays */
     assert_int_equal(rows_len(both->rows, 0), 1);
     assert_int_equal(rows_get(both->rows, 0, 5), 3);
-    rows_prune(both->rows, 0, 0);
+    assert_int_equal(rows_prune(both->rows, 0, 0, lost, changes), 1);
+    assert_int_equal(rows_prune(both->rows, 0, 0, NULL, NULL), 0); /* there is nothing more to lose */
     assert_int_equal(rows_len(both->rows, 0), 0);
     assert_int_equal(rows_entries(both->rows), 0);
     both_free(both);
@@ -349,7 +367,9 @@ static void shared_event(struct shared *shared, uint32_t row, uint32_t *width, u
     for (volatile uint32_t rest = random_below(600); rest > 0;)
         rest = rest - 1;
     if (random_below(2000) == 0) { /* a row starts over, narrower */
-        rows_prune(shared->rows, row, width[row] / 2);
+        uint32_t lost[WIDTH_MAX];
+        int32_t changes[WIDTH_MAX];
+        rows_prune(shared->rows, row, width[row] / 2, lost, changes);
         width[row] /= 2;
     }
 }
