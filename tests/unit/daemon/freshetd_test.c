@@ -1,7 +1,6 @@
 /*
- * freshetd_test.c -- the program itself, from outside: options, exit codes, signals, the lock, a rebuild. It runs with
- * its own broker (--dev), on ports of the system's choice, in a temporary directory; what it says on stdout and stderr
- * is what is waited for.
+ * freshetd_test.c -- the program itself, from outside: options, exit codes, signals, the lock, who hears of it. What it does with a
+ * store that is there: freshetd_store_test.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,147 +14,12 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "freshet/backup.h"
-#include "freshet/format.h"
-#include "freshet/store.h"
-
-enum { PATIENCE_SECONDS = 120, TEXT_MAX = 1 << 18 };
-
-struct process {
-    pid_t id;
-    int output; /* its stdout and stderr together */
-    char said[TEXT_MAX];
-    size_t said_len;
-};
-
-static char home[64];
-
-/* ---- a process -------------------------------------------------------------------------------------------------- */
-
-static const char *const dev[] = {"--dev",
-                                  "--set",
-                                  "serve.listen=127.0.0.1:0",
-                                  "--set",
-                                  "admin.listen=127.0.0.1:0",
-                                  "--set",
-                                  "admin.grpc_listen=127.0.0.1:0",
-                                  "--set",
-                                  "log.format=json"};
-
-enum hearing {
-    HEARD,
-    UNHEARD, /* it has neither stdout nor stderr */
-    FULL,    /* its stdout is a disk on which there is no room */
-};
-
-/* Options end with NULL; those of `dev` come first when `with_dev`. */
-static void start_heard(struct process *process, enum hearing hearing, bool with_dev, const char *const *options)
-{
-    const char *args[40] = {FRESHETD};
-    int len = 1, ends[2];
-
-    for (size_t i = 0; with_dev && i < sizeof dev / sizeof *dev; i++)
-        args[len++] = dev[i];
-    while (*options)
-        args[len++] = *options++;
-    assert_int_equal(pipe(ends), 0);
-    process->said_len = 0;
-    process->said[0] = 0;
-    process->id = fork();
-    assert_true(process->id >= 0);
-    if (process->id == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that dies takes its daemons along */
-        if (chdir(home) != 0 || dup2(ends[1], 1) < 0 || dup2(ends[1], 2) < 0)
-            _exit(99);
-        close(ends[0]);
-        close(ends[1]);
-        if (hearing == UNHEARD && (close(1) || close(2)))
-            _exit(97);
-        if (hearing == FULL && dup2(open("/dev/full", O_WRONLY | O_CLOEXEC), 1) < 0)
-            _exit(96);
-        execv(FRESHETD, (char *const *)args);
-        _exit(98);
-    }
-    close(ends[1]);
-    process->output = ends[0];
-}
-
-static void start(struct process *process, bool with_dev, const char *const *options)
-{
-    start_heard(process, HEARD, with_dev, options);
-}
-
-#define START(process, with_dev, ...) start((process), (with_dev), (const char *const[]){__VA_ARGS__, NULL})
-
-/* Reads on; false at the end of output. */
-static bool listen_on(struct process *process)
-{
-    ssize_t got;
-
-    assert_true(process->said_len < TEXT_MAX - 1);
-    got = read(process->output, process->said + process->said_len, TEXT_MAX - 1 - process->said_len);
-    if (got <= 0)
-        return false;
-    process->said_len += (size_t)got;
-    process->said[process->said_len] = 0;
-    return true;
-}
-
-static void wait_until_said(struct process *process, const char *text)
-{
-    while (!strstr(process->said, text))
-        if (!listen_on(process))
-            fail_msg("it ended without saying '%s':\n%s", text, process->said);
-}
-
-static int exit_code(struct process *process)
-{
-    int status;
-
-    while (listen_on(process))
-        continue;
-    close(process->output);
-    assert_int_equal(waitpid(process->id, &status, 0), process->id);
-    if (!WIFEXITED(status))
-        fail_msg("it ended by signal %d:\n%s", WTERMSIG(status), process->said);
-    return WEXITSTATUS(status);
-}
-
-static void assert_said(const struct process *process, const char *text)
-{
-    if (!strstr(process->said, text))
-        fail_msg("it did not say '%s':\n%s", text, process->said);
-}
-
-static bool there_is(const char *name)
-{
-    char path[200];
-
-    snprintf(path, sizeof path, "%s/%s", home, name);
-    return access(path, F_OK) == 0;
-}
-
-static void write_file(const char *name, const char *text)
-{
-    char path[200];
-    FILE *file;
-
-    snprintf(path, sizeof path, "%s/%s", home, name);
-    file = fopen(path, "we");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-}
+#include "freshetd_process.h"
 
 /* The port behind " http=127.0.0.1:" and its like in the line "ready ...". */
 static int port_of(const struct process *process, const char *name)
@@ -184,27 +48,6 @@ static int http_status(int port, const char *path)
     assert_true(got > 12);
     text[got] = 0;
     return atoi(text + 9);
-}
-
-static int make_home(void **state)
-{
-    (void)state;
-    alarm(PATIENCE_SECONDS); /* a daemon that never answers fails the test instead of hanging it */
-    strcpy(home, "/tmp/freshetd-test-XXXXXX");
-    return mkdtemp(home) ? 0 : -1;
-}
-
-static int remove_home(void **state)
-{
-    pid_t id = fork();
-    int status = -1;
-
-    (void)state;
-    if (id == 0) {
-        execlp("rm", "rm", "-rf", home, (char *)NULL);
-        _exit(99);
-    }
-    return waitpid(id, &status, 0) == id ? status : -1;
 }
 
 /* ---- tests ------------------------------------------------------------------------------------------------------ */
@@ -460,141 +303,6 @@ static void a_reload_applies_what_it_can_and_reports_the_rest(void **state)
 }
 
 /* As a later version would: a bit that says that old programs must not touch this. */
-static void mark_as_newer(const char *path)
-{
-    struct format_version version = {.incompatible = 1U << 31};
-    struct fr_writer value;
-    struct store *store;
-    struct fr_err err;
-
-    assert_int_equal(store_rocks_open(&store, &(struct store_rocks_options){.path = path}, &err), FR_OK);
-    struct store_batch *batch = store->ops->batch_new(store);
-    fr_writer_init(&value, 0);
-    format_version_value(&value, &version);
-    store->ops->batch_put(batch, FR_BYTES(FORMAT_VERSION_KEY), fr_written(&value));
-    assert_int_equal(store->ops->write(store, batch, &err), FR_OK);
-    fr_writer_release(&value);
-    store->ops->batch_free(batch);
-    store->ops->close(store);
-}
-
-static void a_newer_format_is_refused_and_left_alone(void **state)
-{
-    struct process process;
-    char path[200];
-
-    (void)state;
-    START(&process, true, NULL);
-    wait_until_said(&process, "\nready ");
-    kill(process.id, SIGTERM);
-    assert_int_equal(exit_code(&process), 0);
-    snprintf(path, sizeof path, "%s/freshet-data/store", home);
-    mark_as_newer(path);
-    for (int i = 0; i < 2; i++) { /* the second time, too: nothing has been changed */
-        START(&process, true, NULL);
-        assert_int_equal(exit_code(&process), 78);
-        assert_said(&process, "written by a newer freshet: it needs features 0x80000000");
-        assert_said(&process, "--rebuild");
-        assert_false(there_is("freshet-data/store.damaged"));
-    }
-}
-
-/* Good to the last byte, and yet no state: the number of the newest journal is none. */
-static void back_up_what_does_not_load(int backups)
-{
-    char store_path[200], frozen[200], path[200];
-    const struct backup_request request = {.frozen = frozen, .version = "1", .made = 1, .keep = 9};
-    struct store *store;
-    struct backup_made made;
-    struct fr_err err;
-
-    snprintf(store_path, sizeof store_path, "%s/freshet-data/store", home);
-    snprintf(frozen, sizeof frozen, "%s/freshet-data/store.frozen", home);
-    snprintf(path, sizeof path, "%s/freshet-data/backups", home);
-    assert_int_equal(store_rocks_open(&store, &(struct store_rocks_options){.path = store_path}, &err), FR_OK);
-    struct store_batch *batch = store->ops->batch_new(store);
-    store->ops->batch_put(batch, FR_BYTES(FORMAT_JOURNALS_KEY), FR_BYTES("?"));
-    assert_int_equal(store->ops->write(store, batch, &err), FR_OK);
-    store->ops->batch_free(batch);
-    assert_int_equal(store->ops->snapshot(store, frozen, &err), FR_OK);
-    while (backups--)
-        assert_int_equal(backup_make(&(struct backup_place){.path = path}, &request, &made, &err), FR_OK);
-    store->ops->close(store);
-}
-
-static void backups_that_do_not_load_leave_one_store_aside_however_often_it_is_tried(void **state)
-{
-    struct process process;
-
-    (void)state;
-    START(&process, true, NULL);
-    wait_until_said(&process, "\nready ");
-    kill(process.id, SIGTERM);
-    assert_int_equal(exit_code(&process), 0);
-    back_up_what_does_not_load(2);
-    for (int i = 0; i < 3; i++) { /* as systemd does */
-        START(&process, true, NULL);
-        assert_int_equal(exit_code(&process), 74);
-        assert_said(&process, "the store is that of backup 1 now");
-        assert_true(there_is("freshet-data/store.damaged"));
-        assert_false(there_is("freshet-data/store.damaged-2"));
-    }
-}
-
-static void another_shape_is_refused_and_a_rebuild_takes_it(void **state)
-{
-    struct process process;
-
-    (void)state;
-    START(&process, true, "--set", "sar.window=10");
-    wait_until_said(&process, "\nready ");
-    kill(process.id, SIGTERM);
-    assert_int_equal(exit_code(&process), 0);
-
-    START(&process, true, "--set", "sar.window=11");
-    assert_int_equal(exit_code(&process), 78);
-    assert_said(&process, "sar.window=10");
-    assert_said(&process, "sar.window=11");
-
-    START(&process, true, "--set", "sar.window=11", "--rebuild");
-    wait_until_said(&process, "\nready ");
-    assert_said(&process, "\"event\":\"rebuild.begins\"");
-    kill(process.id, SIGTERM);
-    assert_int_equal(exit_code(&process), 0);
-    assert_true(there_is("freshet-data/store"));
-    assert_true(there_is("freshet-data/store.before-rebuild"));
-
-    START(&process, true, "--set", "sar.window=12", "--rebuild");
-    assert_int_equal(exit_code(&process), 78);
-    assert_said(&process, "store.before-rebuild' is there from a rebuild before; move or remove it");
-}
-
-/* What a store holds of a model binds its keys, from the first start with it on, also through starts without; nothing does before. */
-static void a_model_may_come_with_any_shape_and_keeps_it(void **state)
-{
-    static const struct {
-        const char *models, *dimensions;
-        bool starts;
-    } starts[] = {{"popular", "32", true}, {"fm", "64", true}, {"popular", "32", true}, {"fm", "32", false}, {"fm", "64", true}};
-    struct process process;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
-        char models[60], dimensions[60];
-        snprintf(models, sizeof models, "recommend.models=%s", starts[i].models);
-        snprintf(dimensions, sizeof dimensions, "fm.dimensions=%s", starts[i].dimensions);
-        START(&process, true, "--set", models, "--set", dimensions);
-        if (starts[i].starts) {
-            wait_until_said(&process, "\nready ");
-            kill(process.id, SIGTERM);
-            assert_int_equal(exit_code(&process), 0);
-        } else {
-            assert_int_equal(exit_code(&process), 78);
-            assert_said(&process, "fm.dimensions=64");
-        }
-    }
-}
-
 static void an_address_that_is_taken_is_a_matter_of_configuration(void **state)
 {
     struct process first, second;
@@ -638,10 +346,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_signal_does_not_wait_for_the_first, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_second_one_on_the_same_directory_is_refused, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_reload_applies_what_it_can_and_reports_the_rest, make_home, remove_home),
-        cmocka_unit_test_setup_teardown(a_newer_format_is_refused_and_left_alone, make_home, remove_home),
-        cmocka_unit_test_setup_teardown(backups_that_do_not_load_leave_one_store_aside_however_often_it_is_tried, make_home, remove_home),
-        cmocka_unit_test_setup_teardown(another_shape_is_refused_and_a_rebuild_takes_it, make_home, remove_home),
-        cmocka_unit_test_setup_teardown(a_model_may_come_with_any_shape_and_keeps_it, make_home, remove_home),
         cmocka_unit_test_setup_teardown(an_address_that_is_taken_is_a_matter_of_configuration, make_home, remove_home),
         cmocka_unit_test_setup_teardown(a_directory_that_cannot_be_made_is_a_matter_of_the_disk, make_home,
                                         remove_home),
