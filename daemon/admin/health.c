@@ -15,6 +15,8 @@ enum { BEHIND_RECORDS = 10000 };
 /* A checkpoint that is late: by this, or by three of its intervals, whichever is more. */
 #define UNSAVED_SECONDS 30.0
 enum { UNSAVED_INTERVALS = 3 };
+/* Dead letters that are not delivered: Kafka has taken none for so long. */
+#define LETTERS_SECONDS 60.0
 
 static const char *const level_names[] = {"good", "busy", "warn", "bad"};
 
@@ -233,6 +235,17 @@ static void look_at_checkpoints(const struct health *health, struct findings *fi
              "Unsaved for %.0f s", health->uncommitted);
 }
 
+static void look_at_letters(const struct engine_status *engine, struct findings *findings)
+{
+    char detail[200], room[32];
+
+    if (engine->letters_seconds < LETTERS_SECONDS)
+        return;
+    snprintf(detail, sizeof(detail), "Kafka has taken none for %.0f s. They are in the store, so none is lost; at engine.outbox_mb ingest waits for it. The log says why.",
+             engine->letters_seconds);
+    find(findings, HEALTH_WARN, detail, "Not delivered: %s dead letter%s", health_count(engine->letters, room), engine->letters == 1 ? "" : "s");
+}
+
 size_t health_look(const struct health *health, struct finding room[FINDINGS_MAX])
 {
     struct findings findings = {room, 0};
@@ -244,6 +257,7 @@ size_t health_look(const struct health *health, struct finding room[FINDINGS_MAX
         look_at_kafka(health, &findings);
         look_at_lag(health->engine, &findings);
         look_at_ends(health, &findings);
+        look_at_letters(health->engine, &findings);
     }
     look_at_checkpoints(health, &findings);
     for (size_t i = 1; i < findings.len; i++) { /* few, and in order among equals */

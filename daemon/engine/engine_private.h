@@ -194,6 +194,7 @@ struct engine {
     struct outbox_entry *outbox_by_id[OUTBOX_BUCKETS];
     uint64_t outbox_last_id; /* engine's thread */
     _Atomic size_t outbox_bytes, outbox_len;
+    uint64_t outbox_moved_ns; /* when Kafka last acknowledged a letter, or the first came that it had not */
     _Atomic bool outbox_closed;
     _Atomic bool stop;
 
@@ -269,6 +270,7 @@ enum score_unit models_unit(const struct learner *learner, uint32_t *ret_beside)
 
 /* outbox.c */
 void outbox_add(struct engine *engine, const struct event *event);        /* engine */
+double outbox_tell(struct engine *engine, size_t *ret_len); /* any: letters that Kafka has not, and seconds since it has taken none; 0: there are none */
 bool outbox_has_room(struct engine *engine, int timeout_ms);              /* feed */
 void outbox_collect(struct engine *engine);                               /* engine: journals what Kafka has */
 void outbox_synced(struct engine *engine, uint64_t number);               /* checkpoint */

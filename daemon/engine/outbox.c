@@ -84,9 +84,17 @@ static struct outbox_entry **bucket_link(struct engine *engine, uint64_t id)
     return link;
 }
 
+static bool all_done(const struct engine *engine)
+{
+    return !engine->outbox[OUTBOX_WAITS].first && !engine->outbox[OUTBOX_READY].first &&
+           !engine->outbox[OUTBOX_TAKEN].first;
+}
+
 static void append(struct engine *engine, struct outbox_entry *entry, enum outbox_stage stage)
 {
     pthread_mutex_lock(&engine->outbox_lock);
+    if (all_done(engine))
+        engine->outbox_moved_ns = fr_mono_ns();
     enlist(engine, entry, stage);
     entry->same_bucket = engine->outbox_by_id[entry->letter.id % OUTBOX_BUCKETS];
     engine->outbox_by_id[entry->letter.id % OUTBOX_BUCKETS] = entry;
@@ -226,12 +234,6 @@ const struct dead_letter *engine_outbox_take(struct engine *engine, int timeout_
     return entry ? &entry->letter : NULL;
 }
 
-static bool all_done(const struct engine *engine)
-{
-    return !engine->outbox[OUTBOX_WAITS].first && !engine->outbox[OUTBOX_READY].first &&
-           !engine->outbox[OUTBOX_TAKEN].first;
-}
-
 bool engine_outbox_wait_empty(struct engine *engine, int timeout_ms)
 {
     struct timespec until = in_ms(timeout_ms);
@@ -251,6 +253,8 @@ static void restage(struct engine *engine, uint64_t id, enum outbox_stage stage)
     struct outbox_entry *entry = *bucket_link(engine, id);
     assert(entry && entry->stage == OUTBOX_TAKEN);
     move(engine, entry, stage);
+    if (stage == OUTBOX_DONE)
+        engine->outbox_moved_ns = fr_mono_ns();
     pthread_cond_broadcast(&engine->outbox_changed);
     pthread_mutex_unlock(&engine->outbox_lock);
 }
@@ -263,6 +267,16 @@ void engine_outbox_done(struct engine *engine, uint64_t id)
 void engine_outbox_again(struct engine *engine, uint64_t id)
 {
     restage(engine, id, OUTBOX_READY);
+}
+
+double outbox_tell(struct engine *engine, size_t *ret_len)
+{
+    pthread_mutex_lock(&engine->outbox_lock);
+    bool none = all_done(engine);
+    double seconds = none ? 0 : (double)(fr_mono_ns() - engine->outbox_moved_ns) / 1e9;
+    pthread_mutex_unlock(&engine->outbox_lock);
+    *ret_len = none ? 0 : atomic_load(&engine->outbox_len); /* with those that leave the store at this moment */
+    return seconds;
 }
 
 int outbox_recover(struct engine *engine, struct fr_err *err)

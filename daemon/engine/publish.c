@@ -472,6 +472,7 @@ void engine_status(struct engine *engine, struct engine_status *ret_status)
     ret_status->pairs = stats.pairs;
     ret_status->model_bytes = stats.bytes;
     ret_status->model_events = atomic_load(&engine->events);
+    ret_status->letters_seconds = outbox_tell(engine, &ret_status->letters);
     ret_status->age_seconds = changed ? (double)(fr_wall_ms() - changed) / 1000 : 0;
     ret_status->partitions_len = atomic_load_explicit(&engine->partitions_len, memory_order_acquire);
     for (size_t i = 0; i < ret_status->partitions_len; i++)

@@ -202,6 +202,8 @@ struct engine_status {
         size_t bytes;
     } models[ENGINE_MODELS_MAX + 1]; /* all that can be asked, in order */
     double age_seconds; /* since the state last changed */
+    size_t letters;         /* dead letters that Kafka has not acknowledged, */
+    double letters_seconds; /* and since when it has acknowledged none; 0: none waits */
     size_t partitions_len;
     struct partition_status partitions[PARTITIONS_MAX];
 };

@@ -183,6 +183,19 @@ static void an_interval_that_was_asked_for_is_not_late(void **state)
     is(HEALTH_WARN, "Unsaved for 1800 s");
 }
 
+static void dead_letters_that_kafka_does_not_take(void **state)
+{
+    (void)state;
+    engine.letters = 1200;
+    engine.letters_seconds = 59;
+    is(HEALTH_GOOD, "Up to date");
+    engine.letters_seconds = 75.4;
+    is(HEALTH_WARN, "Not delivered: 1,200 dead letters");
+    assert_non_null(strstr(headline()->detail, "none for 75 s"));
+    engine.letters = 1;
+    is(HEALTH_WARN, "Not delivered: 1 dead letter");
+}
+
 static void a_stuck_loop_is_named(void **state)
 {
     (void)state;
@@ -199,13 +212,15 @@ static void of_many_the_worst_comes_first_and_none_is_lost(void **state)
     health.uncommitted = 100;
     engine.partitions[0].state = PARTITION_HALTED_GAP;
     engine.partitions[1].lag = 1000000;
+    engine.partitions[2].unsure = true;
+    engine.letters_seconds = 100;
     size_t len = health_look(&health, room);
-    assert_int_equal(len, 10);
+    assert_int_equal(len, 11);
     for (size_t i = 1; i < len; i++)
         assert_true(room[i - 1].level >= room[i].level);
     assert_string_equal(room[0].text, "Stuck: feed has not moved for 30 seconds");
     assert_string_equal(room[1].text, "Held: disk full");
-    assert_string_equal(room[9].text, "Catching up: 1,000,000 behind");
+    assert_string_equal(room[10].text, "Catching up: 1,000,000 behind");
 }
 
 static void names_from_outside_do_not_overflow(void **state)
@@ -253,6 +268,7 @@ int main(void)
         EACH(starting_needs_no_engine),
         EACH(what_is_not_saved_for_long),
         EACH(an_interval_that_was_asked_for_is_not_late),
+        EACH(dead_letters_that_kafka_does_not_take),
         EACH(a_stuck_loop_is_named),
         EACH(of_many_the_worst_comes_first_and_none_is_lost),
         EACH(names_from_outside_do_not_overflow),

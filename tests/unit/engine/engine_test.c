@@ -220,6 +220,18 @@ static void a_repeated_event_id_is_dropped(void **state)
     world.store->ops->close(world.store);
 }
 
+/* Seconds; with their number, which is there if they are. */
+static double letters_wait(struct world *world)
+{
+    struct engine_status *status = fr_alloc(sizeof(*status));
+
+    engine_status(world->engine, status);
+    double seconds = status->letters_seconds;
+    assert_int_equal(status->letters, seconds > 0);
+    free(status);
+    return seconds;
+}
+
 static void a_dead_letter_leaves_once_it_is_synced_and_not_before_it_is_acknowledged(void **state)
 {
     struct world world = {.store = store_memory_new(NULL)};
@@ -249,7 +261,9 @@ static void a_dead_letter_leaves_once_it_is_synced_and_not_before_it_is_acknowle
     assert_non_null(letter);
     assert_memory_equal(letter->reason.at, "undecodable", 11);
     assert_int_equal(letter->logged, 1000 * NOON);
+    assert_true(letters_wait(&world) > 0); /* taken is not delivered */
     engine_outbox_done(world.engine, letter->id);
+    assert_true(letters_wait(&world) == 0);
     end(&world);
     begin(&world, &options);
     assert_null(engine_outbox_take(world.engine, 0));
