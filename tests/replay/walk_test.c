@@ -118,7 +118,7 @@ static void run_all(uint64_t first, uint64_t seeds)
 {
     static struct walk walk;
 
-    mallopt(M_MMAP_THRESHOLD, 64 << 20); /* each walk opens engines: keep their memory */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20); /* each walk opens engines: keep their memory, but for large parts that are hardly used */
     mallopt(M_TRIM_THRESHOLD, 256 << 20);
     for (uint64_t i = 0; i < seeds; i++) {
         shared->seed = first + i;
