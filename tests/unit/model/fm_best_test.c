@@ -16,8 +16,9 @@
 #include <cmocka.h>
 
 #include "fm_parts.h"
+#include "sanitized.h"
 
-enum { ITEMS = 20000, ABOVE = 5000, K = 10, QUESTIONS = 200, LONG = 20, CLUSTERS = 50 };
+enum { ITEMS = 20000, ABOVE = 5000, K = 10, QUESTIONS = SANITIZED ? 50 : 200, LONG = 20, CLUSTERS = 50 };
 
 struct shop {
     struct fr_epoch *epoch;

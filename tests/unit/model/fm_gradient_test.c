@@ -17,7 +17,7 @@
 #include "fm_driver.h"
 #include "sanitized.h"
 
-enum { EVENTS = SANITIZED ? 24 : 60 }; /* looked at, after 2,000 that are learned */
+enum { EVENTS = SANITIZED ? 10 : 60 }; /* looked at, after 2,000 that are learned */
 enum { D = 16, TERMS_MOST = FM_HISTORY_MAX + FM_CONTEXT_MAX + 1, FEATURES = 16, FEATURES_EACH = 3 };
 
 /* All that the loss depends on, of one event. */

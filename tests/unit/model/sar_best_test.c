@@ -16,8 +16,9 @@
 #include "freshet/life.h"
 #include "freshet/model.h"
 #include "freshet/sar.h"
+#include "sanitized.h"
 
-enum { ITEMS = 600, GROUPS = 6, USERS = 900, LONG = 40, QUERIES = 400, SEEDS = 6 };
+enum { ITEMS = 600, GROUPS = 6, USERS = 900, LONG = 40, QUERIES = SANITIZED ? 100 : 400, SEEDS = 6 };
 
 static _Thread_local uint64_t random_state;
 
