@@ -239,14 +239,20 @@ static void end(struct resets *resets, int status, const struct reset_outcome *o
     pthread_mutex_unlock(&resets->lock);
 }
 
-/* Not before the consumer has what stands: what it still gives of before is dropped by that. */
+/* Not before the consumer has what stands: what it still gives of before is dropped by that. Where Kafka knows of nothing to be read, there is
+ * nothing to wait for: others would find the place taken for ever. */
+static bool may_take(const struct assignment *assignment)
+{
+    return !assignment->resetting && (!assignment->stale || (assignment->answered && !assignment->len));
+}
+
 void resets_look(struct resets *resets, struct assignment *assignment)
 {
     struct reset reset;
     struct fr_err err;
     int status;
 
-    if (assignment->resetting || assignment->stale || !take(resets, assignment->options->topic, &reset))
+    if (!may_take(assignment) || !take(resets, assignment->options->topic, &reset))
         return;
     status = assignment_reset(assignment, &reset, &assignment->outcome, &err);
     if (status)

@@ -310,6 +310,26 @@ static void of_another_cluster_none_is_reset_whatever_it_was_halted_for(void **s
     world_close(&world);
 }
 
+/* That of items need not exist, and by default there is a name for it: who mistakes it keeps nobody waiting. */
+static void of_a_topic_that_there_is_not_it_is_refused_and_others_are_reset(void **state)
+{
+    struct feed_options options = world_options();
+    struct world world;
+
+    (void)state;
+    options.items_topic = "items";
+    world_open(&world, 1);
+    rd_kafka_mock_topic_set_error(world.cluster, "items", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    world_events(&world, 0, 0, 5);
+    fake_engine_know(world.engine, TOPIC, 0, 10);
+    world_feed(&world, options);
+    wait_for_of(&world, TOPIC, 0, 10, PARTITION_HALTED_TRUNCATED);
+    refused(&world, (struct reset){.topic = FR_BYTES("items"), .to = RESET_TO_END}, FR_NOT_FOUND, "no partition 0 of topic 'items'");
+    granted(&world, reset_at(10, RESET_TO_END));
+    wait_for_of(&world, TOPIC, 0, 5, PARTITION_RUNNING);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +341,7 @@ int main(void)
         cmocka_unit_test(behind_poison_it_goes_on_where_it_stood_and_nothing_is_lost),
         cmocka_unit_test(while_ingest_is_held_and_of_another_cluster_it_is_refused),
         cmocka_unit_test(of_another_cluster_none_is_reset_whatever_it_was_halted_for),
+        cmocka_unit_test(of_a_topic_that_there_is_not_it_is_refused_and_others_are_reset),
     };
 
     return cmocka_run_group_tests_name("resets", tests, NULL, NULL);
