@@ -220,6 +220,21 @@ static double seconds_between(const struct reading *before, const struct reading
     return before->mono_ns ? (double)(now->mono_ns - before->mono_ns) / 1e9 : 0;
 }
 
+/* The place in the ring of the sample `at` from the oldest. */
+static size_t place(const struct track *track, size_t at)
+{
+    return (track->next + track->max - track->len + at) % track->max;
+}
+
+/* The clock was set back: what is dated later has no place in what was, and who has seen it would wait for what is later still. */
+static void forget_later(struct track *track, when_ms wall)
+{
+    while (track->len && track->times[place(track, track->len - 1)] > wall) {
+        track->next = place(track, track->len - 1);
+        track->len--;
+    }
+}
+
 static void take(struct history *history, struct track *track, when_ms wall)
 {
     float *numbers = track->numbers + track->next * HISTORY_COLUMNS_MAX;
@@ -255,9 +270,11 @@ static void age(struct history *history)
 void history_sample(struct history *history, when_ms wall, uint64_t mono_ns)
 {
     gather(history, mono_ns);
-    for (int s = 0; s < HISTORY_SPANS; s++)
+    for (int s = 0; s < HISTORY_SPANS; s++) {
+        forget_later(&history->tracks[s], wall);
         if (is_due(history, &history->tracks[s], mono_ns))
             take(history, &history->tracks[s], wall);
+    }
     age(history);
 }
 
@@ -276,12 +293,6 @@ double history_now(struct history *history, uint64_t mono_ns, history_see *show,
 }
 
 /* ---- looking back ---- */
-
-/* The place in the ring of the sample `at` from the oldest. */
-static size_t place(const struct track *track, size_t at)
-{
-    return (track->next + track->max - track->len + at) % track->max;
-}
 
 struct history_view history_view(const struct history *history, enum history_span span, when_ms since)
 {

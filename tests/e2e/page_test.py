@@ -123,6 +123,7 @@ class Page(unittest.TestCase):
             self.check_hostile_ids(view)
             self.check_titles(daemon)
             self.check_refusals(daemon)
+            self.check_clock(daemon)
             self.check_everywhere(daemon)
             self.assertEqual(view.complaints, [])
             self.check_alone(view, daemon)
@@ -258,6 +259,21 @@ class Page(unittest.TestCase):
 
         view.page.route("**/api/explore?*", far, times=1)
         self.assertIn("events, the newest of –.", view.explore("user", "u1"))
+        view.context.close()
+
+    @staticmethod
+    def check_clock(daemon):
+        """Where the daemon's clock was set back, samples from before are dated later than now: all are asked for anew."""
+        view = View(daemon)
+
+        def earlier(route):
+            answer = route.fetch()
+            route.fulfill(response=answer, json={**answer.json(), "time_ms": answer.json()["time_ms"] - 3600000})
+
+        view.page.route("**/api/status.json", earlier)
+        with view.page.expect_request(lambda request: request.url.endswith("span=hour&since=0"), timeout=PATIENCE_S * 1000):
+            pass
+        view.page.unroute("**/api/status.json")
         view.context.close()
 
     def check_everywhere(self, daemon):

@@ -71,7 +71,8 @@ async function look() {
   heard = status.time_ms;
   document.body.classList.remove("away");
   showStatus(status);
-  if (anew || Date.now() >= samples.dueAt) await freshSamples(anew || !samples.times.length);
+  // Its clock was set back: what is dated later, it has forgotten.
+  if (anew || Date.now() >= samples.dueAt) await freshSamples(anew || !(samples.times.at(-1) <= status.time_ms));
   if (status.models.length && Date.now() >= topDueAt) {
     topDueAt = Date.now() + TOP_MS;
     await showTop(ask);

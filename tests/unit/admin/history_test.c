@@ -170,6 +170,34 @@ static void who_has_some_gets_only_the_newer(void **state)
     assert_int_equal(history_view(history, HISTORY_HOUR, third + 2 * STEP).len, 0);
 }
 
+/* As where the daemon was up before the time was asked for. */
+static void a_clock_that_is_set_back_leaves_nothing_dated_later(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        sample_after(10);
+    const when_ms before = BEGIN + (when_ms)(mono / 1000000);
+    mono += 10 * SECOND;
+    history_sample(history, before - 155000, mono); /* by 165 s: between the samples of 170 and of 160 s before */
+    for (int span = HISTORY_HOUR; span < HISTORY_SPANS; span++) {
+        struct history_view view = history_view(history, span, 0);
+        for (size_t i = 1; i < view.len; i++)
+            assert_true(history_time(history, span, &view, i - 1) < history_time(history, span, &view, i));
+    }
+    struct history_view hour = history_view(history, HISTORY_HOUR, 0);
+    assert_int_equal(hour.len, 40 - 16 + 1);
+    assert_int_equal(history_time(history, HISTORY_HOUR, &hour, hour.len - 1), before - 155000);
+    assert_int_equal(history_view(history, HISTORY_HOUR, before - 155001).len, 1); /* who has those before gets the new one */
+    mono += 10 * SECOND;
+    history_sample(history, BEGIN - 1, mono);
+    assert_int_equal(history_view(history, HISTORY_HOUR, 0).len, 1);
+    assert_int_equal(history_view(history, HISTORY_DAY, 0).len, 0);
+    for (int i = 0; i < 30; i++)
+        sample_after(10);
+    assert_int_equal(history_view(history, HISTORY_HOUR, 0).len, 31);
+    assert_int_equal(history_view(history, HISTORY_DAY, 0).len, 1);
+}
+
 static void too_early_is_no_sample(void **state)
 {
     (void)state;
@@ -255,6 +283,7 @@ int main(void)
         EACH(quality_is_that_of_the_shorter_window_over_all_events),
         EACH(an_hour_and_a_day_are_kept_and_the_oldest_goes),
         EACH(who_has_some_gets_only_the_newer),
+        EACH(a_clock_that_is_set_back_leaves_nothing_dated_later),
         EACH(too_early_is_no_sample),
         EACH(now_is_the_last_seconds),
         cmocka_unit_test(quantiles_are_those_of_prometheus),
