@@ -38,6 +38,11 @@ bool engine_held(const struct engine *engine)
     return atomic_load_explicit(&engine->holds, memory_order_acquire) != 0;
 }
 
+bool engine_holds_for(const struct engine *engine, enum engine_hold why)
+{
+    return atomic_load_explicit(&engine->holds, memory_order_acquire) & 1U << why;
+}
+
 size_t engine_holds(const struct engine *engine, const char *ret_names[static HOLDS])
 {
     unsigned holds = atomic_load_explicit(&engine->holds, memory_order_acquire);

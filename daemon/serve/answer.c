@@ -495,7 +495,7 @@ bool question_ready(struct answerer *answerer, struct question *question)
     if (question->rpc == RPC_CHECKPOINT)
         return engine_checkpoint_done(answerer->engine, question->ticket, NULL);
     if (question->rpc == RPC_PAUSE_INGEST)
-        return engine_at_rest(answerer->engine);
+        return pause_ready(answerer->engine);
     if (question->rpc == RPC_FORGET_USER || question->rpc == RPC_FORGET_ITEM)
         return forget_ready(&answerer->limits->control, answerer->engine, question);
     if (question->rpc == RPC_RESET_PARTITION)

@@ -27,10 +27,19 @@ size_t held_of(struct fr_arena *arena, const struct engine *engine, char ***ret_
     return len;
 }
 
+bool pause_ready(struct engine *engine)
+{
+    return engine_at_rest(engine) || !engine_holds_for(engine, HOLD_ASKED);
+}
+
 static void pause_ingest(struct engine *engine, struct question *question, struct answer *answer)
 {
     Freshet__V1__PauseIngestResponse response = FRESHET__V1__PAUSE_INGEST_RESPONSE__INIT;
 
+    if (!engine_holds_for(engine, HOLD_ASKED)) { /* what is at rest may move again at once */
+        answer_refuse(answer, RPC_CODE_FAILED_PRECONDITION, "ingest was resumed by another call before it stood still");
+        return;
+    }
     response.n_held = held_of(&question->arena, engine, &response.held);
     part_say(question, &response.base, answer);
 }

@@ -7,6 +7,7 @@
 bool read_set_log_level(struct check *check, const void *message);
 bool read_forget_user(struct check *check, const void *message);
 bool read_forget_item(struct check *check, const void *message);
+bool pause_ready(struct engine *engine); /* or taken back */
 /* Begins what the question asks for, if it is to forget; false: *answer says why not. */
 bool forget_begin(const struct serve_control *control, struct question *question, struct answer *answer);
 bool forget_ready(const struct serve_control *control, struct engine *engine, struct question *question);

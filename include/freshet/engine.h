@@ -153,6 +153,7 @@ enum engine_hold { HOLD_DISK, HOLD_MEMORY, HOLD_ASKED, HOLDS };
  * Exported as freshet_ingest_held{reason}. Thread: any. */
 void engine_hold(struct engine *engine, enum engine_hold why, bool on);
 bool engine_held(const struct engine *engine);
+bool engine_holds_for(const struct engine *engine, enum engine_hold why); /* does this reason stand? */
 /* Has feed given back every batch it took, and is each applied? While a reason stands, and once this is so, the state stays as it is. */
 bool engine_at_rest(struct engine *engine);
 /* Puts the names of the reasons that stand, literals, into names; returns how many. */

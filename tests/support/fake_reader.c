@@ -76,6 +76,11 @@ void engine_hold(struct engine *held, enum engine_hold why, bool on)
         atomic_fetch_and(&held->holds, ~(1U << why));
 }
 
+bool engine_holds_for(const struct engine *held, enum engine_hold why)
+{
+    return atomic_load(&held->holds) & 1U << why;
+}
+
 bool engine_at_rest(struct engine *held)
 {
     return !atomic_load(&held->busy);

@@ -143,6 +143,23 @@ static void a_pause_is_answered_when_the_state_stands_still(void **state)
     assert_true(question_ready(answerer, &question));
 }
 
+/* Somebody resumes before it stood still: nothing does, and may never. */
+static void a_pause_that_is_taken_back_is_no_pause(void **state)
+{
+    (void)state;
+    for (int busy = 0; busy < 2; busy++) {
+        engine.busy = true;
+        assert_true(read_bytes(RPC_PAUSE_INGEST, FR_BYTES("")));
+        assert_false(question_ready(answerer, &question));
+        engine_hold(&engine, HOLD_ASKED, false);
+        engine.busy = busy;
+        assert_true(question_ready(answerer, &question));
+        question_answer(answerer, &question, &answer);
+        assert_int_equal(answer.code, RPC_CODE_FAILED_PRECONDITION);
+        assert_string_equal(answer.message, "ingest was resumed by another call before it stood still");
+    }
+}
+
 static void a_drain_is_asked_for_once_per_call(void **state)
 {
     Freshet__V1__DrainResponse *response = ASK_PLAIN(RPC_DRAIN, drain_response);
@@ -388,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ingest_is_paused_and_resumed_and_other_reasons_stay, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_pause_is_answered_when_the_state_stands_still, begin, tear_down),
+        cmocka_unit_test_setup_teardown(a_pause_that_is_taken_back_is_no_pause, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_drain_is_asked_for_once_per_call, begin, tear_down),
         cmocka_unit_test_setup_teardown(a_level_is_set_and_the_one_before_told, begin, tear_down),
         cmocka_unit_test_setup_teardown(it_is_forgotten_once_written_applied_and_synced, begin, tear_down),
