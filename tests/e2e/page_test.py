@@ -228,6 +228,11 @@ class Page(unittest.TestCase):
         view.explore("user", SCRIPT_USER)
         self.assertEqual(view.page.locator("#explored .titled .title", has_text=SCRIPT_ITEM).first.text_content(), SCRIPT_ITEM)
         self.assertIsNone(view.page.evaluate("window.taken ?? null"))
+        self.kafka.publish(TOPIC, [testbed.event_json("proto", id_, "click", time_ms=1700000000000) for id_ in ("constructor", "__proto__")])
+        daemon.wait_applied(TOPIC)
+        self.assertIn("Has chosen", view.explore("user", "proto"))  # what JavaScript knows by these names is no title
+        self.assertEqual(sorted(view.page.locator("#explored .chips .link").all_text_contents()), ["__proto__", "constructor"])
+        self.assertEqual(view.page.locator("#explored .chips .title").all_text_contents(), [])
         self.assertEqual(view.complaints, [])
         view.context.close()
 

@@ -12,9 +12,12 @@ export function link(kind, id) {
   return h("button", { type: "button", class: "link id", onclick: () => show(kind, id) }, id);
 }
 
+// An id may be any word, "constructor" too: what every object has by that name is no title.
+const titleOf = (id, titles) => (Object.hasOwn(titles, id) ? titles[id] : null);
+
 // The same of an item, and what it is called, if the catalogue says so.
 export function item(id, titles) {
-  const title = titles[id];
+  const title = titleOf(id, titles);
   return title ? h("span", { class: "titled" }, link("item", id), h("span", { class: "title", title }, title)) : link("item", id);
 }
 
@@ -113,7 +116,7 @@ function showItem(answer) {
   );
   return [
     h("h3", {}, answer.item),
-    answer.titles[answer.item] ? h("p", { class: "title" }, answer.titles[answer.item]) : null,
+    titleOf(answer.item, answer.titles) ? h("p", { class: "title" }, titleOf(answer.item, answer.titles)) : null,
     h(
       "p",
       { class: "note" },
