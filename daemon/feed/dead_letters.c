@@ -56,6 +56,7 @@ struct dead_letters {
     size_t failed_len, failed_cap;
     rd_kafka_resp_err_t said; /* the last failure logged, and when */
     uint64_t said_ns;
+    bool abroad; /* said that the brokers belong to another cluster */
 };
 
 static bool may_pass(rd_kafka_resp_err_t err)
@@ -236,6 +237,26 @@ static bool have_producer(struct dead_letters *letters, uint64_t now_ns)
     return true;
 }
 
+/* May letters leave? They hold records of ours, and what is acknowledged leaves the store. */
+static bool may_leave(struct dead_letters *letters, uint64_t now_ns)
+{
+    int cluster = client_cluster(&letters->client, letters->producer, letters->options, letters->engine, now_ns);
+
+    if (cluster == CLUSTER_OTHER && !letters->abroad)
+        fr_log(FR_ERROR, "feed", "dead_letter.abroad", FR_FIELDS(FR_TEXT("topic", letters->options->dead_letter_topic)),
+               "the brokers belong to another Kafka cluster than the state: dead letters stay in the store");
+    letters->abroad = cluster == CLUSTER_OTHER;
+    return cluster == CLUSTER_OURS;
+}
+
+static void take_one(struct dead_letters *letters)
+{
+    const struct dead_letter *letter = engine_outbox_take(letters->engine, letters->in_flight ? BUSY_WAIT_MS : IDLE_WAIT_MS);
+
+    if (letter)
+        send_letter(letters, letter);
+}
+
 static void deliver(void *arg)
 {
     struct dead_letters *letters = arg;
@@ -251,12 +272,8 @@ static void deliver(void *arg)
             continue;
         }
         client_ask(&letters->client, letters->producer, now_ns);
-        if (letters->in_flight < IN_FLIGHT_MAX) {
-            const struct dead_letter *letter =
-                engine_outbox_take(letters->engine, letters->in_flight ? BUSY_WAIT_MS : IDLE_WAIT_MS);
-
-            if (letter)
-                send_letter(letters, letter);
+        if (letters->in_flight < IN_FLIGHT_MAX && may_leave(letters, now_ns)) {
+            take_one(letters);
             rd_kafka_poll(letters->producer, 0);
         } else {
             rd_kafka_poll(letters->producer, IDLE_WAIT_MS);

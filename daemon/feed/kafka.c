@@ -276,7 +276,7 @@ int feed_start(struct feed **ret_feed, const struct feed_options *options, struc
         tap_attach(tap);
         tap->thread = fr_thread_start_nice(thread_names[tap->options.kind], FR_NICE_INGEST, consume, tap);
     }
-    feed->tombstones = tombstones_start(&feed->options);
+    feed->tombstones = tombstones_start(&feed->options, engine);
     *ret_feed = feed;
     return FR_OK;
 }

@@ -205,25 +205,59 @@ void client_unanswered(struct client *client, uint64_t now_ns)
         cut_off(client, "none has answered for ten seconds");
 }
 
-void client_probe(struct client *client, rd_kafka_t *kafka, uint64_t now_ns)
+/* Has a broker answered? */
+static bool ask(struct client *client, rd_kafka_t *kafka, uint64_t now_ns)
 {
     const struct rd_kafka_metadata *metadata;
 
-    if (now_ns < client->ask_ns)
-        return;
-    client->ask_ns = now_ns + ASK_EVERY_MS * 1000000ULL;
     if (rd_kafka_metadata(kafka, 0, NULL, &metadata, ASK_TIMEOUT_MS)) { /* librdkafka has begun to connect, if it was not yet at it */
         client_unanswered(client, now_ns);
-        return;
+        return false;
     }
     rd_kafka_metadata_destroy(metadata);
     client_reached(client);
+    return true;
+}
+
+void client_probe(struct client *client, rd_kafka_t *kafka, uint64_t now_ns)
+{
+    if (now_ns < client->ask_ns)
+        return;
+    client->ask_ns = now_ns + ASK_EVERY_MS * 1000000ULL;
+    ask(client, kafka, now_ns);
 }
 
 void client_ask(struct client *client, rd_kafka_t *kafka, uint64_t now_ns)
 {
     if (client->unreachable)
         client_probe(client, kafka, now_ns);
+}
+
+/* As verdict.c has it for the consumers: who tells no id, and a state that knows none, contradict nobody. */
+static bool is_other(rd_kafka_t *kafka, struct engine *engine)
+{
+    char room[CLUSTER_BYTES_MAX + 1], *id = rd_kafka_clusterid(kafka, 0);
+    const char *known = engine_cluster(engine, room);
+    bool other = id && *id && strlen(id) <= CLUSTER_BYTES_MAX && *known && strcmp(id, known) != 0;
+
+    rd_kafka_mem_free(kafka, id);
+    return other;
+}
+
+int client_cluster(struct client *client, rd_kafka_t *kafka, const struct feed_options *options, struct engine *engine, uint64_t now_ns)
+{
+    if (options->cluster_any)
+        return CLUSTER_OURS;
+    client->cluster_due = client->cluster_due || client->disconnected;
+    client->disconnected = false;
+    if (!client->cluster_due || now_ns < client->cluster_ns)
+        return client->cluster;
+    client->cluster_due = !ask(client, kafka, now_ns);
+    if (client->cluster_due)
+        client->cluster_ns = now_ns + ASK_EVERY_MS * 1000000ULL;
+    else
+        client->cluster = is_other(kafka, engine) ? CLUSTER_OTHER : CLUSTER_OURS;
+    return client->cluster;
 }
 
 /* Thread: any of librdkafka's. */
@@ -322,6 +356,9 @@ static int make_client(rd_kafka_t **ret_kafka, rd_kafka_type_t type, rd_kafka_co
         rd_kafka_conf_destroy(conf);
         return fr_fail(err, FR_CONFIG, "cannot make the Kafka client for the %s: %s", client->purpose, text);
     }
+    client->cluster = CLUSTER_UNASKED;
+    client->cluster_due = true;
+    client->cluster_ns = 0;
     *ret_kafka = kafka;
     return FR_OK;
 }

@@ -18,6 +18,9 @@ struct client {
     bool unreachable;    /* no broker answers; said once */
     uint64_t ask_ns;     /* when client_probe asks again */
     uint64_t unheard_ns; /* since when no question has been answered; 0: the last one was */
+    enum { CLUSTER_UNASKED, CLUSTER_OURS, CLUSTER_OTHER } cluster; /* as client_cluster last found; */
+    bool cluster_due;                                              /* it is to ask, */
+    uint64_t cluster_ns;                                           /* but not before: nobody has answered */
     struct fr_series *down; /* the same as a metric */
     rd_kafka_resp_err_t last_err;
     uint64_t last_err_ns;
@@ -33,6 +36,11 @@ void client_probe(struct client *client, rd_kafka_t *kafka, uint64_t now_ns);
 /* While no broker answers: asks now and then whether one does, for up to half a second. For a producer, which may have nothing to send for
  * hours and would not be answered before. */
 void client_ask(struct client *client, rd_kafka_t *kafka, uint64_t now_ns);
+
+/* For a producer, before it writes: do the brokers belong to the cluster that the state was learned from? In another, what is meant for ours
+ * would be somebody else's. Asked once, and again when brokers were lost, for up to half a second each time. While none answers it is what it
+ * was last; CLUSTER_UNASKED, until one has. */
+int client_cluster(struct client *client, rd_kafka_t *kafka, const struct feed_options *options, struct engine *engine, uint64_t now_ns);
 
 /* Is this an error after which what answers under the same name may be another broker, or another log? */
 bool client_may_be_another(rd_kafka_resp_err_t err);

@@ -37,6 +37,7 @@ struct wish {
 struct tombstones {
     struct client client; /* first: delivery reports come with it */
     const struct feed_options *options;
+    struct engine *engine;
     struct fr_thread *thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -141,6 +142,15 @@ static int find_topic(struct tombstones *tombstones, struct wish *wish)
     return FR_OK;
 }
 
+/* Where nobody answers, nobody knows, and what is written is written to whoever comes. */
+static int check_cluster(struct tombstones *tombstones, struct wish *wish)
+{
+    if (client_cluster(&tombstones->client, tombstones->producer, tombstones->options, tombstones->engine, fr_mono_ns()) != CLUSTER_OTHER)
+        return FR_OK;
+    return fr_fail(&wish->err, FR_CONFIG, "the brokers belong to another Kafka cluster than the state: no tombstone is written to topic '%s' there",
+                   topic_of(tombstones, wish->kind));
+}
+
 /* The place is the thread's own from WISH_SENT until the report. */
 static int send_wish(struct tombstones *tombstones, struct wish *wish)
 {
@@ -196,6 +206,8 @@ static void send_all(struct tombstones *tombstones, struct fr_pulse *pulse)
             rd_kafka_poll(tombstones->producer, 0); /* who was sent before does not wait for those who are asked about */
         int status = have_producer(tombstones, &wish->err);
         if (status == FR_OK)
+            status = check_cluster(tombstones, wish);
+        if (status == FR_OK)
             status = find_topic(tombstones, wish);
         if (status == FR_OK)
             status = send_wish(tombstones, wish);
@@ -231,12 +243,13 @@ static void run(void *arg)
 
 /* ---- from outside ---- */
 
-struct tombstones *tombstones_start(const struct feed_options *options)
+struct tombstones *tombstones_start(const struct feed_options *options, struct engine *engine)
 {
     struct tombstones *tombstones = fr_zalloc(1, sizeof(*tombstones));
     pthread_condattr_t monotonic;
 
     tombstones->options = options;
+    tombstones->engine = engine;
     client_init(&tombstones->client, "tombstones");
     pthread_mutex_init(&tombstones->lock, NULL);
     pthread_condattr_init(&monotonic);

@@ -9,8 +9,8 @@
 #include "freshet/feed.h"
 
 struct tombstones;
-/* Options are borrowed until tombstones_stop. */
-struct tombstones *tombstones_start(const struct feed_options *options);
+/* Options and engine are borrowed until tombstones_stop. */
+struct tombstones *tombstones_start(const struct feed_options *options, struct engine *engine);
 void tombstones_stop(struct tombstones *tombstones);
 int tombstones_ask(struct tombstones *tombstones, enum feed_kind kind, struct fr_bytes id, uint64_t *ret_ticket, struct fr_err *err);
 bool tombstones_done(struct tombstones *tombstones, uint64_t ticket, struct tombstone *ret, int *ret_status, struct fr_err *ret_err);

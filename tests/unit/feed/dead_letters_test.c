@@ -293,6 +293,37 @@ static void what_cannot_be_sent_before_the_stop_stays_in_the_outbox(void **state
     world_close(&world);
 }
 
+/* What is in them is the business of those whose records they were. */
+static void brokers_of_another_cluster_get_no_letter(void **state)
+{
+    enum { ROUNDS = 20 };
+    char own[CLUSTER_BYTES_MAX + 1];
+    struct world world;
+
+    (void)state;
+    world_open(&world, 1);
+    fake_engine_hold_letters(world.engine, true);
+    world_send(&world, TOPIC, 0, FR_BYTES("u0"), FR_BYTES("{"), 1000, NULL);
+    world_flush(&world);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 1, PARTITION_RUNNING);
+    feed_stop(world.feed);
+    engine_cluster(world.engine, own);
+    fake_engine_restart(world.engine);
+    engine_cluster_set(world.engine, "another");
+    fake_engine_hold_letters(world.engine, false);
+    world_feed(&world, world_options());
+    wait_for(&world, 0, 1, PARTITION_HALTED_OTHER_CLUSTER);
+    wait_rounds(&world, ROUNDS);
+    feed_stop(world.feed);
+    assert_int_equal(world.engine->letters[0]->times, 0);
+    fake_engine_restart(world.engine);
+    engine_cluster_set(world.engine, own);
+    world_feed(&world, world_options());
+    wait_letters(&world, 1);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +333,7 @@ int main(void)
         cmocka_unit_test(letters_wait_for_a_broker_to_come_back),
         cmocka_unit_test(a_broker_that_is_back_is_noticed_without_a_letter_to_send),
         cmocka_unit_test(what_cannot_be_sent_before_the_stop_stays_in_the_outbox),
+        cmocka_unit_test(brokers_of_another_cluster_get_no_letter),
     };
 
     return cmocka_run_group_tests_name("dead_letters", tests, NULL, NULL);

@@ -215,6 +215,33 @@ static void one_that_stands_nobody_knows_where_is_not_taken_for_applied(void **s
     world_close(&world);
 }
 
+/* Somebody else's user would be forgotten. */
+static void brokers_of_another_cluster_get_none(void **state)
+{
+    struct feed_options options = with_topics();
+    struct tombstone at;
+    struct world world;
+    struct fr_err err;
+    uint64_t ticket;
+
+    (void)state;
+    open_all(&world);
+    engine_cluster_set(world.engine, "another");
+    world_feed(&world, options);
+    assert_int_equal(feed_forget(world.feed, FEED_USERS, FR_BYTES("ann"), &ticket, &err), FR_OK);
+    assert_int_equal(await_done(&world, ticket, &at, &err), FR_CONFIG);
+    assert_string_equal(err.text, "the brokers belong to another Kafka cluster than the state: no tombstone is written to topic 'users' there");
+    feed_stop(world.feed);
+    fake_engine_restart(world.engine);
+    options.cluster_any = true;
+    world_feed(&world, options);
+    assert_int_equal(feed_forget(world.feed, FEED_USERS, FR_BYTES("bob"), &ticket, &err), FR_OK);
+    assert_int_equal(await_done(&world, ticket, &at, &err), FR_OK);
+    assert_int_equal(at.offset, 0);
+    assert_true(fake_engine_wait(world.engine, has_come, &(struct wanted){&at, EVENT_USER_GONE, "bob"}));
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +252,7 @@ int main(void)
         cmocka_unit_test(while_no_broker_takes_them_only_so_many_wait_and_the_stop_ends_them),
         cmocka_unit_test(a_broker_that_is_back_is_noticed_without_a_tombstone_to_write),
         cmocka_unit_test(one_that_stands_nobody_knows_where_is_not_taken_for_applied),
+        cmocka_unit_test(brokers_of_another_cluster_get_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
