@@ -206,9 +206,9 @@ static void send_all(struct tombstones *tombstones, struct fr_pulse *pulse)
             rd_kafka_poll(tombstones->producer, 0); /* who was sent before does not wait for those who are asked about */
         int status = have_producer(tombstones, &wish->err);
         if (status == FR_OK)
-            status = check_cluster(tombstones, wish);
-        if (status == FR_OK)
             status = find_topic(tombstones, wish);
+        if (status == FR_OK) /* after it: there has been time to connect */
+            status = check_cluster(tombstones, wish);
         if (status == FR_OK)
             status = send_wish(tombstones, wish);
         pthread_mutex_lock(&tombstones->lock);
