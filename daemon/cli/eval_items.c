@@ -92,10 +92,7 @@ bool eval_load_items(struct eval_catalogue *catalogue, struct names *items, cons
     fr_writer_init(&bytes, 0);
     while (lines.file && !problem && lines_next(&lines)) {
         struct line_event line;
-        enum line_result result = LINE_BAD;
-        problem = LINE_NOT_WHOLE;
-        if (lines_whole(&lines))
-            result = format_line(format, lines.at, &line, &problem);
+        enum line_result result = format_line(format, lines.at, lines.len, &line, &problem);
         if (result == LINE_SAID)
             problem = take(catalogue, items, &line, &bytes);
         else if (result == LINE_SKIP)

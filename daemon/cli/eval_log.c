@@ -160,9 +160,9 @@ static bool read_lines(struct load *load, FILE *file, const char *path, struct f
     while (lines_next(&lines)) {
         const char *problem = LINE_NOT_WHOLE;
         struct line_event event;
-        enum line_result result = !lines_whole(&lines) ? LINE_BAD
-                                  : format             ? format_line(format, lines.at, &event, &problem)
-                                                       : sequence(load, lines.at, &problem);
+        enum line_result result = format                ? format_line(format, lines.at, lines.len, &event, &problem)
+                                  : lines_whole(&lines) ? sequence(load, lines.at, &problem)
+                                                        : LINE_BAD;
         if (result == LINE_EVENT && format && !take(load, &event)) {
             result = LINE_BAD;
             problem = BEYOND;

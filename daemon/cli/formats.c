@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli.h"
+
 #include "freshet/alloc.h"
 
 enum { FIELDS_MAX = 64, FIELDS_MORE, FIELDS_OPEN, /* what split() says of a line that it does not cut to its end */ NAME_SHOWN_MAX = 40 };
@@ -29,8 +31,10 @@ struct format {
     size_t unknown_more; /* for which there was no room */
     char note[400];
     bool extract;        /* online-retail: ours, not UCI's */
+    bool headless;       /* and when its minutes count from is not known: no line is read */
     int64_t epoch_ms, minute;
-    char customer[64];
+    char customer[FR_ID_BYTES_MAX + 2]; /* of one that is too long, enough to be refused */
+    bool minute_known, customer_known;  /* of the line before, which was read */
     json_t *object; /* jsonl: the line at hand */
     struct line_feature context[FEATURES_MAX];
     enum format_of of;
@@ -111,19 +115,36 @@ static size_t split_colons(char *line, char **fields)
     return len;
 }
 
+/* As UTC. False: there is no such moment: timegm() makes March of the 30th of February, and January of month 13. */
+static bool moment(const struct tm *asked, int64_t *ret_ms)
+{
+    struct tm parts = *asked;
+
+    parts.tm_year -= 1900;
+    parts.tm_mon -= 1;
+    *ret_ms = (int64_t)timegm(&parts) * 1000;
+    return asked->tm_year >= 1000 && parts.tm_mon == asked->tm_mon - 1 && parts.tm_mday == asked->tm_mday && parts.tm_hour == asked->tm_hour &&
+           parts.tm_min == asked->tm_min && parts.tm_sec == asked->tm_sec;
+}
+
+/* What may be behind the seconds: a fraction, which is left out, and that it is UTC. A time of elsewhere is another moment. */
+static bool is_utc(const char *behind)
+{
+    if (*behind == '.')
+        behind += 1 + strspn(behind + 1, "0123456789");
+    return !*behind || !strcmp(behind, "Z") || !strcmp(behind, "+00:00");
+}
+
 /* "2010-12-01 08:26:00" or "2010-12-01T08:26:00Z", as UTC. */
 static bool instant(const char *text, int64_t *ret_ms)
 {
     struct tm parts = {0};
     char between;
+    int end = 0;
 
-    if (sscanf(text, "%4d-%2d-%2d%c%2d:%2d:%2d", &parts.tm_year, &parts.tm_mon, &parts.tm_mday, &between, &parts.tm_hour,
-               &parts.tm_min, &parts.tm_sec) != 7)
-        return false;
-    parts.tm_year -= 1900;
-    parts.tm_mon -= 1;
-    *ret_ms = (int64_t)timegm(&parts) * 1000;
-    return true;
+    return sscanf(text, "%4d-%2d-%2d%c%2d:%2d:%2d%n", &parts.tm_year, &parts.tm_mon, &parts.tm_mday, &between, &parts.tm_hour, &parts.tm_min,
+                  &parts.tm_sec, &end) == 7 &&
+           (between == ' ' || between == 'T') && is_utc(text + end) && moment(&parts, ret_ms);
 }
 
 /* "12/1/2010 8:26", month first, as UTC. */
@@ -132,15 +153,8 @@ static bool instant_slashes(const char *text, int64_t *ret_ms)
     struct tm parts = {0};
     int end = 0;
 
-    if (sscanf(text, "%2d/%2d/%4d %2d:%2d%n", &parts.tm_mon, &parts.tm_mday, &parts.tm_year, &parts.tm_hour, &parts.tm_min, &end) != 5 ||
-        text[end])
-        return false;
-    struct tm asked = parts;
-    parts.tm_year -= 1900;
-    parts.tm_mon -= 1;
-    *ret_ms = (int64_t)timegm(&parts) * 1000; /* which makes March of the 30th of February, and January of month 13 */
-    return asked.tm_year >= 1000 && parts.tm_mon == asked.tm_mon - 1 && parts.tm_mday == asked.tm_mday && parts.tm_hour == asked.tm_hour &&
-           parts.tm_min == asked.tm_min;
+    return sscanf(text, "%2d/%2d/%4d %2d:%2d%n", &parts.tm_mon, &parts.tm_mday, &parts.tm_year, &parts.tm_hour, &parts.tm_min, &end) == 5 &&
+           !text[end] && moment(&parts, ret_ms);
 }
 
 static enum line_result bad(const char **ret_problem, const char *problem)
@@ -436,18 +450,28 @@ static enum line_result purchase(struct line_event *ret, const char *customer, c
     return LINE_EVENT;
 }
 
+/* What it leaves out is that of the line before; where that could not be read, nobody knows what. */
 static enum line_result extract_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
 {
     char *fields[FIELDS_MAX];
     double quantity;
+    bool four = split(line, '\t', fields) == 4;
 
-    if (split(line, '\t', fields) != 4 || !real(fields[3], &quantity))
-        return bad(ret_problem, "is not minutes, customer, item and quantity between tabs");
-    if ((*fields[0] && !whole(fields[0], &format->minute)) ||
-        !later(format->epoch_ms, format->minute, 60000, &ret->time_ms))
-        return bad(ret_problem, "has a time that is no number of minutes");
-    if (*fields[1])
+    if (format->headless)
+        return bad(ret_problem, "is in minutes since nobody knows when: the header does not name it");
+    if (!four || *fields[0])
+        format->minute_known = four && whole(fields[0], &format->minute) && later(format->epoch_ms, format->minute, 60000, &ret->time_ms);
+    if (!four || *fields[1])
+        format->customer_known = four;
+    if (four && *fields[1])
         snprintf(format->customer, sizeof(format->customer), "%s", fields[1]);
+    if (!four || !real(fields[3], &quantity))
+        return bad(ret_problem, "is not minutes, customer, item and quantity between tabs");
+    if (!format->minute_known && *fields[0])
+        return bad(ret_problem, "has a time that is no number of minutes");
+    if (!format->minute_known || !format->customer_known)
+        return bad(ret_problem, "leaves out what the line before should say, and no such line could be read");
+    later(format->epoch_ms, format->minute, 60000, &ret->time_ms);
     return purchase(ret, format->customer, fields[2], quantity);
 }
 
@@ -493,7 +517,8 @@ static enum line_result online_retail(struct format *format, char *line, struct 
         return format->extract ? extract_line(format, line, ret, ret_problem) : uci_line(format, line, ret, ret_problem);
     format->begun = true;
     format->extract = strncmp(line, ours, strlen(ours)) == 0;
-    if (format->extract && !instant(line + strlen(ours), &format->epoch_ms))
+    format->headless = format->extract && !instant(line + strlen(ours), &format->epoch_ms);
+    if (format->headless)
         return bad(ret_problem, "names no time to count minutes from");
     if (!format->extract && strncmp(line, "InvoiceNo,", 10) != 0)
         return bad(ret_problem, "is neither UCI's header nor that of our extract");
@@ -541,11 +566,15 @@ const char *format_note(const struct format *format)
     return *format->note ? format->note : NULL;
 }
 
-enum line_result format_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem)
+enum line_result format_line(struct format *format, char *line, size_t len, struct line_event *ret, const char **ret_problem)
 {
     enum line_result result;
 
     *ret = (struct line_event){0};
+    if (strlen(line) < len) {
+        format->minute_known = format->customer_known = false;
+        return bad(ret_problem, LINE_NOT_WHOLE);
+    }
     if (!*line)
         return LINE_SKIP;
     result = format->parse(format, line, ret, ret_problem);

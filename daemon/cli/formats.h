@@ -48,7 +48,7 @@ void format_free(struct format *format);
 enum format_of format_of(const struct format *format); /* LINE_EVENT comes of events alone, LINE_SAID of the others */
 /* After LINE_HEADER: what somebody should know of it, a column that is left out say; NULL: nothing. */
 const char *format_note(const struct format *format);
-/* `line` is changed and must end with a NUL; no line end in it. LINE_BAD: *ret_problem says why (static). */
-enum line_result format_line(struct format *format, char *line, struct line_event *ret, const char **ret_problem);
+/* `line` is changed and must have a NUL behind its `len` bytes; no line end in it. LINE_BAD: *ret_problem says why (static). */
+enum line_result format_line(struct format *format, char *line, size_t len, struct line_event *ret, const char **ret_problem);
 
 #endif

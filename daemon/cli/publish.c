@@ -254,9 +254,9 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
 
     while (good && lines_next(&lines) && !gives_up(publish)) {
         struct line_event event;
-        const char *problem = LINE_NOT_WHOLE;
+        const char *problem;
         publish->line = lines.number;
-        switch (lines_whole(&lines) ? format_line(format, lines.at, &event, &problem) : LINE_BAD) {
+        switch (format_line(format, lines.at, lines.len, &event, &problem)) {
         case LINE_HEADER:
             if (format_note(format))
                 cli_fail("%s", format_note(format));

@@ -22,7 +22,7 @@ static void try_line(struct format *format, const uint8_t *at, size_t len)
 
     memcpy(line, at, len);
     line[len] = '\0';
-    enum line_result result = format_line(format, line, &event, &problem);
+    enum line_result result = format_line(format, line, len, &event, &problem);
     assert(result != LINE_BAD || problem);
     if (result == LINE_EVENT) {
         assert(!fr_id_problem(event.user.at, event.user.len) && !fr_id_problem(event.item.at, event.item.len));

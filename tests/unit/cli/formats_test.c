@@ -16,7 +16,7 @@ static enum line_result parse(struct format *format, const char *line, struct li
     static char room[2048];
 
     strcpy(room, line);
-    return format_line(format, room, ret, problem);
+    return format_line(format, room, strlen(room), ret, problem);
 }
 
 static void expect(const struct line_event *event, const char *user, const char *item, const char *type, double value,
@@ -279,6 +279,8 @@ static void dates_of_online_retail_are_in_one_of_two_forms(void **state)
     static const char head[] = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country";
     static const char *const none[] = {"13/1/2010 8:26", "2/30/2010 8:26", "0/1/2010 8:26",  "12/0/2010 8:26",  "12/1/2010 24:00", "12/1/2010 8:60",
                                        "12/1/10 8:26",   "12/1/2010",      "12/1/2010 8:26x", "12/-1/2010 8:26", "1/12/2010 8"};
+    static const char *const no_iso[] = {"2010-02-30 08:26:00", "2010-13-01 08:26:00", "2010-12-01 24:26:00", "2010-12-01 08:60:00",
+                                         "2010-12-01 08:26:61", "2010-12-01 08:26:00 PM", "2010-12-01T08:26:00+02:00", "2010-12-01x08:26:00"};
     struct format *slashes = format_new("online-retail"), *iso = format_new("online-retail");
     struct line_event event;
     const char *problem;
@@ -299,7 +301,14 @@ static void dates_of_online_retail_are_in_one_of_two_forms(void **state)
     assert_int_equal(parse(slashes, "536365,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850,United Kingdom", &event, &problem), LINE_BAD);
     assert_string_equal(problem, "has an InvoiceDate in another form than those before");
     assert_int_equal(parse(iso, head, &event, &problem), LINE_HEADER);
+    for (size_t i = 0; i < sizeof(no_iso) / sizeof(*no_iso); i++) {
+        snprintf(line, sizeof(line), "536365,85123A,HEART,6,%s,2.55,17850,United Kingdom", no_iso[i]);
+        if (parse(iso, line, &event, &problem) != LINE_BAD)
+            fail_msg("%s", no_iso[i]);
+    }
     assert_int_equal(parse(iso, "536365,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850,United Kingdom", &event, &problem), LINE_EVENT);
+    assert_int_equal(parse(iso, "536365,85123A,HEART,6,2010-12-01T08:26:00.000Z,2.55,17850,United Kingdom", &event, &problem), LINE_EVENT);
+    expect(&event, "17850", "85123A", "purchase", 6, 1291191960000);
     assert_int_equal(parse(iso, "536365,85123A,HEART,6,12/1/2010 8:26,2.55,17850,United Kingdom", &event, &problem), LINE_BAD);
     assert_string_equal(problem, "has an InvoiceDate in another form than those before");
     format_free(slashes);
@@ -320,6 +329,78 @@ static void the_extract_repeats_time_and_customer_by_leaving_them_out(void **sta
     expect(&event, "17850", "71053", "return", 2, 1291191960000);
     assert_int_equal(parse(format, "507\t1\t71053", &event, &problem), LINE_BAD);
     format_free(format);
+}
+
+/* Else the events of one customer would be another's, or of another time. */
+static void what_leans_on_a_bad_line_of_the_extract_is_bad(void **state)
+{
+    static const char unknown[] = "leaves out what the line before should say, and no such line could be read";
+    struct format *format = format_new("online-retail");
+    char nul[] = "508\t3\t7\0\t1";
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(format, "#online-retail minutes-since 2010-12-01T00:00:00Z", &event, &problem), LINE_HEADER);
+    assert_int_equal(parse(format, "\t1\t71053\t1", &event, &problem), LINE_BAD); /* there is no line before */
+    assert_string_equal(problem, unknown);
+    assert_int_equal(parse(format, "506\t1\t71053\t1", &event, &problem), LINE_EVENT);
+    assert_int_equal(parse(format, "507\t2\t71053", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "\t\t71053\t1", &event, &problem), LINE_BAD);
+    assert_string_equal(problem, unknown);
+    assert_int_equal(parse(format, "507\t\t71053\t1", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "\t2\t71053\t1", &event, &problem), LINE_EVENT);
+    expect(&event, "2", "71053", "purchase", 1, 1291192020000);
+    assert_int_equal(format_line(format, nul, sizeof(nul) - 1, &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "\t\t71053\t1", &event, &problem), LINE_BAD);
+    assert_string_equal(problem, unknown);
+    assert_int_equal(parse(format, "508\t3\t71053\tmany", &event, &problem), LINE_BAD); /* bad, and yet says both */
+    assert_int_equal(parse(format, "\t\t71053\t1", &event, &problem), LINE_EVENT);
+    expect(&event, "3", "71053", "purchase", 1, 1291192080000);
+    assert_int_equal(parse(format, "5x\t4\t71053\t1", &event, &problem), LINE_BAD);
+    assert_string_equal(problem, "has a time that is no number of minutes");
+    assert_int_equal(parse(format, "\t\t71053\t1", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "509\t\t71053\t1", &event, &problem), LINE_EVENT);
+    expect(&event, "4", "71053", "purchase", 1, 1291192140000);
+    format_free(format);
+}
+
+static void an_extract_of_no_known_time_is_not_read(void **state)
+{
+    struct format *format = format_new("online-retail");
+    struct line_event event;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(parse(format, "#online-retail minutes-since 2010-13-01T00:00:00Z", &event, &problem), LINE_BAD);
+    assert_int_equal(parse(format, "506\t17850\t85123A\t6", &event, &problem), LINE_BAD);
+    format_free(format);
+}
+
+/* Two customers whose ids begin alike are two. */
+static void a_customer_of_online_retail_is_not_cut_short(void **state)
+{
+    char line[400], id[302] = "";
+    const char *problem;
+    struct line_event event;
+
+    (void)state;
+    for (int uci = 0; uci < 2; uci++) {
+        struct format *format = format_new("online-retail");
+        assert_int_equal(parse(format, uci ? "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+                                           : "#online-retail minutes-since 2010-12-01T00:00:00Z", &event, &problem), LINE_HEADER);
+        for (int len = 100; len <= 300; len += 200) {
+            memset(id, 'a', (size_t)len);
+            snprintf(line, sizeof(line), uci ? "536365,71053,HEART,6,2010-12-01 08:26:00,2.55,%s,UK" : "506\t%s\t71053\t6", id);
+            assert_int_equal(parse(format, line, &event, &problem), len == 100 ? LINE_EVENT : LINE_BAD);
+            if (len == 100)
+                expect(&event, id, "71053", "purchase", 6, 1291191960000);
+            else
+                assert_string_equal(problem, "has a user id that is empty, too long or not UTF-8");
+        }
+        memset(id, 0, sizeof(id));
+        format_free(format);
+    }
 }
 
 static void context_comes_along(void **state)
@@ -419,6 +500,9 @@ int main(void)
         cmocka_unit_test(what_should_be_a_string_is_not_left_out),
         cmocka_unit_test(online_retail_knows_purchases_returns_and_nobody),
         cmocka_unit_test(the_extract_repeats_time_and_customer_by_leaving_them_out),
+        cmocka_unit_test(what_leans_on_a_bad_line_of_the_extract_is_bad),
+        cmocka_unit_test(an_extract_of_no_known_time_is_not_read),
+        cmocka_unit_test(a_customer_of_online_retail_is_not_cut_short),
         cmocka_unit_test(context_comes_along),
         cmocka_unit_test(libfm_is_label_user_item_and_context),
         cmocka_unit_test(what_is_said_goes_out_as_it_is),
