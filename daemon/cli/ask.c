@@ -206,6 +206,7 @@ static int recommend_json(const struct common *common, Freshet__V1__RecommendReq
     if (!status) {
         char *text = users->len == 1 ? json_text(answers[0]) : json_text_all(answers, users->len);
         puts(text);
+        cli_wrote();
         free(text);
     }
     for (size_t i = 0; i < users->len; i++)

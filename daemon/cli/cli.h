@@ -8,6 +8,7 @@
  *     dump.c      recommend --all                      bench.c    bench
  *     publish.c patience.h   file -> Kafka           lines.c formats.c  lines, and those of the known formats -> events
  *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
+ *     wrote.c          why stdout could not be written
  *     rpc.c credentials.c  one call, over TLS with a token                           table.c json.c titles.c progress.c   what people and programs see
  */
 #ifndef FR_CLI_H
@@ -127,6 +128,10 @@ int rpc_stream(struct rpc *rpc, const char *method, const ProtobufCMessage *requ
 void rpc_close(struct rpc *rpc);
 
 /* ---- what people and programs see ---- */
+
+/* To be called behind what writes to stdout much, or at once: notes why it could not, before errno tells of something else. */
+void cli_wrote(void);
+int cli_wrote_errno(void); /* 0: it could, or nobody knows why not */
 
 /* Is `file` a terminal that understands bold and "erase the line"? Not with TERM unset or dumb. */
 bool cli_terminal(FILE *file);

@@ -71,6 +71,7 @@ static int ask_one(const struct common *common, struct rpc *rpc, Freshet__V1__Re
                 (ProtobufCMessage **)(void *)&answer, common->timeout_ms, &err))
         return cli_fail("%s", err.text);
     (common_json(common) ? put_json : put_rows)(user, answer);
+    cli_wrote();
     protobuf_c_message_free_unpacked(&answer->base, NULL);
     return CLI_DONE;
 }

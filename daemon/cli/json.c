@@ -188,6 +188,7 @@ int json_put(json_t *document)
 
     if (text)
         puts(text);
+    cli_wrote();
     free(text);
     json_decref(document);
     return status;
@@ -212,5 +213,6 @@ void json_print(const ProtobufCMessage *message)
     char *text = json_text(message);
 
     puts(text ? text : "{}");
+    cli_wrote();
     free(text);
 }

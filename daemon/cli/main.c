@@ -44,10 +44,11 @@ enum { VERBS = sizeof(verbs) / sizeof(*verbs) };
 /* What was printed may still lie in a buffer, and the disk it goes to be full. */
 static int finish(int status)
 {
-    bool failed = ferror(stdout);
+    bool failed = ferror(stdout), failing = fflush(stdout) != 0;
+    int why = cli_wrote_errno() ? cli_wrote_errno() : failing ? errno : 0;
 
-    if (fflush(stdout) || failed)
-        return cli_fail("cannot write the output: %s", errno ? strerror(errno) : "an error before");
+    if (failing || failed)
+        return cli_fail("cannot write the output: %s", why ? strerror(why) : "an error before");
     return status;
 }
 

@@ -148,6 +148,7 @@ static void print_row(const struct table *table, const char *const *cells)
 
 void table_print(const struct table *table)
 {
+    cli_wrote(); /* what may be above it */
     bool terminal = cli_terminal(stdout);
 
     if (terminal)
@@ -157,6 +158,7 @@ void table_print(const struct table *table)
         fputs("\033[0m", stdout);
     for (size_t r = 0; r < table->rows; r++)
         print_row(table, (const char *const *)table->cells + r * table->columns);
+    cli_wrote();
 }
 
 void table_free(struct table *table)

@@ -315,6 +315,7 @@ static int say(const struct tune *tune, const struct trial *best, const struct f
     else
         fwrite(text, 1, len, stdout);
     fflush(stdout); /* main looks at whether it could */
+    cli_wrote();
     if (tune->write && !tune_write(tune->write, text, len))
         status = CLI_FAILED;
     free(text);

@@ -29,7 +29,9 @@ static bool show_list(void *context, ProtobufCMessage *message)
         ask_show_items(list->items, list->n_items, show->titles, show->reasons ? ASK_REASONS : ASK_SCORES);
     }
     show->shown++;
-    return fflush(stdout) == 0 && show->shown != show->most;
+    bool written = fflush(stdout) == 0;
+    cli_wrote();
+    return written && show->shown != show->most;
 }
 
 static int watch(struct show *show, const Freshet__V1__RecommendRequest *request)

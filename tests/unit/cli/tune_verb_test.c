@@ -297,6 +297,12 @@ static void tune_knows_where_it_cannot_write(void **state)
     snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 3 --write /dev/full 2>&1 >/dev/null", events);
     assert_int_equal(run_verb("tune", call, said, sizeof(said)), 1);
     assert_non_null(strstr(said, "cannot write '/dev/full': No space left"));
+    char *new = file_of("");
+    unlink(new);
+    snprintf(call, sizeof(call), "%s -f movielens --trials 2 -k 3 --write %s 2>&1 >/dev/full", events, new);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "cannot write the output: No space left")); /* and not what came in its way later */
+    file_gone(new);
     file_gone(events);
 }
 
