@@ -8,7 +8,7 @@
  *     dump.c      recommend --all                      bench.c    bench
  *     publish.c patience.h   file -> Kafka           lines.c formats.c  lines, and those of the known formats -> events
  *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
- *     wrote.c          why stdout could not be written
+ *     interrupt.c wrote.c    a signal ends the reading, not what was read; why stdout could not be written
  *     rpc.c credentials.c  one call, over TLS with a token                           table.c json.c titles.c progress.c   what people and programs see
  */
 #ifndef FR_CLI_H
@@ -194,6 +194,14 @@ static inline bool lines_whole(const struct lines *lines)
     return strlen(lines->at) == lines->len;
 }
 #define LINE_NOT_WHOLE "has a NUL in it"
+
+/* ---- interrupt.c ---- */
+
+/* From here on a first SIGINT or SIGTERM is the end of `file`, for whoever reads it; a second one ends the program, as ever. */
+void interrupt_ends(FILE *file);
+bool interrupt_came(void);
+void interrupt_over(void); /* from here on a first one ends the program too */
+void interrupt_obey(void); /* where one came: ends the program by it, as who started it expects, a shell say */
 
 struct progress;
 /* total 0: unknown. A bar on a terminal, a line now and then elsewhere. On stderr. */

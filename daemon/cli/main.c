@@ -52,6 +52,12 @@ static int finish(int status)
     return status;
 }
 
+static int obey(int status)
+{
+    interrupt_obey();
+    return status;
+}
+
 static void help(FILE *out)
 {
     fputs("freshet VERB [OPTION]...   the client of freshetd\n\n", out);
@@ -81,7 +87,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < VERBS; i++)
         if (!strcmp(argv[1], verbs[i].name))
-            return finish(verbs[i].run(argc - 1, argv + 1));
+            return obey(finish(verbs[i].run(argc - 1, argv + 1)));
     cli_fail("there is no verb '%s'; freshet --help lists them", argv[1]);
     return CLI_USAGE;
 }

@@ -3,7 +3,8 @@
  * when every record is acknowledged. --wait goes on until the daemon has applied them.
  *
  * A large file takes as long as it takes: --timeout is for how long nothing may move, neither a record into Kafka nor, then, one into the
- * daemon. A file that cannot be read on ends nothing but the reading: each record read is published or failed when this ends.
+ * daemon. A file that cannot be read on, or a first SIGINT or SIGTERM, ends nothing but the reading: each record read is published or failed
+ * when this ends.
  * librdkafka's own limit is for each record from when it was read, which a long queue would overstep; so it has none, unless -X says so.
  *
  * What --wait waits for is the last offset of each partition, as Kafka acknowledged it. A daemon that cannot be asked has moved nothing, and
@@ -16,10 +17,12 @@
 #include <string.h>
 
 #include "cli.h"
+#include "ending.h"
 #include "formats.h"
 #include "patience.h"
 #include "freshet/alloc.h"
 #include "freshet/clock.h"
+#include "freshet/log.h"
 #include "freshet/v1/admin.pb-c.h"
 #include "freshet/v1/events.pb-c.h"
 
@@ -40,6 +43,7 @@ struct publish {
     uint64_t delivered, failed;
     char failure[256];
     bool given_up;
+    bool interrupted; /* and it has said so */
     struct patience patience; /* for --timeout: delivered and failed, then what is left to apply */
     int64_t next[PARTITIONS_SEEN_MAX];  /* behind what was delivered, by partition */
     bool unplaced[PARTITIONS_SEEN_MAX]; /* behind that something was, and Kafka has not said where */
@@ -235,12 +239,24 @@ static void pace(struct publish *publish, uint64_t began_ns)
     }
 }
 
-/* Whatever else has failed: what was taken goes to Kafka, or is told as what did not. */
+static bool interrupted(struct publish *publish)
+{
+    if (!publish->interrupted && interrupt_came()) {
+        publish->interrupted = true;
+        cli_fail("interrupted; what is behind line %llu is not read, what was read goes to Kafka yet; another signal ends that too",
+                 (unsigned long long)publish->line);
+    }
+    return publish->interrupted;
+}
+
+/* Whatever else has failed: what was taken goes to Kafka, or is told as what did not. Nothing more comes that linger.ms could wait for, and
+ * while it is flushed librdkafka does not. */
 static void drain(struct publish *publish, struct progress *progress)
 {
     while (!publish->given_up && rd_kafka_outq_len(publish->producer) > 0 && !gives_up(publish)) {
-        rd_kafka_poll(publish->producer, POLL_MS);
+        rd_kafka_flush(publish->producer, POLL_MS);
         progress_show(progress, publish->delivered);
+        interrupted(publish);
     }
     publish->failed = publish->sent - publish->delivered;
 }
@@ -252,7 +268,8 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
     struct lines lines = {.file = file, .name = name, .most = LINE_MOST};
     bool good = true;
 
-    while (good && lines_next(&lines) && !gives_up(publish)) {
+    interrupt_ends(file);
+    while (good && lines_next(&lines) && !interrupted(publish) && !gives_up(publish)) {
         struct line_event event;
         const char *problem;
         publish->line = lines.number;
@@ -279,10 +296,11 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
         progress_show(progress, publish->sent);
     }
     lines_release(&lines);
+    good = !interrupted(publish) && good && !lines.failed;
     drain(publish, progress);
-    good = good && !lines.failed;
+    interrupt_over();
     progress_end(progress, publish->delivered);
-    return good && !publish->failed && !publish->given_up;
+    return good && !publish->failed && !publish->given_up && !publish->interrupted;
 }
 
 /* ---- --wait ---- */
@@ -397,7 +415,7 @@ static int run(struct publish *publish, FILE *file, const char *name, struct for
     else
         fprintf(stderr, "%llu records published, %llu lines skipped, %llu bad\n", (unsigned long long)publish->delivered,
                 (unsigned long long)publish->skipped, (unsigned long long)publish->bad);
-    rd_kafka_destroy(publish->producer);
+    ending_of(publish->producer, "publisher");
     return good && !publish->bad ? CLI_DONE : CLI_FAILED;
 }
 
@@ -415,6 +433,7 @@ int verb_publish(int argc, char **argv)
     if (!publish->brokers)
         publish->brokers = "127.0.0.1:9092";
     publish->format = "jsonl";
+    fr_log_setup(FR_ERROR, FR_LOG_AUTO);
     publish->common = common_defaults();
     publish->common.timeout_ms = TIMEOUT_MS;
     const struct option_row rows[] = {
