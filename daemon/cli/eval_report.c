@@ -35,7 +35,7 @@ static void print_table(const struct eval *eval, const struct figures *figures)
     uint64_t bad = eval->log.bad + eval->tests.bad;
     struct table *table;
 
-    printf("%s of %s: %zu events, %zu users, %zu items; %llu %s\n", eval->protocol, eval->path, eval->log.len, eval->users.len,
+    printf("%s of %s: %zu events, %zu users, %zu items; %llu %s\n", eval->protocol, cli_shown(eval->path), eval->log.len, eval->users.len,
            eval->items.len, (unsigned long long)eval->outcomes, outcomes_are(eval));
     if (bad || eval->left_out)
         printf("%llu lines could not be read, %llu users left out\n", (unsigned long long)bad,

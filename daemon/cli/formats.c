@@ -278,6 +278,8 @@ static enum line_result columns(struct format *format, char *line, struct line_e
 
     if (!format->begun)
         return header(format, fields, len, ret_problem);
+    if (format->column[COLUMN_USER] < 0)
+        return bad(ret_problem, "is not read, as the header cannot be");
     if (len == FIELDS_OPEN)
         return bad(ret_problem, "has a quote that is not closed");
     for (size_t f = format->columns; f < len; f++) /* fewer: the last are empty */

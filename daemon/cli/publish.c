@@ -455,6 +455,9 @@ int verb_publish(int argc, char **argv)
         status = CLI_USAGE;
     } else if (status < 0 && publish->wait && !common_admin(&publish->common)) {
         status = CLI_USAGE;
+    } else if (status < 0 && !*publish->brokers) {
+        cli_fail("--brokers is empty");
+        status = CLI_USAGE;
     } else if (status < 0 && files.len != 1) {
         cli_fail("publish needs one FILE, or - for standard input");
         status = CLI_USAGE;

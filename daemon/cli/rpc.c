@@ -153,13 +153,16 @@ int rpc_open(struct rpc **ret, const char *server, struct fr_err *err)
     };
     grpc_channel_args args = {sizeof(some) / sizeof(*some), some};
     grpc_channel_credentials *credentials;
-    struct rpc *rpc = fr_zalloc(1, sizeof(*rpc));
+    struct rpc *rpc;
     int status;
 
+    if (!*server)
+        return fr_fail(err, FR_INVALID, "the daemon's address is empty; it is HOST:PORT");
     if (!getenv("GRPC_VERBOSITY"))
         gpr_set_log_function(say_nothing);
     fr_abseil_trust_locks();
     grpc_init();
+    rpc = fr_zalloc(1, sizeof(*rpc));
     rpc->server = server;
     status = credentials_authorization(&rpc->authorization, err);
     if (status == FR_OK)

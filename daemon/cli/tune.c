@@ -257,9 +257,9 @@ static void put_ini(const struct tune *tune, FILE *out, const struct trial *best
     size_t len;
 
     fprintf(out, "# To be put into %s%s: holds --set's values and what was found, and nothing else.\n",
-            tune->config ? "the configuration tuned, " : "the daemon's configuration", tune->config ? tune->config : "");
+            tune->config ? "the configuration tuned, " : "the daemon's configuration", tune->config ? cli_shown(tune->config) : "");
     fprintf(out, "# freshet tune %s, %s of %s on the later part, which chose nothing: %.6f (+- %.4f); before: %.6f (+- %.4f)\n",
-            tune->eval.path, tune->figure, tune->model, after->value, after->error, before->value, before->error);
+            cli_shown(tune->eval.path), tune->figure, tune->model, after->value, after->error, before->value, before->error);
     if (!best->settings)
         fprintf(out, "# No trial was better than the configuration as it is.\n");
     else if (!(after->value > before->value))

@@ -78,6 +78,7 @@ static void wrong_use_is_status_2(void **state)
         "watch ann --lists ' -5'", "watch ann --lists +5", "watch ann --timeout 1000000000001", "status --timeout 18446744073709551615",
         "recommend ann --diversity ' 1'", "recommend ann --diversity 0x1", "recommend ann --seed pear=nan", "recommend ann --seed 'pear= 1'",
         "reset 4294967296 --applied 1 --to 0", "reset 0 --applied 1 --to 9223372036854775808",
+        "publish /dev/null --brokers ''",
         "publish /dev/null --wait -X enable.idempotence=false -X acks=0", "publish /dev/null --wait -X request.required.acks=00",
     };
     char call[256], said[4096];
@@ -335,6 +336,18 @@ static void what_was_read_is_published_or_failed(void **state)
     assert_string_equal(said, "{\"published\":0,\"skipped\":0,\"bad\":0,\"failed\":1}\n");
 }
 
+/* Else it would be what a daemon refuses, or Kafka. */
+static void an_address_that_is_empty_is_named(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    expect(1, "recommend ann --server '' 2>&1", said, sizeof(said));
+    assert_string_equal(said, "freshet: the daemon's address is empty; it is HOST:PORT\n");
+    expect(2, "publish /dev/null --brokers '' 2>&1", said, sizeof(said));
+    assert_string_equal(said, "freshet: --brokers is empty\n");
+}
+
 static void every_verb_takes_a_server(void **state)
 {
     char line[64], call[128], said[8192];
@@ -457,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_line_without_end_is_no_user),
         cmocka_unit_test(publish_gives_up_when_kafka_takes_nothing),
         cmocka_unit_test(what_was_read_is_published_or_failed),
+        cmocka_unit_test(an_address_that_is_empty_is_named),
         cmocka_unit_test(every_verb_takes_a_server),
         cmocka_unit_test(the_admin_service_is_that_of_the_server_or_is_asked_for),
         cmocka_unit_test(no_proxy_is_asked_for_this_machine),

@@ -331,6 +331,24 @@ static void what_was_found_takes_the_old_files_place(void **state)
     file_gone(events);
 }
 
+/* In a name there may be the end of a line, behind which the comment would be a setting, and what a terminal obeys. */
+static void the_name_of_a_file_is_shown_and_not_obeyed(void **state)
+{
+    char *events = some_events(), odd[80], call[600], said[8192];
+
+    (void)state;
+    snprintf(odd, sizeof(odd), "%s\n\033[1m", events);
+    assert_int_equal(rename(events, odd), 0);
+    snprintf(call, sizeof(call), "'%s' -f movielens --trials 2 -k 3 2>/dev/null", odd);
+    assert_int_equal(run_verb("tune", call, said, sizeof(said)), 0);
+    assert_non_null(strstr(said, "\\x0A\\x1B[1m, ndcg@3 of sar on the later part"));
+    snprintf(call, sizeof(call), "'%s' -f movielens -k 3 2>/dev/null", odd);
+    assert_int_equal(run_verb("eval", call, said, sizeof(said)), 0);
+    assert_non_null(strstr(said, "\\x0A\\x1B[1m: "));
+    unlink(odd);
+    free(events);
+}
+
 /* In rounds the trials have seen less of the file, so the two last replays say most: those that decide. */
 static void tune_tells_what_was_refused(void **state)
 {
@@ -363,6 +381,7 @@ int main(void)
         cmocka_unit_test(every_trial_has_the_configuration_as_it_was_read),
         cmocka_unit_test(tune_knows_where_it_cannot_write),
         cmocka_unit_test(what_was_found_takes_the_old_files_place),
+        cmocka_unit_test(the_name_of_a_file_is_shown_and_not_obeyed),
         cmocka_unit_test(tune_tells_what_was_refused),
     };
 
