@@ -8,7 +8,7 @@ _freshet()
         words=$(freshet --help 2>/dev/null | sed -n 's/^  \([a-z-]*\)  .*/\1/p')
         words+=" --help --version"
     elif [[ $word == -* ]]; then
-        words=$(freshet "$verb" --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*' | sort -u)
+        words=$(freshet "$verb" --help 2>/dev/null | sed -n 's/^  [^ ]* *\(--[a-z][a-z-]*\).*/\1/p' | sort -u)
     else
         local option=${COMP_WORDS[COMP_CWORD - 1]}
         case $option in

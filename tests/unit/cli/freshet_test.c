@@ -415,22 +415,37 @@ static void no_proxy_is_asked_for_this_machine(void **state)
     unsetenv("grpc_proxy");
 }
 
-/* What bash would offer behind the words. */
-static void expect_completion(const char *words, const char *expected)
+/* What bash would offer behind the words, for one that begins so. */
+static void expect_completion_of(const char *words, const char *word, const char *expected)
 {
     char command[4096], said[4096];
     const char *folder = strrchr(FRESHET, '/');
 
     snprintf(command, sizeof(command),
-             "PATH='%.*s':$PATH bash -c 'source \"" SOURCE_DIR "/ops/completion/freshet.bash\"; COMP_WORDS=(freshet %s \"\"); "
+             "PATH='%.*s':$PATH bash -c 'source \"" SOURCE_DIR "/ops/completion/freshet.bash\"; COMP_WORDS=(freshet %s \"%s\"); "
              "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _freshet; echo \"${COMPREPLY[*]}\"'",
-             (int)(folder - FRESHET), FRESHET, words);
+             (int)(folder - FRESHET), FRESHET, words, word);
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);
     said[fread(said, 1, sizeof(said) - 1, pipe)] = '\0';
     assert_int_equal(pclose(pipe), 0);
     said[strcspn(said, "\n")] = '\0';
     assert_string_equal(said, expected);
+}
+
+static void expect_completion(const char *words, const char *expected)
+{
+    expect_completion_of(words, "", expected);
+}
+
+/* What help only speaks of, as of freshetd --verify, is none. */
+static void the_shell_completes_options_there_are(void **state)
+{
+    (void)state;
+    expect_completion_of("verify", "--ve", "");
+    expect_completion_of("restore", "--re", "");
+    expect_completion_of("restore", "--", "--admin --config --data --output --path --server");
+    expect_completion_of("recommend", "--exp", "--explain --exploration");
 }
 
 static void the_shell_completes_what_an_option_may_be(void **state)
@@ -474,6 +489,7 @@ int main(void)
         cmocka_unit_test(every_verb_takes_a_server),
         cmocka_unit_test(the_admin_service_is_that_of_the_server_or_is_asked_for),
         cmocka_unit_test(no_proxy_is_asked_for_this_machine),
+        cmocka_unit_test(the_shell_completes_options_there_are),
         cmocka_unit_test(the_shell_completes_what_an_option_may_be),
     };
 
