@@ -6,7 +6,7 @@
  *     admin.c     where the Admin service is, and one call of it
  *     why.c       score explain                        watch.c    watch               facts.c    user item
  *     dump.c      recommend --all                      bench.c    bench
- *     publish.c patience.h   file -> Kafka           lines.c formats.c  lines, and those of the known formats -> events
+ *     publish.c patience.h pace.h   file -> Kafka           lines.c formats.c  lines, and those of the known formats -> events
  *     eval.c tune.c    eval and tune, with eval_*.c (eval.h)
  *     interrupt.c wrote.c    a signal ends the reading, not what was read; why stdout could not be written
  *     rpc.c credentials.c  one call, over TLS with a token                           table.c json.c titles.c progress.c   what people and programs see

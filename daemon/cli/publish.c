@@ -19,6 +19,7 @@
 #include "cli.h"
 #include "ending.h"
 #include "formats.h"
+#include "pace.h"
 #include "patience.h"
 #include "freshet/alloc.h"
 #include "freshet/clock.h"
@@ -44,6 +45,7 @@ struct publish {
     char failure[256];
     bool given_up;
     bool interrupted; /* and it has said so */
+    struct pace pace; /* for --rate */
     struct patience patience; /* for --timeout: delivered and failed, then what is left to apply */
     int64_t next[PARTITIONS_SEEN_MAX];  /* behind what was delivered, by partition */
     bool unplaced[PARTITIONS_SEEN_MAX]; /* behind that something was, and Kafka has not said where */
@@ -229,14 +231,12 @@ static bool send_event(struct publish *publish, const struct line_event *line)
 }
 
 /* Holds back to --rate events a second, by serving deliveries meanwhile. */
-static void pace(struct publish *publish, uint64_t began_ns)
+static void pace(struct publish *publish)
 {
-    while (publish->rate) {
-        uint64_t due = began_ns + publish->sent * 1000000000U / publish->rate, now = fr_mono_ns();
-        if (now >= due)
-            return;
+    uint64_t now = fr_mono_ns(), due = publish->rate ? pace_next(&publish->pace, publish->rate, now) : now;
+
+    for (; now < due && !interrupt_came(); now = fr_mono_ns())
         rd_kafka_poll(publish->producer, (int)((due - now) / 1000000U) + 1);
-    }
 }
 
 static bool interrupted(struct publish *publish)
@@ -264,7 +264,6 @@ static void drain(struct publish *publish, struct progress *progress)
 static bool send_file(struct publish *publish, FILE *file, const char *name, struct format *format)
 {
     struct progress *progress = progress_new("publishing", publish->total);
-    uint64_t began = fr_mono_ns();
     struct lines lines = {.file = file, .name = name, .most = LINE_MOST};
     bool good = true;
 
@@ -287,7 +286,7 @@ static bool send_file(struct publish *publish, FILE *file, const char *name, str
             break;
         case LINE_EVENT:
         case LINE_SAID:
-            pace(publish, began);
+            pace(publish);
             good = event.said.len ? produce(publish, event.item.len ? event.item : event.user, event.said, "application/json")
                                   : send_event(publish, &event);
             publish->sent += good;
