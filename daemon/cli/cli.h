@@ -208,6 +208,7 @@ struct progress;
 struct progress *progress_new(const char *what, uint64_t total);
 void progress_show(struct progress *progress, uint64_t done);
 void progress_end(struct progress *progress, uint64_t done); /* frees */
+void progress_make_way(void); /* for a line on stderr, which would begin behind the bar; the bar comes again below it */
 
 static inline struct fr_bytes bytes_of(ProtobufCBinaryData data)
 {

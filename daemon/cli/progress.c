@@ -20,6 +20,8 @@ struct progress {
     bool terminal;
 };
 
+static bool stands; /* a bar in the line at which the cursor is */
+
 struct progress *progress_new(const char *what, uint64_t total)
 {
     struct progress *progress = fr_zalloc(1, sizeof(*progress));
@@ -61,6 +63,14 @@ static void draw(struct progress *progress, uint64_t done)
         len = snprintf(line, sizeof(line), "%-10s [%s] %s", progress->what, bar, numbers);
     }
     fprintf(stderr, progress->terminal ? "\r%.*s\033[K" : "%.*s\n", len < room ? len : room, line);
+    stands = progress->terminal;
+}
+
+void progress_make_way(void)
+{
+    if (stands)
+        fputs("\r\033[K", stderr);
+    stands = false;
 }
 
 void progress_show(struct progress *progress, uint64_t done)
@@ -78,5 +88,6 @@ void progress_end(struct progress *progress, uint64_t done)
     draw(progress, done);
     if (progress->terminal)
         fputc('\n', stderr);
+    stands = false;
     free(progress);
 }

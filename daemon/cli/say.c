@@ -22,6 +22,7 @@ int cli_fail(const char *format, ...)
     vsnprintf(text, len > 0 ? (size_t)len + 1 : 1, format, args);
     va_end(args);
     shown = cli_printable(text);
+    progress_make_way();
     fprintf(stderr, "freshet: %s\n", shown);
     free(shown);
     free(text);
