@@ -90,6 +90,19 @@ static const char *nonsense(const struct eval *eval, int protocol)
     return NULL;
 }
 
+/* A file that is read must not be written over. */
+static bool writes_over(const struct eval *eval, const char *config)
+{
+    const char *const read[] = {eval->path, eval->test, eval->said, config};
+
+    for (size_t i = 0; eval->dump && i < sizeof(read) / sizeof(*read); i++)
+        if (read[i] && strcmp(read[i], "-") != 0 && tune_write_is(eval->dump, read[i])) {
+            cli_fail("--dump '%s' is a file that is read; name another", eval->dump);
+            return true;
+        }
+    return false;
+}
+
 static int run(struct eval *eval, int protocol)
 {
     size_t runs_len = eval->seeds * eval->models_len;
@@ -198,7 +211,7 @@ int verb_eval(int argc, char **argv)
         cli_fail("%s", wrong);
         return CLI_USAGE;
     }
-    if (!strcmp(eval.output, "json") && !json_holds("FILE", eval.path))
+    if (writes_over(&eval, config) || (!strcmp(eval.output, "json") && !json_holds("FILE", eval.path)))
         return CLI_USAGE;
     return with_settings(&eval, protocol, config, models, &sets);
 }

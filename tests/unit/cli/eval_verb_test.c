@@ -3,6 +3,8 @@
  */
 #include "eval_calls.h"
 
+#include <sys/stat.h>
+
 static int run(const char *arguments, char *said, size_t room)
 {
     return run_verb("eval", arguments, said, room);
@@ -213,6 +215,32 @@ static void passes_learn_again_and_ratings_stay_in_range(void **state)
 }
 
 /* Else a row would have more columns than the header, or be two lines. */
+/* Under no name of it; and what is no file may well be both. */
+static void a_dump_never_takes_the_place_of_what_is_read(void **state)
+{
+    static const char train[] = "ann\tx\t1\t1\nbob\tx\t1\t2\nbob\ty\t1\t3\n", test[] = "ann\ty\t1\t4\n";
+    char *files[] = {file_of(train), file_of(test), file_of("{\"item_id\":\"x\"}\n"), file_of("[sar]\nwindow = 2\n")}, other[80], call[600], said[4096];
+
+    (void)state;
+    for (size_t f = 0; f < 4; f++) {
+        struct stat before, after;
+        snprintf(other, sizeof(other), "%s-other", files[f]);
+        assert_int_equal(symlink(files[f], other), 0);
+        assert_int_equal(stat(files[f], &before), 0);
+        snprintf(call, sizeof(call), "%s --test %s --items %s --config %s -p split -f movielens -m popular --dump %s 2>&1", files[0], files[1], files[2],
+                 files[3], other);
+        assert_int_equal(run_verb("eval", call, said, sizeof(said)), 2);
+        assert_non_null(strstr(said, "is a file that is read; name another\n"));
+        assert_int_equal(stat(files[f], &after), 0);
+        assert_int_equal(after.st_size, before.st_size);
+        unlink(other);
+    }
+    snprintf(call, sizeof(call), "%s --test /dev/stdin -p split -f movielens -m popular --dump /dev/null <%s 2>&1", files[0], files[1]);
+    assert_int_equal(run_verb("eval", call, said, sizeof(said)), 0);
+    for (size_t f = 0; f < 4; f++)
+        file_gone(files[f]);
+}
+
 static void ids_of_a_dump_are_escaped(void **state)
 {
     char *train = file_of("{\"user_id\":\"a\\tb\",\"item_id\":\"x\"}\n{\"user_id\":\"c\",\"item_id\":\"y\\n\\\\z\"}\n");
@@ -520,6 +548,7 @@ int main(void)
         cmocka_unit_test(context_is_learned_and_asked_with),
         cmocka_unit_test(ratings_by_hand),
         cmocka_unit_test(passes_learn_again_and_ratings_stay_in_range),
+        cmocka_unit_test(a_dump_never_takes_the_place_of_what_is_read),
         cmocka_unit_test(ids_of_a_dump_are_escaped),
         cmocka_unit_test(loo_by_hand),
         cmocka_unit_test(the_same_command_prints_the_same),
