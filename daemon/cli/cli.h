@@ -140,6 +140,8 @@ bool cli_terminal(FILE *file);
  * cli_take's. */
 char *cli_printable(const char *text); /* malloc'ed */
 const char *cli_shown(const char *text);
+/* The bytes of the control character at `text`: C0 and DEL have one, C1 (U+0080 to U+009F) two; 0: it is none. */
+size_t cli_control_len(const char *text);
 
 struct table;
 enum { TABLE_LEFT, TABLE_RIGHT };
@@ -155,11 +157,13 @@ enum { TABLE_NUMBER = 32 };
 char (*table_numbers(const double *values, size_t len, bool sign))[TABLE_NUMBER];
 size_t table_width(const char *text); /* columns on a terminal: code points, not bytes */
 
-/* proto3 JSON of any message: lowerCamelCase names, 64-bit integers as strings, ids as text. One line on stdout. */
+/* proto3 JSON of any message: lowerCamelCase names, 64-bit integers as strings, ids as text. One line on stdout. What a terminal would obey is
+ * \u00HH in it, as in all that follows. */
 void json_print(const ProtobufCMessage *message);
 char *json_text(const ProtobufCMessage *message); /* malloc'ed */
 /* Several in one document: an array, in this order. */
 char *json_text_all(const ProtobufCMessage *const *messages, size_t len);
+char *json_text_id(struct fr_bytes id); /* malloc'ed; null where it is not UTF-8 */
 /* Prints a document of jansson's on stdout, and releases it. */
 struct json_t;
 int json_put(struct json_t *document); /* the exit status; it has said why where that is no success */

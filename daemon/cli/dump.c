@@ -1,21 +1,40 @@
 /*
  * dump.c -- recommend --all: what would be shown to everybody, for other tools to judge.
  *
- *     model   user  rank  item   score     source         as freshet eval --dump writes it; \t, \n and \\ in ids for what they say
+ *     model   user  rank  item   score     source         as freshet eval --dump writes it; \t, \n and \\ in ids for what they say; on a
+ *                                                         terminal what it would obey is \xHH, as in tables
  *     {"userId":"ann","answer":{"items":[...],...}}        --output json: a line per user
  */
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
+#include "freshet/alloc.h"
 #include "freshet/v1/recommender.pb-c.h"
+
+/* Then nobody reads it back, and what it would obey is shown. */
+static bool is_terminal(FILE *file)
+{
+    static int known = -1;
+
+    if (known < 0)
+        known = isatty(STDOUT_FILENO);
+    return file == stdout && known;
+}
 
 static void put_id(FILE *file, struct fr_bytes id)
 {
+    if (is_terminal(file)) {
+        char *text = fr_strndup(id.at, id.len), *shown = cli_printable(text);
+        fputs(shown, file);
+        free(shown);
+        free(text);
+        return;
+    }
     for (size_t i = 0; i < id.len; i++)
         switch (id.at[i]) {
         case '\t':
@@ -35,11 +54,14 @@ static void put_id(FILE *file, struct fr_bytes id)
 void dump_put_row(FILE *file, const char *model, struct fr_bytes user, size_t rank, struct fr_bytes item, double score,
                   const char *source)
 {
-    fprintf(file, "%s\t", model);
+    put_id(file, fr_bytes_of(model));
+    putc('\t', file);
     put_id(file, user);
     fprintf(file, "\t%zu\t", rank);
     put_id(file, item);
-    fprintf(file, "\t%.17g\t%s\n", score, source);
+    fprintf(file, "\t%.17g\t", score);
+    put_id(file, fr_bytes_of(source));
+    putc('\n', file);
 }
 
 static void put_rows(struct fr_bytes user, const Freshet__V1__RecommendResponse *answer)
@@ -52,13 +74,11 @@ static void put_rows(struct fr_bytes user, const Freshet__V1__RecommendResponse 
 
 static void put_json(struct fr_bytes user, const Freshet__V1__RecommendResponse *answer)
 {
-    json_t *id = json_stringn(user.at, user.len);
-    char *quoted = json_dumps(id, JSON_ENCODE_ANY), *text = json_text(&answer->base);
+    char *quoted = json_text_id(user), *text = json_text(&answer->base);
 
-    printf("{\"userId\":%s,\"answer\":%s}\n", quoted ? quoted : "null", text ? text : "{}");
+    printf("{\"userId\":%s,\"answer\":%s}\n", quoted, text ? text : "{}");
     free(quoted);
     free(text);
-    json_decref(id);
 }
 
 static int ask_one(const struct common *common, struct rpc *rpc, Freshet__V1__RecommendRequest *request, struct fr_bytes user)

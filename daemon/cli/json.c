@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "freshet/alloc.h"
 
 static json_t *of_message(const ProtobufCMessage *message);
 
@@ -159,12 +160,42 @@ static json_t *of_message(const ProtobufCMessage *message)
     return object;
 }
 
+/* JSON asks for \u00HH below U+0020 alone, and a terminal obeys DEL and C1 too: U+009B begins what ESC [ does. They are within strings. */
+static char *harmless(char *text)
+{
+    size_t controls = 0;
+
+    for (const char *at = text; at && *at; at++)
+        controls += cli_control_len(at) > 0;
+    if (!controls)
+        return text;
+    char *copy = fr_alloc(strlen(text) + 6 * controls + 1), *end = copy;
+    for (const char *at = text; *at;) {
+        size_t len = cli_control_len(at);
+        if (len)
+            end += sprintf(end, "\\u00%02X", (unsigned)(unsigned char)at[len - 1]);
+        else
+            *end++ = *at;
+        at += len ? len : 1;
+    }
+    *end = '\0';
+    free(text);
+    return copy;
+}
+
 static char *text_of(json_t *json)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
+    char *text = harmless(json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY));
 
     json_decref(json);
     return text;
+}
+
+char *json_text_id(struct fr_bytes id)
+{
+    json_t *json = json_stringn(id.at, id.len);
+
+    return text_of(json ? json : json_null());
 }
 
 char *json_text(const ProtobufCMessage *message)
@@ -183,7 +214,7 @@ char *json_text_all(const ProtobufCMessage *const *messages, size_t len)
 
 int json_put(json_t *document)
 {
-    char *text = document ? json_dumps(document, JSON_PRESERVE_ORDER) : NULL;
+    char *text = document ? harmless(json_dumps(document, JSON_PRESERVE_ORDER)) : NULL;
     int status = text ? CLI_DONE : cli_fail("what was found cannot be written as JSON");
 
     if (text)

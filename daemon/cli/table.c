@@ -39,8 +39,7 @@ struct table *table_new(size_t columns, const char *const *titles, const int *al
     return table;
 }
 
-/* The bytes of the control character at `text`: C0 and DEL have one, C1 (U+0080 to U+009F) two; 0: it is none. */
-static size_t control_len(const char *text)
+size_t cli_control_len(const char *text)
 {
     unsigned char first = (unsigned char)text[0], second = first ? (unsigned char)text[1] : 0;
 
@@ -54,7 +53,7 @@ char *cli_printable(const char *text)
     char *copy = fr_alloc(4 * strlen(text) + 1), *at = copy;
 
     while (*text) {
-        size_t len = control_len(text);
+        size_t len = cli_control_len(text);
         if (len)
             at += sprintf(at, "\\x%02X", (unsigned)(unsigned char)text[len - 1]);
         else

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import pty
 import re
 import shutil
 import signal
@@ -423,6 +424,33 @@ class Shown(unittest.TestCase):
             for verb in self.ASKING + self.OPERATING:
                 with self.subTest(verb):
                     self.said(verb, address, code=0)
+
+    def test_json(self):
+        """nor in JSON, which stays what it was, nor in the lines of --all"""
+        with Rude(fails=False) as address:
+            for verb in self.ASKING + self.OPERATING + ("recommend --all", "recommend u v"):
+                with self.subTest(verb):
+                    where = "--admin" if verb in self.OPERATING else "--server"
+                    run = subprocess.run([testbed.BIN / "freshet", *verb.split(), "-o", "json", where, address], input="x\u009b2Jy\n".encode(),
+                                         capture_output=True, check=True, timeout=testbed.PATIENCE_S)
+                    text = run.stdout.decode()
+                    self.assertNotRegex(text, "[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f]")
+                    self.assertIn(json.dumps(Rude.TEXT)[1:-1], json.dumps(json.loads(text)))
+            self.assertIn("\\x1B[2J\\x9B2J", self.on_a_terminal("recommend", "--all", "--server", address))
+
+    def on_a_terminal(self, *arguments):
+        ours, its = pty.openpty()
+        with open(ours, "rb", buffering=0) as terminal:
+            run = subprocess.run([testbed.BIN / "freshet", *arguments], input="x\u009b2Jy\n".encode(), stdout=its, stderr=subprocess.DEVNULL,
+                                 check=True, timeout=testbed.PATIENCE_S)
+            os.close(its)
+            text = b""
+            with contextlib.suppress(OSError):  # EIO: that is all
+                while part := terminal.read(4096):
+                    text += part
+        self.assertEqual(run.returncode, 0)
+        self.assertNotRegex(text.decode().replace("\r\n", "\n"), "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]")
+        return text.decode()
 
     def test_failures(self):
         """nor what it says where it fails, which stays on its line"""

@@ -88,6 +88,22 @@ static void several_messages_are_one_json_document(void **state)
     free(text);
 }
 
+/* It is the same text to who reads it as JSON. */
+static void json_holds_nothing_that_a_terminal_obeys(void **state)
+{
+    Freshet__V1__Neighbour near = FRESHET__V1__NEIGHBOUR__INIT;
+
+    (void)state;
+    near.id = data_of("a\033[2J\xC2\x9B" "2J\x7F\xC2\xA0\xC3\x9B\\");
+    char *text = json_text(&near.base), *id = json_text_id(bytes_of(near.id));
+    assert_string_equal(text, "{\"id\":\"a\\u001B[2J\\u009B2J\\u007F\xC2\xA0\xC3\x9B\\\\\"}");
+    assert_string_equal(id, "\"a\\u001B[2J\\u009B2J\\u007F\xC2\xA0\xC3\x9B\\\\\"");
+    free(text);
+    free(id);
+    assert_string_equal(id = json_text_id(FR_BYTES("\xC3")), "null");
+    free(id);
+}
+
 /* An id may hold any character; it must not move the cursor, nor colour the terminal of whoever looks at it. */
 static void control_characters_are_shown_and_not_obeyed(void **state)
 {
@@ -198,6 +214,7 @@ int main(void)
         cmocka_unit_test(width_counts_characters),
         cmocka_unit_test(json_is_that_of_proto3),
         cmocka_unit_test(several_messages_are_one_json_document),
+        cmocka_unit_test(json_holds_nothing_that_a_terminal_obeys),
         cmocka_unit_test(control_characters_are_shown_and_not_obeyed),
         cmocka_unit_test(scores_that_are_times_look_like_times),
         cmocka_unit_test(points_stand_under_each_other),
