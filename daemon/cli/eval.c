@@ -117,6 +117,8 @@ static int run(struct eval *eval, int protocol)
     for (size_t m = 0; good && m < eval->models_len; m++)
         figures_combine(&one[m], &runs[m * eval->seeds], eval->seeds);
     int status = good ? eval_report(eval, one) : CLI_FAILED;
+    if (eval->undumped)
+        status = CLI_FAILED;
     free(runs);
     free(one);
     return status;
@@ -213,5 +215,7 @@ int verb_eval(int argc, char **argv)
     }
     if (writes_over(&eval, config) || (!strcmp(eval.output, "json") && !json_holds("FILE", eval.path)))
         return CLI_USAGE;
+    if (eval.dump && !eval_dump_can(eval.dump))
+        return CLI_FAILED;
     return with_settings(&eval, protocol, config, models, &sets);
 }

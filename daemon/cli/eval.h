@@ -208,6 +208,7 @@ struct eval {
     struct eval_catalogue catalogue;
     uint64_t outcomes; /* ranked events or users, by the last run */
     uint64_t left_out;
+    bool undumped; /* the lists could not be written, and it has said so: figures are told all the same */
     struct refusals refusals; /* by the last run */
     size_t rank_from, upto; /* prequential: events [rank_from, upto) are ranked, those from upto on left alone */
     double newness;         /* context: log odds that a line on an item that is new to everybody is a choice */
@@ -220,6 +221,7 @@ bool eval_read_order(struct eval *eval); /* order_name, or what suits the format
 bool eval_prequential(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 bool eval_prequential_has(const struct eval *eval, const char *figure); /* does it tell of that? */
 bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures);
+bool eval_dump_can(const char *path); /* before a replay; says why not */
 bool eval_loo(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 bool eval_context(struct eval *eval, uint64_t seed, struct figures *ret_figures);
 bool eval_ratings(struct eval *eval, uint64_t seed, struct figures *ret_figures);

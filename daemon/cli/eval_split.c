@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "eval.h"
 
@@ -38,6 +39,20 @@ static bool dump_close(struct dump *dump)
         return false;
     }
     return good;
+}
+
+bool eval_dump_can(const char *path)
+{
+    struct stat facts;
+    FILE *file;
+
+    if (stat(path, &facts) == 0 && !S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode))
+        return true; /* who reads a pipe would take that for its end */
+    file = fopen(path, "a"); /* what is there stays until there is something else */
+    if (!file)
+        return cli_fail("cannot write '%s': %s", path, strerror(errno)), false;
+    fclose(file);
+    return true;
 }
 
 static void dump_list(struct dump *dump, const char *model, struct fr_bytes user, const struct recommendation_list *list)
@@ -97,7 +112,8 @@ static bool judge_all(struct eval *eval, struct replay *replay, const struct eva
              &ret_figures[m]);
     }
     free(tested);
-    return good && dump_close(&dump);
+    eval->undumped = good && !dump_close(&dump);
+    return good;
 }
 
 bool eval_split(struct eval *eval, uint64_t seed, struct figures *ret_figures)

@@ -215,6 +215,33 @@ static void passes_learn_again_and_ratings_stay_in_range(void **state)
 }
 
 /* Else a row would have more columns than the header, or be two lines. */
+/* Before all is learned where that can be known; later the figures are at least told. */
+static void a_dump_that_cannot_be_written_costs_no_figures(void **state)
+{
+    char *train = file_of("ann\tx\t1\t1\nbob\tx\t1\t2\nbob\ty\t1\t3\n"), *test = file_of("ann\ty\t1\t4\n"), *old = file_of("old\n");
+    char call[600], said[4096];
+    struct stat facts;
+
+    (void)state;
+    for (int folder = 0; folder < 2; folder++) {
+        snprintf(call, sizeof(call), "%s --test %s -p split -f movielens -m popular --dump %s 2>&1", train, test, folder ? "/tmp" : "/nowhere/x");
+        assert_int_equal(run_verb("eval", call, said, sizeof(said)), 1);
+        assert_non_null(strstr(said, "freshet: cannot write '/"));
+        assert_null(strstr(said, "learning"));
+    }
+    snprintf(call, sizeof(call), "%s --test %s -p split -f movielens -m popular --dump /dev/full 2>&1", train, test);
+    assert_int_equal(run_verb("eval", call, said, sizeof(said)), 1);
+    assert_non_null(strstr(said, "freshet: cannot write '/dev/full': No space left on device\n"));
+    assert_non_null(strstr(said, "recall@10"));
+    snprintf(call, sizeof(call), "/nowhere --test %s -p split -f movielens -m popular --dump %s 2>&1", test, old);
+    assert_int_equal(run_verb("eval", call, said, sizeof(said)), 1);
+    assert_int_equal(stat(old, &facts), 0);
+    assert_int_equal(facts.st_size, 4); /* nothing has come that could take its place */
+    file_gone(train);
+    file_gone(test);
+    file_gone(old);
+}
+
 /* Under no name of it; and what is no file may well be both. */
 static void a_dump_never_takes_the_place_of_what_is_read(void **state)
 {
@@ -548,6 +575,7 @@ int main(void)
         cmocka_unit_test(context_is_learned_and_asked_with),
         cmocka_unit_test(ratings_by_hand),
         cmocka_unit_test(passes_learn_again_and_ratings_stay_in_range),
+        cmocka_unit_test(a_dump_that_cannot_be_written_costs_no_figures),
         cmocka_unit_test(a_dump_never_takes_the_place_of_what_is_read),
         cmocka_unit_test(ids_of_a_dump_are_escaped),
         cmocka_unit_test(loo_by_hand),
