@@ -12,22 +12,22 @@
  */
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli.h"
-#include "ending.h"
 #include "formats.h"
 #include "pace.h"
 #include "patience.h"
 #include "freshet/alloc.h"
 #include "freshet/clock.h"
-#include "freshet/log.h"
 #include "freshet/v1/admin.pb-c.h"
 #include "freshet/v1/events.pb-c.h"
 
-enum { BAD_SHOWN_MAX = 10, PARTITIONS_SEEN_MAX = 4096, POLL_MS = 50, PURGE_MS = 1000, TIMEOUT_MS = 60000, WHY_ROOM = 400 };
+enum { BAD_SHOWN_MAX = 10, PARTITIONS_SEEN_MAX = 4096, POLL_MS = 50, PURGE_MS = 1000, END_S = 4, TIMEOUT_MS = 60000, WHY_ROOM = 400 };
 
 struct publish {
     const char *brokers, *topic, *format;
@@ -396,6 +396,25 @@ static bool wait_applied(struct publish *publish)
     return over && !status;
 }
 
+static void *destroy(void *producer)
+{
+    rd_kafka_destroy(producer);
+    return NULL;
+}
+
+/* rd_kafka_destroy of 2.0.2 waits for threads of the library's own that may go on for ever, as where a broker went and came back. All is said
+ * by then, so it is not waited for longer than an end takes; the end of the program ends it too. */
+static void end_producer(rd_kafka_t *producer)
+{
+    struct timespec until;
+    pthread_t thread;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += END_S;
+    if (pthread_create(&thread, NULL, destroy, producer) == 0 && pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until))
+        pthread_detach(thread);
+}
+
 static int run(struct publish *publish, FILE *file, const char *name, struct format *format)
 {
     int status = open_producer(publish);
@@ -414,7 +433,7 @@ static int run(struct publish *publish, FILE *file, const char *name, struct for
     else
         fprintf(stderr, "%llu records published, %llu lines skipped, %llu bad\n", (unsigned long long)publish->delivered,
                 (unsigned long long)publish->skipped, (unsigned long long)publish->bad);
-    ending_of(publish->producer, "publisher");
+    end_producer(publish->producer);
     return good && !publish->bad ? CLI_DONE : CLI_FAILED;
 }
 
@@ -432,7 +451,6 @@ int verb_publish(int argc, char **argv)
     if (!publish->brokers)
         publish->brokers = "127.0.0.1:9092";
     publish->format = "jsonl";
-    fr_log_setup(FR_ERROR, FR_LOG_AUTO);
     publish->common = common_defaults();
     publish->common.timeout_ms = TIMEOUT_MS;
     const struct option_row rows[] = {
