@@ -12,11 +12,11 @@
  */
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli.h"
 #include "formats.h"
@@ -27,7 +27,8 @@
 #include "freshet/v1/admin.pb-c.h"
 #include "freshet/v1/events.pb-c.h"
 
-enum { BAD_SHOWN_MAX = 10, PARTITIONS_SEEN_MAX = 4096, POLL_MS = 50, PURGE_MS = 1000, END_S = 4, TIMEOUT_MS = 60000, WHY_ROOM = 400 };
+enum { BAD_SHOWN_MAX = 10, PARTITIONS_SEEN_MAX = 4096, WHY_ROOM = 400 };
+enum { POLL_MS = 50, PURGE_MS = 1000, TIMEOUT_MS = 60000, END_MS = 4000, END_LOOK_MS = 2 };
 
 struct publish {
     const char *brokers, *topic, *format;
@@ -406,12 +407,15 @@ static void *destroy(void *producer)
  * by then, so it is not waited for longer than an end takes; the end of the program ends it too. */
 static void end_producer(rd_kafka_t *producer)
 {
-    struct timespec until;
+    uint64_t until = fr_mono_ns() + END_MS * UINT64_C(1000000);
     pthread_t thread;
+    bool over;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += END_S;
-    if (pthread_create(&thread, NULL, destroy, producer) == 0 && pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until))
+    if (pthread_create(&thread, NULL, destroy, producer))
+        return;
+    while (!(over = pthread_tryjoin_np(thread, NULL) == 0) && fr_mono_ns() < until)
+        poll(NULL, 0, END_LOOK_MS);
+    if (!over)
         pthread_detach(thread);
 }
 
