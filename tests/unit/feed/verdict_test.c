@@ -202,10 +202,9 @@ static _Atomic int said_partitions;
 
 rd_kafka_resp_err_t rd_kafka_metadata(rd_kafka_t *kafka, int all, rd_kafka_topic_t *only, const struct rd_kafka_metadata **ret, int timeout_ms)
 {
-    static rd_kafka_resp_err_t (*real)(rd_kafka_t *, int, rd_kafka_topic_t *, const struct rd_kafka_metadata **, int);
+    rd_kafka_resp_err_t (*real)(rd_kafka_t *, int, rd_kafka_topic_t *, const struct rd_kafka_metadata **, int); /* each thread its own */
 
-    if (!real)
-        *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_metadata");
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_metadata");
     rd_kafka_resp_err_t err = real(kafka, all, only, ret, timeout_ms);
     if (!err && only && atomic_load(&said_partitions))
         (*ret)->topics[0].partition_cnt = atomic_load(&said_partitions);
